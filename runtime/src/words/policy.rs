@@ -1,0 +1,54 @@
+//! What holds for the whole server: limits, deadlines and whom it trusts.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::terms::WhenFull;
+
+/// The server-wide settings, resolved.
+#[derive(Clone, Debug)]
+pub(crate) struct Policy {
+    /// Where to listen, as `host:port`.
+    pub(crate) listen: String,
+    /// How many holds there may be at once; the descriptor limit less 64 where nothing was said.
+    pub(crate) max_suspended: usize,
+    pub(crate) max_per_peer: Option<usize>,
+    pub(crate) when_full: WhenFull,
+    /// How long a shutdown may take.
+    pub(crate) drain: Duration,
+    /// From the first moment of a connection (or the first byte of a later request) to the end of the request's head.
+    pub(crate) head_deadline: Duration,
+    pub(crate) function_deadline: Duration,
+    pub(crate) hook_deadline: Duration,
+    /// How long a write may make no progress.
+    pub(crate) write_deadline: Duration,
+    /// How long writing an ending and waiting for the peer's FIN may take.
+    pub(crate) polite_end: Duration,
+    /// How long a connection may rest between two requests.
+    pub(crate) keep_alive: Duration,
+    /// Peers whose `X-Forwarded-For` and `X-Forwarded-Host` are believed.
+    pub(crate) trusted_proxies: Vec<IpNet>,
+    /// Origins, as `https://host[:port]`, that may connect although they are not the server's own.
+    pub(crate) allowed_origins: Vec<String>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            listen: String::from("127.0.0.1:8080"),
+            max_suspended: usize::MAX,
+            max_per_peer: None,
+            when_full: WhenFull::Reject,
+            drain: Duration::from_secs(10),
+            head_deadline: Duration::from_secs(10),
+            function_deadline: Duration::from_secs(10),
+            hook_deadline: Duration::from_secs(30),
+            write_deadline: Duration::from_secs(10),
+            polite_end: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(60),
+            trusted_proxies: Vec::new(),
+            allowed_origins: Vec::new(),
+        }
+    }
+}
