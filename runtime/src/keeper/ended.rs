@@ -1,42 +1,142 @@
 //! What an end hook is told: a snapshot, so that nothing it reads can have been recycled.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::words::id::Id;
 use crate::words::message::Message;
 use crate::words::terms::Transport;
 
+use super::Keeper;
+use super::hold::Hold;
+
 /// What is known of a hold that has ended.
-#[derive(Clone, Debug)]
+///
+/// It is a copy: nothing in it changes or is used again for another connection.
+#[derive(Clone)]
 pub struct Ended {
-    pub(crate) id: Id,
+    keeper: Arc<Keeper>,
+    id: Id,
+    path: Box<str>,
+    transport: Transport,
+    peer: SocketAddr,
+    held_for: Duration,
+    silent_for: Duration,
+    messages_in: u64,
+    messages_out: u64,
+    bytes_in: u64,
+    bytes_out: u64,
+    undelivered: u64,
+    is_delivered: bool,
 }
 
 impl Ended {
+    pub(crate) fn of(hold: &Hold, is_delivered: bool) -> Self {
+        let keeper = hold.keeper().clone();
+        let now = keeper.time().now();
+        let pen = hold.pen.lock();
+        Ended {
+            id: hold.id,
+            path: hold.path.clone(),
+            transport: hold.transport(),
+            peer: hold.peer,
+            held_for: now.since(hold.began),
+            silent_for: now.since(crate::words::tick::Tick(hold.life.load(Relaxed))),
+            messages_in: u64::from(hold.messages_in.load(Relaxed)),
+            messages_out: pen.messages_out,
+            bytes_in: hold.bytes_in.load(Relaxed),
+            bytes_out: pen.bytes_out,
+            undelivered: u64::from(pen.undelivered),
+            is_delivered,
+            keeper: {
+                drop(pen);
+                keeper
+            },
+        }
+    }
+
     /// The hold's id.
     pub fn id(&self) -> Id {
         self.id
     }
-    /// The path of the request.
+
+    /// The path of the request that was held.
     pub fn path(&self) -> &str {
-        unimplemented!()
+        &self.path
     }
+
     /// How it spoke.
     pub fn transport(&self) -> Transport {
-        unimplemented!()
+        self.transport
     }
-    /// The peer's address.
+
+    /// The peer's address; behind a trusted proxy, the one the proxy named, with port 0.
     pub fn peer(&self) -> SocketAddr {
-        unimplemented!()
+        self.peer
     }
-    /// How long it was held.
+
+    /// From the beginning of the hold to the end of its wire.
     pub fn held_for(&self) -> Duration {
-        unimplemented!()
+        self.held_for
     }
-    /// Publishes.
+
+    /// From the last sign of life to the end of its wire.
+    pub fn silent_for(&self) -> Duration {
+        self.silent_for
+    }
+
+    /// How many messages the peer sent.
+    pub fn messages_in(&self) -> u64 {
+        self.messages_in
+    }
+
+    /// How many messages were handed to the peer's connection.
+    pub fn messages_out(&self) -> u64 {
+        self.messages_out
+    }
+
+    /// How many bytes the peer sent, framing included, the request's head not.
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in
+    }
+
+    /// How many bytes were handed to the peer's connection, framing and head included.
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out
+    }
+
+    /// How many accepted messages were not handed to the peer's connection.
+    pub fn undelivered(&self) -> u64 {
+        self.undelivered
+    }
+
+    /// Whether the peer's connection took its whole ending; `false` where the cause has none, as for a peer that is gone.
+    pub fn is_delivered(&self) -> bool {
+        self.is_delivered
+    }
+
+    /// Sends a message to all holds that joined `topic`; says for how many it was accepted. Never waits.
     pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
-        let _ = (topic, message.into());
-        unimplemented!()
+        self.keeper.publish(topic.as_ref(), &message.into())
+    }
+}
+
+impl fmt::Debug for Ended {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ended")
+            .field("id", &self.id)
+            .field("path", &self.path)
+            .field("transport", &self.transport)
+            .field("peer", &self.peer)
+            .field("held_for", &self.held_for)
+            .field("silent_for", &self.silent_for)
+            .field("messages_in", &self.messages_in)
+            .field("messages_out", &self.messages_out)
+            .field("undelivered", &self.undelivered)
+            .field("is_delivered", &self.is_delivered)
+            .finish_non_exhaustive()
     }
 }

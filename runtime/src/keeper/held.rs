@@ -1,80 +1,183 @@
 //! The application's handle on a hold.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
+use crate::mechanisms::wire::Encoded;
+use crate::words::cause::{Disconnect, Resume};
 use crate::words::id::Id;
 use crate::words::message::Message;
 use crate::words::terms::Transport;
 use crate::words::topic::Topic;
 
-/// A handle on one hold; cheap to clone, and harmless after the hold has ended.
-#[derive(Clone, Debug)]
-pub struct Held {
-    id: Id,
-}
+use super::end::Note;
+use super::hold::Hold;
+use super::pen::{Origin, Refusal};
+
+/// A handle on one hold: cheap to clone, and harmless after the hold has ended.
+///
+/// Nothing here waits, but for [`send_when_ready`](Held::send_when_ready).
+#[derive(Clone)]
+pub struct Held(Arc<Hold>);
 
 /// Why a message was not accepted; gives it back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The peer's backlog is full.
+    /// The peer's backlog has no room for it now.
     Full(Message),
-    /// The hold has ended.
+    /// The hold's end has begun.
     Ended(Message),
-    /// The message is larger than the whole backlog.
+    /// The message, with its framing, is larger than the whole backlog: there will never be room.
     TooLarge(Message),
 }
 
 impl Held {
+    pub(crate) fn new(hold: Arc<Hold>) -> Self {
+        Held(hold)
+    }
+
     /// The hold's id.
     pub fn id(&self) -> Id {
-        self.id
+        self.0.id
     }
+
     /// How it speaks.
     pub fn transport(&self) -> Transport {
-        unimplemented!()
+        self.0.transport()
     }
-    /// The peer.
+
+    /// The peer's address; behind a trusted proxy, the one the proxy named, with port 0.
     pub fn peer(&self) -> SocketAddr {
-        unimplemented!()
+        self.0.peer
     }
-    /// Sends.
+
+    /// The path of the request.
+    pub fn path(&self) -> &str {
+        &self.0.path
+    }
+
+    /// The secret with which a client speaks for this hold by `POST` and `DELETE`, as in the `Abeyance-Hold` header.
+    pub fn token(&self) -> String {
+        self.0.keeper().token(self.0.id)
+    }
+
+    /// Sends a message to this peer. A long poll is answered with it, and ends.
+    ///
+    /// # Errors
+    /// [`SendError`] gives the message back when the backlog has no room for it, or the hold's end has begun.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
-        let _ = message.into();
-        unimplemented!()
+        let message = message.into();
+        let refusal = match self.0.send(&Encoded::new(&message), Origin::Direct) {
+            Ok(()) => return Ok(()),
+            Err(refusal) => refusal,
+        };
+        Err(match refusal {
+            Refusal::Full => SendError::Full(message),
+            Refusal::Ended => SendError::Ended(message),
+            Refusal::TooLarge => SendError::TooLarge(message),
+        })
     }
-    /// Resumes.
+
+    /// Sends a message to this peer, waiting for room in its backlog.
+    ///
+    /// Dropping the future before it is ready sends nothing: it is cancel-safe.
+    ///
+    /// # Errors
+    /// [`SendError::Ended`] or [`SendError::TooLarge`], never [`SendError::Full`].
+    pub fn send_when_ready<M: Into<Message>>(
+        &self,
+        message: M,
+    ) -> impl Future<Output = Result<(), SendError>> + Send + use<M> {
+        let held = self.clone();
+        let mut message = message.into();
+        async move {
+            let mut pause = Duration::from_millis(2);
+            loop {
+                let room = held.0.room();
+                let has_room = room.notified();
+                match held.send(message) {
+                    Err(SendError::Full(back)) => message = back,
+                    done => return done,
+                }
+                // The kernel does not tell when its share has shrunk, so look again now and then.
+                let _ = tokio::time::timeout(pause, has_room).await;
+                pause = (pause * 2).min(Duration::from_millis(50));
+            }
+        }
+    }
+
+    /// Ends the hold in good order: the client is expected to come back or move on ([`Resume::Released`]).
     pub fn resume(&self) {
-        unimplemented!()
+        self.0.keeper().end(&self.0, Resume::Released.into());
     }
-    /// Resumes.
+
+    /// Sends a last message and ends the hold in good order; a long poll is answered with it.
     pub fn resume_with(&self, message: impl Into<Message>) {
-        let _ = message.into();
-        unimplemented!()
+        self.0.keeper().end(&self.0, Note::with_farewell(Resume::Released, vec![message.into()]));
     }
-    /// Disconnects.
+
+    /// Ends the hold as [`Disconnect::Kicked`] and tells the peer the reason: a WebSocket with close code 1008.
     pub fn disconnect(&self, reason: impl AsRef<str>) {
-        let _ = reason;
-        unimplemented!()
+        self.kick(None, reason.as_ref());
     }
-    /// Disconnects.
+
+    /// Ends the hold as [`Disconnect::Kicked`] and tells the peer the reason: a WebSocket with close code `code`.
+    ///
+    /// Codes 4000 to 4999 are the application's (RFC 6455 §7.4.2); for any other the peer is told 1008.
     pub fn disconnect_with(&self, code: u16, reason: impl AsRef<str>) {
-        let _ = (code, reason);
-        unimplemented!()
+        self.kick(Some(code), reason.as_ref());
     }
-    /// Joins.
+
+    /// Joins a topic. Joining twice is joining once; a hold whose end has begun joins nothing.
     pub fn join(&self, topic: impl Into<Topic>) {
-        let _ = topic.into();
-        unimplemented!()
+        self.0.keeper().join(&self.0, topic.into());
     }
-    /// Leaves.
+
+    /// Leaves a topic, if it was joined.
     pub fn leave(&self, topic: impl AsRef<str>) {
-        let _ = topic;
-        unimplemented!()
+        self.0.keeper().leave(&self.0, topic.as_ref());
     }
-    /// Publishes.
+
+    /// Sends a message to all holds that joined `topic`, this one included; says for how many it was accepted.
+    /// A hold whose end has begun publishes nothing.
     pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
-        let _ = (topic, message.into());
-        unimplemented!()
+        if self.0.note().is_some() {
+            return 0;
+        }
+        self.0.keeper().publish(topic.as_ref(), &message.into())
+    }
+
+    fn kick(&self, code: Option<u16>, reason: &str) {
+        self.0.keeper().end(&self.0, Disconnect::Kicked { code, reason: reason.into() }.into());
+    }
+}
+
+impl SendError {
+    /// The message that was not accepted.
+    pub fn into_message(self) -> Message {
+        match self {
+            SendError::Full(message) | SendError::Ended(message) | SendError::TooLarge(message) => message,
+        }
+    }
+}
+
+impl fmt::Display for SendError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            SendError::Full(_) => f.write_str("the peer's backlog is full"),
+            SendError::Ended(_) => f.write_str("the hold has ended"),
+            SendError::TooLarge(message) => write!(f, "{} bytes are more than the whole backlog", message.len()),
+        }
+    }
+}
+
+impl std::error::Error for SendError {}
+
+impl fmt::Debug for Held {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Held").field(&self.0).finish()
     }
 }

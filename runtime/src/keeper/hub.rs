@@ -1,19 +1,160 @@
 //! The application's view of all holds.
 
-use crate::words::message::Message;
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
-/// Publishes to topics, counts holds and ends them; cheap to clone.
-#[derive(Clone, Debug)]
-pub struct Hub {}
+use crate::mechanisms::ledger::Counts;
+use crate::words::cause::{CAUSES, Disconnect, Resume};
+use crate::words::id::Id;
+use crate::words::message::Message;
+use crate::words::terms::Transport;
+
+use super::Keeper;
+use super::hold::Hold;
+
+/// Publishes to topics, counts holds and ends them; cheap to clone. It may outlive the server.
+#[derive(Clone)]
+pub struct Hub(Arc<Keeper>);
+
+/// What has happened so far, read at one instant: `suspended = held + ending + Σ ended`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Tally {
+    /// How many holds ever began.
+    pub suspended: u64,
+    /// How many are held now.
+    pub held: usize,
+    /// How many are ending now: the cause is fixed, the wire is not yet finished.
+    pub ending: usize,
+    /// The most that were held at one instant.
+    pub peak: usize,
+    /// How many ended, by cause ([`End::as_str`](crate::End::as_str)); causes that never happened are not listed.
+    pub ended: Vec<(&'static str, u64)>,
+}
+
+/// One hold, as [`Hub::list`] saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Listed {
+    /// Its id.
+    pub id: Id,
+    /// The function that is its endpoint.
+    pub endpoint: &'static str,
+    /// The path of its request.
+    pub path: String,
+    /// How it speaks.
+    pub transport: Transport,
+    /// The peer's address.
+    pub peer: SocketAddr,
+    /// Since when it is held.
+    pub held_for: Duration,
+}
 
 impl Hub {
-    /// Publishes.
-    pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
-        let _ = (topic, message.into());
-        unimplemented!()
+    pub(crate) fn new(keeper: Arc<Keeper>) -> Self {
+        Hub(keeper)
     }
-    /// How many are held.
+
+    /// Sends a message to all holds that joined `topic`; says for how many it was accepted. Never waits.
+    pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
+        self.0.publish(topic.as_ref(), &message.into())
+    }
+
+    /// How many are held now.
     pub fn held(&self) -> usize {
-        unimplemented!()
+        self.0.counts().held
+    }
+
+    /// The most that were held at one instant.
+    pub fn peak(&self) -> usize {
+        self.0.counts().peak
+    }
+
+    /// The whole count, of all endpoints together.
+    pub fn tally(&self) -> Tally {
+        self.0.counts().into()
+    }
+
+    /// The count of every endpoint, by the name of its function.
+    pub fn tally_by_endpoint(&self) -> Vec<(&'static str, Tally)> {
+        self.0.counts_by_endpoint().into_iter().map(|(name, counts)| (name, counts.into())).collect()
+    }
+
+    /// Everything that is held now, in no order. It takes a moment for each hold: not for a hot path.
+    pub fn list(&self) -> Vec<Listed> {
+        self.0.list()
+    }
+
+    /// Ends a hold in good order, as [`Held::resume`](crate::Held::resume); `false` if it is not held (any more).
+    pub fn end(&self, id: Id) -> bool {
+        self.0.find(id).is_some_and(|hold| self.0.end(&hold, Resume::Released.into()))
+    }
+
+    /// Ends a hold as [`Disconnect::Kicked`], telling the peer the reason; `false` if it is not held (any more).
+    pub fn disconnect(&self, id: Id, reason: impl AsRef<str>) -> bool {
+        let cause = Disconnect::Kicked { code: None, reason: reason.as_ref().into() };
+        self.0.find(id).is_some_and(|hold| self.0.end(&hold, cause.into()))
+    }
+}
+
+impl Keeper {
+    pub(crate) fn counts(&self) -> Counts {
+        *self.books.lock().ledger.counts()
+    }
+
+    pub(crate) fn find(&self, id: Id) -> Option<Arc<Hold>> {
+        self.books.lock().ledger.get(id).cloned()
+    }
+
+    fn counts_by_endpoint(&self) -> Vec<(&'static str, Counts)> {
+        let books = self.books.lock();
+        self.posts.iter().zip(0..).map(|(post, index)| (post.name, *books.ledger.counts_of(index))).collect()
+    }
+
+    fn list(&self) -> Vec<Listed> {
+        let now = self.time.now();
+        let holds: Vec<Arc<Hold>> = self.books.lock().ledger.held().cloned().collect();
+        let listed = |hold: &Arc<Hold>| Listed {
+            id: hold.id,
+            endpoint: self.posts[hold.post.endpoint as usize].name,
+            path: hold.path.to_string(),
+            transport: hold.transport(),
+            peer: hold.peer,
+            held_for: now.since(hold.began),
+        };
+        holds.iter().map(listed).collect()
+    }
+}
+
+impl Tally {
+    /// How many ended for this cause ([`End::as_str`](crate::End::as_str)).
+    pub fn ended(&self, cause: &str) -> u64 {
+        self.ended.iter().find(|(name, _)| *name == cause).map_or(0, |(_, count)| *count)
+    }
+
+    /// Whether the books are right: every hold is held, ending or ended, exactly once.
+    pub fn is_lawful(&self) -> bool {
+        let ended: u64 = self.ended.iter().map(|(_, count)| count).sum();
+        self.suspended == self.held as u64 + self.ending as u64 + ended
+    }
+}
+
+impl From<Counts> for Tally {
+    fn from(counts: Counts) -> Self {
+        Tally {
+            suspended: counts.suspended,
+            held: counts.held,
+            ending: counts.ending,
+            peak: counts.peak,
+            ended: CAUSES.into_iter().zip(counts.ended).filter(|(_, count)| *count > 0).collect(),
+        }
+    }
+}
+
+impl fmt::Debug for Hub {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Hub").field(&self.tally()).finish()
     }
 }

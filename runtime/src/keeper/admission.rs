@@ -1,0 +1,187 @@
+//! A place for a newcomer: taken before a byte is answered, given back by whoever drops it.
+
+use std::sync::Arc;
+
+use crate::mechanisms::limits::{Full, Peer, Permit};
+use crate::words::cause::Resume;
+use crate::words::id::Id;
+use crate::words::terms::WhenFull;
+use crate::words::tick::Tick;
+
+use super::end::Aftermath;
+use super::hold::Hold;
+use super::{Books, Keeper};
+
+/// A newcomer's place under every limit, or leave to ask for one. Dropping it gives it back.
+pub(crate) struct Admission {
+    keeper: Arc<Keeper>,
+    endpoint: u32,
+    peer: Peer,
+    place: Place,
+}
+
+enum Place {
+    /// Taken.
+    Permit(Permit),
+    /// There is none; the function may run, and if it says yes, the oldest makes room.
+    Asking,
+    /// Given back, or the hold's.
+    Spent,
+}
+
+/// Why a newcomer is not held.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// A limit is reached, and nobody may be ended for it.
+    Full(Full),
+    /// The server is shutting down.
+    Draining,
+}
+
+/// A hold younger than this is not ended for another: clients that come back at once must not make a storm.
+const SETTLED: std::time::Duration = std::time::Duration::from_secs(1);
+
+impl Keeper {
+    /// Takes a place for a newcomer of `endpoint`, before its function runs.
+    pub(crate) fn admit(self: &Arc<Self>, endpoint: u32, peer: Peer) -> Result<Admission, Refused> {
+        let mut books = self.books.lock();
+        if books.draining {
+            return Err(Refused::Draining);
+        }
+        let place = match books.limits.take(endpoint, peer) {
+            Ok(permit) => Place::Permit(permit),
+            Err(_) if self.evicts(endpoint) && books.limits.begin_admitting(endpoint) => Place::Asking,
+            Err(full) => return Err(Refused::Full(full)),
+        };
+        drop(books);
+        Ok(Admission { keeper: self.clone(), endpoint, peer, place })
+    }
+
+    fn evicts(&self, endpoint: u32) -> bool {
+        self.posts[endpoint as usize].when_full == WhenFull::ResumeOldest
+    }
+}
+
+impl Admission {
+    pub(crate) fn keeper(&self) -> &Arc<Keeper> {
+        &self.keeper
+    }
+
+    /// The function said yes: the hold begins, made by `make` from its id and the present tick. Whoever must go for it
+    /// goes in the same step, so that a limit is exceeded at no instant.
+    pub(crate) fn suspend(
+        mut self,
+        key: Option<Arc<str>>,
+        make: impl FnOnce(Id, Tick) -> Arc<Hold>,
+    ) -> Result<Arc<Hold>, Refused> {
+        let keeper = self.keeper.clone();
+        let now = keeper.time().now();
+        let mut gone = Vec::new();
+        let mut books = keeper.books.lock();
+        let begun = if books.draining {
+            Err(Refused::Draining)
+        } else {
+            self.seat(&mut books, key.as_ref(), now, &mut gone).map(|permit| {
+                let hold = make(books.ledger.next_id(), now);
+                let slot = hold.id.slot();
+                books.limits.seat(&permit, slot);
+                books.deadlines.set(slot, now);
+                books.ledger.begin(self.endpoint, now, hold.clone(), permit);
+                hold
+            })
+        };
+        drop(books);
+        for aftermath in gone {
+            keeper.finish(aftermath);
+        }
+        begun
+    }
+
+    /// Turns the place into a permit with everything the hold needs, ending others where it must.
+    fn seat(
+        &mut self,
+        books: &mut Books,
+        key: Option<&Arc<str>>,
+        now: Tick,
+        gone: &mut Vec<Aftermath>,
+    ) -> Result<Permit, Refused> {
+        // A request that has a place needs at most its key's.
+        let mut full = books.limits.full(self.endpoint, self.peer, key);
+        if let Place::Permit(_) = self.place {
+            full.retain(|full| *full == Full::Key);
+        }
+        if let Some(first) = full.first() {
+            if !self.keeper.evicts(self.endpoint) {
+                return Err(Refused::Full(*first));
+            }
+            for hold in self.victims(books, &full, key, now)? {
+                gone.extend(books.end(&hold, Resume::Evicted.into()));
+            }
+        }
+        let mut permit = match std::mem::replace(&mut self.place, Place::Spent) {
+            Place::Permit(permit) => permit,
+            Place::Asking => {
+                books.limits.end_admitting(self.endpoint);
+                books.limits.take(self.endpoint, self.peer).map_err(Refused::Full)?
+            }
+            Place::Spent => unreachable!("an admission is used once: `suspend` takes it by value"),
+        };
+        if let Some(key) = key
+            && let Err(full) = books.limits.take_key(&mut permit, key.clone())
+        {
+            books.limits.give_back(permit, None);
+            return Err(Refused::Full(full));
+        }
+        Ok(permit)
+    }
+
+    /// The oldest hold under each limit in `full`, chosen before anyone is ended, so that nobody goes for nothing.
+    fn victims(
+        &self,
+        books: &Books,
+        full: &[Full],
+        key: Option<&Arc<str>>,
+        now: Tick,
+    ) -> Result<Vec<Arc<Hold>>, Refused> {
+        let mut victims: Vec<Arc<Hold>> = Vec::new();
+        for &limit in full {
+            let holders = books.limits.holders(limit, self.endpoint, self.peer, key);
+            let relieves = |hold: &Arc<Hold>| match limit {
+                Full::Server => true,
+                Full::Endpoint => hold.post.endpoint == self.endpoint,
+                _ => holders.contains(&hold.id.slot()),
+            };
+            if victims.iter().any(relieves) {
+                continue;
+            }
+            let oldest = match limit {
+                // Only endpoints that say `resume_oldest` themselves give way.
+                Full::Server => (0..self.keeper.posts.len() as u32)
+                    .filter(|endpoint| self.keeper.evicts(*endpoint))
+                    .filter_map(|endpoint| books.ledger.oldest_of(endpoint))
+                    .min(),
+                Full::Endpoint => books.ledger.oldest_of(self.endpoint),
+                _ => holders
+                    .iter()
+                    .filter(|slot| books.ledger.at(**slot).is_some_and(|hold| self.keeper.evicts(hold.post.endpoint)))
+                    .find_map(|slot| books.ledger.age(*slot)),
+            };
+            let victim = oldest
+                .filter(|(_, began)| began.plus(SETTLED) <= now)
+                .and_then(|(id, _)| books.ledger.get(id))
+                .ok_or(Refused::Full(limit))?;
+            victims.push(victim.clone());
+        }
+        Ok(victims)
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        match std::mem::replace(&mut self.place, Place::Spent) {
+            Place::Permit(permit) => self.keeper.books.lock().limits.give_back(permit, None),
+            Place::Asking => self.keeper.books.lock().limits.end_admitting(self.endpoint),
+            Place::Spent => {}
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The beginning of every end, and its settling. Whatever ends a hold comes through here and leaves a note.
+
+use std::sync::Arc;
+
+use crate::mechanisms::topics::Place;
+use crate::words::cause::{Disconnect, End, Resume};
+use crate::words::message::Message;
+use crate::words::topic::Topic;
+
+use super::hold::Hold;
+use super::{Books, Keeper};
+
+/// What the hold's task reads when an end has begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) end: End,
+    /// Messages that still go out before the ending; of a long poll, its answer.
+    pub(crate) farewell: Vec<Message>,
+    /// A closer word than the cause gives, where a protocol has one: the WebSocket close code of a violation.
+    pub(crate) code: Option<u16>,
+}
+
+/// What is left to do once the books are closed again.
+#[must_use]
+pub(super) struct Aftermath {
+    joined: Vec<(Topic, Place)>,
+    too_long: Option<Arc<Hold>>,
+}
+
+impl Note {
+    pub(crate) fn with_farewell(end: impl Into<End>, farewell: Vec<Message>) -> Self {
+        Note { end: end.into(), farewell, code: None }
+    }
+}
+
+impl From<End> for Note {
+    fn from(end: End) -> Self {
+        Note { end, farewell: Vec::new(), code: None }
+    }
+}
+
+impl From<Resume> for Note {
+    fn from(cause: Resume) -> Self {
+        End::from(cause).into()
+    }
+}
+
+impl From<Disconnect> for Note {
+    fn from(cause: Disconnect) -> Self {
+        End::from(cause).into()
+    }
+}
+
+impl Keeper {
+    /// Begins a hold's end. `false` if it had begun: the first cause stands.
+    pub(crate) fn end(&self, hold: &Hold, note: Note) -> bool {
+        let begun = self.books.lock().end(hold, note);
+        let is_first = begun.is_some();
+        if let Some(aftermath) = begun {
+            self.finish(aftermath);
+        }
+        is_first
+    }
+
+    /// Ends every hold for shutdown; each is told.
+    pub(crate) fn end_all(&self, cause: &End) -> usize {
+        let holds: Vec<_> = self.books.lock().ledger.held().cloned().collect();
+        holds.iter().filter(|hold| self.end(hold, cause.clone().into())).count()
+    }
+
+    /// The wire of a hold is finished: from now on it counts as ended.
+    pub(crate) fn settle(&self, hold: &Hold) {
+        let mut books = self.books.lock();
+        books.ledger.settle(hold.id);
+        let counts = books.ledger.counts();
+        if counts.held == 0 && counts.ending == 0 {
+            self.quiet.notify_waiters();
+        }
+    }
+
+    pub(super) fn finish(&self, aftermath: Aftermath) {
+        for (topic, place) in aftermath.joined {
+            self.topics.leave(&topic, place);
+        }
+        if let Some(hold) = aftermath.too_long {
+            hold.cut_short();
+        }
+    }
+}
+
+impl Books {
+    pub(super) fn end(&mut self, hold: &Hold, note: Note) -> Option<Aftermath> {
+        let permit = self.ledger.end(hold.id, &note.end)?;
+        self.limits.give_back(permit, Some(hold.id.slot()));
+        self.deadlines.clear(hold.id.slot());
+        let joined = hold.leave_note(note);
+        let counts = self.ledger.counts();
+        // Endings are bounded like holds, or peers that never finish theirs would pile up uncounted.
+        let too_long = if counts.ending > self.limits.server() { self.ledger.oldest_ending().cloned() } else { None };
+        Some(Aftermath { joined, too_long })
+    }
+}
+
+impl Hold {
+    /// What its end will be, if it has begun.
+    pub(crate) fn note(&self) -> Option<Note> {
+        self.pen.lock().note.as_deref().cloned()
+    }
+
+    fn leave_note(&self, note: Note) -> Vec<(Topic, Place)> {
+        let mut pen = self.pen.lock();
+        pen.note = Some(Box::new(note));
+        pen.wake();
+        if let Some(room) = pen.room.take() {
+            room.notify_waiters();
+        }
+        std::mem::take(&mut pen.joined)
+    }
+
+    /// Ends a polite ending that too many others wait behind.
+    fn cut_short(&self) {
+        let mut pen = self.pen.lock();
+        pen.is_cut = true;
+        pen.wake();
+    }
+}

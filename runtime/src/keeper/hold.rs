@@ -1,0 +1,98 @@
+//! One held connection: what everybody may know of it, and the pen that writes to it.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+
+use parking_lot::Mutex;
+
+use crate::mechanisms::clock::{Beats, Clocks};
+use crate::mechanisms::wire::Form;
+use crate::words::id::Id;
+use crate::words::terms::{Terms, Transport};
+use crate::words::tick::Tick;
+
+use super::Keeper;
+use super::pen::Pen;
+
+/// One hold. Its memory is the budget of the whole framework: what only some holds need is boxed.
+pub(crate) struct Hold {
+    pub(crate) id: Id,
+    pub(crate) post: Arc<Post>,
+    pub(crate) form: Form,
+    pub(crate) peer: SocketAddr,
+    pub(crate) path: Box<str>,
+    pub(crate) began: Tick,
+    pub(super) expires: Tick,
+    pub(super) activity: AtomicU64,
+    pub(super) life: AtomicU64,
+    pub(super) beat: AtomicU64,
+    pub(super) next_beat: AtomicU64,
+    pub(super) bytes_in: AtomicU64,
+    pub(super) messages_in: AtomicU32,
+    pub(super) pen: Mutex<Pen>,
+}
+
+/// What the holds of one endpoint share: where they belong and on which terms.
+pub(crate) struct Post {
+    pub(crate) keeper: Arc<Keeper>,
+    /// The endpoint's place in the keeper's plan.
+    pub(crate) endpoint: u32,
+    pub(crate) terms: Terms,
+}
+
+impl Hold {
+    pub(crate) fn keeper(&self) -> &Arc<Keeper> {
+        &self.post.keeper
+    }
+
+    pub(crate) fn transport(&self) -> Transport {
+        self.form.transport()
+    }
+
+    /// Notes a message delivered or received.
+    pub(crate) fn note_activity(&self) {
+        self.activity.store(self.keeper().time().stamp().0, Relaxed);
+    }
+
+    /// Notes a sign of life.
+    pub(crate) fn note_life(&self) {
+        self.life.store(self.keeper().time().stamp().0, Relaxed);
+    }
+
+    /// Notes bytes that came from the peer.
+    pub(crate) fn note_received(&self, bytes: usize) {
+        self.bytes_in.fetch_add(bytes as u64, Relaxed);
+        self.note_life();
+    }
+
+    /// Notes an application's message from the peer.
+    pub(crate) fn note_message(&self) {
+        self.messages_in.fetch_add(1, Relaxed);
+        self.note_activity();
+    }
+
+    pub(super) fn clocks(&self) -> Clocks {
+        let terms = &self.post.terms;
+        let transport = self.transport();
+        Clocks {
+            timeout: terms.timeout(transport),
+            max_idle: terms.max_idle,
+            heartbeat: terms.heartbeat(transport),
+            write_deadline: self.keeper().policy().write_deadline,
+            beats: if transport == Transport::LongPoll { Beats::Kernel } else { Beats::Ours },
+        }
+    }
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hold")
+            .field("id", &self.id)
+            .field("transport", &self.transport())
+            .field("peer", &self.peer)
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,146 @@
+//! The clocks: one sweep for all holds, which looks at those that may be due and re-arms the rest.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use crate::mechanisms::clock::{Beats, Clocks, Due, Signs};
+use crate::mechanisms::wire;
+use crate::words::cause::End;
+use crate::words::terms::Transport;
+use crate::words::tick::Tick;
+
+use super::Keeper;
+use super::hold::Hold;
+use super::time::Time;
+
+impl Keeper {
+    /// Sweeps for as long as it is polled.
+    pub(crate) async fn keep_time(self: Arc<Self>) {
+        let mut period = tokio::time::interval(Time::PERIOD);
+        period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            period.tick().await;
+            self.sweep();
+        }
+    }
+
+    /// Looks at every hold that may be due.
+    pub(crate) fn sweep(&self) {
+        let (now, stall) = self.time.sweep();
+        if !stall.is_zero() {
+            tracing::warn!(?stall, "the server was stalled: peers get the time back");
+        }
+        let due: Vec<Arc<Hold>> = {
+            let mut books = self.books.lock();
+            let slots = books.deadlines.take_due(now);
+            slots.into_iter().filter_map(|slot| books.ledger.at(slot).cloned()).collect()
+        };
+        let mut resting = Vec::with_capacity(due.len());
+        for hold in due {
+            match hold.look(now) {
+                Look::Rest(at) => resting.push((hold, at)),
+                Look::End(end) => {
+                    self.end(&hold, end.into());
+                }
+                Look::Over => {}
+            }
+        }
+        let mut books = self.books.lock();
+        for (hold, at) in &resting {
+            // Not `set`: something may have hastened it meanwhile. And its slot may be another's by now.
+            if books.ledger.age(hold.id.slot()).is_some_and(|(id, _)| id == hold.id) {
+                books.deadlines.hasten(hold.id.slot(), *at);
+            }
+        }
+        drop(books);
+    }
+
+    /// Looks at a hold by `at`, if it would be later otherwise.
+    pub(crate) fn hasten(&self, hold: &Hold, at: Tick) {
+        let mut books = self.books.lock();
+        if books.ledger.age(hold.id.slot()).is_some_and(|(id, _)| id == hold.id) {
+            books.deadlines.hasten(hold.id.slot(), at);
+        }
+    }
+}
+
+/// What became of a look.
+enum Look {
+    Rest(Tick),
+    End(End),
+    /// Its end has begun.
+    Over,
+}
+
+impl Hold {
+    fn look(&self, now: Tick) -> Look {
+        let clocks = self.clocks();
+        self.refresh_life(&clocks, now);
+        loop {
+            let Some(signs) = self.signs() else { return Look::Over };
+            match clocks.judge(&signs, now) {
+                Due::Rest(at) => return Look::Rest(at),
+                Due::End(end) => return Look::End(end),
+                Due::Beat => self.send_heartbeat(&clocks, &signs, now),
+            }
+        }
+    }
+
+    fn signs(&self) -> Option<Signs> {
+        let pen = self.pen.lock();
+        if pen.note.is_some() {
+            return None;
+        }
+        Some(Signs {
+            activity: Tick(self.activity.load(Relaxed)),
+            life: Tick(self.life.load(Relaxed)),
+            beat: Tick(self.beat.load(Relaxed)),
+            next_beat: Tick(self.next_beat.load(Relaxed)),
+            expires: self.expires,
+            blocked: pen.blocked,
+            deaf: pen.deaf,
+        })
+    }
+
+    /// Asks the kernel when it last heard from the peer's, where that counts: a WebSocket peer must answer itself, since
+    /// the kernel of a frozen application still acknowledges. Without a heartbeat only received bytes count.
+    fn refresh_life(&self, clocks: &Clocks, now: Tick) {
+        if self.transport() == Transport::WebSocket || clocks.heartbeat.is_none() {
+            return;
+        }
+        let line = self.pen.lock().line.clone();
+        if let Some(ago) = line.and_then(|line| line.last_answer()) {
+            self.life.fetch_max(now.minus(ago).0, Relaxed);
+        }
+    }
+
+    fn send_heartbeat(&self, clocks: &Clocks, signs: &Signs, now: Tick) {
+        let next = clocks.heartbeat.map_or(Tick::NEVER, |every| now.plus(every));
+        self.next_beat.store(next.0, Relaxed);
+        if clocks.beats == Beats::Kernel || !self.pen.lock().is_clear() {
+            return;
+        }
+        if let Some(bytes) = wire::heartbeat(self.form)
+            && self.write(bytes).is_ok()
+            && signs.beat <= signs.life
+        {
+            // Of several unanswered ones the first counts.
+            self.beat.store(now.0.max(signs.life.0 + 1), Relaxed);
+        }
+    }
+
+    /// Silence while we could not hear proves nothing: the peer gets that time back.
+    pub(super) fn give_back_silence(&self, since: Tick, now: Tick) {
+        let life = self.life.load(Relaxed);
+        self.life.store(Tick(life).plus(now.since(since)).min(now).0.max(life), Relaxed);
+    }
+
+    /// When the first heartbeat is due: at a random phase, so that holds that began together do not beat together.
+    pub(super) fn first_beat(clocks: &Clocks, now: Tick) -> Tick {
+        clocks.heartbeat.map_or(Tick::NEVER, |every| {
+            let every = every.as_millis() as u64;
+            now.plus(Duration::from_millis(fastrand::u64(every / 2..=every)))
+        })
+    }
+}

@@ -1,0 +1,182 @@
+//! What waits for one peer, and how much that may be: the bytes queued here and the bytes the kernel keeps for it.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+/// The bytes that wait for one peer, in order.
+///
+/// The kernel's share is looked up only when it could matter: what was written since the last look is added to what
+/// was found then, which can only overestimate.
+#[derive(Debug, Default)]
+pub(crate) struct Backlog {
+    /// Boxed, because an idle peer has none.
+    queue: Option<Box<VecDeque<Piece>>>,
+    queued: u32,
+    offset: u32,
+    kernel: u32,
+    since: u32,
+}
+
+/// Something that is written whole before anything else is.
+#[derive(Debug)]
+pub(crate) struct Piece {
+    pub(crate) bytes: Bytes,
+    /// Whether it is an application's message, not a head, heartbeat or pong.
+    pub(crate) is_message: bool,
+}
+
+/// Whether more bytes may wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Room {
+    /// There is room.
+    Yes,
+    /// There is none.
+    No,
+    /// Only the kernel knows: ask it and tell [`Backlog::looked`].
+    Look,
+}
+
+impl Backlog {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.queue.is_none()
+    }
+
+    /// How many messages wait, one that was begun included.
+    pub(crate) fn messages(&self) -> usize {
+        self.pieces().filter(|piece| piece.is_message).count()
+    }
+
+    /// Whether `more` bytes may wait within `bound`, as far as is known without asking the kernel.
+    pub(crate) fn room(&self, more: usize, bound: usize) -> Room {
+        let ours = self.queued as usize + more;
+        if ours > bound {
+            Room::No
+        } else if ours + self.kernel as usize + self.since as usize <= bound {
+            Room::Yes
+        } else {
+            Room::Look
+        }
+    }
+
+    /// Notes what the kernel says it keeps, and whether `more` bytes may wait after all.
+    pub(crate) fn looked(&mut self, kernel: usize, more: usize, bound: usize) -> bool {
+        self.kernel = clamp(kernel);
+        self.since = 0;
+        self.room(more, bound) == Room::Yes
+    }
+
+    /// Notes that the kernel took `count` bytes of a piece that never waited.
+    pub(crate) fn wrote(&mut self, count: usize) {
+        self.since = self.since.saturating_add(clamp(count));
+    }
+
+    /// Queues a piece of which the first `written` bytes are with the kernel already.
+    pub(crate) fn push(&mut self, piece: Piece, written: usize) {
+        let queue = self.queue.get_or_insert_default();
+        if queue.is_empty() {
+            self.offset = clamp(written);
+        }
+        self.queued = self.queued.saturating_add(clamp(piece.bytes.len() - written));
+        queue.push_back(piece);
+    }
+
+    /// What to write next.
+    pub(crate) fn next(&self) -> Option<&[u8]> {
+        let piece = self.queue.as_ref()?.front()?;
+        Some(&piece.bytes[self.offset as usize..])
+    }
+
+    /// Notes that the kernel took `count` bytes of [`next`](Backlog::next); gives back the piece if that was all of it.
+    pub(crate) fn advance(&mut self, count: usize) -> Option<Piece> {
+        self.wrote(count);
+        self.queued = self.queued.saturating_sub(clamp(count));
+        let queue = self.queue.as_mut()?;
+        let front = queue.front()?;
+        let offset = self.offset as usize + count;
+        if offset < front.bytes.len() {
+            self.offset = clamp(offset);
+            return None;
+        }
+        self.offset = 0;
+        let piece = queue.pop_front();
+        if queue.is_empty() {
+            self.queue = None;
+        }
+        piece
+    }
+
+    /// Drops everything that waits.
+    pub(crate) fn clear(&mut self) {
+        self.queue = None;
+        self.queued = 0;
+        self.offset = 0;
+    }
+
+    fn pieces(&self) -> impl Iterator<Item = &Piece> {
+        self.queue.iter().flat_map(|queue| queue.iter())
+    }
+}
+
+/// Backlogs are far below 4 GiB; a kernel that says more means "full" all the same.
+fn clamp(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn piece(text: &'static str) -> Piece {
+        Piece { bytes: Bytes::from_static(text.as_bytes()), is_message: true }
+    }
+
+    #[test]
+    fn pieces_leave_in_order_and_in_parts() {
+        let mut backlog = Backlog::default();
+        backlog.push(piece("hello"), 2);
+        backlog.push(piece("world"), 0);
+        assert_eq!(backlog.next(), Some(&b"llo"[..]));
+        assert!(backlog.advance(1).is_none());
+        assert_eq!(backlog.next(), Some(&b"lo"[..]));
+        assert_eq!(backlog.advance(2).map(|piece| piece.bytes), Some(Bytes::from("hello")));
+        assert_eq!(backlog.next(), Some(&b"world"[..]));
+        assert_eq!(backlog.messages(), 1);
+        assert!(backlog.advance(5).is_some());
+        assert!(backlog.is_empty());
+    }
+
+    #[test]
+    fn an_empty_backlog_keeps_no_memory() {
+        let mut backlog = Backlog::default();
+        backlog.push(piece("x"), 0);
+        backlog.advance(1);
+        assert!(backlog.queue.is_none());
+        assert!(size_of::<Backlog>() <= 24);
+    }
+
+    #[test]
+    fn the_kernel_is_asked_only_when_its_share_could_matter() {
+        let mut backlog = Backlog::default();
+        backlog.wrote(60);
+        assert_eq!(backlog.room(40, 100), Room::Yes);
+        assert_eq!(backlog.room(41, 100), Room::Look);
+        assert!(backlog.looked(10, 90, 100));
+        assert_eq!(backlog.room(90, 100), Room::Yes);
+        assert!(!backlog.looked(95, 10, 100));
+    }
+
+    #[test]
+    fn a_refusal_is_never_based_on_an_old_look() {
+        let mut backlog = Backlog::default();
+        assert!(!backlog.looked(95, 10, 100));
+        assert_eq!(backlog.room(10, 100), Room::Look);
+    }
+
+    #[test]
+    fn what_waits_here_counts_whatever_the_kernel_says() {
+        let mut backlog = Backlog::default();
+        backlog.push(Piece { bytes: Bytes::from(vec![0; 80]), is_message: true }, 0);
+        assert_eq!(backlog.room(21, 100), Room::No);
+    }
+}

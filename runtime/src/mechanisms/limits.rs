@@ -1,0 +1,347 @@
+//! How many holds there may be: for the server, an endpoint, a peer, a key, taken together or not at all.
+//!
+//! A [`Permit`] is a place under every limit at once. It cannot be copied; whoever has it gives it back whole.
+
+use std::collections::HashMap;
+use std::hash::Hash;
+use std::net::IpAddr;
+use std::num::NonZeroU64;
+use std::sync::Arc;
+
+/// All limits, and what is taken of each.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    server: usize,
+    server_peer: Option<usize>,
+    taken: usize,
+    endpoints: Vec<Endpoint>,
+    peers: Groups<Peer>,
+    endpoint_peers: Groups<(u32, Peer)>,
+    keys: Groups<(u32, Arc<str>)>,
+}
+
+/// What one endpoint allows; `None` is no limit of its own.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Ceiling {
+    pub(crate) holds: Option<usize>,
+    pub(crate) per_peer: Option<usize>,
+    pub(crate) per_key: Option<usize>,
+}
+
+/// A place under every limit. Not `Clone`, so that it is given back once.
+#[derive(Debug)]
+#[must_use = "a permit that is dropped is a place that is lost: give it back"]
+pub(crate) struct Permit {
+    endpoint: u32,
+    peer: Peer,
+    key: Option<Arc<str>>,
+}
+
+/// A limit that has no place left.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Full {
+    /// The key's, at this endpoint.
+    Key,
+    /// The peer's, at this endpoint.
+    EndpointPeer,
+    /// The peer's, in the whole server.
+    Peer,
+    /// The endpoint's.
+    Endpoint,
+    /// The server's.
+    Server,
+}
+
+/// Whom a per-peer limit counts as one: an IPv4 address, or an IPv6 network of 64 bits (one host can use any address in it).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Peer(NonZeroU64);
+
+#[derive(Debug)]
+struct Endpoint {
+    ceiling: Ceiling,
+    taken: usize,
+    /// Requests whose function runs although there is no place yet.
+    admitting: usize,
+}
+
+/// The holders of places by peer or key, oldest first; empty groups cost nothing.
+#[derive(Debug)]
+struct Groups<K>(HashMap<K, Group>);
+
+#[derive(Debug, Default)]
+struct Group {
+    taken: usize,
+    slots: Vec<u32>,
+}
+
+impl Limits {
+    /// How many functions of one endpoint may run at once without a place to come.
+    pub(crate) const ADMITTING: usize = 64;
+
+    pub(crate) fn new(server: usize, server_peer: Option<usize>, endpoints: Vec<Ceiling>) -> Self {
+        let endpoint = |ceiling| Endpoint { ceiling, taken: 0, admitting: 0 };
+        Limits {
+            server,
+            server_peer,
+            taken: 0,
+            endpoints: endpoints.into_iter().map(endpoint).collect(),
+            peers: Groups::new(),
+            endpoint_peers: Groups::new(),
+            keys: Groups::new(),
+        }
+    }
+
+    /// The limits that have no place for one more, narrowest first.
+    pub(crate) fn full(&self, endpoint: u32, peer: Peer, key: Option<&Arc<str>>) -> Vec<Full> {
+        let here = &self.endpoints[endpoint as usize];
+        let reached = |limit: Option<usize>, taken: usize| limit.is_some_and(|limit| taken >= limit);
+        let mut full = Vec::new();
+        if key.is_some_and(|key| reached(here.ceiling.per_key, self.keys.taken(&(endpoint, key.clone())))) {
+            full.push(Full::Key);
+        }
+        if reached(here.ceiling.per_peer, self.endpoint_peers.taken(&(endpoint, peer))) {
+            full.push(Full::EndpointPeer);
+        }
+        if reached(self.server_peer, self.peers.taken(&peer)) {
+            full.push(Full::Peer);
+        }
+        if reached(here.ceiling.holds, here.taken) {
+            full.push(Full::Endpoint);
+        }
+        if self.taken >= self.server {
+            full.push(Full::Server);
+        }
+        full
+    }
+
+    /// Takes a place under every limit but the key's, which is not known before the function has run.
+    pub(crate) fn take(&mut self, endpoint: u32, peer: Peer) -> Result<Permit, Full> {
+        if let Some(full) = self.full(endpoint, peer, None).first() {
+            return Err(*full);
+        }
+        self.taken += 1;
+        let here = &mut self.endpoints[endpoint as usize];
+        here.taken += 1;
+        if here.ceiling.per_peer.is_some() {
+            self.endpoint_peers.take((endpoint, peer));
+        }
+        if self.server_peer.is_some() {
+            self.peers.take(peer);
+        }
+        Ok(Permit { endpoint, peer, key: None })
+    }
+
+    /// Adds the key's place to a permit that has none.
+    pub(crate) fn take_key(&mut self, permit: &mut Permit, key: Arc<str>) -> Result<(), Full> {
+        let limit = self.endpoints[permit.endpoint as usize].ceiling.per_key;
+        let Some(limit) = limit.filter(|_| permit.key.is_none()) else { return Ok(()) };
+        let name = (permit.endpoint, key.clone());
+        if self.keys.taken(&name) >= limit {
+            return Err(Full::Key);
+        }
+        self.keys.take(name);
+        permit.key = Some(key);
+        Ok(())
+    }
+
+    /// The permit is from now on the hold's in `slot`, so that the oldest of a peer or key can be found.
+    pub(crate) fn seat(&mut self, permit: &Permit, slot: u32) {
+        self.endpoint_peers.seat(&(permit.endpoint, permit.peer), slot);
+        self.peers.seat(&permit.peer, slot);
+        if let Some(key) = &permit.key {
+            self.keys.seat(&(permit.endpoint, key.clone()), slot);
+        }
+    }
+
+    /// Gives back every place of a permit; `slot` where it was seated.
+    pub(crate) fn give_back(&mut self, permit: Permit, slot: Option<u32>) {
+        let Permit { endpoint, peer, key } = permit;
+        self.taken -= 1;
+        let here = &mut self.endpoints[endpoint as usize];
+        here.taken -= 1;
+        if here.ceiling.per_peer.is_some() {
+            self.endpoint_peers.give_back((endpoint, peer), slot);
+        }
+        if self.server_peer.is_some() {
+            self.peers.give_back(peer, slot);
+        }
+        if let Some(key) = key {
+            self.keys.give_back((endpoint, key), slot);
+        }
+    }
+
+    /// The slots of the holds under a peer's or key's limit, oldest first; of no other limit.
+    pub(crate) fn holders(&self, full: Full, endpoint: u32, peer: Peer, key: Option<&Arc<str>>) -> &[u32] {
+        match (full, key) {
+            (Full::Key, Some(key)) => self.keys.slots(&(endpoint, key.clone())),
+            (Full::EndpointPeer, _) => self.endpoint_peers.slots(&(endpoint, peer)),
+            (Full::Peer, _) => self.peers.slots(&peer),
+            _ => &[],
+        }
+    }
+
+    /// Lets a function run although there is no place, if not too many do: `false` if so.
+    pub(crate) fn begin_admitting(&mut self, endpoint: u32) -> bool {
+        let here = &mut self.endpoints[endpoint as usize];
+        let bound = Self::ADMITTING.min(here.ceiling.holds.unwrap_or(usize::MAX)).min(self.server);
+        let fits = here.admitting < bound;
+        here.admitting += usize::from(fits);
+        fits
+    }
+
+    pub(crate) fn end_admitting(&mut self, endpoint: u32) {
+        self.endpoints[endpoint as usize].admitting -= 1;
+    }
+
+    /// Nothing is taken of anything.
+    #[cfg(test)]
+    pub(crate) fn is_untouched(&self) -> bool {
+        self.taken == 0
+            && self.endpoints.iter().all(|here| here.taken == 0 && here.admitting == 0)
+            && self.peers.0.is_empty()
+            && self.endpoint_peers.0.is_empty()
+            && self.keys.0.is_empty()
+    }
+}
+
+impl Full {
+    /// Whether the limit is one on a single peer or key, not on all.
+    pub(crate) fn is_personal(self) -> bool {
+        matches!(self, Full::Key | Full::EndpointPeer | Full::Peer)
+    }
+}
+
+impl Permit {
+    pub(crate) fn endpoint(&self) -> u32 {
+        self.endpoint
+    }
+
+    pub(crate) fn peer(&self) -> Peer {
+        self.peer
+    }
+}
+
+impl From<IpAddr> for Peer {
+    fn from(address: IpAddr) -> Self {
+        let bits = match address.to_canonical() {
+            // `::ffff:a.b.c.d` says the same, and its upper half is no network of anybody's.
+            IpAddr::V4(v4) => 0xffff_0000_0000 | u64::from(v4.to_bits()),
+            IpAddr::V6(v6) => (v6.to_bits() >> 64) as u64,
+        };
+        Peer(NonZeroU64::new(bits).unwrap_or(NonZeroU64::MIN))
+    }
+}
+
+impl<K: Eq + Hash> Groups<K> {
+    fn new() -> Self {
+        Groups(HashMap::new())
+    }
+
+    fn taken(&self, key: &K) -> usize {
+        self.0.get(key).map_or(0, |group| group.taken)
+    }
+
+    fn take(&mut self, key: K) {
+        self.0.entry(key).or_default().taken += 1;
+    }
+
+    fn seat(&mut self, key: &K, slot: u32) {
+        if let Some(group) = self.0.get_mut(key) {
+            group.slots.push(slot);
+        }
+    }
+
+    fn slots(&self, key: &K) -> &[u32] {
+        self.0.get(key).map_or(&[], |group| &group.slots)
+    }
+
+    fn give_back(&mut self, key: K, slot: Option<u32>) {
+        let Some(group) = self.0.get_mut(&key) else { return };
+        group.taken -= 1;
+        group.slots.retain(|seated| Some(*seated) != slot);
+        if group.taken == 0 {
+            self.0.remove(&key);
+            if self.0.capacity() > 64 && self.0.len() < self.0.capacity() / 8 {
+                self.0.shrink_to_fit();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(last: u8) -> Peer {
+        Peer::from(IpAddr::from([10, 0, 0, last]))
+    }
+
+    fn limits() -> Limits {
+        let ceiling = Ceiling { holds: Some(3), per_peer: Some(2), per_key: Some(1) };
+        Limits::new(4, Some(3), vec![ceiling, Ceiling::default()])
+    }
+
+    #[test]
+    fn a_limit_is_never_exceeded_and_a_refusal_takes_nothing() {
+        let mut limits = limits();
+        let first = limits.take(0, peer(1)).unwrap();
+        let second = limits.take(0, peer(1)).unwrap();
+        assert_eq!(limits.take(0, peer(1)).unwrap_err(), Full::EndpointPeer);
+        let third = limits.take(0, peer(2)).unwrap();
+        assert_eq!(limits.take(0, peer(3)).unwrap_err(), Full::Endpoint);
+        let fourth = limits.take(1, peer(1)).unwrap();
+        assert_eq!(limits.take(1, peer(1)).unwrap_err(), Full::Peer);
+        assert_eq!(limits.take(1, peer(9)).unwrap_err(), Full::Server);
+        for permit in [first, second, third, fourth] {
+            limits.give_back(permit, None);
+        }
+        assert!(limits.is_untouched());
+    }
+
+    #[test]
+    fn a_key_is_counted_at_its_endpoint_only() {
+        let mut limits = limits();
+        let mut first = limits.take(0, peer(1)).unwrap();
+        let mut second = limits.take(0, peer(2)).unwrap();
+        let mut third = limits.take(1, peer(2)).unwrap();
+        limits.take_key(&mut first, "user".into()).unwrap();
+        assert_eq!(limits.take_key(&mut second, "user".into()), Err(Full::Key));
+        limits.take_key(&mut second, "other".into()).unwrap();
+        limits.take_key(&mut third, "user".into()).unwrap();
+        for permit in [first, second, third] {
+            limits.give_back(permit, None);
+        }
+        assert!(limits.is_untouched());
+    }
+
+    #[test]
+    fn the_holders_of_a_place_are_known_oldest_first() {
+        let mut limits = limits();
+        let first = limits.take(0, peer(1)).unwrap();
+        let second = limits.take(0, peer(1)).unwrap();
+        limits.seat(&first, 7);
+        limits.seat(&second, 3);
+        assert_eq!(limits.holders(Full::EndpointPeer, 0, peer(1), None), [7, 3]);
+        limits.give_back(first, Some(7));
+        assert_eq!(limits.holders(Full::Peer, 0, peer(1), None), [3]);
+        limits.give_back(second, Some(3));
+        assert!(limits.is_untouched());
+    }
+
+    #[test]
+    fn admission_without_a_place_is_bounded_by_the_limit_itself() {
+        let mut limits = limits();
+        assert_eq!((0..9).filter(|_| limits.begin_admitting(0)).count(), 3);
+        limits.end_admitting(0);
+        assert!(limits.begin_admitting(0));
+    }
+
+    #[test]
+    fn addresses_of_one_network_are_one_peer() {
+        let parse = |text: &str| Peer::from(text.parse::<IpAddr>().unwrap());
+        assert_eq!(parse("2001:db8::1"), parse("2001:db8::ffff"));
+        assert_ne!(parse("2001:db8::1"), parse("2001:db8:0:1::1"));
+        assert_eq!(parse("::ffff:10.0.0.1"), parse("10.0.0.1"));
+        assert_ne!(parse("10.0.0.1"), parse("10.0.0.2"));
+    }
+}

@@ -1,0 +1,86 @@
+//! Who joined what.
+
+use std::collections::HashMap;
+
+use slab::Slab;
+
+use crate::words::topic::Topic;
+
+/// The members of every topic. A topic without members costs nothing.
+#[derive(Debug)]
+pub(crate) struct Topics<M> {
+    rooms: HashMap<Topic, Slab<M>>,
+}
+
+/// A member's place in one topic, needed to leave it without a search.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Place(u32);
+
+impl<M> Topics<M> {
+    pub(crate) fn new() -> Self {
+        Topics { rooms: HashMap::new() }
+    }
+
+    pub(crate) fn join(&mut self, topic: &Topic, member: M) -> Place {
+        // Not `entry`: that would clone the name of a topic that is there already.
+        let room = match self.rooms.get_mut(topic) {
+            Some(room) => room,
+            None => self.rooms.entry(topic.clone()).or_default(),
+        };
+        Place(u32::try_from(room.insert(member)).expect("fewer members than holds, of which there are under 2^24"))
+    }
+
+    pub(crate) fn leave(&mut self, topic: &str, place: Place) -> Option<M> {
+        let room = self.rooms.get_mut(topic)?;
+        let member = room.try_remove(place.0 as usize);
+        if room.is_empty() {
+            self.rooms.remove(topic);
+            if self.rooms.capacity() > 64 && self.rooms.len() < self.rooms.capacity() / 8 {
+                self.rooms.shrink_to_fit();
+            }
+        }
+        member
+    }
+
+    /// The members of `topic`, in no order.
+    pub(crate) fn members(&self, topic: &str) -> impl Iterator<Item = &M> {
+        self.rooms.get(topic).into_iter().flat_map(|room| room.iter().map(|(_, member)| member))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_member_leaves_the_topic_it_joined_and_no_other() {
+        let mut topics = Topics::new();
+        let (a, b) = (Topic::from("a"), Topic::from("b"));
+        let place = topics.join(&a, 1);
+        topics.join(&a, 2);
+        topics.join(&b, 1);
+        assert_eq!(topics.leave("a", place), Some(1));
+        assert_eq!(topics.members("a").copied().collect::<Vec<_>>(), [2]);
+        assert_eq!(topics.members("b").copied().collect::<Vec<_>>(), [1]);
+        assert_eq!(topics.leave("a", place), None);
+    }
+
+    #[test]
+    fn topics_without_members_leave_no_memory() {
+        let mut topics = Topics::new();
+        for n in 0..10_000 {
+            let topic = Topic::from(n.to_string());
+            let place = topics.join(&topic, ());
+            topics.leave(topic.as_str(), place);
+        }
+        let places: Vec<_> = (0..10_000)
+            .map(|n| Topic::from(n.to_string()))
+            .map(|topic| (topics.join(&topic, ()), topic))
+            .collect();
+        for (place, topic) in places {
+            topics.leave(topic.as_str(), place);
+        }
+        assert!(topics.rooms.is_empty());
+        assert!(topics.rooms.capacity() <= 64);
+    }
+}
