@@ -7,6 +7,9 @@ use bytes::Bytes;
 use crate::words::message::Message;
 
 pub(crate) mod chunk;
+pub(crate) mod ending;
+pub(crate) mod head;
+pub(crate) mod long_poll;
 pub(crate) mod sse;
 pub(crate) mod stream;
 pub(crate) mod websocket;
@@ -43,7 +46,7 @@ impl<'a> Encoded<'a> {
         Encoded { id: Some(id), ..Encoded::new(message) }
     }
 
-    /// The bytes to write. For a long poll the message's own: its head is made with its answer .
+    /// The bytes to write. For a long poll the message's own: its head is made with its answer ([`long_poll`]).
     pub(crate) fn form(&self, form: Form) -> Bytes {
         let (slot, chunked) = match form {
             Form::WebSocket => (0, false),
