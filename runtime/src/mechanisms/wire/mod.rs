@@ -6,10 +6,12 @@ use bytes::Bytes;
 
 use crate::words::message::Message;
 
+pub(crate) mod assembler;
 pub(crate) mod chunk;
 pub(crate) mod ending;
 pub(crate) mod head;
 pub(crate) mod long_poll;
+mod mask;
 pub(crate) mod sse;
 pub(crate) mod stream;
 pub(crate) mod websocket;
