@@ -2,6 +2,8 @@
 
 // The layers, lowest first; a file imports its own module or a lower layer only (`ARCHITECTURE.md`).
 mod keeper;
+#[allow(dead_code)] // until the layers above use them
+mod mechanisms; // pure parts: now comes in, what is due comes out
 mod words; // plain data: causes, ids, messages, ticks // all holds: the only locks, the only waiter on time
 
 pub use keeper::ended::Ended;
