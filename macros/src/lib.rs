@@ -1,1 +1,3 @@
 //! The attributes of abeyance.
+
+mod words;

@@ -1,0 +1,1 @@
+../../../../runtime/src/words/terms/contradiction.rs
