@@ -1,8 +1,9 @@
 //! Connections that stay open and never leak: long polling, streaming, server-sent events and WebSocket.
 
 // The layers, lowest first; a file imports its own module or a lower layer only (`ARCHITECTURE.md`).
-mod keeper;
-mod words; // plain data: causes, ids, messages, ticks // all holds: the only locks, the only waiter on time
+mod keeper; // all holds: the only locks, the only waiter on time
+mod socket; // the real lines: TCP, and one in memory for tests
+mod words; // plain data: causes, ids, messages, ticks
 
 pub use keeper::ended::Ended;
 pub use keeper::held::{Held, SendError};
