@@ -1,10 +1,10 @@
 //! Connections that stay open and never leak: long polling, streaming, server-sent events and WebSocket.
 
 // The layers, lowest first; a file imports its own module or a lower layer only (`ARCHITECTURE.md`).
-mod keeper;
-#[allow(dead_code)] // until the layers above use them
+mod keeper; // all holds: the only locks, the only waiter on time
 mod mechanisms; // pure parts: now comes in, what is due comes out
-mod words; // plain data: causes, ids, messages, ticks // all holds: the only locks, the only waiter on time
+mod socket;
+mod words; // plain data: causes, ids, messages, terms, ticks // the real lines: TCP, and one in memory for tests
 
 pub use keeper::ended::Ended;
 pub use keeper::held::{Held, SendError};

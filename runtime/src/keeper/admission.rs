@@ -163,7 +163,9 @@ impl Admission {
                 Full::Endpoint => books.ledger.oldest_of(self.endpoint),
                 _ => holders
                     .iter()
-                    .filter(|slot| books.ledger.at(**slot).is_some_and(|hold| self.keeper.evicts(hold.post.endpoint)))
+                    .filter(|slot| {
+                        books.ledger.at(**slot).is_some_and(|hold| self.keeper.evicts(hold.post.endpoint))
+                    })
                     .find_map(|slot| books.ledger.age(*slot)),
             };
             let victim = oldest

@@ -96,7 +96,8 @@ impl Books {
         let joined = hold.leave_note(note);
         let counts = self.ledger.counts();
         // Endings are bounded like holds, or peers that never finish theirs would pile up uncounted.
-        let too_long = if counts.ending > self.limits.server() { self.ledger.oldest_ending().cloned() } else { None };
+        let too_long =
+            if counts.ending > self.limits.server() { self.ledger.oldest_ending().cloned() } else { None };
         Some(Aftermath { joined, too_long })
     }
 }

@@ -169,7 +169,9 @@ impl fmt::Display for SendError {
         match self {
             SendError::Full(_) => f.write_str("the peer's backlog is full"),
             SendError::Ended(_) => f.write_str("the hold has ended"),
-            SendError::TooLarge(message) => write!(f, "{} bytes are more than the whole backlog", message.len()),
+            SendError::TooLarge(message) => {
+                write!(f, "{} bytes are more than the whole backlog", message.len())
+            }
         }
     }
 }

@@ -10,6 +10,7 @@ use parking_lot::Mutex;
 use crate::mechanisms::clock::{Beats, Clocks};
 use crate::mechanisms::wire::Form;
 use crate::words::id::Id;
+use crate::words::line::Line;
 use crate::words::terms::{Terms, Transport};
 use crate::words::tick::Tick;
 
@@ -42,7 +43,39 @@ pub(crate) struct Post {
     pub(crate) terms: Terms,
 }
 
+/// How a hold came to be.
+pub(crate) struct Origins {
+    pub(crate) form: Form,
+    pub(crate) peer: SocketAddr,
+    pub(crate) path: Box<str>,
+    pub(crate) line: Arc<dyn Line>,
+}
+
 impl Hold {
+    pub(crate) fn begin(id: Id, now: Tick, post: Arc<Post>, origins: Origins) -> Arc<Self> {
+        let Origins { form, peer, path, line } = origins;
+        // Drawn, so that holds that began together do not end together.
+        let lifetime = post.terms.max_lifetime.map(|span| span.mul_f64(fastrand::f64() * 0.1 + 0.9));
+        let hold = Hold {
+            id,
+            post,
+            form,
+            peer,
+            path,
+            began: now,
+            expires: lifetime.map_or(Tick::NEVER, |span| now.plus(span)),
+            activity: now.0.into(),
+            life: now.0.into(),
+            beat: 0.into(),
+            next_beat: 0.into(),
+            bytes_in: 0.into(),
+            messages_in: 0.into(),
+            pen: Mutex::new(Pen::new(line)),
+        };
+        hold.draw_first_beat(now);
+        Arc::new(hold)
+    }
+
     pub(crate) fn keeper(&self) -> &Arc<Keeper> {
         &self.post.keeper
     }

@@ -28,6 +28,7 @@ use tokio::sync::Notify;
 use crate::mechanisms::deadlines::Deadlines;
 use crate::mechanisms::ledger::Ledger;
 use crate::mechanisms::limits::{Ceiling, Limits, Permit};
+use crate::words::id::Id;
 use crate::words::policy::Policy;
 use crate::words::terms::WhenFull;
 
@@ -85,6 +86,17 @@ impl Keeper {
 
     pub(crate) fn policy(&self) -> &Policy {
         &self.policy
+    }
+
+    /// The secret with which a client speaks for a hold.
+    pub(crate) fn token(&self, id: Id) -> String {
+        self.secret.token(id)
+    }
+
+    /// The hold a token speaks for, if its end has not begun.
+    pub(crate) fn find_by_token(&self, token: &str) -> Option<Arc<Hold>> {
+        let hold = self.find(self.secret.open(token)?)?;
+        hold.note().is_none().then_some(hold)
     }
 
     pub(crate) fn time(&self) -> &Time {

@@ -275,8 +275,11 @@ impl Hold {
             match line.try_write(bytes) {
                 Ok(count) => {
                     let done = pen.backlog.advance(count);
-                    pen.blocked =
-                        if pen.backlog.is_empty() { self.unblock(&mut pen) } else { Some(self.keeper().time().now()) };
+                    pen.blocked = if pen.backlog.is_empty() {
+                        self.unblock(&mut pen)
+                    } else {
+                        Some(self.keeper().time().now())
+                    };
                     if let Some(piece) = done {
                         pen.count(&piece);
                         if piece.is_message {
@@ -314,6 +317,11 @@ impl Hold {
         }
         pen.watch(cx);
         Poll::Pending
+    }
+
+    /// Told when there may be room in the backlog.
+    pub(super) fn room(&self) -> Arc<Notify> {
+        self.pen.lock().room.get_or_insert_with(Arc::default).clone()
     }
 
     /// A message that came by `POST`.
@@ -402,7 +410,9 @@ impl Hold {
                     _ => Disconnect::Unreachable.into(),
                 }
             }
-            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => Disconnect::Unreachable.into(),
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+                Disconnect::Unreachable.into()
+            }
             _ => Disconnect::Reset.into(),
         }
     }

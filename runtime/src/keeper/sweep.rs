@@ -136,11 +136,12 @@ impl Hold {
         self.life.store(Tick(life).plus(now.since(since)).min(now).0.max(life), Relaxed);
     }
 
-    /// When the first heartbeat is due: at a random phase, so that holds that began together do not beat together.
-    pub(super) fn first_beat(clocks: &Clocks, now: Tick) -> Tick {
-        clocks.heartbeat.map_or(Tick::NEVER, |every| {
+    /// The first heartbeat comes at a random phase, so that holds that began together do not beat together.
+    pub(super) fn draw_first_beat(&self, now: Tick) {
+        let first = self.clocks().heartbeat.map_or(Tick::NEVER, |every| {
             let every = every.as_millis() as u64;
-            now.plus(Duration::from_millis(fastrand::u64(every / 2..=every)))
-        })
+            now.plus(Duration::from_millis(fastrand::u64(..=every)))
+        });
+        self.next_beat.store(first.0, Relaxed);
     }
 }

@@ -91,6 +91,11 @@ impl Limits {
         }
     }
 
+    /// The server's own limit.
+    pub(crate) fn server(&self) -> usize {
+        self.server
+    }
+
     /// The limits that have no place for one more, narrowest first.
     pub(crate) fn full(&self, endpoint: u32, peer: Peer, key: Option<&Arc<str>>) -> Vec<Full> {
         let here = &self.endpoints[endpoint as usize];

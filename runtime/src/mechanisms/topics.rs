@@ -27,7 +27,10 @@ impl<M> Topics<M> {
             Some(room) => room,
             None => self.rooms.entry(topic.clone()).or_default(),
         };
-        Place(u32::try_from(room.insert(member)).expect("fewer members than holds, of which there are under 2^24"))
+        Place(
+            u32::try_from(room.insert(member))
+                .expect("fewer members than holds, of which there are under 2^24"),
+        )
     }
 
     pub(crate) fn leave(&mut self, topic: &str, place: Place) -> Option<M> {

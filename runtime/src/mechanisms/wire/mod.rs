@@ -5,6 +5,7 @@ use std::cell::OnceCell;
 use bytes::Bytes;
 
 use crate::words::message::Message;
+use crate::words::terms::Transport;
 
 pub(crate) mod assembler;
 pub(crate) mod chunk;
@@ -38,7 +39,22 @@ pub(crate) struct Encoded<'a> {
     forms: [OnceCell<Bytes>; 5],
 }
 
+impl Form {
+    pub(crate) fn transport(self) -> Transport {
+        match self {
+            Form::WebSocket => Transport::WebSocket,
+            Form::Sse { .. } => Transport::Sse,
+            Form::Stream { .. } => Transport::Stream,
+            Form::LongPoll => Transport::LongPoll,
+        }
+    }
+}
+
 impl<'a> Encoded<'a> {
+    pub(crate) fn message(&self) -> &'a Message {
+        self.message
+    }
+
     pub(crate) fn new(message: &'a Message) -> Self {
         Encoded { message, id: None, forms: Default::default() }
     }
