@@ -26,7 +26,7 @@ pub(crate) enum Finish {
 }
 
 /// The table. `retry_after` is when the client shall come back, jittered by the caller. `code_hint` is the close
-/// code of the fault that ended a WebSocket ([`Fault::close_code`](super::assembler::Fault::close_code)): a
+/// code of the fault that ended a WebSocket ([`Fault::close_code`](super::fault::Fault::close_code)): a
 /// violation may be of the protocol (1002) or of UTF-8 (1007). Only long polls look at the `exchange`.
 ///
 /// A long poll's `Answered` is written by [`long_poll`](super::long_poll); without a message it is a `204`.

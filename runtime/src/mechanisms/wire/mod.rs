@@ -8,7 +8,9 @@ use crate::words::message::Message;
 
 pub(crate) mod assembler;
 pub(crate) mod chunk;
+mod draft;
 pub(crate) mod ending;
+pub(crate) mod fault;
 pub(crate) mod head;
 pub(crate) mod long_poll;
 mod mask;
