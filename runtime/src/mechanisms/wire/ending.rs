@@ -29,7 +29,7 @@ pub(crate) enum Finish {
 /// code of the fault that ended a WebSocket ([`Fault::close_code`](super::fault::Fault::close_code)): a
 /// violation may be of the protocol (1002) or of UTF-8 (1007). Only long polls look at the `exchange`.
 ///
-/// A long poll's `Answered` is written by [`long_poll`](super::long_poll); without a message it is a `204`.
+/// A long poll's `Answered` is written by [`long_poll`]; without a message it is a `204`.
 pub(crate) fn ending(
     form: Form,
     end: &End,
@@ -208,12 +208,12 @@ mod tests {
             (closed(None),            "FIN",                          "FIN",                                                    "FIN",         "polite no code"),
             (Gone.into(),             "FIN",                          "FIN",                                                    "FIN",         "FIN"),
             (Reset.into(),            "FIN",                          "FIN",                                                    "FIN",         "FIN"),
-            (Unreachable.into(),       "FIN",                        "FIN",                                                    "FIN",        "FIN"),
+            (Unreachable.into(),      "FIN",                         "FIN",                                                    "FIN",         "FIN"),
             (Idle.into(),             "408 idle, close",              "RST",                                                    "RST",         "polite 1001 idle"),
             (Slow.into(),             "RST",                          "RST",                                                    "RST",         "last word 1008 slow"),
             (Stalled.into(),          "RST",                          "RST",                                                    "RST",         "last word 1008 stalled"),
-            (TooLarge.into(),          "413 too_large, close",       "FIN",                                                    "FIN",        "polite 1009 too_large"),
-            (Violation.into(),         "400 violation, close",       "FIN",                                                    "FIN",        "polite 1002 violation"),
+            (TooLarge.into(),         "413 too_large, close",         "FIN",                                                    "FIN",         "polite 1009 too_large"),
+            (Violation.into(),        "400 violation, close",         "FIN",                                                    "FIN",         "polite 1002 violation"),
             (kicked(None, "out"),     "410 out",                      "polite event: disconnected|data: out|| last",            "polite last", "polite 1008 out"),
             (kicked(Some(4321), "x"), "410 x",                        "polite event: disconnected|data: x|| last",              "polite last", "polite 4321 x"),
             (kicked(Some(1000), ""),  "410",                          "polite event: disconnected|data: || last",               "polite last", "polite 1008"),
@@ -245,7 +245,7 @@ mod tests {
 
     #[test]
     fn text_that_is_not_utf8_is_a_violation_with_a_code_of_its_own() {
-        let hint = crate::mechanisms::wire::fault::Fault::NotUtf8.close_code();
+        let hint = super::super::fault::Fault::NotUtf8.close_code();
         assert_eq!(told(Form::WebSocket, &Disconnect::Violation.into(), Some(hint)), "polite 1007 violation");
     }
 

@@ -6,8 +6,8 @@ use proptest::prelude::*;
 use tokio_tungstenite::tungstenite;
 use tungstenite::protocol::{CloseFrame, Role, WebSocket, WebSocketConfig};
 
+use super::super::draft::MAX_EMPTY_FRAGMENTS;
 use super::*;
-use crate::mechanisms::wire::draft::MAX_EMPTY_FRAGMENTS;
 
 const MAX: usize = 1000;
 
