@@ -6,7 +6,6 @@
 //! 2. When `poll` wants more bytes, less than one header is left of what was fed.
 //! 3. After a close frame or a fault nothing is read any more (§5.5.1, §7.1.7).
 
-use std::fmt;
 use std::io::Cursor;
 use std::mem;
 use std::str::from_utf8;
@@ -15,9 +14,10 @@ use bytes::Bytes;
 use tokio_tungstenite::tungstenite::protocol::frame::FrameHeader;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
+use super::draft::Draft;
+use super::fault::Fault;
 use super::mask;
 use super::websocket::{MAX_CONTROL, code};
-use crate::words::cause::Disconnect;
 use crate::words::message::Message;
 
 /// Takes bytes in, gives messages out.
@@ -49,17 +49,6 @@ pub(crate) enum Incoming {
     },
 }
 
-/// How the peer broke the rules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// The peer's message is larger than allowed.
-    TooLarge,
-    /// The peer broke RFC 6455, in this way.
-    Protocol(&'static str),
-    /// The peer's text is not UTF-8.
-    NotUtf8,
-}
-
 #[derive(Clone, Copy, Debug)]
 enum State {
     Open,
@@ -75,18 +64,6 @@ struct Frame {
     taken: usize,
     left: usize,
 }
-
-#[derive(Debug)]
-struct Draft {
-    is_text: bool,
-    payload: Vec<u8>,
-    /// How many bytes of the payload are known to be UTF-8.
-    valid: usize,
-    empty_fragments: u16,
-}
-
-/// Fragments without payload never complete a message and cost the peer nothing. Others are bounded by the size.
-const MAX_EMPTY_FRAGMENTS: u16 = 1024;
 
 impl Assembler {
     pub(crate) fn new(max_message: usize) -> Self {
@@ -201,23 +178,9 @@ impl Assembler {
             (Data::Continue, Some(draft)) => draft,
             (Data::Continue, None) => return Err(Fault::Protocol("continuation of nothing")),
             (_, Some(_)) => return Err(Fault::Protocol("new message inside a fragmented one")),
-            (_, empty) => empty.insert(Draft {
-                is_text: data == Data::Text,
-                payload: Vec::new(),
-                valid: 0,
-                empty_fragments: 0,
-            }),
+            (_, none) => none.insert(Draft::new(data == Data::Text)),
         };
-        if length > self.max_message.saturating_sub(draft.payload.len()) as u64 {
-            return Err(Fault::TooLarge);
-        }
-        if length == 0 && !is_final {
-            draft.empty_fragments += 1;
-            if draft.empty_fragments > MAX_EMPTY_FRAGMENTS {
-                return Err(Fault::Protocol("too many empty fragments"));
-            }
-        }
-        Ok(())
+        draft.expect(length, is_final, self.max_message)
     }
 
     /// Moves what is there of a frame's payload from the inbox to where it belongs.
@@ -240,9 +203,8 @@ impl Assembler {
         frame.left -= there.len();
 
         match (frame.opcode, &mut self.draft) {
-            (OpCode::Data(_), Some(draft)) if draft.is_text && (frame.left > 0 || !frame.is_final) => {
-                draft.check()
-            }
+            // What is whole is checked once, when it becomes a message.
+            (OpCode::Data(_), Some(draft)) if frame.left > 0 || !frame.is_final => draft.check(),
             _ => Ok(()),
         }
     }
@@ -250,7 +212,7 @@ impl Assembler {
     fn finish(&mut self, frame: Frame) -> Result<Option<Incoming>, Fault> {
         match frame.opcode {
             OpCode::Data(_) if !frame.is_final => Ok(None),
-            OpCode::Data(_) => self.draft.take().map(Draft::into_message).transpose(),
+            OpCode::Data(_) => Ok(self.draft.take().map(Draft::finish).transpose()?.map(Incoming::Message)),
             OpCode::Control(control) => {
                 let payload = mem::take(&mut self.control);
                 match control {
@@ -261,27 +223,6 @@ impl Assembler {
                 }
             }
         }
-    }
-}
-
-impl Draft {
-    /// Fails as soon as no continuation could make the text UTF-8 (§8.1); a character may be cut in two by the end.
-    fn check(&mut self) -> Result<(), Fault> {
-        match from_utf8(&self.payload[self.valid..]) {
-            Ok(rest) => self.valid += rest.len(),
-            Err(error) if error.error_len().is_none() => self.valid += error.valid_up_to(),
-            Err(_) => return Err(Fault::NotUtf8),
-        }
-        Ok(())
-    }
-
-    fn into_message(mut self) -> Result<Incoming, Fault> {
-        self.payload.shrink_to_fit();
-        Ok(Incoming::Message(if self.is_text {
-            String::from_utf8(self.payload).map_err(|_| Fault::NotUtf8)?.into()
-        } else {
-            self.payload.into()
-        }))
     }
 }
 
@@ -301,31 +242,5 @@ fn goodbye(payload: &[u8]) -> Result<Incoming, Fault> {
     }
 }
 
-impl Fault {
-    /// The cause of the hold's end.
-    pub(crate) fn cause(self) -> Disconnect {
-        match self {
-            Fault::TooLarge => Disconnect::TooLarge,
-            Fault::Protocol(_) | Fault::NotUtf8 => Disconnect::Violation,
-        }
-    }
-
-    /// The close code that tells the peer.
-    pub(crate) fn close_code(self) -> u16 {
-        match self {
-            Fault::TooLarge => code::TOO_LARGE,
-            Fault::Protocol(_) => code::PROTOCOL,
-            Fault::NotUtf8 => code::NOT_UTF8,
-        }
-    }
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Fault::TooLarge => f.write_str("message larger than allowed"),
-            Fault::Protocol(how) => f.write_str(how),
-            Fault::NotUtf8 => f.write_str("text that is not UTF-8"),
-        }
-    }
-}
+#[cfg(test)]
+mod tests;

@@ -26,10 +26,10 @@ pub(crate) enum Finish {
 }
 
 /// The table. `retry_after` is when the client shall come back, jittered by the caller. `code_hint` is the close
-/// code of the fault that ended a WebSocket ([`Fault::close_code`](super::assembler::Fault::close_code)): a
+/// code of the fault that ended a WebSocket ([`Fault::close_code`](super::fault::Fault::close_code)): a
 /// violation may be of the protocol (1002) or of UTF-8 (1007). Only long polls look at the `exchange`.
 ///
-/// A long poll's `Answered` is written by [`long_poll`](super::long_poll); without a message it is a `204`.
+/// A long poll's `Answered` is written by [`long_poll`]; without a message it is a `204`.
 pub(crate) fn ending(
     form: Form,
     end: &End,
@@ -134,5 +134,126 @@ fn poll(end: &End, retry_after: Duration, exchange: &Exchange<'_>) -> Finish {
             Disconnect::Failed => answer(StatusCode::INTERNAL_SERVER_ERROR, word, None, true),
             Disconnect::Shutdown => answer(StatusCode::SERVICE_UNAVAILABLE, word, Some(seconds), false),
         },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use http::HeaderMap;
+
+    use super::*;
+
+    /// An end in one line: what happens, then what is written, escaped.
+    fn told(form: Form, end: &End, code_hint: Option<u16>) -> String {
+        let extra = HeaderMap::new();
+        let exchange = Exchange { version_11: true, keep_alive: true, date: "today", extra: &extra };
+        match ending(form, end, Duration::from_millis(1500), code_hint, &exchange) {
+            Finish::Polite(bytes) => format!("polite {}", read(form, &bytes)).trim_end().to_owned(),
+            Finish::LastWord(bytes) => format!("last word {}", read(form, &bytes)),
+            Finish::Close => "FIN".into(),
+            Finish::Cut => "RST".into(),
+            Finish::Answer { bytes, keep_alive } => {
+                let text = std::str::from_utf8(&bytes).unwrap();
+                let (head, body) = text.split_once("\r\n\r\n").unwrap();
+                assert_eq!(head.contains("connection: close"), !keep_alive, "{head}");
+                let mut told = head[9..12].to_owned();
+                if let Some((_, after)) = head.split_once("retry-after: ") {
+                    told += &format!(" after {}s", after.lines().next().unwrap());
+                }
+                told += if body.is_empty() { "" } else { " " };
+                told + body + if keep_alive { "" } else { ", close" }
+            }
+        }
+    }
+
+    fn read(form: Form, bytes: &[u8]) -> String {
+        match (form, bytes) {
+            (Form::WebSocket, [0x88, 0]) => "no code".into(),
+            (Form::WebSocket, [0x88, length, high, low, reason @ ..]) => {
+                assert_eq!(*length as usize, reason.len() + 2);
+                let code = u16::from_be_bytes([*high, *low]);
+                format!("{code} {}", String::from_utf8_lossy(reason)).trim_end().to_owned()
+            }
+            (Form::Sse { chunked: true } | Form::Stream { chunked: true }, _) => {
+                let text = std::str::from_utf8(bytes).unwrap();
+                let chunk = text.strip_suffix("0\r\n\r\n").expect("the last chunk");
+                let Some((size, payload)) = chunk.split_once("\r\n") else { return "last".into() };
+                let payload = payload.strip_suffix("\r\n").unwrap();
+                assert_eq!(usize::from_str_radix(size, 16), Ok(payload.len()));
+                payload.replace('\n', "|") + " last"
+            }
+            _ => String::from_utf8_lossy(bytes).replace('\n', "|"),
+        }
+    }
+
+    #[test]
+    fn every_end_is_told_on_every_wire_as_the_table_says() {
+        use Disconnect::*;
+        use Resume::*;
+        let closed = |code| End::from(Closed { code, reason: "bye".into() });
+        let kicked = |code, reason: &str| End::from(Kicked { code, reason: Arc::from(reason) });
+
+        #[rustfmt::skip]
+        let table: [(End, &str, &str, &str, &str); 21] = [
+            // the end                long poll                       SSE, HTTP/1.1                                             stream         WebSocket
+            (Timeout.into(),          "204",                          "polite event: resumed|data: timeout|| last",             "polite last", "polite 1000 timeout"),
+            (Lifetime.into(),         "204",                          "polite event: resumed|data: lifetime|| last",            "polite last", "polite 1000 lifetime"),
+            (Released.into(),         "204",                          "polite event: resumed|data: released|| last",            "polite last", "polite 1000 released"),
+            (Answered.into(),         "204",                          "polite event: resumed|data: answered|| last",            "polite last", "polite 1000 answered"),
+            (Evicted.into(),          "503 after 2s evicted",         "polite retry: 1500|event: resumed|data: evicted|| last", "polite last", "polite 1013 evicted; retry-after=1500"),
+            (Drained.into(),          "503 after 2s drained, close",  "polite retry: 1500|event: resumed|data: drained|| last", "polite last", "polite 1001 drained; retry-after=1500"),
+            (closed(Some(4001)),      "FIN",                          "FIN",                                                    "FIN",         "polite 4001"),
+            (closed(None),            "FIN",                          "FIN",                                                    "FIN",         "polite no code"),
+            (Gone.into(),             "FIN",                          "FIN",                                                    "FIN",         "FIN"),
+            (Reset.into(),            "FIN",                          "FIN",                                                    "FIN",         "FIN"),
+            (Unreachable.into(),      "FIN",                         "FIN",                                                    "FIN",         "FIN"),
+            (Idle.into(),             "408 idle, close",              "RST",                                                    "RST",         "polite 1001 idle"),
+            (Slow.into(),             "RST",                          "RST",                                                    "RST",         "last word 1008 slow"),
+            (Stalled.into(),          "RST",                          "RST",                                                    "RST",         "last word 1008 stalled"),
+            (TooLarge.into(),         "413 too_large, close",         "FIN",                                                    "FIN",         "polite 1009 too_large"),
+            (Violation.into(),        "400 violation, close",         "FIN",                                                    "FIN",         "polite 1002 violation"),
+            (kicked(None, "out"),     "410 out",                      "polite event: disconnected|data: out|| last",            "polite last", "polite 1008 out"),
+            (kicked(Some(4321), "x"), "410 x",                        "polite event: disconnected|data: x|| last",              "polite last", "polite 4321 x"),
+            (kicked(Some(1000), ""),  "410",                          "polite event: disconnected|data: || last",               "polite last", "polite 1008"),
+            (Failed.into(),           "500 failed",                   "FIN",                                                    "FIN",         "polite 1011 failed"),
+            (Shutdown.into(),         "503 after 2s shutdown, close", "FIN",                                                    "FIN",         "polite 1001 shutdown"),
+        ];
+        for (end, long_poll, sse, stream, websocket) in table {
+            assert_eq!(told(Form::LongPoll, &end, None), long_poll, "long poll: {end}");
+            assert_eq!(told(Form::Sse { chunked: true }, &end, None), sse, "SSE: {end}");
+            assert_eq!(told(Form::Stream { chunked: true }, &end, None), stream, "stream: {end}");
+            assert_eq!(told(Form::WebSocket, &end, None), websocket, "WebSocket: {end}");
+        }
+    }
+
+    #[test]
+    fn without_chunks_only_a_reset_says_that_an_answer_is_not_whole() {
+        for form in [Form::Sse { chunked: false }, Form::Stream { chunked: false }] {
+            for cause in
+                [Disconnect::Failed, Disconnect::Shutdown, Disconnect::TooLarge, Disconnect::Violation]
+            {
+                assert_eq!(told(form, &cause.into(), None), "RST");
+            }
+            assert_eq!(told(form, &Disconnect::Gone.into(), None), "FIN");
+        }
+        let resumed = told(Form::Sse { chunked: false }, &Resume::Timeout.into(), None);
+        assert_eq!(resumed, "polite event: resumed|data: timeout||");
+        assert_eq!(told(Form::Stream { chunked: false }, &Resume::Timeout.into(), None), "polite");
+    }
+
+    #[test]
+    fn text_that_is_not_utf8_is_a_violation_with_a_code_of_its_own() {
+        let hint = super::super::fault::Fault::NotUtf8.close_code();
+        assert_eq!(told(Form::WebSocket, &Disconnect::Violation.into(), Some(hint)), "polite 1007 violation");
+    }
+
+    #[test]
+    fn a_connection_that_cannot_be_kept_is_not_promised_to_be() {
+        let extra = HeaderMap::new();
+        let exchange = Exchange { version_11: true, keep_alive: false, date: "today", extra: &extra };
+        let finish = ending(Form::LongPoll, &Resume::Timeout.into(), Duration::ZERO, None, &exchange);
+        assert!(matches!(finish, Finish::Answer { keep_alive: false, .. }));
     }
 }

@@ -160,3 +160,157 @@ fn is_ours(name: &HeaderName) -> bool {
     ];
     OURS.contains(name) || *name == HOLD || name.as_str().starts_with("sec-websocket-")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NONE: [(&str, &str); 0] = [];
+
+    /// The lines of a head, the first as it is, the others sorted; and the body.
+    fn render<const N: usize>(
+        extra: [(&'static str, &'static str); N],
+        write: impl Fn(&Exchange<'_>) -> Bytes,
+    ) -> (Vec<String>, String) {
+        let extra: HeaderMap = extra
+            .into_iter()
+            .map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
+            .fold(HeaderMap::new(), |mut map, (name, value)| {
+                map.append(name, value);
+                map
+            });
+        let exchange = Exchange { version_11: true, keep_alive: true, date: "today", extra: &extra };
+        let bytes = write(&exchange);
+        let text = std::str::from_utf8(&bytes).unwrap();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap();
+        let mut lines: Vec<String> = head.split("\r\n").map(str::to_owned).collect();
+        lines[1..].sort();
+        (lines, body.to_owned())
+    }
+
+    fn has(lines: &[String], line: &str) -> bool {
+        lines.iter().any(|written| written == line)
+    }
+
+    #[test]
+    fn the_head_of_an_event_stream_says_how_it_is_to_be_treated() {
+        let (lines, body) =
+            render(NONE, |exchange| held(Form::Sse { chunked: true }, Some("secret"), exchange));
+        assert_eq!(
+            lines,
+            [
+                "HTTP/1.1 200 OK",
+                "abeyance-hold: secret",
+                "cache-control: no-store",
+                "connection: close",
+                "content-type: text/event-stream",
+                "date: today",
+                "transfer-encoding: chunked",
+                "vary: Accept",
+                "x-accel-buffering: no",
+                "x-content-type-options: nosniff",
+            ]
+        );
+        assert_eq!(body, "");
+    }
+
+    #[test]
+    fn without_chunks_the_end_of_the_connection_ends_the_answer() {
+        let (lines, _) = render(NONE, |exchange| {
+            held(Form::Stream { chunked: false }, None, &Exchange { version_11: false, ..*exchange })
+        });
+        assert_eq!(lines[0], "HTTP/1.0 200 OK");
+        assert!(has(&lines, "connection: close") && has(&lines, "content-type: application/x-ndjson"));
+        assert!(
+            !lines
+                .iter()
+                .any(|line| line.starts_with("transfer-encoding") || line.starts_with("content-length"))
+        );
+    }
+
+    #[test]
+    fn the_application_adds_headers_but_never_framing() {
+        let extra = [
+            ("set-cookie", "a=1"),
+            ("set-cookie", "b=2"),
+            ("cache-control", "no-transform"),
+            ("content-length", "7"),
+            ("transfer-encoding", "gzip"),
+            ("connection", "keep-alive"),
+            ("keep-alive", "timeout=5"),
+            ("upgrade", "h2c"),
+            ("sec-websocket-accept", "forged"),
+            ("sec-websocket-extensions", "permessage-deflate"),
+            ("abeyance-hold", "forged"),
+            ("content-type", "text/html"),
+            ("x-accel-buffering", "yes"),
+        ];
+        let (lines, _) =
+            render(extra, |exchange| held(Form::Sse { chunked: true }, Some("secret"), exchange));
+        let (bare, _) = render(NONE, |exchange| held(Form::Sse { chunked: true }, Some("secret"), exchange));
+        let added: Vec<_> = lines.iter().filter(|line| !bare.contains(line)).collect();
+        assert_eq!(added, ["cache-control: no-transform", "set-cookie: a=1", "set-cookie: b=2"]);
+        assert!(bare.iter().all(|line| has(&lines, line)));
+    }
+
+    #[test]
+    fn what_an_answer_varies_by_is_one_list() {
+        let (lines, _) = render([("vary", "Origin, accept"), ("vary", "Cookie")], |exchange| {
+            held(Form::Sse { chunked: true }, None, exchange)
+        });
+        assert!(has(&lines, "vary: Accept, Origin, Cookie"));
+        assert_eq!(lines.iter().filter(|line| line.starts_with("vary")).count(), 1);
+    }
+
+    #[test]
+    fn a_switch_accepts_the_key_and_the_protocol() {
+        let protocol = HeaderValue::from_static("v1");
+        let (lines, _) = render([("set-cookie", "a=1"), ("sec-websocket-protocol", "v9")], |exchange| {
+            // The key and its answer as RFC 6455 §1.3 has them.
+            switching("dGhlIHNhbXBsZSBub25jZQ==", Some(&protocol), exchange)
+        });
+        assert_eq!(
+            lines,
+            [
+                "HTTP/1.1 101 Switching Protocols",
+                "connection: Upgrade",
+                "date: today",
+                "sec-websocket-accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=",
+                "sec-websocket-protocol: v1",
+                "set-cookie: a=1",
+                "upgrade: websocket",
+            ]
+        );
+    }
+
+    #[test]
+    fn an_answer_says_its_length_unless_it_can_have_none() {
+        let (lines, body) =
+            render(NONE, |exchange| answer(StatusCode::GONE, Some("text/plain"), b"spam", None, exchange));
+        assert_eq!((lines[0].as_str(), body.as_str()), ("HTTP/1.1 410 Gone", "spam"));
+        assert!(has(&lines, "content-length: 4") && has(&lines, "cache-control: no-store"));
+
+        let (lines, body) =
+            render(NONE, |exchange| answer(StatusCode::NO_CONTENT, Some("text/plain"), b"x", None, exchange));
+        assert_eq!((lines[0].as_str(), body.as_str()), ("HTTP/1.1 204 No Content", ""));
+        assert!(!lines.iter().any(|line| line.starts_with("content-")));
+    }
+
+    #[test]
+    fn an_answer_says_what_becomes_of_the_connection_where_its_version_would_not() {
+        for (version_11, keep_alive, said) in [
+            (true, true, None),
+            (true, false, Some("connection: close")),
+            (false, true, Some("connection: keep-alive")),
+            (false, false, Some("connection: close")),
+        ] {
+            let (lines, _) = render(NONE, |exchange| {
+                let exchange = Exchange { version_11, keep_alive, ..*exchange };
+                answer(StatusCode::SERVICE_UNAVAILABLE, None, b"", Some(3), &exchange)
+            });
+            let connection = lines.iter().find(|line| line.starts_with("connection")).map(String::as_str);
+            assert_eq!(connection, said);
+            assert!(has(&lines, "retry-after: 3") && has(&lines, "content-length: 0"));
+        }
+    }
+}

@@ -9,7 +9,9 @@ use crate::words::terms::Transport;
 
 pub(crate) mod assembler;
 pub(crate) mod chunk;
+mod draft;
 pub(crate) mod ending;
+pub(crate) mod fault;
 pub(crate) mod head;
 pub(crate) mod long_poll;
 mod mask;

@@ -1,0 +1,61 @@
+//! A WebSocket message of which more frames are to come (RFC 6455 §5.4).
+
+use std::str::from_utf8;
+
+use super::fault::Fault;
+use crate::words::message::Message;
+
+/// What arrived of one message.
+#[derive(Debug)]
+pub(super) struct Draft {
+    is_text: bool,
+    pub(super) payload: Vec<u8>,
+    /// How many bytes of the payload are known to be UTF-8.
+    valid: usize,
+    empty_fragments: u16,
+}
+
+/// Fragments without payload never complete a message and cost the peer nothing. Others are bounded by the size.
+pub(super) const MAX_EMPTY_FRAGMENTS: u16 = 1024;
+
+impl Draft {
+    pub(super) fn new(is_text: bool) -> Self {
+        Draft { is_text, payload: Vec::new(), valid: 0, empty_fragments: 0 }
+    }
+
+    /// Judges a frame by its header, before anything of it is kept.
+    pub(super) fn expect(&mut self, length: u64, is_final: bool, max_message: usize) -> Result<(), Fault> {
+        if length > max_message.saturating_sub(self.payload.len()) as u64 {
+            return Err(Fault::TooLarge);
+        }
+        if length == 0 && !is_final {
+            self.empty_fragments += 1;
+            if self.empty_fragments > MAX_EMPTY_FRAGMENTS {
+                return Err(Fault::Protocol("too many empty fragments"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Fails as soon as no continuation could make a text UTF-8 (§8.1); the end may cut a character in two.
+    pub(super) fn check(&mut self) -> Result<(), Fault> {
+        if self.is_text {
+            match from_utf8(&self.payload[self.valid..]) {
+                Ok(rest) => self.valid += rest.len(),
+                Err(error) if error.error_len().is_none() => self.valid += error.valid_up_to(),
+                Err(_) => return Err(Fault::NotUtf8),
+            }
+        }
+        Ok(())
+    }
+
+    /// The message, all of it being there.
+    pub(super) fn finish(mut self) -> Result<Message, Fault> {
+        self.payload.shrink_to_fit();
+        Ok(if self.is_text {
+            String::from_utf8(self.payload).map_err(|_| Fault::NotUtf8)?.into()
+        } else {
+            self.payload.into()
+        })
+    }
+}
