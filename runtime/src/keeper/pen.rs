@@ -231,6 +231,15 @@ impl Hold {
         self.after(wrote, pen)
     }
 
+    /// Writes something that is worth no memory: dropped if there is no room (a pong for a peer that does not read).
+    pub(crate) fn write_if_room(&self, bytes: Bytes) {
+        let mut pen = self.pen.lock();
+        if pen.note.is_none() && pen.has_room(bytes.len(), self.post.terms.backlog) {
+            let wrote = pen.write(Piece { bytes, is_message: false }, self.keeper().time());
+            let _ = self.after(wrote, pen);
+        }
+    }
+
     /// `on_suspend` is through: the replies go out, then what was published meanwhile, then everything live.
     pub(crate) fn open(&self, replies: Vec<Message>) {
         let mut pen = self.pen.lock();
@@ -307,6 +316,32 @@ impl Hold {
         }
         pen.watch(cx);
         Poll::Pending
+    }
+
+    /// Puts the ending behind what waits, whatever the backlog allows.
+    pub(crate) fn write_last(&self, pieces: impl IntoIterator<Item = Piece>) -> io::Result<()> {
+        let mut pen = self.pen.lock();
+        for piece in pieces {
+            pen.write(piece, self.keeper().time())?;
+        }
+        Ok(())
+    }
+
+    /// Writes the ending in place of what waits, if the peer takes it whole at once.
+    pub(crate) fn write_last_word(&self, bytes: &[u8]) -> bool {
+        let mut pen = self.pen.lock();
+        let is_clean = !pen.backlog.is_torn();
+        pen.discard();
+        is_clean && pen.line.as_ref().is_some_and(|line| line.try_write(bytes).is_ok_and(|count| count == bytes.len()))
+    }
+
+    /// Lets go of the line, and counts what was not delivered.
+    pub(crate) fn put_down(&self) {
+        let mut pen = self.pen.lock();
+        pen.discard();
+        let line = pen.line.take();
+        drop(pen);
+        drop(line);
     }
 
     /// Ready when this hold must not go on ending politely: too many others are.

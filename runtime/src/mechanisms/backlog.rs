@@ -42,6 +42,11 @@ impl Backlog {
         self.queue.is_none()
     }
 
+    /// Whether the first piece is half with the kernel: nothing else may follow but its rest.
+    pub(crate) fn is_torn(&self) -> bool {
+        self.offset > 0
+    }
+
     /// How many messages wait, one that was begun included.
     pub(crate) fn messages(&self) -> usize {
         self.pieces().filter(|piece| piece.is_message).count()

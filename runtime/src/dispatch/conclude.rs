@@ -1,0 +1,242 @@
+//! The one exit door: whatever ended a hold, its wire is finished here, and its end hook is called here.
+//!
+//! The order: the ending is written, then FIN; the end hook starts; what the peer still sends is discarded until its own
+//! FIN, because closing with unread bytes would reset the connection and destroy the ending on its way; the books are
+//! settled. The wait and the hook do not wait for each other.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use http::HeaderMap;
+use tokio::time::{Instant, sleep_until};
+
+use crate::endpoint::erased::Erased;
+use crate::keeper::Keeper;
+use crate::keeper::end::Note;
+use crate::keeper::ended::Ended;
+use crate::mechanisms::backlog::Piece;
+use crate::mechanisms::wire::ending::{Finish, ending};
+use crate::mechanisms::wire::{Encoded, Form, head, long_poll};
+use crate::words::cause::{Disconnect, End};
+use crate::words::line::Line;
+
+use super::After;
+use super::attend::{Attendant, Exchange};
+use super::date::http_date;
+use super::guard::{Guarded, drop_quietly};
+use super::reader::Reader;
+use super::refusal::retry_after;
+
+impl Attendant {
+    pub(super) async fn conclude(mut self) -> After {
+        drop_quietly(self.driver.take());
+        let Some(note) = self.hold.note() else { return After::Close };
+        let deadline = Instant::now() + self.hold.keeper().policy().polite_end;
+        let (written, keep_alive) = self.finish(&note, deadline).await;
+        self.report(note.end.clone(), written == Written::Whole);
+        if keep_alive && written == Written::Whole {
+            self.settle();
+            let reader = std::mem::replace(&mut self.reader, Reader::Strays(0));
+            return After::KeepAlive { unread: reader.into_unread() };
+        }
+        if written != Written::Nothing {
+            self.linger(&note.end, deadline).await;
+        }
+        self.settle();
+        After::Close
+    }
+
+    /// Writes the ending; says how much of it was written, and whether the connection may serve another request.
+    async fn finish(&self, note: &Note, deadline: Instant) -> (Written, bool) {
+        let is_message = true;
+        match self.ending(note) {
+            Finish::Polite(bytes) => {
+                let form = self.hold.form;
+                let farewell = note.farewell.iter().map(|message| Encoded::new(message).form(form));
+                let pieces = farewell.map(|bytes| Piece { bytes, is_message });
+                let written = self.flush(pieces.chain([Piece { bytes, is_message: false }]), deadline).await;
+                if written == Written::Whole {
+                    self.line.shut();
+                }
+                (written, false)
+            }
+            Finish::Answer { bytes, keep_alive } => {
+                let is_message = !note.farewell.is_empty();
+                let written = self.flush([Piece { bytes, is_message }], deadline).await;
+                if written == Written::Whole && !keep_alive {
+                    self.line.shut();
+                }
+                (written, keep_alive)
+            }
+            Finish::LastWord(bytes) => match self.hold.write_last_word(&bytes) {
+                true => {
+                    self.line.shut();
+                    (Written::Whole, false)
+                }
+                false => {
+                    self.line.cut();
+                    (Written::Nothing, false)
+                }
+            },
+            Finish::Close => {
+                self.line.shut();
+                (Written::Nothing, false)
+            }
+            Finish::Cut => {
+                self.line.cut();
+                (Written::Nothing, false)
+            }
+        }
+    }
+
+    fn ending(&self, note: &Note) -> Finish {
+        let none = HeaderMap::new();
+        let Exchange { version_11, keep_alive, is_batch, headers } = &self.exchange;
+        let exchange = head::Exchange {
+            version_11: *version_11,
+            keep_alive: *keep_alive,
+            date: &http_date(),
+            extra: headers.as_deref().unwrap_or(&none),
+        };
+        match (self.hold.form, note.farewell.first()) {
+            (Form::LongPoll, Some(_)) if *is_batch => long_poll::batch(&note.farewell, &exchange),
+            (Form::LongPoll, Some(message)) => long_poll::one(message, &exchange),
+            (form, _) => ending(form, &note.end, retry_after(), note.code, &exchange),
+        }
+    }
+
+    /// Writes everything, the ending last, for as long as the deadline and the bound on endings allow.
+    async fn flush(&self, pieces: impl IntoIterator<Item = Piece>, deadline: Instant) -> Written {
+        if self.hold.write_last(pieces).is_err() {
+            return Written::Torn;
+        }
+        let written = poll_fn(|cx| {
+            if let Poll::Ready(flushed) = self.hold.poll_flush(cx) {
+                return Poll::Ready(flushed.is_ok());
+            }
+            self.hold.poll_cut(cx).map(|()| false)
+        });
+        match before(deadline, written).await {
+            Some(true) => Written::Whole,
+            _ => {
+                self.line.cut();
+                Written::Torn
+            }
+        }
+    }
+
+    /// Discards what the peer still sends until it closes too.
+    async fn linger(&self, end: &End, deadline: Instant) {
+        if discard(&*self.line, &mut Context::from_waker(Waker::noop())).is_ready() {
+            return;
+        }
+        // A peer that is judged gone is not waited for.
+        if *end == End::Disconnect(Disconnect::Idle) {
+            return;
+        }
+        let closed = poll_fn(|cx| {
+            if discard(&*self.line, cx).is_ready() {
+                return Poll::Ready(());
+            }
+            self.hold.poll_cut(cx)
+        });
+        if before(deadline, closed).await.is_none() {
+            self.line.cut();
+        }
+    }
+
+    /// Starts the end hook. It has a task of its own unless it is done at once: it may take as long as its deadline,
+    /// and neither the books nor the connection's next request wait for it.
+    fn report(&mut self, end: End, is_delivered: bool) {
+        let hold = &self.hold;
+        let keeper = hold.keeper().clone();
+        let ended = Ended::of(hold, is_delivered);
+        tracing::info!(
+            hold = %hold.id,
+            path = %hold.path,
+            transport = hold.transport().as_str(),
+            peer = %hold.peer,
+            cause = end.as_str(),
+            held_for = ?ended.held_for(),
+            "a hold ended: {end}"
+        );
+        let Some(context) = self.context.take() else { return };
+        let mut hook = Box::pin(end_hook(keeper, context, ended, end));
+        if hook.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
+            tokio::spawn(hook);
+        }
+    }
+
+    fn settle(&self) {
+        self.hold.put_down();
+        self.hold.keeper().settle(&self.hold);
+    }
+}
+
+/// A hold that is dropped before its end was concluded: the runtime is going away, or the server was dropped.
+impl Drop for Attendant {
+    fn drop(&mut self) {
+        let keeper = self.hold.keeper();
+        if keeper.end(&self.hold, Disconnect::Shutdown.into()) {
+            tracing::warn!(hold = %self.hold.id, path = %self.hold.path, "a hold was cut: the server is going away");
+        }
+        self.settle();
+        if let Some(context) = self.context.take() {
+            drop_quietly(context);
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    Whole,
+    Torn,
+    /// There is no ending to write.
+    Nothing,
+}
+
+/// Calls the one end hook that is due, within its deadline.
+async fn end_hook(keeper: Arc<Keeper>, context: Box<dyn Erased>, ended: Ended, end: End) {
+    let running = keeper.begin_hook();
+    let deadline = keeper.policy().hook_deadline;
+    let id = ended.id();
+    let call = || match end {
+        End::Resume(cause) => context.on_resume(&ended, cause),
+        End::Disconnect(cause) => context.on_disconnect(&ended, cause),
+    };
+    if let Err(fault) = Guarded::start(call, deadline).await {
+        tracing::error!(hold = %id, %fault, "an end hook failed");
+        running.failed();
+    }
+}
+
+/// Reads and forgets; ready when the peer has closed or is gone.
+fn discard(line: &dyn Line, cx: &mut Context<'_>) -> Poll<()> {
+    let mut buffer = [0; 8 * 1024];
+    for _ in 0..16 {
+        match line.poll_read(cx, &mut buffer) {
+            Poll::Ready(Ok(1..)) => {}
+            Poll::Ready(_) => return Poll::Ready(()),
+            Poll::Pending => return Poll::Pending,
+        }
+    }
+    cx.waker().wake_by_ref();
+    Poll::Pending
+}
+
+async fn before<T>(deadline: Instant, future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    // Most endings are written at once: no timer then.
+    if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
+        return Some(done);
+    }
+    let timer = sleep_until(deadline + Duration::ZERO);
+    tokio::pin!(timer);
+    poll_fn(|cx| match future.as_mut().poll(cx) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
+    })
+    .await
+}

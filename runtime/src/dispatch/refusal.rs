@@ -1,0 +1,49 @@
+//! Answers for requests that are not held.
+
+use std::time::Duration;
+
+use axum_core::body::Body;
+use http::header::{self, HeaderValue};
+use http::{Response, StatusCode};
+
+use crate::keeper::admission::Refused;
+
+/// When a client that is sent away shall come back: drawn, so that those sent away together do not come back together.
+pub(super) fn retry_after() -> Duration {
+    Duration::from_millis(fastrand::u64(1_000..=5_000))
+}
+
+/// A short answer in plain text.
+pub(super) fn plain(status: StatusCode, text: impl Into<String>) -> Response<Body> {
+    let mut response = Response::new(Body::from(text.into()));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// An answer without a body.
+pub(super) fn empty(status: StatusCode) -> Response<Body> {
+    let mut response = Response::new(Body::empty());
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// No place: 503 where others take it, 429 where the client itself does.
+pub(super) fn full(refused: Refused) -> Response<Body> {
+    let (status, text) = words(refused);
+    let mut response = plain(status, text);
+    let seconds = retry_after().as_millis().div_ceil(1_000) as u64;
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response
+}
+
+pub(super) fn words(refused: Refused) -> (StatusCode, &'static str) {
+    match refused {
+        Refused::Draining => (StatusCode::SERVICE_UNAVAILABLE, "shutting down"),
+        Refused::Full(limit) if limit.is_personal() => (StatusCode::TOO_MANY_REQUESTS, "too many held connections of yours"),
+        Refused::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many held connections"),
+    }
+}
