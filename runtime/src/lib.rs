@@ -1,14 +1,52 @@
 //! Connections that stay open and never leak: long polling, streaming, server-sent events and WebSocket.
 
-// The layers, lowest first; a file imports its own module or a lower layer only (`ARCHITECTURE.md`).
-mod keeper; // all holds: the only locks, the only waiter on time
-mod mechanisms; // pure parts: now comes in, what is due comes out
-mod socket;
-mod words; // plain data: causes, ids, messages, terms, ticks // the real lines: TCP, and one in memory for tests
+// The generated code of our own tests names the crate as a user does.
+extern crate self as abeyance;
 
+// The layers, lowest first; a file imports its own module or a lower layer only (`ARCHITECTURE.md`).
+
+/// Plain data: causes, ids, messages, terms, ticks.
+mod words;
+
+/// Pure parts that know one thing each: `now` comes in, what is due comes out.
+mod mechanisms;
+
+/// All holds: the only locks, the only waiter on time.
+mod keeper;
+
+/// The real lines: TCP, and one in memory for tests.
+mod socket;
+
+/// What the application writes: annotated functions, contexts, extractors.
+mod endpoint;
+
+/// The order of things: route, admit, run the function, suspend, attend, conclude.
+mod dispatch;
+
+/// Accepting connections, and the main entry.
+mod server;
+
+#[doc(hidden)]
+#[path = "private.rs"]
+pub mod __private;
+
+pub mod extract {
+    #![doc = "What an annotated function can take."]
+
+    pub use crate::endpoint::extract::{
+        ClientIp, FromRef, FromRequestParts, Hub, LastEventId, Path, Query, State, States,
+    };
+}
+
+pub use axum_core::body::Body;
+pub use endpoint::BoxError;
+pub use endpoint::lifecycle::Lifecycle;
+pub use endpoint::refuse::Refuse;
+pub use endpoint::suspend::Suspend;
 pub use keeper::ended::Ended;
 pub use keeper::held::{Held, SendError};
 pub use keeper::hub::Hub;
+pub use server::entry::Server;
 pub use words::cause::{Disconnect, End, Resume};
 pub use words::id::Id;
 pub use words::message::Message;

@@ -7,19 +7,19 @@ use std::time::Duration;
 
 /// Why a written value was not understood: what was expected, what was found, and a right form.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Misread(String);
+pub(crate) struct Misread(String);
 
 /// The longest duration that can be written; longer ones are slips of the pen.
-pub const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
+pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 
 /// What a fault of a duration says was expected.
-pub const A_DURATION: &str = "a duration such as \"30s\" or \"1h30m\"";
+pub(crate) const A_DURATION: &str = "a duration such as \"30s\" or \"1h30m\"";
 /// What a fault of a clock says was expected.
-pub const A_CLOCK: &str = "a duration such as \"30s\" or \"1h30m\", or \"none\"";
+pub(crate) const A_CLOCK: &str = "a duration such as \"30s\" or \"1h30m\", or \"none\"";
 /// What a fault of a size says was expected.
-pub const A_SIZE: &str = "a size such as \"64KiB\" or \"1MiB\"";
+pub(crate) const A_SIZE: &str = "a size such as \"64KiB\" or \"1MiB\"";
 /// What a fault of a count says was expected.
-pub const A_COUNT: &str = "a count such as 1000";
+pub(crate) const A_COUNT: &str = "a count such as 1000";
 
 const DURATION_UNITS: [(&str, u64); 5] =
     [("d", 86_400_000), ("h", 3_600_000), ("m", 60_000), ("s", 1_000), ("ms", 1)];
@@ -44,7 +44,7 @@ const OTHER_SIZE_UNITS: [(&str, &[&str]); 4] = [
 ///
 /// # Errors
 /// Anything else; zero; more than [`LONGEST`].
-pub fn duration(text: &str) -> Result<Duration, Misread> {
+pub(crate) fn duration(text: &str) -> Result<Duration, Misread> {
     let misread = |why: String| Misread::new(A_DURATION, &quoted(text), &why);
     let millis = total(text, &DURATION_UNITS, true).map_err(|slip| {
         misread(slip.tell(&DURATION_UNITS, &OTHER_DURATION_UNITS, "s").unwrap_or_else(too_long))
@@ -60,7 +60,7 @@ pub fn duration(text: &str) -> Result<Duration, Misread> {
 ///
 /// # Errors
 /// As [`duration`].
-pub fn clock(text: &str) -> Result<Option<Duration>, Misread> {
+pub(crate) fn clock(text: &str) -> Result<Option<Duration>, Misread> {
     match text {
         "none" => Ok(None),
         _ if text.eq_ignore_ascii_case("none") || text.eq_ignore_ascii_case("never") || text == "off" => {
@@ -74,7 +74,7 @@ pub fn clock(text: &str) -> Result<Option<Duration>, Misread> {
 ///
 /// # Errors
 /// Anything else; zero; more than this machine can address.
-pub fn size(text: &str) -> Result<usize, Misread> {
+pub(crate) fn size(text: &str) -> Result<usize, Misread> {
     let misread = |why: String| Misread::new(A_SIZE, &quoted(text), &why);
     let too_large = || String::from("more than this machine can address");
     let bytes = total(text, &SIZE_UNITS, false).map_err(|slip| {
@@ -91,7 +91,7 @@ pub fn size(text: &str) -> Result<usize, Misread> {
 ///
 /// # Errors
 /// Anything else.
-pub fn count(text: &str) -> Result<usize, Misread> {
+pub(crate) fn count(text: &str) -> Result<usize, Misread> {
     let misread = |why: &str| Misread::new(A_COUNT, &quoted(text), why);
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(misread("write digits only"));
@@ -104,18 +104,18 @@ pub fn count(text: &str) -> Result<usize, Misread> {
 }
 
 /// The duration as one would write it: `1h30m`.
-pub fn spell_duration(duration: Duration) -> String {
+pub(crate) fn spell_duration(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
     if millis == 0 { String::from("0s") } else { spell(millis, &DURATION_UNITS) }
 }
 
 /// The duration as one would write it, or `none`.
-pub fn spell_clock(clock: Option<Duration>) -> String {
+pub(crate) fn spell_clock(clock: Option<Duration>) -> String {
     clock.map_or_else(|| String::from("none"), spell_duration)
 }
 
 /// The size as one would write it where it is whole (`64KiB`), else in bytes (`1000B`).
-pub fn spell_size(bytes: usize) -> String {
+pub(crate) fn spell_size(bytes: usize) -> String {
     let bytes = bytes as u64;
     let (unit, scale) =
         SIZE_UNITS.into_iter().find(|(_, scale)| bytes > 0 && bytes % scale == 0).unwrap_or(("B", 1));
@@ -124,7 +124,7 @@ pub fn spell_size(bytes: usize) -> String {
 
 impl Misread {
     /// `expected {expected}, found {found}: {why}`.
-    pub fn new(expected: &str, found: &str, why: &str) -> Self {
+    pub(crate) fn new(expected: &str, found: &str, why: &str) -> Self {
         let colon = if why.is_empty() { "" } else { ": " };
         Misread(format!("expected {expected}, found {found}{colon}{why}"))
     }

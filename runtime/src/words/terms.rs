@@ -7,8 +7,8 @@ mod key;
 
 use std::time::Duration;
 
-pub use contradiction::Contradiction;
-pub use key::Key;
+pub(crate) use contradiction::Contradiction;
+pub(crate) use key::Key;
 
 /// How a held connection speaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -77,7 +77,7 @@ pub struct Settings {
 
 /// The settings of a handler or of one hold with every default filled in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Terms {
+pub(crate) struct Terms {
     /// The transports offered.
     pub transports: &'static [Transport],
     /// How long without a sign of life until the peer is taken for gone.
@@ -103,17 +103,17 @@ pub struct Terms {
 }
 
 /// The `max_idle` of a handler that says nothing.
-pub const DEFAULT_MAX_IDLE: Duration = Duration::from_secs(300);
+pub(crate) const DEFAULT_MAX_IDLE: Duration = Duration::from_secs(300);
 /// The `timeout` of a long poll whose handler says nothing: an unanswered poll must end some time.
-pub const DEFAULT_POLL_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const DEFAULT_POLL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest `heartbeat` chosen by default: below the 30 s after which some proxies cut a silent connection.
-pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(25);
+pub(crate) const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(25);
 /// The `backlog` of a handler that says nothing, in bytes.
-pub const DEFAULT_BACKLOG: usize = 256 << 10;
+pub(crate) const DEFAULT_BACKLOG: usize = 256 << 10;
 /// The least `backlog`, in bytes: what the kernel keeps for a peer counts, and is seldom less than half of this.
-pub const LEAST_BACKLOG: usize = 32 << 10;
+pub(crate) const LEAST_BACKLOG: usize = 32 << 10;
 /// The `max_message` of a handler that says nothing, in bytes.
-pub const DEFAULT_MAX_MESSAGE: usize = 64 << 10;
+pub(crate) const DEFAULT_MAX_MESSAGE: usize = 64 << 10;
 
 impl Transport {
     /// All transports, in the order in which one is chosen for a client that asks for none.
@@ -127,6 +127,16 @@ impl Transport {
             Transport::Sse => "sse",
             Transport::Stream => "stream",
             Transport::LongPoll => "long_poll",
+        }
+    }
+
+    /// A list of this transport only.
+    pub(crate) const fn alone(self) -> &'static [Transport] {
+        match self {
+            Transport::WebSocket => &[Transport::WebSocket],
+            Transport::Sse => &[Transport::Sse],
+            Transport::Stream => &[Transport::Stream],
+            Transport::LongPoll => &[Transport::LongPoll],
         }
     }
 }
@@ -154,7 +164,7 @@ impl WhenSlow {
 
 impl Settings {
     /// Nothing written.
-    pub const NONE: Settings = Settings {
+    pub(crate) const NONE: Settings = Settings {
         transports: None,
         timeout: None,
         max_idle: None,
@@ -171,7 +181,7 @@ impl Settings {
 
     /// These settings, and where they say nothing those of `fallback`.
     #[must_use]
-    pub fn or(self, fallback: Settings) -> Settings {
+    pub(crate) fn or(self, fallback: Settings) -> Settings {
         Settings {
             transports: self.transports.or(fallback.transports),
             timeout: self.timeout.or(fallback.timeout),
@@ -189,7 +199,7 @@ impl Settings {
     }
 
     /// The settings with every default filled in. Ask for [`contradictions`](Settings::contradictions) first.
-    pub fn resolve(self) -> Terms {
+    pub(crate) fn resolve(self) -> Terms {
         Terms {
             transports: self.transports.unwrap_or(&Transport::ALL),
             max_idle: self.max_idle.unwrap_or(Some(DEFAULT_MAX_IDLE)),
@@ -209,14 +219,14 @@ impl Settings {
 
 impl Terms {
     /// How long a hold of this transport may be without activity: only a long poll has a default.
-    pub fn timeout(&self, transport: Transport) -> Option<Duration> {
+    pub(crate) fn timeout(&self, transport: Transport) -> Option<Duration> {
         let default = (transport == Transport::LongPoll).then_some(DEFAULT_POLL_TIMEOUT);
         self.timeout.unwrap_or(default)
     }
 
     /// How often a silent peer of this transport is asked for a sign of life, by default often enough that two
     /// may be lost before a clock falls due.
-    pub fn heartbeat(&self, transport: Transport) -> Option<Duration> {
+    pub(crate) fn heartbeat(&self, transport: Transport) -> Option<Duration> {
         self.heartbeat.unwrap_or_else(|| {
             let clocks = [self.max_idle, self.timeout(transport)];
             let thirds = clocks.into_iter().flatten().map(|clock| clock / 3);

@@ -8,11 +8,11 @@ use crate::words::amount::{spell_duration, spell_size};
 
 /// Two settings that cannot both be meant, or one whose value cannot.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Contradiction {
+pub(crate) struct Contradiction {
     /// The setting to blame; it was always written, never a default.
-    pub key: Key,
+    pub(crate) key: Key,
     /// The setting it contradicts; itself if the value alone is wrong.
-    pub other: Key,
+    pub(crate) other: Key,
     sentence: String,
 }
 
@@ -34,12 +34,12 @@ impl Contradiction {
     }
 
     /// A transport is listed again.
-    pub fn twice(transport: Transport) -> Self {
+    pub(crate) fn twice(transport: Transport) -> Self {
         Contradiction::alone(Key::Transports, format!("`{}` stands here twice", transport.as_str()))
     }
 
     /// No transport is listed.
-    pub fn no_transport() -> Self {
+    pub(crate) fn no_transport() -> Self {
         Contradiction::alone(
             Key::Transports,
             "without a transport nobody can be held: list some, or leave the key out to offer all four",
@@ -49,7 +49,7 @@ impl Contradiction {
 
 impl Settings {
     /// Everything in these settings that cannot be meant, defaults included; empty if all is well.
-    pub fn contradictions(&self) -> Vec<Contradiction> {
+    pub(crate) fn contradictions(&self) -> Vec<Contradiction> {
         let mut found = Vec::new();
         self.judge_transports(&mut found);
         self.judge_clocks(&mut found);

@@ -6,7 +6,7 @@ use crate::words::amount::{self, Misread};
 /// The name of one setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[allow(missing_docs, reason = "each is the setting of its name")]
-pub enum Key {
+pub(crate) enum Key {
     Transports,
     Timeout,
     MaxIdle,
@@ -26,11 +26,11 @@ const A_WHEN_FULL: &str = "\"reject\" or \"resume_oldest\"";
 /// What a fault of `when_slow` says was expected.
 const A_WHEN_SLOW: &str = "\"disconnect\"";
 /// What a fault in a list of transports says was expected.
-pub const A_TRANSPORT: &str = "one of websocket, sse, stream, long_poll";
+pub(crate) const A_TRANSPORT: &str = "one of websocket, sse, stream, long_poll";
 
 impl Key {
     /// Every setting, in the order of the documentation.
-    pub const ALL: [Key; 12] = [
+    pub(crate) const ALL: [Key; 12] = [
         Key::Transports,
         Key::Timeout,
         Key::MaxIdle,
@@ -46,7 +46,7 @@ impl Key {
     ];
 
     /// The key as it is written in annotations.
-    pub const fn as_str(&self) -> &'static str {
+    pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             Key::Transports => "transports",
             Key::Timeout => "timeout",
@@ -64,12 +64,12 @@ impl Key {
     }
 
     /// The key of that name.
-    pub fn named(name: &str) -> Option<Key> {
+    pub(crate) fn named(name: &str) -> Option<Key> {
         Key::ALL.into_iter().find(|key| key.as_str() == name)
     }
 
     /// What a fault of this setting says was expected.
-    pub const fn expected(&self) -> &'static str {
+    pub(crate) const fn expected(&self) -> &'static str {
         match self {
             Key::Transports => "transports such as [websocket, sse]",
             Key::Timeout | Key::MaxIdle | Key::MaxLifetime | Key::Heartbeat => amount::A_CLOCK,
@@ -86,7 +86,7 @@ impl Transport {
     ///
     /// # Errors
     /// When there is none of that name.
-    pub fn read(name: &str) -> Result<Transport, Misread> {
+    pub(crate) fn read(name: &str) -> Result<Transport, Misread> {
         if let Some(transport) = Transport::ALL.into_iter().find(|transport| transport.as_str() == name) {
             return Ok(transport);
         }
@@ -106,7 +106,7 @@ impl WhenFull {
     ///
     /// # Errors
     /// When there is none of that name.
-    pub fn read(name: &str) -> Result<WhenFull, Misread> {
+    pub(crate) fn read(name: &str) -> Result<WhenFull, Misread> {
         match name {
             "reject" => Ok(WhenFull::Reject),
             "resume_oldest" => Ok(WhenFull::ResumeOldest),
@@ -120,7 +120,7 @@ impl WhenSlow {
     ///
     /// # Errors
     /// When there is none of that name, and for those that only have a name so far.
-    pub fn read(name: &str) -> Result<WhenSlow, Misread> {
+    pub(crate) fn read(name: &str) -> Result<WhenSlow, Misread> {
         match name {
             "disconnect" => Ok(WhenSlow::Disconnect),
             "drop_oldest" | "drop_newest" => {
@@ -139,7 +139,7 @@ impl Settings {
     ///
     /// # Errors
     /// When the text is not a value of that setting; nothing is changed then.
-    pub fn set(&mut self, key: Key, value: &str) -> Result<(), Misread> {
+    pub(crate) fn set(&mut self, key: Key, value: &str) -> Result<(), Misread> {
         match key {
             Key::Transports => {
                 let names = value.split(',').map(str::trim).filter(|name| !name.is_empty());

@@ -1,0 +1,59 @@
+//! The last message a returning client has seen.
+
+use std::borrow::Cow;
+use std::convert::Infallible;
+
+use axum_core::extract::FromRequestParts;
+use http::request::Parts;
+use percent_encoding::percent_decode_str;
+
+/// The id of the last message the client has seen: the `Last-Event-ID` header that a returning `EventSource` sends, or
+/// else `?last_event_id=`; `None` for a client that is new.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct LastEventId(pub Option<String>);
+
+impl LastEventId {
+    /// Reads it from the head of a request. Bytes that are not UTF-8 are read as far as they go.
+    pub(crate) fn of(parts: &Parts) -> Self {
+        let header =
+            parts.headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let query = || {
+            let pairs = parts.uri.query()?.split('&');
+            let value = pairs.filter_map(|pair| pair.strip_prefix("last_event_id=")).next()?;
+            Some(percent_decode_str(value).decode_utf8_lossy())
+        };
+        let found = header.filter(|id| !id.is_empty()).or_else(query).filter(|id| !id.is_empty());
+        LastEventId(found.map(Cow::into_owned))
+    }
+}
+
+impl<S: Sync> FromRequestParts<S> for LastEventId {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
+        Ok(LastEventId::of(parts))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(uri: &'static str, header: Option<&'static str>) -> Option<String> {
+        let mut request = http::Request::builder().uri(uri);
+        if let Some(header) = header {
+            request = request.header("Last-Event-ID", header);
+        }
+        let (parts, ()) = request.body(()).expect("a request").into_parts();
+        LastEventId::of(&parts).0
+    }
+
+    #[test]
+    fn the_header_stands_before_the_query() {
+        assert_eq!(read("/", None), None);
+        assert_eq!(read("/?last_event_id=a%2D1", None).as_deref(), Some("a-1"));
+        assert_eq!(read("/?x=1&last_event_id=q", Some("h")).as_deref(), Some("h"));
+        assert_eq!(read("/?last_event_id=q", Some("")).as_deref(), Some("q"));
+        assert_eq!(read("/?last_event_id=", None), None);
+    }
+}

@@ -1,0 +1,93 @@
+//! The record that an annotation leaves of its function, collected over the whole program.
+
+use std::any::TypeId;
+use std::fmt;
+
+use http::request::Parts;
+
+use super::need::Need;
+use super::states::States;
+use super::suspension::Suspension;
+use super::{BoxFuture, Response};
+use crate::words::terms::Settings;
+
+/// One annotated function. Generated code fills it in; all fields are constants.
+#[derive(Debug)]
+pub struct Endpoint {
+    /// The function's name.
+    pub name: &'static str,
+    /// The module it stands in.
+    pub module: &'static str,
+    /// The path, as matchit reads it.
+    pub path: &'static str,
+    /// The source file.
+    pub file: &'static str,
+    /// The line of the annotation.
+    pub line: u32,
+    /// What was written in the annotation.
+    pub settings: Settings,
+    /// What each argument needs.
+    pub needs: &'static [Option<Need>],
+    /// The name of each argument's type.
+    pub arguments: &'static [fn() -> &'static str],
+    /// The function's own type, which tells it from every other.
+    pub identity: fn() -> TypeId,
+    /// Extracts the arguments and runs the function.
+    pub run: fn(Parts, States) -> BoxFuture<'static, Result<Suspension, Response>>,
+}
+
+inventory::collect!(Endpoint);
+
+impl Endpoint {
+    /// All that were linked into the program, by path, then by place.
+    pub(crate) fn all() -> Vec<&'static Endpoint> {
+        let mut all: Vec<_> = inventory::iter::<Endpoint>.into_iter().collect();
+        all.sort_by_key(|endpoint| (endpoint.path, endpoint.file, endpoint.line));
+        all
+    }
+
+    /// Those of one function, by path; several if it was annotated several times, none if never.
+    pub(crate) fn of<F: 'static>() -> Vec<&'static Endpoint> {
+        let mut all = Endpoint::all();
+        all.retain(|endpoint| (endpoint.identity)() == TypeId::of::<F>());
+        all
+    }
+
+    /// The function with its module, for logs.
+    pub(crate) fn full_name(&self) -> String {
+        format!("{}::{}", self.module, self.name)
+    }
+}
+
+/// The place and the name: ``src/main.rs:28: `enter` ``.
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}: `{}`", self.file, self.line, self.name)
+    }
+}
+
+/// The type of a function, which no other function shares; an address might be shared by two with the same body.
+pub fn identity<F: 'static>(_: &F) -> TypeId {
+    TypeId::of::<F>()
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+
+    /// A record as an annotation would leave it.
+    pub(crate) const fn endpoint(name: &'static str, path: &'static str, line: u32) -> Endpoint {
+        Endpoint {
+            name,
+            module: "app",
+            path,
+            file: "src/main.rs",
+            line,
+            settings: Settings::NONE,
+            needs: &[],
+            arguments: &[],
+            identity: || TypeId::of::<()>(),
+            run: |_, _| Box::pin(async { crate::endpoint::answer::Answer::answer(crate::Suspend::new()) }),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What a function's `Ok(Suspend)` asks for, without the context's type.
+
+use std::sync::Arc;
+
+use http::{HeaderMap, HeaderValue};
+
+use super::erased::Erased;
+use super::{BoxError, BoxFuture};
+use crate::keeper::held::Held;
+use crate::words::message::Message;
+use crate::words::terms::{Contradiction, Settings, Terms, Transport};
+use crate::words::topic::Topic;
+
+/// A hold that was asked for and has not begun.
+pub struct Suspension {
+    pub(crate) context: Box<dyn Erased>,
+    pub(crate) topics: Vec<Topic>,
+    /// Sent at once, in this order.
+    pub(crate) replies: Vec<Message>,
+    pub(crate) driver: Option<Driver>,
+    /// For the head of the held answer.
+    pub(crate) headers: HeaderMap,
+    /// The WebSocket subprotocol to agree to.
+    pub(crate) protocol: Option<HeaderValue>,
+    /// Counted by `max_per_key`.
+    pub(crate) key: Option<Arc<str>>,
+    /// What this hold overrides of its handler's settings.
+    pub(crate) settings: Settings,
+}
+
+/// A future that lives as long as the hold; when it fails, the hold has failed.
+pub(crate) type Driver = Box<dyn FnOnce(Held) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
+
+impl Suspension {
+    /// The terms of this hold: its own overrides, then its handler's settings, then the defaults.
+    ///
+    /// # Errors
+    /// When an override contradicts the rest. Only this hold's transport is judged, not all that the handler offers.
+    pub(crate) fn terms(&self, handler: Settings, transport: Transport) -> Result<Terms, Vec<Contradiction>> {
+        let settings = Settings { transports: Some(transport.alone()), ..self.settings }.or(handler);
+        if self.settings != Settings::NONE {
+            let contradictions = settings.contradictions();
+            if !contradictions.is_empty() {
+                return Err(contradictions);
+            }
+        }
+        Ok(settings.resolve())
+    }
+}
+
+impl std::fmt::Debug for Suspension {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Suspension")
+            .field("topics", &self.topics)
+            .field("key", &self.key)
+            .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::super::suspend::Suspend;
+    use super::*;
+
+    #[test]
+    fn an_override_stands_before_the_handlers_settings() {
+        let handler = Settings {
+            timeout: Some(Some(Duration::from_secs(30))),
+            backlog: Some(64 << 10),
+            ..Settings::NONE
+        };
+        let suspension = Suspend::new().timeout(Duration::from_secs(60)).erase().expect("no fault");
+        let terms = suspension.terms(handler, Transport::Sse).expect("no contradiction");
+        assert_eq!(terms.timeout(Transport::Sse), Some(Duration::from_secs(60)));
+        assert_eq!(terms.backlog, 64 << 10);
+    }
+
+    #[test]
+    fn an_override_is_judged_by_the_holds_own_transport() {
+        let endless = || Suspend::new().timeout(None).erase().expect("no fault");
+        assert!(endless().terms(Settings::NONE, Transport::WebSocket).is_ok());
+        assert_eq!(endless().terms(Settings::NONE, Transport::LongPoll).unwrap_err().len(), 1);
+        let late = Suspend::new().heartbeat(Duration::from_secs(600)).erase().expect("no fault");
+        assert!(late.terms(Settings::NONE, Transport::WebSocket).is_err());
+    }
+}

@@ -1,0 +1,3 @@
+//! Accepting connections, and the main entry.
+
+pub(crate) mod entry;
