@@ -107,7 +107,9 @@ impl Misfit {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Misfit::NotOffered { .. } => StatusCode::NOT_ACCEPTABLE,
-            Misfit::UpgradeRemoved | Misfit::UpgradeRequired | Misfit::WrongVersion => StatusCode::UPGRADE_REQUIRED,
+            Misfit::UpgradeRemoved | Misfit::UpgradeRequired | Misfit::WrongVersion => {
+                StatusCode::UPGRADE_REQUIRED
+            }
             Misfit::BadHandshake(_) => StatusCode::BAD_REQUEST,
         }
     }
@@ -172,7 +174,8 @@ mod tests {
 
     #[test]
     fn what_is_not_offered_is_refused_with_what_is() {
-        let refused = choose(&parts("/?transport=sse", &[]), &[Transport::WebSocket, Transport::Stream]).unwrap_err();
+        let refused =
+            choose(&parts("/?transport=sse", &[]), &[Transport::WebSocket, Transport::Stream]).unwrap_err();
         assert_eq!(refused.status(), StatusCode::NOT_ACCEPTABLE);
         assert_eq!(refused.to_string(), "\"sse\" is not offered here; offered: websocket, stream");
         assert_eq!(chosen("/?transport=carrier_pigeon", &[]).unwrap_err().status(), 406);
@@ -180,8 +183,12 @@ mod tests {
 
     #[test]
     fn a_handshake_that_lacks_something_says_what() {
-        for (missing, status) in [("upgrade", 426), ("connection", 400), ("sec-websocket-version", 426), ("sec-websocket-key", 400)]
-        {
+        for (missing, status) in [
+            ("upgrade", 426),
+            ("connection", 400),
+            ("sec-websocket-version", 426),
+            ("sec-websocket-key", 400),
+        ] {
             let rest: Vec<_> = SOCKET.into_iter().filter(|(name, _)| *name != missing).collect();
             assert_eq!(chosen("/", &rest).unwrap_err().status(), status, "without {missing}");
         }

@@ -49,7 +49,7 @@ impl Attendant {
     }
 
     /// Writes the ending; says how much of it was written, and whether the connection may serve another request.
-    async fn finish(&self, note: &Note, deadline: Instant) -> (Written, bool) {
+    async fn finish(&mut self, note: &Note, deadline: Instant) -> (Written, bool) {
         let is_message = true;
         match self.ending(note) {
             Finish::Polite(bytes) => {
@@ -108,7 +108,7 @@ impl Attendant {
     }
 
     /// Writes everything, the ending last, for as long as the deadline and the bound on endings allow.
-    async fn flush(&self, pieces: impl IntoIterator<Item = Piece>, deadline: Instant) -> Written {
+    async fn flush(&mut self, pieces: impl IntoIterator<Item = Piece>, deadline: Instant) -> Written {
         if self.hold.write_last(pieces).is_err() {
             return Written::Torn;
         }
@@ -128,7 +128,7 @@ impl Attendant {
     }
 
     /// Discards what the peer still sends until it closes too.
-    async fn linger(&self, end: &End, deadline: Instant) {
+    async fn linger(&mut self, end: &End, deadline: Instant) {
         if discard(&*self.line, &mut Context::from_waker(Waker::noop())).is_ready() {
             return;
         }

@@ -106,7 +106,9 @@ pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, Fault> {
 fn said(payload: Box<dyn Any + Send>) -> String {
     match payload.downcast::<String>() {
         Ok(text) => *text,
-        Err(payload) => payload.downcast_ref::<&str>().map_or_else(|| "a panic".to_owned(), |text| (*text).to_owned()),
+        Err(payload) => {
+            payload.downcast_ref::<&str>().map_or_else(|| "a panic".to_owned(), |text| (*text).to_owned())
+        }
     }
 }
 

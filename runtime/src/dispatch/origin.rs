@@ -47,8 +47,9 @@ pub(super) fn judge(headers: &HeaderMap, is_proxied: bool, allowed: &[String]) -
 
 /// The CORS headers with which a page of another site can hold, poll with `Last-Event-ID`, and speak by `POST`.
 pub(super) fn permit(passage: &Passage, headers: &mut HeaderMap) {
-    headers.append(header::VARY, HeaderValue::from_static("Origin"));
+    // No `Vary` for the others: nothing held is cacheable, and a header map costs every long poll memory.
     let Passage::Foreign(origin) = passage else { return };
+    headers.append(header::VARY, HeaderValue::from_static("Origin"));
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
     let exposed = HeaderValue::from_static("Abeyance-Hold, Last-Event-ID, Retry-After");
@@ -56,10 +57,12 @@ pub(super) fn permit(passage: &Passage, headers: &mut HeaderMap) {
 }
 
 /// The further headers of a preflight's answer.
-pub(super) fn preflight(headers: &mut HeaderMap) {
+pub(super) fn preflight(passage: &Passage, headers: &mut HeaderMap) {
+    let Passage::Foreign(_) = passage else { return };
     let methods = HeaderValue::from_static("GET, POST, DELETE");
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-    let names = HeaderValue::from_static("Abeyance-Hold, Last-Event-ID, Content-Type, Cache-Control, Authorization");
+    let names =
+        HeaderValue::from_static("Abeyance-Hold, Last-Event-ID, Content-Type, Cache-Control, Authorization");
     headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
 }
@@ -113,7 +116,8 @@ mod tests {
 
     #[test]
     fn strangers_are_told_what_was_compared() {
-        let stranger = judged(&[("origin", "https://evil.example"), ("host", "a.example")], false).unwrap_err();
+        let stranger =
+            judged(&[("origin", "https://evil.example"), ("host", "a.example")], false).unwrap_err();
         let told = "the origin \"https://evil.example\" is not the host \"a.example\", and not among `allowed_origins`";
         assert_eq!(stranger.to_string(), told);
         assert!(judged(&[("origin", "null"), ("host", "null")], false).is_err());

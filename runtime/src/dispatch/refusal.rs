@@ -43,7 +43,9 @@ pub(super) fn full(refused: Refused) -> Response<Body> {
 pub(super) fn words(refused: Refused) -> (StatusCode, &'static str) {
     match refused {
         Refused::Draining => (StatusCode::SERVICE_UNAVAILABLE, "shutting down"),
-        Refused::Full(limit) if limit.is_personal() => (StatusCode::TOO_MANY_REQUESTS, "too many held connections of yours"),
+        Refused::Full(limit) if limit.is_personal() => {
+            (StatusCode::TOO_MANY_REQUESTS, "too many held connections of yours")
+        }
         Refused::Full(_) => (StatusCode::SERVICE_UNAVAILABLE, "too many held connections"),
     }
 }

@@ -58,7 +58,7 @@ impl Keeper {
     }
 
     fn evicts(&self, endpoint: u32) -> bool {
-        self.posts[endpoint as usize].when_full == WhenFull::ResumeOldest
+        self.plans()[endpoint as usize].when_full == WhenFull::ResumeOldest
     }
 }
 
@@ -156,7 +156,7 @@ impl Admission {
             }
             let oldest = match limit {
                 // Only endpoints that say `resume_oldest` themselves give way.
-                Full::Server => (0..self.keeper.posts.len() as u32)
+                Full::Server => (0..self.keeper.plans().len() as u32)
                     .filter(|endpoint| self.keeper.evicts(*endpoint))
                     .filter_map(|endpoint| books.ledger.oldest_of(endpoint))
                     .min(),

@@ -68,14 +68,17 @@ impl Keeper {
         holds.iter().filter(|hold| self.end(hold, cause.clone().into())).count()
     }
 
+    /// Cuts every ending that is not finished: there is no time for manners any more.
+    pub(crate) fn cut_endings(&self) {
+        let holds: Vec<_> = self.books.lock().ledger.ending().cloned().collect();
+        holds.iter().for_each(|hold| hold.cut_short());
+    }
+
     /// The wire of a hold is finished: from now on it counts as ended.
     pub(crate) fn settle(&self, hold: &Hold) {
-        let mut books = self.books.lock();
-        books.ledger.settle(hold.id);
-        let counts = books.ledger.counts();
-        if counts.held == 0 && counts.ending == 0 {
-            self.quiet.notify_waiters();
-        }
+        let settled = self.books.lock().ledger.settle(hold.id);
+        drop(settled);
+        self.tell_if_quiet();
     }
 
     pub(super) fn finish(&self, aftermath: Aftermath) {

@@ -110,7 +110,11 @@ impl Keeper {
 
     fn counts_by_endpoint(&self) -> Vec<(&'static str, Counts)> {
         let books = self.books.lock();
-        self.posts.iter().zip(0..).map(|(post, index)| (post.name, *books.ledger.counts_of(index))).collect()
+        self.plans()
+            .iter()
+            .zip(0..)
+            .map(|(post, index)| (post.name, *books.ledger.counts_of(index)))
+            .collect()
     }
 
     fn list(&self) -> Vec<Listed> {
@@ -118,7 +122,7 @@ impl Keeper {
         let holds: Vec<Arc<Hold>> = self.books.lock().ledger.held().cloned().collect();
         let listed = |hold: &Arc<Hold>| Listed {
             id: hold.id,
-            endpoint: self.posts[hold.post.endpoint as usize].name,
+            endpoint: self.plans()[hold.post.endpoint as usize].name,
             path: hold.path.to_string(),
             transport: hold.transport(),
             peer: hold.peer,

@@ -20,7 +20,10 @@ pub(crate) mod time; // served time
 pub(crate) mod token; // who may speak for a hold
 
 use std::fmt;
-use std::sync::Arc;
+use std::pin::pin;
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::{Arc, OnceLock};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -43,9 +46,12 @@ pub(crate) struct Keeper {
     topics: TopicShards,
     time: Time,
     secret: Secret,
-    policy: Policy,
-    posts: Vec<Plan>,
-    /// Told whenever nothing is held and nothing is ending.
+    /// Set once, when the server starts; a hub may be wanted before.
+    policy: OnceLock<Policy>,
+    plans: OnceLock<Vec<Plan>>,
+    hooks: AtomicUsize,
+    hooks_failed: AtomicU64,
+    /// Told whenever nothing is held, nothing is ending and no end hook runs.
     quiet: Notify,
 }
 
@@ -53,7 +59,6 @@ pub(crate) struct Keeper {
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(crate) name: &'static str,
-    pub(crate) path: &'static str,
     pub(crate) ceiling: Ceiling,
     pub(crate) when_full: WhenFull,
 }
@@ -66,26 +71,44 @@ struct Books {
 }
 
 impl Keeper {
-    pub(crate) fn new(policy: Policy, posts: Vec<Plan>) -> Arc<Self> {
-        let ceilings = posts.iter().map(|post| post.ceiling).collect();
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Keeper {
             books: Mutex::new(Books {
-                ledger: Ledger::new(posts.len()),
-                limits: Limits::new(policy.max_suspended, policy.max_per_peer, ceilings),
+                ledger: Ledger::new(0),
+                limits: Limits::new(0, None, Vec::new()),
                 deadlines: Deadlines::default(),
                 draining: false,
             }),
             topics: TopicShards::new(),
             time: Time::start(),
             secret: Secret::draw(),
-            policy,
-            posts,
+            policy: OnceLock::new(),
+            plans: OnceLock::new(),
+            hooks: AtomicUsize::new(0),
+            hooks_failed: AtomicU64::new(0),
             quiet: Notify::new(),
         })
     }
 
+    /// Says what is to be kept, and how much of it. Once: a second call changes nothing.
+    pub(crate) fn configure(&self, policy: Policy, plans: Vec<Plan>) {
+        let mut books = self.books.lock();
+        if self.plans.get().is_some() {
+            return;
+        }
+        let ceilings = plans.iter().map(|plan| plan.ceiling).collect();
+        books.ledger = Ledger::new(plans.len());
+        books.limits = Limits::new(policy.max_suspended, policy.max_per_peer, ceilings);
+        let _ = self.policy.set(policy);
+        let _ = self.plans.set(plans);
+    }
+
     pub(crate) fn policy(&self) -> &Policy {
-        &self.policy
+        self.policy.get_or_init(Policy::default)
+    }
+
+    fn plans(&self) -> &[Plan] {
+        self.plans.get().map_or(&[], Vec::as_slice)
     }
 
     /// The secret with which a client speaks for a hold.
@@ -112,16 +135,51 @@ impl Keeper {
         self.books.lock().draining
     }
 
-    /// Waits until nothing is held and nothing is ending.
+    /// Waits until nothing is held, nothing is ending and no end hook runs.
     pub(crate) async fn quiet(&self) {
         loop {
-            let quiet = self.quiet.notified();
-            let counts = *self.books.lock().ledger.counts();
-            if counts.held == 0 && counts.ending == 0 {
+            let mut quiet = pin!(self.quiet.notified());
+            quiet.as_mut().enable();
+            if self.is_quiet() {
                 return;
             }
             quiet.await;
         }
+    }
+
+    fn is_quiet(&self) -> bool {
+        let books = self.books.lock();
+        let counts = books.ledger.counts();
+        counts.held == 0 && counts.ending == 0 && self.hooks.load(Acquire) == 0
+    }
+
+    fn tell_if_quiet(&self) {
+        if self.is_quiet() {
+            self.quiet.notify_waiters();
+        }
+    }
+
+    /// An end hook begins; it has ended when the guard is dropped.
+    pub(crate) fn begin_hook(self: &Arc<Self>) -> RunningHook {
+        self.hooks.fetch_add(1, Acquire);
+        RunningHook(self.clone())
+    }
+}
+
+/// An end hook that runs.
+pub(crate) struct RunningHook(Arc<Keeper>);
+
+impl RunningHook {
+    /// It panicked, or overran its deadline.
+    pub(crate) fn failed(&self) {
+        self.0.hooks_failed.fetch_add(1, Relaxed);
+    }
+}
+
+impl Drop for RunningHook {
+    fn drop(&mut self) {
+        self.0.hooks.fetch_sub(1, Release);
+        self.0.tell_if_quiet();
     }
 }
 

@@ -332,7 +332,11 @@ impl Hold {
         let mut pen = self.pen.lock();
         let is_clean = !pen.backlog.is_torn();
         pen.discard();
-        is_clean && pen.line.as_ref().is_some_and(|line| line.try_write(bytes).is_ok_and(|count| count == bytes.len()))
+        is_clean
+            && pen
+                .line
+                .as_ref()
+                .is_some_and(|line| line.try_write(bytes).is_ok_and(|count| count == bytes.len()))
     }
 
     /// Lets go of the line, and counts what was not delivered.

@@ -152,6 +152,11 @@ impl<H, E> Ledger<H, E> {
         self.entries.iter().filter(|(_, entry)| entry.is_held()).map(|(_, entry)| &entry.each)
     }
 
+    /// Every hold that is ending, in no order.
+    pub(crate) fn ending(&self) -> impl Iterator<Item = &E> {
+        self.entries.iter().filter(|(_, entry)| !entry.is_held()).map(|(_, entry)| &entry.each)
+    }
+
     /// The oldest held hold of `endpoint`, and when it began.
     pub(crate) fn oldest_of(&self, endpoint: u32) -> Option<(Id, Tick)> {
         self.entries.get(self.endpoints[endpoint as usize].held.oldest as usize).map(Entry::age)

@@ -1,0 +1,162 @@
+//! From a request to a place under every limit and the function's word. Nothing is answered before both.
+
+use std::sync::Arc;
+
+use axum_core::body::Body;
+use http::header;
+use http::request::Parts;
+use http::{Request, Response, StatusCode, Version};
+use http_body::Body as _;
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+
+use crate::endpoint::extract::{Captures, ClientIp};
+use crate::keeper::hold::Post;
+use crate::keeper::hub::Hub;
+use crate::mechanisms::limits::Peer;
+use crate::mechanisms::wire::Form;
+use crate::words::terms::{Settings, Transport};
+
+use super::attend::Exchange;
+use super::choose::{accepts, choose};
+use super::client::Client;
+use super::guard::{Fault, Guarded};
+use super::suspend::Admitted;
+use super::{Dispatch, Served, misfit_answer, refusal};
+
+/// What a `GET` may bring as a body; nothing is done with it.
+const MAX_BODY: usize = 64 * 1024;
+
+impl Dispatch {
+    pub(super) async fn admit(
+        &self,
+        served: &Served,
+        captures: Captures,
+        request: Request<Incoming>,
+        client: Client,
+    ) -> Result<Box<Admitted>, Response<Body>> {
+        let (parts, body) = request.into_parts();
+        let transport =
+            choose(&parts, served.post.terms.transports).map_err(|misfit| misfit_answer(&misfit))?;
+        if parts.headers.contains_key(header::EXPECT) {
+            return Err(refusal::plain(
+                StatusCode::EXPECTATION_FAILED,
+                "a held request has no body to expect",
+            ));
+        }
+        swallow(body, self.policy().head_deadline).await?;
+        let admission = self
+            .keeper
+            .admit(served.post.endpoint, Peer::from(client.address.ip()))
+            .map_err(refusal::full)?;
+        let asked = Asked::of(&parts, transport);
+        let suspension = self.run(served, parts, captures, client).await?;
+        let post = self.post(served, &suspension, transport)?;
+        Ok(Box::new(Admitted { admission, suspension, post, peer: client.address, asked }))
+    }
+
+    /// Runs the annotated function.
+    async fn run(
+        &self,
+        served: &Served,
+        mut parts: Parts,
+        captures: Captures,
+        client: Client,
+    ) -> Result<crate::endpoint::suspension::Suspension, Response<Body>> {
+        parts.extensions.insert(captures);
+        parts.extensions.insert(ClientIp(client.address.ip()));
+        parts.extensions.insert(Hub::new(self.keeper.clone()));
+        let function = || (served.endpoint.run)(parts, self.states.clone());
+        match Guarded::start(function, self.policy().function_deadline).await {
+            Ok(answer) => answer,
+            Err(fault) => {
+                tracing::error!(%fault, "{} failed", served.endpoint);
+                Err(match fault {
+                    Fault::Panicked(_) => refusal::empty(StatusCode::INTERNAL_SERVER_ERROR),
+                    Fault::Overdue(_) => refusal::plain(StatusCode::SERVICE_UNAVAILABLE, "not ready in time"),
+                })
+            }
+        }
+    }
+
+    /// What the hold shares with others of its endpoint; its own where the function changed the terms.
+    fn post(
+        &self,
+        served: &Served,
+        suspension: &crate::endpoint::suspension::Suspension,
+        transport: Transport,
+    ) -> Result<Arc<Post>, Response<Body>> {
+        if suspension.settings == Settings::NONE {
+            return Ok(served.post.clone());
+        }
+        match suspension.terms(served.settings, transport) {
+            Ok(terms) => {
+                let post = Post { keeper: self.keeper.clone(), endpoint: served.post.endpoint, terms };
+                Ok(Arc::new(post))
+            }
+            Err(contradictions) => {
+                for contradiction in contradictions {
+                    tracing::error!("{}: {contradiction}", served.endpoint);
+                }
+                Err(refusal::empty(StatusCode::INTERNAL_SERVER_ERROR))
+            }
+        }
+    }
+}
+
+/// What must be known of a request when it is held; hyper's buffers are gone by then, so these are copies.
+pub(super) struct Asked {
+    pub(super) form: Form,
+    pub(super) path: Box<str>,
+    pub(super) exchange: Exchange,
+    /// Of a WebSocket: the handshake's key, and the subprotocols the client knows.
+    pub(super) key: String,
+    pub(super) protocols: Vec<String>,
+}
+
+impl Asked {
+    fn of(parts: &Parts, transport: Transport) -> Self {
+        let version_11 = parts.version == Version::HTTP_11;
+        let text = |name| parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
+        let connection = |word: &str| {
+            text(header::CONNECTION)
+                .flat_map(|value| value.split(','))
+                .any(|part| part.trim().eq_ignore_ascii_case(word))
+        };
+        let protocols = text(header::SEC_WEBSOCKET_PROTOCOL).flat_map(|value| value.split(','));
+        Asked {
+            form: match transport {
+                Transport::WebSocket => Form::WebSocket,
+                Transport::Sse => Form::Sse { chunked: version_11 },
+                Transport::Stream => Form::Stream { chunked: version_11 },
+                Transport::LongPoll => Form::LongPoll,
+            },
+            path: parts.uri.path().into(),
+            exchange: Exchange {
+                version_11,
+                keep_alive: if version_11 { !connection("close") } else { connection("keep-alive") },
+                is_batch: accepts(&parts.headers, "application/x-ndjson"),
+                headers: None,
+            },
+            key: text(header::SEC_WEBSOCKET_KEY).next().unwrap_or_default().to_owned(),
+            protocols: protocols.map(|name| name.trim().to_owned()).collect(),
+        }
+    }
+}
+
+/// Reads a body that nobody wants, because the socket cannot be taken back before its end.
+async fn swallow(body: Incoming, patience: std::time::Duration) -> Result<(), Response<Body>> {
+    if body.is_end_stream() {
+        return Ok(());
+    }
+    let mut body = Limited::new(super::fallback::arriving(body, patience), MAX_BODY);
+    while let Some(frame) = body.frame().await {
+        if let Err(error) = frame {
+            return Err(match error.is::<LengthLimitError>() {
+                true => refusal::empty(StatusCode::PAYLOAD_TOO_LARGE),
+                false => refusal::empty(StatusCode::BAD_REQUEST),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,271 @@
+//! The order of things: route, admit, run the function, suspend, attend, conclude.
+
+mod admit; // from a request to a place and the function's word
+mod attend; // while it is held
+mod choose; // which transport
+mod client; // whose request it is
+mod conclude; // the one exit door
+mod date; // the `Date` header
+pub(crate) mod fallback; // what is not held
+mod guard; // user code, bounded
+mod origin; // pages of other sites
+mod reader; // what a held peer's bytes mean
+mod refusal; // answers for requests that are not held
+mod report; // one line a handler
+mod speak; // POST and DELETE with a hold's token
+mod suspend; // the function said yes
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum_core::body::Body;
+use bytes::Bytes;
+use http::header::{self, HeaderValue};
+use http::{Method, Request, Response, StatusCode};
+use hyper::body::Incoming;
+use tokio::task::AbortHandle;
+
+use crate::endpoint::check::{StartFault, check, check_settings};
+use crate::endpoint::extract::Captures;
+use crate::endpoint::record::Endpoint;
+use crate::endpoint::router::Router;
+use crate::endpoint::states::States;
+use crate::keeper::hold::Post;
+use crate::keeper::{Keeper, Plan};
+use crate::mechanisms::limits::Ceiling;
+use crate::words::cause::{Disconnect, Resume};
+use crate::words::policy::Policy;
+use crate::words::terms::{Settings, Transport};
+
+use fallback::Fallback;
+pub(crate) use suspend::Admitted;
+
+/// Everything that answers requests, one for each server.
+pub(crate) struct Dispatch {
+    router: Router,
+    served: Vec<Served>,
+    states: States,
+    fallback: Option<Fallback>,
+    keeper: Arc<Keeper>,
+    clock: AbortHandle,
+}
+
+/// An endpoint as it is served.
+struct Served {
+    endpoint: &'static Endpoint,
+    /// What was written in the annotation and the environment.
+    settings: Settings,
+    /// What its holds share.
+    post: Arc<Post>,
+}
+
+/// What a server is made of.
+pub(crate) struct Setup {
+    pub(crate) policy: Policy,
+    /// Each with what the environment said of it.
+    pub(crate) endpoints: Vec<(&'static Endpoint, Settings)>,
+    pub(crate) states: States,
+    pub(crate) fallback: Option<Fallback>,
+    pub(crate) keeper: Arc<Keeper>,
+}
+
+/// What a request came to.
+pub(crate) enum Reply {
+    Answer(Response<Body>),
+    Hold(Box<Admitted>),
+}
+
+/// What remains of a connection after a hold.
+#[derive(Debug)]
+pub(crate) enum After {
+    Close,
+    /// It may serve another request, which may have begun with these bytes.
+    KeepAlive {
+        unread: Bytes,
+    },
+}
+
+impl Dispatch {
+    /// Checks everything that can only be known at start, and starts the clocks of the holds to come.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub(crate) fn new(setup: Setup) -> Result<Arc<Self>, Vec<StartFault>> {
+        let Setup { policy, endpoints, states, fallback, keeper } = setup;
+        let records: Vec<_> = endpoints.iter().map(|(endpoint, _)| *endpoint).collect();
+        let mut faults = check(&records, &states);
+        faults.extend(endpoints.iter().flat_map(|(endpoint, settings)| check_settings(endpoint, settings)));
+        let router = Router::new(&records).unwrap_or_else(|conflicts| {
+            faults.extend(conflicts);
+            Router::default()
+        });
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        let when_full = policy.when_full;
+        let plan = |(endpoint, settings): &(&'static Endpoint, Settings)| {
+            let terms = settings.resolve();
+            Plan {
+                name: endpoint.name,
+                ceiling: Ceiling {
+                    holds: terms.max_suspended,
+                    per_peer: terms.max_per_peer,
+                    per_key: terms.max_per_key,
+                },
+                when_full: terms.when_full.unwrap_or(when_full),
+            }
+        };
+        keeper.configure(policy, endpoints.iter().map(plan).collect());
+        let serve = |((endpoint, settings), index): ((&'static Endpoint, Settings), u32)| Served {
+            endpoint,
+            settings,
+            post: Arc::new(Post { keeper: keeper.clone(), endpoint: index, terms: settings.resolve() }),
+        };
+        let served = endpoints.into_iter().zip(0..).map(serve).collect();
+        let clock = tokio::spawn(keeper.clone().keep_time()).abort_handle();
+        Ok(Arc::new(Dispatch { router, served, states, fallback, keeper, clock }))
+    }
+
+    pub(crate) fn policy(&self) -> &Policy {
+        self.keeper.policy()
+    }
+
+    /// Answers a request, or says that its connection is to be held.
+    pub(crate) async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Reply {
+        match self.router.at(request.uri().path()) {
+            Some((index, captures)) => match self.serve(index, captures, request, peer).await {
+                Ok(admitted) => Reply::Hold(admitted),
+                Err(response) => Reply::Answer(response),
+            },
+            None => Reply::Answer(self.fall_back(request).await),
+        }
+    }
+
+    /// A request to the path of an endpoint.
+    async fn serve(
+        &self,
+        index: usize,
+        captures: Captures,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Box<Admitted>, Response<Body>> {
+        let served = &self.served[index];
+        let client = client::of(peer, request.headers(), &self.policy().trusted_proxies);
+        let passage = origin::judge(request.headers(), client.is_proxied, &self.policy().allowed_origins)
+            .map_err(|stranger| refusal::plain(StatusCode::FORBIDDEN, stranger.to_string()))?;
+        let allowed = |mut response: Response<Body>| {
+            origin::permit(&passage, response.headers_mut());
+            response
+        };
+        let method = request.method();
+        if *method == Method::POST || *method == Method::DELETE {
+            let Some(token) = speak::token(&request) else {
+                // Not for a hold: it may be a route of the application's on the same path.
+                return Err(allowed(match &self.fallback {
+                    Some(_) => self.fall_back(request).await,
+                    None => wrong_method(served),
+                }));
+            };
+            return Err(allowed(self.speak(served, &token, request).await));
+        }
+        let answer = match *method {
+            Method::GET => {
+                let mut admitted = self.admit(served, captures, request, client).await.map_err(allowed)?;
+                admitted.permit(&passage);
+                return Ok(admitted);
+            }
+            Method::HEAD => self.head(served, &request.into_parts().0),
+            Method::OPTIONS => {
+                let mut response = refusal::empty(StatusCode::NO_CONTENT);
+                response.headers_mut().insert(header::ALLOW, methods(served));
+                origin::preflight(&passage, response.headers_mut());
+                response
+            }
+            _ => wrong_method(served),
+        };
+        Err(allowed(answer))
+    }
+
+    /// The head that a `GET` would get. Never held, so the function does not run.
+    fn head(&self, served: &Served, parts: &http::request::Parts) -> Response<Body> {
+        let content_type = match choose::choose(parts, served.post.terms.transports) {
+            Ok(Transport::Sse) => "text/event-stream",
+            Ok(Transport::Stream) => "application/x-ndjson",
+            Ok(_) => "text/plain; charset=utf-8",
+            Err(misfit) => return misfit_answer(&misfit),
+        };
+        let mut response = refusal::empty(StatusCode::OK);
+        let headers = response.headers_mut();
+        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+        headers.insert(header::VARY, HeaderValue::from_static("Accept"));
+        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        response
+    }
+
+    async fn fall_back(&self, request: Request<Incoming>) -> Response<Body> {
+        let Some(fallback) = &self.fallback else {
+            return refusal::plain(StatusCode::NOT_FOUND, "nothing is served here");
+        };
+        let mut request = request.map(|body| fallback::arriving(body, self.policy().head_deadline));
+        request.extensions_mut().insert(crate::keeper::hub::Hub::new(self.keeper.clone()));
+        fallback.call(request).await
+    }
+
+    /// How many are held.
+    pub(crate) fn held(&self) -> usize {
+        self.keeper.counts().held
+    }
+
+    /// One line for each endpoint, with the effective settings.
+    pub(crate) fn lines(&self) -> Vec<String> {
+        self.served
+            .iter()
+            .map(|served| report::line(served.endpoint, &served.post.terms, self.policy()))
+            .collect()
+    }
+
+    /// Ends all holds in good order; returns when the last has ended and its end hook has run.
+    pub(crate) async fn drain(&self) {
+        self.keeper.close_doors();
+        self.keeper.end_all(&Resume::Drained.into());
+        self.keeper.quiet().await;
+    }
+
+    /// Cuts what is still held, and every ending that is not finished.
+    pub(crate) fn cut(&self) {
+        self.keeper.close_doors();
+        self.keeper.end_all(&Disconnect::Shutdown.into());
+        self.keeper.cut_endings();
+    }
+}
+
+impl Drop for Dispatch {
+    fn drop(&mut self) {
+        self.clock.abort();
+    }
+}
+
+fn misfit_answer(misfit: &choose::Misfit) -> Response<Body> {
+    let mut response = refusal::plain(misfit.status(), misfit.to_string());
+    if misfit.status() == StatusCode::UPGRADE_REQUIRED {
+        let headers = response.headers_mut();
+        headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
+        headers.insert(header::CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(header::SEC_WEBSOCKET_VERSION, HeaderValue::from_static("13"));
+    }
+    response
+}
+
+fn wrong_method(served: &Served) -> Response<Body> {
+    let mut response = refusal::plain(StatusCode::METHOD_NOT_ALLOWED, "this path is for holding connections");
+    response.headers_mut().insert(header::ALLOW, methods(served));
+    response
+}
+
+fn methods(served: &Served) -> HeaderValue {
+    let speaks = |transport: &Transport| matches!(transport, Transport::Sse | Transport::Stream);
+    HeaderValue::from_static(match served.post.terms.transports.iter().any(speaks) {
+        true => "GET, HEAD, OPTIONS, POST, DELETE",
+        false => "GET, HEAD, OPTIONS",
+    })
+}

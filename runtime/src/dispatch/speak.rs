@@ -1,0 +1,87 @@
+//! What SSE and stream clients say, by `POST` and `DELETE` with their hold's token.
+
+use axum_core::body::Body;
+use http::header::{self, HeaderMap};
+use http::{Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+
+use crate::keeper::pen::PostRefusal;
+use crate::mechanisms::wire::Form;
+use crate::mechanisms::wire::head::HOLD;
+use crate::words::cause::Disconnect;
+use crate::words::message::Message;
+
+use super::choose::query_value;
+use super::fallback::arriving;
+use super::{Dispatch, Served, refusal};
+
+/// The token a request brings, in the `Abeyance-Hold` header or as `?hold=`.
+pub(super) fn token<B>(request: &Request<B>) -> Option<String> {
+    match request.headers().get(HOLD) {
+        Some(token) => Some(token.to_str().unwrap_or_default().to_owned()),
+        None => query_value(request.uri().query()?, "hold"),
+    }
+}
+
+impl Dispatch {
+    pub(super) async fn speak(
+        &self,
+        served: &Served,
+        token: &str,
+        request: Request<Incoming>,
+    ) -> Response<Body> {
+        let hold = self.keeper.find_by_token(token).filter(|hold| {
+            hold.post.endpoint == served.post.endpoint
+                && matches!(hold.form, Form::Sse { .. } | Form::Stream { .. })
+        });
+        let Some(hold) = hold else { return unknown() };
+        if request.method() == Method::DELETE {
+            let goodbye = Disconnect::Closed { code: None, reason: "".into() };
+            return match self.keeper.end(&hold, goodbye.into()) {
+                true => refusal::empty(StatusCode::NO_CONTENT),
+                false => unknown(),
+            };
+        }
+        hold.note_life();
+        let (parts, body) = request.into_parts();
+        let body = Limited::new(arriving(body, self.policy().head_deadline), hold.post.terms.max_message);
+        let bytes = match body.collect().await {
+            Ok(body) => body.to_bytes(),
+            Err(error) if error.is::<LengthLimitError>() => {
+                let text = format!("a message may have {} bytes", hold.post.terms.max_message);
+                return refusal::plain(StatusCode::PAYLOAD_TOO_LARGE, text);
+            }
+            Err(_) => return refusal::empty(StatusCode::BAD_REQUEST),
+        };
+        let message = if is_binary(&parts.headers) {
+            Message::from(bytes)
+        } else {
+            match String::from_utf8(bytes.into()) {
+                Ok(text) => Message::from(text),
+                Err(_) => return refusal::plain(StatusCode::BAD_REQUEST, "the text is not UTF-8"),
+            }
+        };
+        match hold.post(message) {
+            Ok(()) => refusal::empty(StatusCode::ACCEPTED),
+            Err(PostRefusal::Ended) => unknown(),
+            Err(PostRefusal::Full) => {
+                let mut response = refusal::plain(StatusCode::TOO_MANY_REQUESTS, "too many messages wait");
+                response.headers_mut().insert(header::RETRY_AFTER, 1.into());
+                response
+            }
+        }
+    }
+}
+
+fn unknown() -> Response<Body> {
+    refusal::plain(StatusCode::NOT_FOUND, "no such hold")
+}
+
+/// Bytes are text unless the client says that they are not.
+fn is_binary(headers: &HeaderMap) -> bool {
+    let content_type =
+        headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let media_type = content_type.split(';').next().unwrap_or_default().trim();
+    media_type.eq_ignore_ascii_case("application/octet-stream")
+}

@@ -1,0 +1,136 @@
+//! The function said yes: the hold begins here, before a byte is written.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::{HeaderMap, StatusCode};
+
+use crate::endpoint::suspension::Suspension;
+use crate::keeper::admission::{Admission, Refused};
+use crate::keeper::hold::{Hold, Origins, Post};
+use crate::mechanisms::wire::{Form, chunk, head, long_poll, sse};
+use crate::words::line::Line;
+
+use super::After;
+use super::admit::Asked;
+use super::attend::{Attendant, Exchange, Opening};
+use super::date::http_date;
+use super::origin::{self, Passage};
+use super::reader::Reader;
+use super::refusal;
+
+/// A request that is to be held, with its place.
+pub(crate) struct Admitted {
+    pub(super) admission: Admission,
+    pub(super) suspension: Suspension,
+    pub(super) post: Arc<Post>,
+    pub(super) peer: SocketAddr,
+    pub(super) asked: Asked,
+}
+
+impl Admitted {
+    /// Adds the headers with which a page of another site may read the answer.
+    pub(super) fn permit(&mut self, passage: &Passage) {
+        origin::permit(passage, &mut self.suspension.headers);
+    }
+
+    /// Holds the connection on `line`, of which hyper had read `unread` more bytes. Ready when the wire is finished.
+    pub(crate) fn attend(
+        self: Box<Self>,
+        line: Arc<dyn Line>,
+        unread: Bytes,
+    ) -> impl Future<Output = After> + Send + 'static {
+        // Begun here, not in the future: what only the beginning needs is no part of the future's size.
+        let begun = self.begin(line, unread);
+        async move {
+            match begun {
+                Ok((attendant, opening)) => attendant.attend(opening).await,
+                Err(after) => after,
+            }
+        }
+    }
+
+    fn begin(self, line: Arc<dyn Line>, unread: Bytes) -> Result<(Attendant, Box<Opening>), After> {
+        let Admitted { admission, suspension, post, peer, asked } = self;
+        let Suspension { context, topics, replies, driver, headers, protocol, key, .. } = suspension;
+        let Asked { form, path, mut exchange, key: handshake, protocols } = asked;
+        let keeper = admission.keeper().clone();
+        let origins = Origins { form, peer, path, line: line.clone() };
+        let hold = match admission.suspend(key, |id, now| Hold::begin(id, now, post, origins)) {
+            Ok(hold) => hold,
+            Err(refused) => return Err(refuse(refused, &*line, &exchange, unread)),
+        };
+        for topic in topics {
+            keeper.join(&hold, topic);
+        }
+        let terms = &hold.post.terms;
+        if let (Some(every), Some(give_up)) = (terms.heartbeat(form.transport()), terms.max_idle) {
+            line.probe(every, give_up);
+        }
+        let date = http_date();
+        let head = head::Exchange {
+            version_11: exchange.version_11,
+            keep_alive: exchange.keep_alive,
+            date: &date,
+            extra: &headers,
+        };
+        let head = match form {
+            Form::WebSocket => {
+                // A subprotocol that the client did not offer would make it fail the connection (RFC 6455 §4.1).
+                let agreed = protocol.filter(|name| protocols.iter().any(|offered| name == offered.as_str()));
+                head::switching(&handshake, agreed.as_ref(), &head)
+            }
+            Form::Sse { chunked } => {
+                let token = keeper.token(hold.id);
+                let mut bytes = head::held(form, Some(&token), &head).to_vec();
+                bytes.extend_from_slice(&chunk::body(sse::opening(&token, None), chunked));
+                bytes.into()
+            }
+            Form::Stream { .. } => head::held(form, Some(&keeper.token(hold.id)), &head),
+            Form::LongPoll => Bytes::new(),
+        };
+        if form == Form::LongPoll && !headers.is_empty() {
+            exchange.headers = Some(Box::new(headers));
+        }
+        let attendant = Attendant {
+            hold,
+            line,
+            context: Some(context),
+            driver: None,
+            reader: Reader::new(form),
+            exchange,
+        };
+        Ok((attendant, Box::new(Opening { head, unread, replies, driver })))
+    }
+}
+
+/// The function said yes, and yet there is no place: a key's limit, a newcomer that nobody may be ended for, or a
+/// shutdown that began meanwhile. hyper is out of the picture, so the answer is ours.
+fn refuse(refused: Refused, line: &dyn Line, exchange: &Exchange, unread: Bytes) -> After {
+    let (status, text) = refusal::words(refused);
+    let keep_alive = exchange.keep_alive && refused != Refused::Draining;
+    let none = HeaderMap::new();
+    let date = http_date();
+    let exchange = head::Exchange { version_11: exchange.version_11, keep_alive, date: &date, extra: &none };
+    let seconds = refusal::retry_after().as_millis().div_ceil(1_000) as u64;
+    let answer = head::answer(
+        StatusCode::from(status),
+        Some(long_poll::TEXT),
+        text.as_bytes(),
+        Some(seconds),
+        &exchange,
+    );
+    // The socket is empty: nothing was answered on it that the peer has not asked for after reading.
+    match line.try_write(&answer) {
+        Ok(count) if count == answer.len() && keep_alive => After::KeepAlive { unread },
+        Ok(count) if count == answer.len() => {
+            line.shut();
+            After::Close
+        }
+        _ => {
+            line.cut();
+            After::Close
+        }
+    }
+}
