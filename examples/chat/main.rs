@@ -1,0 +1,78 @@
+//! Rooms over four transports: who came, what was said, and why somebody left.
+//!
+//! `cargo run --example chat`, then open <http://127.0.0.1:8080/> in two windows with different transports. Or:
+//!
+//! ```text
+//! curl -N '127.0.0.1:8080/rooms/lobby?nick=eve&transport=sse'       # stays open; Ctrl-C: "eve left: gone"
+//! curl    '127.0.0.1:8080/rooms/lobby?nick=pat&transport=long_poll' # one answer, or 204 after 30 s
+//! curl -d 'hello' '127.0.0.1:8080/say/lobby?nick=pat'               # an ordinary route
+//! ```
+
+use std::collections::BTreeMap;
+
+use abeyance::extract::{Path, Query};
+use abeyance::{End, Ended, Held, Hub, Lifecycle, Message, Refuse, Server, Suspend, Transport, suspend};
+use axum::extract::{DefaultBodyLimit, Path as Room};
+use axum::routing::{get, post};
+use axum::{Router, http::StatusCode, response::Html};
+use serde::Deserialize;
+
+/// Who is held, and where.
+struct Seat {
+    room: String,
+    nick: String,
+}
+
+#[derive(Deserialize)]
+struct Who {
+    nick: String,
+}
+
+/// What a room hears.
+fn event(kind: &str, nick: &str, text: &str) -> Message {
+    let fields = BTreeMap::from([("kind", kind), ("nick", nick), ("text", text)]);
+    Message::json(&fields).expect("three strings are always JSON")
+}
+
+// No `timeout`: somebody who only listens is welcome. A long poll has one of 30 s all the same.
+#[suspend(path = "/rooms/{room}", max_idle = "5m", heartbeat = "20s")]
+async fn enter(Path(room): Path<String>, Query(Who { nick }): Query<Who>) -> Result<Suspend<Seat>, Refuse> {
+    if !(1..=32).contains(&nick.chars().count()) {
+        return Err(Refuse::new(StatusCode::BAD_REQUEST, "a nick of 1 to 32 characters, please"));
+    }
+    Ok(Suspend::with(Seat { room: room.clone(), nick }).join(room))
+}
+
+impl Lifecycle for Seat {
+    async fn on_suspend(&mut self, held: &Held) {
+        // A long poll is a new hold after every answer: announcing each would drown the talk.
+        if held.transport() != Transport::LongPoll {
+            held.publish(&self.room, event("came", &self.nick, held.transport().as_str()));
+        }
+    }
+
+    async fn on_message(&mut self, held: &Held, message: Message) {
+        match message.as_text() {
+            Some(text) => _ = held.publish(&self.room, event("said", &self.nick, text)),
+            None => held.disconnect("text only, please"),
+        }
+    }
+
+    async fn on_end(self, ended: &Ended, end: End) {
+        if ended.transport() != Transport::LongPoll {
+            ended.publish(&self.room, event("left", &self.nick, &end.to_string()));
+        }
+    }
+}
+
+/// How long-poll clients talk; a plain axum handler.
+async fn say(hub: Hub, Room(room): Room<String>, Query(who): Query<Who>, text: String) -> String {
+    format!("queued for {}\n", hub.publish(room, event("said", &who.nick, &text)))
+}
+
+#[abeyance::main(listen = "127.0.0.1:8080")]
+async fn main() -> Server {
+    let say = post(say).layer(DefaultBodyLimit::max(64 * 1024));
+    let page = get(async || Html(include_str!("index.html")));
+    Server::new().fallback(Router::new().route("/", page).route("/say/{room}", say))
+}

@@ -1,0 +1,55 @@
+//! Beside an axum application: it keeps its routes, its state and its `main`; only `/prices/{symbol}` is held.
+//!
+//! ```text
+//! curl -N '127.0.0.1:8080/prices/gold?transport=stream'     # stays open: one line of JSON a price
+//! curl -d 2431.5 '127.0.0.1:8080/prices?symbol=gold'        # an axum handler publishes
+//! curl 127.0.0.1:8080/prices                                # and another one answers from its state
+//! ```
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+
+use abeyance::{Hub, Server, Suspend, extract, suspend};
+use axum::extract::{Query, State};
+use axum::http::StatusCode;
+use axum::routing::get;
+use axum::{Json, Router};
+use serde::Deserialize;
+
+type Prices = Arc<Mutex<BTreeMap<String, f64>>>;
+
+#[derive(Deserialize)]
+struct Quote {
+    symbol: String,
+}
+
+#[suspend(path = "/prices/{symbol}")]
+async fn follow(extract::Path(symbol): extract::Path<String>) -> Suspend {
+    Suspend::new().join(symbol)
+}
+
+async fn quote(
+    State(prices): State<Prices>,
+    hub: Hub,
+    Query(Quote { symbol }): Query<Quote>,
+    text: String,
+) -> Result<String, StatusCode> {
+    let price: f64 = text.trim().parse().map_err(|_| StatusCode::BAD_REQUEST)?;
+    let followers = hub.publish(&symbol, price.to_string());
+    prices.lock().expect("no holder panics").insert(symbol, price);
+    Ok(format!("{followers} follow\n"))
+}
+
+async fn list(State(prices): State<Prices>) -> Json<BTreeMap<String, f64>> {
+    Json(prices.lock().expect("no holder panics").clone())
+}
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let app = Router::new().route("/prices", get(list).post(quote)).with_state(Prices::default());
+    let server = Server::new().mount(follow).fallback(app).bind("127.0.0.1:8080").await?;
+    println!("listening on {}", server.addr());
+    tokio::signal::ctrl_c().await?;
+    server.shutdown().await;
+    Ok(())
+}

@@ -1,0 +1,145 @@
+//! A headless Chromium for tests, driven over its debugging pipe: no port, no further crate than `serde_json`.
+//!
+//! Chromium reads commands on descriptor 3 and writes answers on descriptor 4, JSON with a zero byte after each.
+//! `Command` cannot hand over such descriptors without unsafe code, so a shell renames our stdin and stdout.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::PathBuf;
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+const LAUNCH: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1"#;
+
+const FLAGS: [&str; 9] = [
+    "--remote-debugging-pipe",
+    "--headless",
+    "--no-sandbox", // only pages of our own are opened, and tests may run as root
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+];
+
+pub struct Browser {
+    process: Child,
+    commands: Option<ChildStdin>,
+    answers: Receiver<Value>,
+    last: u64,
+    profile: PathBuf,
+}
+
+pub struct Page {
+    session: String,
+}
+
+impl Browser {
+    /// Starts `program`; `None` if there is no such program.
+    pub fn open(program: &str) -> Option<Self> {
+        if !Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success()) {
+            return None;
+        }
+        let thread = std::thread::current().id();
+        let profile =
+            std::env::temp_dir().join(format!("abeyance-browser-{}-{thread:?}", std::process::id()));
+        let mut process = Command::new("sh")
+            .args(["-c", LAUNCH, program])
+            .args(FLAGS)
+            .arg(format!("--user-data-dir={}", profile.display()))
+            .arg("about:blank")
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("a shell");
+        let commands = process.stdin.take();
+        let mut output = BufReader::new(process.stdout.take().expect("stdout is piped"));
+        let (sender, answers) = channel();
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            while output.read_until(0, &mut bytes).is_ok_and(|read| read > 0) {
+                bytes.pop();
+                let Ok(answer) = serde_json::from_slice(&bytes) else { return };
+                if sender.send(answer).is_err() {
+                    return;
+                }
+                bytes.clear();
+            }
+        });
+        Some(Browser { process, commands, answers, last: 0, profile })
+    }
+
+    /// A new tab at `url`.
+    pub fn page(&mut self, url: &str) -> Page {
+        let target = self.call(None, "Target.createTarget", json!({ "url": "about:blank" }));
+        let attach = json!({ "targetId": target["targetId"], "flatten": true });
+        let session = self.call(None, "Target.attachToTarget", attach)["sessionId"]
+            .as_str()
+            .expect("a session")
+            .to_owned();
+        self.call(Some(&session), "Page.enable", json!({}));
+        self.call(Some(&session), "Page.navigate", json!({ "url": url }));
+        Page { session }
+    }
+
+    /// What `script` evaluates to in the page; a promise is awaited.
+    pub fn evaluate(&mut self, page: &Page, script: &str) -> Value {
+        let params = json!({ "expression": script, "returnByValue": true, "awaitPromise": true });
+        let answer = self.call(Some(&page.session), "Runtime.evaluate", params);
+        assert!(answer["exceptionDetails"].is_null(), "{script}: {}", answer["exceptionDetails"]);
+        answer["result"]["value"].clone()
+    }
+
+    /// Waits until `script`, an expression, is `true` in the page. A real browser lives in real time.
+    pub fn wait_until(&mut self, page: &Page, script: &str) {
+        // Inside the page, so that a short-lived state is seen: at most 10 s, looked at every 10 ms.
+        let poll = format!(
+            "new Promise(done => {{ const end = performance.now() + 10000; \
+             (function look() {{ let ok = false; try {{ ok = !!({script}); }} catch {{}} \
+             ok || performance.now() > end ? done(ok) : setTimeout(look, 10); }})(); }})"
+        );
+        let seen = self.evaluate(page, &poll);
+        assert!(
+            seen == true,
+            "never: {script}; the page says {}",
+            self.evaluate(page, "document.body.innerText")
+        );
+    }
+
+    /// Closes the tab as a user would: `pagehide` runs.
+    pub fn close(&mut self, page: Page) {
+        self.call(Some(&page.session), "Page.close", json!({}));
+    }
+
+    fn call(&mut self, session: Option<&str>, method: &str, params: Value) -> Value {
+        self.last += 1;
+        let mut command = json!({ "id": self.last, "method": method, "params": params });
+        if let Some(session) = session {
+            command["sessionId"] = session.into();
+        }
+        let mut bytes = command.to_string().into_bytes();
+        bytes.push(0);
+        self.commands.as_mut().expect("open until dropped").write_all(&bytes).expect("chromium runs");
+        loop {
+            let answer = self.answers.recv_timeout(Duration::from_secs(20)).expect("chromium answers");
+            if answer["id"] == self.last {
+                assert!(answer["error"].is_null(), "{method}: {answer}");
+                return answer["result"].clone();
+            }
+        }
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // Chromium exits, with all its children, when the pipe closes; its answers then end as well.
+        self.commands = None;
+        while self.answers.recv_timeout(Duration::from_secs(5)).is_ok() {}
+        _ = self.process.kill();
+        _ = self.process.wait();
+        _ = std::fs::remove_dir_all(&self.profile);
+    }
+}
