@@ -7,7 +7,11 @@ use std::time::Duration;
 
 /// Why a written value was not understood: what was expected, what was found, and a right form.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Misread(String);
+pub(crate) struct Misread {
+    expected: &'static str,
+    found: String,
+    why: String,
+}
 
 /// The longest duration that can be written; longer ones are slips of the pen.
 pub(crate) const LONGEST: Duration = Duration::from_secs(365 * 24 * 60 * 60);
@@ -45,7 +49,7 @@ const OTHER_SIZE_UNITS: [(&str, &[&str]); 4] = [
 /// # Errors
 /// Anything else; zero; more than [`LONGEST`].
 pub(crate) fn duration(text: &str) -> Result<Duration, Misread> {
-    let misread = |why: String| Misread::new(A_DURATION, &quoted(text), &why);
+    let misread = |why: String| Misread::new(A_DURATION, quoted(text), why);
     let millis = total(text, &DURATION_UNITS, true).map_err(|slip| {
         misread(slip.tell(&DURATION_UNITS, &OTHER_DURATION_UNITS, "s").unwrap_or_else(too_long))
     })?;
@@ -64,9 +68,9 @@ pub(crate) fn clock(text: &str) -> Result<Option<Duration>, Misread> {
     match text {
         "none" => Ok(None),
         _ if text.eq_ignore_ascii_case("none") || text.eq_ignore_ascii_case("never") || text == "off" => {
-            Err(Misread::new(A_CLOCK, &quoted(text), "for no limit write \"none\""))
+            Err(Misread::new(A_CLOCK, quoted(text), "for no limit write \"none\""))
         }
-        _ => duration(text).map(Some).map_err(|Misread(fault)| Misread(fault.replace(A_DURATION, A_CLOCK))),
+        _ => duration(text).map(Some).map_err(|misread| Misread { expected: A_CLOCK, ..misread }),
     }
 }
 
@@ -75,7 +79,7 @@ pub(crate) fn clock(text: &str) -> Result<Option<Duration>, Misread> {
 /// # Errors
 /// Anything else; zero; more than this machine can address.
 pub(crate) fn size(text: &str) -> Result<usize, Misread> {
-    let misread = |why: String| Misread::new(A_SIZE, &quoted(text), &why);
+    let misread = |why: String| Misread::new(A_SIZE, quoted(text), why);
     let too_large = || String::from("more than this machine can address");
     let bytes = total(text, &SIZE_UNITS, false).map_err(|slip| {
         misread(slip.tell(&SIZE_UNITS, &OTHER_SIZE_UNITS, "KiB").unwrap_or_else(too_large))
@@ -92,7 +96,7 @@ pub(crate) fn size(text: &str) -> Result<usize, Misread> {
 /// # Errors
 /// Anything else.
 pub(crate) fn count(text: &str) -> Result<usize, Misread> {
-    let misread = |why: &str| Misread::new(A_COUNT, &quoted(text), why);
+    let misread = |why: &str| Misread::new(A_COUNT, quoted(text), why);
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(misread("write digits only"));
     }
@@ -123,16 +127,21 @@ pub(crate) fn spell_size(bytes: usize) -> String {
 }
 
 impl Misread {
-    /// `expected {expected}, found {found}: {why}`.
-    pub(crate) fn new(expected: &str, found: &str, why: &str) -> Self {
-        let colon = if why.is_empty() { "" } else { ": " };
-        Misread(format!("expected {expected}, found {found}{colon}{why}"))
+    pub(crate) fn new(expected: &'static str, found: impl Into<String>, why: impl Into<String>) -> Self {
+        Misread { expected, found: found.into(), why: why.into() }
+    }
+
+    /// Quotes what was found as it was written, where that is not the text that was read.
+    pub(crate) fn found(self, found: impl Into<String>) -> Self {
+        Misread { found: found.into(), ..self }
     }
 }
 
 impl fmt::Display for Misread {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        let Misread { expected, found, why } = self;
+        write!(f, "expected {expected}, found {found}")?;
+        if why.is_empty() { Ok(()) } else { write!(f, ": {why}") }
     }
 }
 

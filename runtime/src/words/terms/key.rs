@@ -97,7 +97,7 @@ impl Transport {
             "longpoll" | "longpolling" | "poll" | "polling" => "write long_poll",
             _ => "",
         };
-        Err(Misread::new(A_TRANSPORT, &format!("`{name}`"), why))
+        Err(Misread::new(A_TRANSPORT, format!("`{name}`"), why))
     }
 }
 
@@ -110,7 +110,7 @@ impl WhenFull {
         match name {
             "reject" => Ok(WhenFull::Reject),
             "resume_oldest" => Ok(WhenFull::ResumeOldest),
-            _ => Err(Misread::new(A_WHEN_FULL, &format!("{name:?}"), "")),
+            _ => Err(Misread::new(A_WHEN_FULL, format!("{name:?}"), "")),
         }
     }
 }
@@ -125,9 +125,9 @@ impl WhenSlow {
             "disconnect" => Ok(WhenSlow::Disconnect),
             "drop_oldest" | "drop_newest" => {
                 let why = "dropping messages is not supported yet; a slow peer can only be disconnected";
-                Err(Misread::new(A_WHEN_SLOW, &format!("{name:?}"), why))
+                Err(Misread::new(A_WHEN_SLOW, format!("{name:?}"), why))
             }
-            _ => Err(Misread::new(A_WHEN_SLOW, &format!("{name:?}"), "")),
+            _ => Err(Misread::new(A_WHEN_SLOW, format!("{name:?}"), "")),
         }
     }
 }

@@ -1,0 +1,184 @@
+//! The record of a function, and the two small functions that run it.
+
+use std::time::Duration;
+
+use proc_macro2::{Span, TokenStream};
+use quote::{format_ident, quote, quote_spanned};
+use syn::ext::IdentExt;
+use syn::spanned::Spanned;
+use syn::{Ident, LitStr};
+
+use super::check::Checked;
+use crate::setting::option_of;
+use crate::words::terms::{Settings, Transport, WhenFull, WhenSlow};
+
+/// What stands beside the function.
+pub(super) fn expand(endpoint: Checked) -> TokenStream {
+    let here = Span::mixed_site();
+    let p = endpoint.private(here);
+    let Checked { conditions, function, arguments, path, .. } = &endpoint;
+    let name = LitStr::new(&function.unraw().to_string(), here);
+    let path = LitStr::new(path, here);
+    let settings = settings(&endpoint.settings, &p);
+    let runner = runner(&endpoint);
+    let captures_missing = captures_missing(&endpoint);
+    quote! {
+        #(#conditions)*
+        const _: () = {
+            #[allow(unused_imports)]
+            use #p::Unknown as _;
+            #captures_missing
+            #runner
+            #p::inventory::submit! {
+                #p::Endpoint {
+                    name: #name,
+                    module: ::core::module_path!(),
+                    path: #path,
+                    file: ::core::file!(),
+                    line: ::core::line!(),
+                    settings: #settings,
+                    needs: &[#(#p::Probe::<#arguments>::NEED),*],
+                    arguments: &[#(#p::type_name::<#arguments>),*],
+                    identity: || #p::identity(&#function),
+                    run: __abeyance_run,
+                }
+            }
+        };
+    }
+}
+
+/// Extracts the arguments and calls the function.
+///
+/// The `let` is annotated and the call is inferred: a turbofish would give three errors for one wrong argument. The
+/// closure goes through `run`: an async block would hide whose future is not `Send`.
+fn runner(endpoint: &Checked) -> TokenStream {
+    let here = Span::mixed_site();
+    let p = endpoint.private(here);
+    let Checked { function, arguments, answer, .. } = endpoint;
+    let at = answer.resolved_at(here);
+    let run = endpoint.private(at);
+    let run = quote_spanned!(at=> #run::run);
+    let result = quote!(#p::BoxFuture<'static, ::core::result::Result<#p::Suspension, #p::Response>>);
+    if arguments.is_empty() {
+        return quote! {
+            fn __abeyance_run(_: #p::Parts, _: #p::States) -> #result {
+                #run(async { ::core::result::Result::Ok(()) }, |()| #function())
+            }
+        };
+    }
+    let names: Vec<Ident> =
+        (0..arguments.len()).map(|index| format_ident!("argument{index}", span = here)).collect();
+    let extracted = names.iter().zip(arguments).map(|(name, argument)| {
+        let at = argument.span().resolved_at(here);
+        let p = endpoint.private(at);
+        quote_spanned!(at=> let #name: #argument = #p::extract(&mut parts, &states).await?;)
+    });
+    let parts = Ident::new("parts", here);
+    let states = Ident::new("states", here);
+    quote! {
+        async fn __abeyance_arguments(
+            mut #parts: #p::Parts,
+            #states: #p::States,
+        ) -> ::core::result::Result<(#(#arguments,)*), #p::Response> {
+            #(#extracted)*
+            ::core::result::Result::Ok((#(#names,)*))
+        }
+        fn __abeyance_run(#parts: #p::Parts, #states: #p::States) -> #result {
+            #run(
+                __abeyance_arguments(#parts, #states),
+                |(#(#names,)*): (#(#arguments,)*)| #function(#(#names),*),
+            )
+        }
+    }
+}
+
+/// Refuses our `Path<_>` where there is nothing to capture; only the compiler knows which type is ours.
+fn captures_missing(endpoint: &Checked) -> TokenStream {
+    if endpoint.has_captures {
+        return TokenStream::new();
+    }
+    let message = format!("`Path` has nothing to take: the path \"{}\" has no {{capture}}", endpoint.path);
+    // Braces in the text would be read as a format.
+    let message = message.replace('{', "{{").replace('}', "}}");
+    let checks = endpoint.arguments.iter().map(|argument| {
+        let at = argument.span().resolved_at(Span::mixed_site());
+        let p = endpoint.private(at);
+        quote_spanned!(at=> const _: () = ::core::assert!(!#p::Probe::<#argument>::TAKES_CAPTURES, #message);)
+    });
+    quote!(#(#checks)*)
+}
+
+/// Every field is written out: `..Settings::NONE` is a lint of clippy's in the user's crate when nothing is left.
+fn settings(settings: &Settings, p: &TokenStream) -> TokenStream {
+    let Settings {
+        transports,
+        timeout,
+        max_idle,
+        max_lifetime,
+        heartbeat,
+        max_suspended,
+        max_per_peer,
+        max_per_key,
+        when_full,
+        backlog,
+        when_slow,
+        max_message,
+    } = *settings;
+    let transports = option_of(transports.map(|transports| {
+        let transports = transports.iter().map(|transport| self::transport(*transport, p));
+        quote!(&[#(#transports),*])
+    }));
+    let [timeout, max_idle, max_lifetime, heartbeat] = [timeout, max_idle, max_lifetime, heartbeat]
+        .map(|clock| option_of(clock.map(|clock| option_of(clock.map(|clock| duration(clock, p))))));
+    let [max_suspended, max_per_peer, max_per_key, backlog, max_message] =
+        [max_suspended, max_per_peer, max_per_key, backlog, max_message].map(option_of);
+    let when_full = option_of(when_full.map(|rule| self::when_full(rule, p)));
+    let when_slow = option_of(when_slow.map(|rule| self::when_slow(rule, p)));
+    quote! {
+        #p::Settings {
+            transports: #transports,
+            timeout: #timeout,
+            max_idle: #max_idle,
+            max_lifetime: #max_lifetime,
+            heartbeat: #heartbeat,
+            max_suspended: #max_suspended,
+            max_per_peer: #max_per_peer,
+            max_per_key: #max_per_key,
+            when_full: #when_full,
+            backlog: #backlog,
+            when_slow: #when_slow,
+            max_message: #max_message,
+        }
+    }
+}
+
+fn transport(transport: Transport, p: &TokenStream) -> TokenStream {
+    match transport {
+        Transport::WebSocket => quote!(#p::Transport::WebSocket),
+        Transport::Sse => quote!(#p::Transport::Sse),
+        Transport::Stream => quote!(#p::Transport::Stream),
+        Transport::LongPoll => quote!(#p::Transport::LongPoll),
+    }
+}
+
+fn when_slow(rule: WhenSlow, p: &TokenStream) -> TokenStream {
+    match rule {
+        WhenSlow::Disconnect => quote!(#p::WhenSlow::Disconnect),
+        WhenSlow::DropOldest => quote!(#p::WhenSlow::DropOldest),
+        WhenSlow::DropNewest => quote!(#p::WhenSlow::DropNewest),
+    }
+}
+
+/// A rule, as the runtime names it.
+pub(crate) fn when_full(rule: WhenFull, p: &TokenStream) -> TokenStream {
+    match rule {
+        WhenFull::Reject => quote!(#p::WhenFull::Reject),
+        WhenFull::ResumeOldest => quote!(#p::WhenFull::ResumeOldest),
+    }
+}
+
+/// A duration; the longest that can be written has far less than 2^64 milliseconds.
+pub(crate) fn duration(duration: Duration, p: &TokenStream) -> TokenStream {
+    let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+    quote!(#p::Duration::from_millis(#millis))
+}
