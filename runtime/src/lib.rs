@@ -11,6 +11,9 @@ mod words;
 /// All holds: the only locks, the only waiter on time.
 mod keeper;
 
+/// The real lines: TCP, and one in memory for tests.
+mod socket;
+
 /// What the application writes: annotated functions, contexts, extractors.
 mod endpoint;
 

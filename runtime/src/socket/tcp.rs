@@ -1,0 +1,206 @@
+//! A held connection over TCP.
+
+use std::future::Future;
+use std::io::{self, Read};
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI32, Ordering::Relaxed};
+use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+use tokio::io::Interest;
+use tokio::net::{TcpListener, TcpStream};
+
+use super::{Listener, Socket, info};
+use crate::words::line::Line;
+
+/// A TCP socket that reads, writes and ends through `&self`.
+pub(crate) struct TcpLine {
+    stream: TcpStream,
+    /// Bytes may lie in the kernel although tokio's readiness says nothing of them: [`Line::poll_gone`] has
+    /// cleared it, to be woken by what comes next and not by what lies there.
+    passed_over: AtomicBool,
+    /// Set by [`Line::cut`].
+    cut: AtomicBool,
+    /// The first error that ended the connection, as `errno`; 0 if none did. The kernel tells it once, to whoever
+    /// asks first, which may be a publisher's write: the hold's own task must still hear it.
+    fault: AtomicI32,
+}
+
+impl TcpLine {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        // Messages are small and wait for nobody; without this each would wait for the last one's acknowledgement.
+        // A socket that is already dead refuses the option, and says so at its first read.
+        let _ = stream.set_nodelay(true);
+        TcpLine {
+            stream,
+            passed_over: AtomicBool::new(false),
+            cut: AtomicBool::new(false),
+            fault: AtomicI32::new(0),
+        }
+    }
+
+    /// Notes an error that ends the connection, so that it is told again to whoever asks later.
+    fn note(&self, error: io::Error) -> io::Error {
+        if let Some(code) = error.raw_os_error() {
+            // A broken pipe is only the echo of an end that was seen before.
+            if !passing(&error) && error.kind() != io::ErrorKind::BrokenPipe {
+                let _ = self.fault.compare_exchange(0, code, Relaxed, Relaxed);
+            }
+        }
+        error
+    }
+
+    /// How the connection ended, now that it has: `Ok` for a FIN.
+    fn verdict(&self) -> io::Result<()> {
+        if let Some(error) = self.stream.take_error()? {
+            self.note(error);
+        }
+        match self.fault.load(Relaxed) {
+            0 => Ok(()),
+            code => Err(io::Error::from_raw_os_error(code)),
+        }
+    }
+
+    /// A read error as the hold should hear it: a reset that only answered what we wrote after its FIN is a FIN.
+    fn heard(&self, error: io::Error) -> io::Result<usize> {
+        match self.note(error) {
+            echo if echo.kind() == io::ErrorKind::BrokenPipe => self.verdict().map(|()| 0),
+            error => Err(error),
+        }
+    }
+}
+
+/// Whether a later try may succeed.
+fn passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+impl Line for TcpLine {
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        loop {
+            // Past tokio, which would not even try: it knows of no byte.
+            if self.passed_over.load(Relaxed) {
+                match (&*SockRef::from(&self.stream)).read(buffer) {
+                    Ok(0) => return Poll::Ready(self.verdict().map(|()| 0)),
+                    Ok(count) => return Poll::Ready(Ok(count)),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                    Err(error) if passing(&error) => self.passed_over.store(false, Relaxed),
+                    Err(error) => return Poll::Ready(self.heard(error)),
+                }
+            }
+            ready!(self.stream.poll_read_ready(cx))?;
+            match self.stream.try_read(buffer) {
+                Err(error) if passing(&error) => continue,
+                Err(error) => return Poll::Ready(self.heard(error)),
+                Ok(0) => return Poll::Ready(self.verdict().map(|()| 0)),
+                Ok(count) => return Poll::Ready(Ok(count)),
+            }
+        }
+    }
+
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // `TcpStream::ready(PRIORITY | ERROR)` would not even wake for bytes, but its future carries a node of a
+        // waiter list that had to live in every hold. This costs one wake-up a segment that the peer sends (and
+        // its window ends that), no byte of the hold, and no wake-up for bytes that merely lie there: their
+        // readiness is cleared, and epoll reports edges. tokio never clears the flag of a closed side, so an end
+        // that comes between the look and the clearing is seen in the next round.
+        loop {
+            ready!(self.stream.poll_read_ready(cx))?;
+            // It is ready, so this is ready at its first poll and enters no list.
+            let flags = pin!(self.stream.ready(Interest::READABLE));
+            if let Poll::Ready(flags) = flags.poll(&mut Context::from_waker(Waker::noop()))
+                && flags?.is_read_closed()
+            {
+                return Poll::Ready(self.verdict());
+            }
+            self.passed_over.store(true, Relaxed);
+            let _ = self.stream.try_io(Interest::READABLE, || Err::<(), _>(io::ErrorKind::WouldBlock.into()));
+        }
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if self.cut.load(Relaxed) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        self.stream.poll_write_ready(cx)
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        if self.cut.load(Relaxed) {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        self.stream.try_write(bytes).map_err(|error| self.note(error))
+    }
+
+    fn kernel_share(&self) -> usize {
+        info::queued(&self.stream)
+    }
+
+    fn last_answer(&self) -> Option<Duration> {
+        info::last_answer(&self.stream)
+    }
+
+    fn probe(&self, every: Duration, give_up: Duration) {
+        const SECOND: Duration = Duration::from_secs(1);
+        let every = every.max(SECOND);
+        let give_up = give_up.max(every + SECOND);
+        let between = ((give_up - every) / 3).clamp(SECOND, every);
+        let tries = (give_up - every).as_secs().div_ceil(between.as_secs()).clamp(1, 127) as u32;
+        let keepalive = TcpKeepalive::new().with_time(every).with_interval(between).with_retries(tries);
+        let socket = SockRef::from(&self.stream);
+        // A socket that is already dead refuses options; its reader learns of it anyway.
+        let _ = socket.set_tcp_keepalive(&keepalive);
+        // Unacknowledged data switches keepalive off; then this is what gives up.
+        #[cfg(target_os = "linux")]
+        let _ = socket.set_tcp_user_timeout(Some(give_up));
+    }
+
+    fn shut(&self) {
+        // An error means that the connection is already gone.
+        let _ = SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write);
+    }
+
+    fn cut(&self) {
+        self.cut.store(true, Relaxed);
+        let socket = SockRef::from(&self.stream);
+        // The RST goes out when the last owner drops the socket. Until then the reading side ends here, which
+        // wakes the hold's own task and sends nothing.
+        let _ = socket.set_linger(Some(Duration::ZERO));
+        let _ = socket.shutdown(std::net::Shutdown::Read);
+    }
+}
+
+impl Socket for TcpLine {
+    fn peer(&self) -> io::Result<SocketAddr> {
+        let peer = self.stream.peer_addr()?;
+        // On a socket for both families an IPv4 peer has an IPv6 name; limits and trust must know it by its own.
+        Ok(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
+    }
+}
+
+/// A listening TCP socket.
+pub(crate) struct TcpDoor {
+    listener: TcpListener,
+    addr: SocketAddr,
+}
+
+impl TcpDoor {
+    pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
+        let addr = listener.local_addr()?;
+        Ok(TcpDoor { listener, addr })
+    }
+}
+
+impl Listener for TcpDoor {
+    async fn accept(&mut self) -> io::Result<Arc<dyn Socket>> {
+        let (stream, _) = self.listener.accept().await?;
+        Ok(Arc::new(TcpLine::new(stream)))
+    }
+
+    fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+}
