@@ -17,7 +17,10 @@ mod socket;
 /// What the application writes: annotated functions, contexts, extractors.
 mod endpoint;
 
-/// Accepting connections, and the main entry.
+/// The order of things: route, admit, run the function, suspend, attend, conclude.
+mod dispatch;
+
+/// Accepting connections, taking the socket back from hyper, drain, and the main entry.
 mod server;
 
 #[doc(hidden)]
