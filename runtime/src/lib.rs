@@ -23,7 +23,7 @@ mod endpoint;
 /// The order of things: route, admit, run the function, suspend, attend, conclude.
 mod dispatch;
 
-/// Accepting connections, and the main entry.
+/// Accepting connections, taking the socket back from hyper, drain, and the main entry.
 mod server;
 
 #[doc(hidden)]

@@ -19,13 +19,13 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
 
-use super::Listener;
+use super::{Listener, Socket};
 use crate::words::line::Line;
 
 /// Opens connections to one server in memory.
 #[derive(Clone, Debug)]
 pub struct Dialer {
-    door: mpsc::Sender<(Arc<dyn Line>, SocketAddr)>,
+    door: mpsc::Sender<MemoryLine>,
 }
 
 /// The client's end of a connection in memory.
@@ -43,8 +43,7 @@ impl Dialer {
     /// `ConnectionRefused` when the server no longer listens, or has 1,024 connections waiting to be accepted.
     pub fn dial(&self, from: SocketAddr) -> io::Result<MemoryStream> {
         let cable = Arc::new(Cable::default());
-        let line = Arc::new(MemoryLine { cable: cable.clone() });
-        match self.door.try_send((line, from)) {
+        match self.door.try_send(MemoryLine { cable: cable.clone(), peer: from }) {
             Ok(()) => Ok(MemoryStream { cable }),
             Err(_) => Err(io::ErrorKind::ConnectionRefused.into()),
         }
@@ -156,6 +155,13 @@ impl Drop for MemoryStream {
 /// The server's end.
 pub(crate) struct MemoryLine {
     cable: Arc<Cable>,
+    peer: SocketAddr,
+}
+
+impl Socket for MemoryLine {
+    fn peer(&self) -> io::Result<SocketAddr> {
+        Ok(self.peer)
+    }
 }
 
 impl Line for MemoryLine {
@@ -250,7 +256,7 @@ impl Drop for MemoryLine {
 
 /// Accepts what dialers dial.
 pub(crate) struct MemoryDoor {
-    arrivals: mpsc::Receiver<(Arc<dyn Line>, SocketAddr)>,
+    arrivals: mpsc::Receiver<MemoryLine>,
 }
 
 impl MemoryDoor {
@@ -261,9 +267,9 @@ impl MemoryDoor {
 }
 
 impl Listener for MemoryDoor {
-    async fn accept(&mut self) -> io::Result<(Arc<dyn Line>, SocketAddr)> {
+    async fn accept(&mut self) -> io::Result<Arc<dyn Socket>> {
         match self.arrivals.recv().await {
-            Some(arrival) => Ok(arrival),
+            Some(line) => Ok(Arc::new(line)),
             // Nobody can dial any more; the server goes on with what it has.
             None => std::future::pending().await,
         }

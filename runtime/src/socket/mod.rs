@@ -1,6 +1,6 @@
 //! The real [`Line`]s: one over TCP, and one in memory for tests with paused time.
 //!
-//! A connection is an `Arc<dyn Line>` from its acceptance to its end. hyper reads and writes through that `Arc`
+//! A connection is an `Arc<dyn Socket>` from its acceptance to its end. hyper reads and writes through that `Arc`
 //! while heads and plain answers are spoken, a hold uses the same one afterwards, so nothing is converted, and the
 //! socket's one waker slot a direction belongs to the connection's one task all along.
 
@@ -15,10 +15,16 @@ mod info;
 pub(crate) mod memory;
 pub(crate) mod tcp;
 
+/// A [`Line`] as the server knows it.
+pub(crate) trait Socket: Line {
+    /// Who is at the other end; an error if nobody is any more. Asked for, because 32 bytes a hold are dear.
+    fn peer(&self) -> io::Result<SocketAddr>;
+}
+
 /// Where connections come from.
 pub(crate) trait Listener: Send + 'static {
-    /// The next connection and its peer. An error is one failed try; the listener lives on.
-    fn accept(&mut self) -> impl Future<Output = io::Result<(Arc<dyn Line>, SocketAddr)>> + Send;
+    /// The next connection. An error is one failed try; the listener lives on.
+    fn accept(&mut self) -> impl Future<Output = io::Result<Arc<dyn Socket>>> + Send;
 
     /// The address on which it listens.
     fn addr(&self) -> SocketAddr;

@@ -13,7 +13,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 
-use super::{Listener, info};
+use super::{Listener, Socket, info};
 use crate::words::line::Line;
 
 /// A TCP socket that reads, writes and ends through `&self`.
@@ -173,6 +173,14 @@ impl Line for TcpLine {
     }
 }
 
+impl Socket for TcpLine {
+    fn peer(&self) -> io::Result<SocketAddr> {
+        let peer = self.stream.peer_addr()?;
+        // On a socket for both families an IPv4 peer has an IPv6 name; limits and trust must know it by its own.
+        Ok(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
+    }
+}
+
 /// A listening TCP socket.
 pub(crate) struct TcpDoor {
     listener: TcpListener,
@@ -187,9 +195,9 @@ impl TcpDoor {
 }
 
 impl Listener for TcpDoor {
-    async fn accept(&mut self) -> io::Result<(Arc<dyn Line>, SocketAddr)> {
-        let (stream, peer) = self.listener.accept().await?;
-        Ok((Arc::new(TcpLine::new(stream)), peer))
+    async fn accept(&mut self) -> io::Result<Arc<dyn Socket>> {
+        let (stream, _) = self.listener.accept().await?;
+        Ok(Arc::new(TcpLine::new(stream)))
     }
 
     fn addr(&self) -> SocketAddr {

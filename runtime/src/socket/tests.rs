@@ -36,13 +36,13 @@ async fn over_tcp() -> (Arc<dyn Line>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut door = TcpDoor::new(listener).unwrap();
     let peer = TcpStream::connect(door.addr()).await.unwrap();
-    (door.accept().await.unwrap().0, peer)
+    (door.accept().await.unwrap(), peer)
 }
 
 async fn in_memory() -> (Arc<dyn Line>, MemoryStream) {
     let (mut door, dialer) = MemoryDoor::new();
     let peer = dialer.dial(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
-    (door.accept().await.unwrap().0, peer)
+    (door.accept().await.unwrap(), peer)
 }
 
 async fn read(line: &Arc<dyn Line>) -> io::Result<Vec<u8>> {

@@ -1,0 +1,150 @@
+//! Where an HTTP exchange stands, as hyper does not tell: noted by the service, the answer's body and the wire, and
+//! judged by the one owner of deadlines (`head.rs`). Pure; `now` comes in.
+
+use std::task::Waker;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::words::policy::Policy;
+
+/// How long a connection may rest under hyper before its buffers are taken away.
+pub(super) const REST: Duration = Duration::from_secs(1);
+
+/// Where an exchange stands. Ground rules:
+///
+/// 1. hyper calls the service after a whole head, and for the next request only when the last one's body is read
+///    and its answer is encoded (though perhaps not written).
+/// 2. hyper flushes the wire only when it has nothing left to write. So `flushed` after the service was called, or
+///    after an answer ended, means that hyper's write buffer is empty, and only then may the socket be taken back.
+/// 3. A guest that is here is attended, whatever else happens.
+pub(super) struct Exchange<G> {
+    phase: Phase,
+    /// Everything that hyper had to write is written.
+    flushed: bool,
+    /// Since when the peer has taken nothing of what hyper has to write.
+    blocked: Option<Instant>,
+    /// The request's body may still be arriving, so hyper cannot be left (it alone knows where the body ends).
+    bodied: bool,
+    /// The connection may be used again after this request.
+    lasting: bool,
+    guest: Option<G>,
+    /// The wire is dropped; before that an upgraded connection (a WebSocket of the fallback) lives on it.
+    pub(super) released: bool,
+    /// Who waits for `released`.
+    pub(super) waiting: Option<Waker>,
+}
+
+#[derive(Clone, Copy)]
+enum Phase {
+    /// A head is arriving.
+    Head { due: Instant },
+    /// The request is being answered.
+    Answering,
+    /// Between two requests.
+    Idle { since: Instant },
+}
+
+/// What to do now.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Wait, at most until then.
+    Wait(Option<Instant>),
+    /// Take the socket back, for the guest.
+    Hold,
+    /// Take the socket back, to wait without hyper's buffers.
+    Rest,
+    /// Close: nothing is under way.
+    Close,
+    /// Tell the peer that its head took too long, and close.
+    Late,
+    /// Cut: the peer takes nothing.
+    Cut,
+}
+
+impl<G> Exchange<G> {
+    pub(super) fn new(head_due: Instant) -> Self {
+        Exchange {
+            phase: Phase::Head { due: head_due },
+            flushed: true,
+            blocked: None,
+            bodied: false,
+            lasting: false,
+            guest: None,
+            released: false,
+            waiting: None,
+        }
+    }
+
+    /// A whole head has come.
+    pub(super) fn asked(&mut self, bodied: bool, lasting: bool) {
+        self.phase = Phase::Answering;
+        self.bodied = bodied;
+        // What is left of a body cannot be told from the next request once hyper is gone.
+        self.lasting = lasting && !bodied;
+    }
+
+    /// The request is to be held.
+    pub(super) fn held(&mut self, guest: G) {
+        self.guest = Some(guest);
+        self.flushed = false;
+    }
+
+    /// The answer's body has ended.
+    pub(super) fn answered(&mut self, now: Instant) {
+        self.phase = Phase::Idle { since: now };
+        self.flushed = false;
+    }
+
+    /// Bytes have come.
+    pub(super) fn received(&mut self, now: Instant, policy: &Policy) {
+        if let Phase::Idle { .. } = self.phase {
+            self.phase = Phase::Head { due: now + policy.head_deadline };
+        }
+    }
+
+    /// hyper tried to write, and the peer took something or nothing.
+    pub(super) fn wrote(&mut self, now: Instant, progress: bool) {
+        self.flushed = false;
+        self.blocked = if progress { None } else { self.blocked.or(Some(now)) };
+    }
+
+    /// hyper has nothing left to write.
+    pub(super) fn flushed(&mut self) {
+        self.flushed = true;
+        self.blocked = None;
+    }
+
+    /// The guest, and whether its connection may be used afterwards.
+    pub(super) fn guest(&mut self) -> Option<(G, bool)> {
+        self.guest.take().map(|guest| (guest, self.lasting))
+    }
+
+    /// What to do now that hyper waits.
+    pub(super) fn step(&self, now: Instant, stopping: bool, policy: &Policy) -> Step {
+        let blocked = self.blocked.map(|since| since + policy.write_deadline);
+        if blocked.is_some_and(|due| due <= now) {
+            return Step::Cut;
+        }
+        if self.guest.is_some() {
+            return if self.flushed { Step::Hold } else { Step::Wait(blocked) };
+        }
+        let due = match self.phase {
+            Phase::Answering => return Step::Wait(blocked),
+            _ if !self.flushed => return Step::Wait(blocked),
+            _ if stopping => return Step::Close,
+            Phase::Head { due } if due <= now => return Step::Late,
+            Phase::Head { due } => due,
+            Phase::Idle { since } if self.bodied => {
+                let due = since + policy.keep_alive;
+                if due <= now {
+                    return Step::Close;
+                }
+                due
+            }
+            Phase::Idle { since } if since + REST <= now => return Step::Rest,
+            Phase::Idle { since } => since + REST,
+        };
+        Step::Wait(Some(due))
+    }
+}

@@ -1,0 +1,287 @@
+//! From the first byte of a request to its answer or its hold, under hyper; and the one owner of deadlines there.
+
+use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn};
+use std::net::SocketAddr;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+
+use bytes::Bytes;
+use http::{Request, Version, header};
+use http_body::Body as _;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, sleep_until, timeout_at};
+
+use super::exchange::{Exchange, REST, Step};
+use super::host::Host;
+use super::house::House;
+use super::wire::{Answer, Notes, Wire};
+use crate::socket::Socket;
+
+/// The longest head; a longer one is answered with 431.
+const LONGEST_HEAD: usize = 16 * 1024;
+
+/// How much is discarded after our last word, so that closing does not destroy it.
+const MOST_DISCARDED: usize = 1 << 20;
+
+const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
+/// How a connection comes to be read for a request.
+pub(super) enum Visit {
+    /// It was just accepted.
+    First,
+    /// It comes back from a hold, with what was read and not used.
+    Return(Bytes),
+}
+
+/// A request that is to be held.
+pub(super) struct Turn<G> {
+    pub(super) guest: G,
+    /// What was read behind the request.
+    pub(super) unread: Bytes,
+    /// The connection may be used again after the hold.
+    pub(super) lasting: bool,
+}
+
+/// Answers requests until one is to be held, or until the connection is over (`None`).
+pub(super) async fn hear<H: Host>(
+    house: Arc<House<H>>,
+    line: Arc<dyn Socket>,
+    visit: Visit,
+) -> Option<Turn<H::Guest>> {
+    let peer = line.peer().ok()?;
+    let policy = house.host.policy();
+    let accepted = Instant::now();
+    let (mut head_due, mut first_due, mut unread) = match visit {
+        Visit::First => {
+            (Some(accepted + policy.head_deadline), accepted + policy.head_deadline, Bytes::new())
+        }
+        Visit::Return(unread) => (None, accepted + policy.keep_alive, unread),
+    };
+    loop {
+        if unread.is_empty() {
+            unread = first_bytes(&house, &line, first_due).await?;
+        }
+        // The first head has the time from the connection's first moment, later ones from their first byte.
+        let due = head_due.take().unwrap_or_else(|| Instant::now() + policy.head_deadline);
+        let permit = timeout_at(due, house.speak()).await.ok()??;
+        match Box::pin(speak(house.clone(), line.clone(), peer, unread, due, permit)).await {
+            Spoken::Hold(turn) => return Some(turn),
+            Spoken::Rest(rest) => {
+                unread = rest;
+                first_due = Instant::now() + policy.keep_alive.saturating_sub(REST);
+            }
+            Spoken::Over => {
+                linger(&line, Instant::now() + policy.polite_end).await;
+                return None;
+            }
+            Spoken::Cut => {
+                line.cut();
+                return None;
+            }
+            Spoken::Upgraded(notes) => {
+                let mut cut = CutOnDrop(Some(&line));
+                released::<H>(notes).await;
+                cut.0 = None;
+                return None;
+            }
+        }
+    }
+}
+
+/// Waits for a request without any buffer; `None` when none came in time, the peer left, or the server stops.
+async fn first_bytes<H: Host>(house: &House<H>, line: &Arc<dyn Socket>, due: Instant) -> Option<Bytes> {
+    let mut late = pin!(sleep_until(due));
+    let mut stopping = pin!(house.stopping());
+    poll_fn(|cx| {
+        let mut bytes = [0; 2048];
+        if let Poll::Ready(read) = line.poll_read(cx, &mut bytes) {
+            let count = read.unwrap_or(0);
+            return Poll::Ready((count > 0).then(|| Bytes::copy_from_slice(&bytes[..count])));
+        }
+        if late.as_mut().poll(cx).is_ready() || stopping.as_mut().poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        Poll::Pending
+    })
+    .await
+}
+
+/// How a conversation under hyper went out.
+enum Spoken<H: Host> {
+    /// A request is to be held.
+    Hold(Turn<H::Guest>),
+    /// Nobody has anything to say for now.
+    Rest(Bytes),
+    /// Our last word is written.
+    Over,
+    /// The peer takes nothing.
+    Cut,
+    /// The connection is somebody else's now (a WebSocket of the fallback).
+    Upgraded(Notes<H>),
+}
+
+async fn speak<H: Host>(
+    house: Arc<House<H>>,
+    line: Arc<dyn Socket>,
+    peer: SocketAddr,
+    unread: Bytes,
+    head_due: Instant,
+    permit: OwnedSemaphorePermit,
+) -> Spoken<H> {
+    let notes: Notes<H> = Arc::new(Mutex::new(Exchange::new(head_due)));
+    let wire =
+        Wire { line: line.clone(), unread, notes: notes.clone(), house: house.clone(), _permit: permit };
+    let service = {
+        let (host, notes) = (house.host.clone(), notes.clone());
+        service_fn(move |request: Request<Incoming>| {
+            notes.lock().asked(!request.body().is_end_stream(), is_lasting(&request));
+            let (answer, notes) = (host.clone().handle(request, peer), notes.clone());
+            async move {
+                match answer.await {
+                    Ok(response) => Ok::<_, Infallible>(response.map(|body| Answer::<H>::new(body, notes))),
+                    Err(guest) => {
+                        notes.lock().held(guest);
+                        // The socket is taken back from under this future.
+                        pending().await
+                    }
+                }
+            }
+        })
+    };
+    let mut connection =
+        http1::Builder::new().max_buf_size(LONGEST_HEAD).serve_connection(wire, service).with_upgrades();
+
+    let mut timer = pin!(sleep_until(head_due));
+    let mut stop = pin!(house.stopping());
+    let mut stopping = false;
+    let policy = house.host.policy();
+    let step = poll_fn(|cx| {
+        if !stopping && stop.as_mut().poll(cx).is_ready() {
+            stopping = true;
+            // What is being answered says `Connection: close`.
+            Pin::new(&mut connection).graceful_shutdown();
+        }
+        if Pin::new(&mut connection).poll(cx).is_ready() {
+            return Poll::Ready(None);
+        }
+        loop {
+            let step = notes.lock().step(Instant::now(), stopping, policy);
+            match step {
+                Step::Wait(None) => return Poll::Pending,
+                Step::Wait(Some(due)) => {
+                    // Re-armed when it must be earlier or has fired, so hardly ever.
+                    if due < timer.deadline() || timer.is_elapsed() {
+                        timer.as_mut().reset(due);
+                    }
+                }
+                step => return Poll::Ready(Some(step)),
+            }
+            if timer.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+    })
+    .await;
+
+    let guest = notes.lock().guest();
+    if let Some((guest, lasting)) = guest {
+        // A guest is attended in any case: its function has said yes, so an end must be reported to it.
+        let sound = step == Some(Step::Hold);
+        if !sound {
+            // Something of an earlier answer is stuck in hyper, or the peer has left: no byte may follow.
+            line.cut();
+        }
+        let unread = take_back(connection);
+        return Spoken::Hold(Turn { guest, unread, lasting: lasting && sound });
+    }
+    match step {
+        Some(Step::Rest) => Spoken::Rest(take_back(connection)),
+        Some(Step::Cut) => Spoken::Cut,
+        Some(Step::Late) => {
+            // Nothing else is under way, so it fits; if the kernel refuses it, the peer is not reading anyway.
+            let _ = line.try_write(TOO_LATE);
+            Spoken::Over
+        }
+        Some(Step::Close | Step::Hold | Step::Wait(_)) => Spoken::Over,
+        None => {
+            drop(connection);
+            let released = notes.lock().released;
+            if released { Spoken::Over } else { Spoken::Upgraded(notes) }
+        }
+    }
+}
+
+/// What hyper has read and not used, copied: hyper's buffer is large, and a slice of it would keep it.
+fn take_back<H, S>(connection: http1::UpgradeableConnection<Wire<H>, S>) -> Bytes
+where
+    H: Host,
+    S: hyper::service::HttpService<Incoming, ResBody = Answer<H>>,
+    S::Error: Into<crate::BoxError>,
+{
+    match connection.into_parts() {
+        Some(parts) if parts.io.unread.is_empty() && parts.read_buf.is_empty() => Bytes::new(),
+        Some(parts) => [&*parts.read_buf, &*parts.io.unread].concat().into(),
+        None => Bytes::new(),
+    }
+}
+
+/// Whether the connection may be used again after this request. After a hold hyper is not there to know.
+fn is_lasting(request: &Request<Incoming>) -> bool {
+    let mut wishes = request.headers().get_all(header::CONNECTION).iter();
+    let wants_close = wishes.any(|value| {
+        value
+            .as_bytes()
+            .split(|byte| *byte == b',')
+            .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
+    });
+    request.version() == Version::HTTP_11 && !wants_close
+}
+
+/// Sends our FIN and waits for the peer's, discarding what it still sends: closing on unread bytes is an RST, and
+/// that would destroy our last word on its way.
+async fn linger(line: &Arc<dyn Socket>, due: Instant) {
+    line.shut();
+    let mut late = pin!(sleep_until(due));
+    let mut discarded = 0;
+    poll_fn(|cx| {
+        let mut bytes = [0; 4096];
+        loop {
+            match line.poll_read(cx, &mut bytes) {
+                Poll::Ready(Ok(count)) if count > 0 && discarded < MOST_DISCARDED => discarded += count,
+                Poll::Ready(_) => return Poll::Ready(()),
+                Poll::Pending => return late.as_mut().poll(cx),
+            }
+        }
+    })
+    .await
+}
+
+/// Cuts an upgraded connection when the server stops waiting for it.
+struct CutOnDrop<'a>(Option<&'a Arc<dyn Socket>>);
+
+impl Drop for CutOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(line) = self.0 {
+            line.cut();
+        }
+    }
+}
+
+/// Returns when the wire of an upgraded connection is dropped.
+async fn released<H: Host>(notes: Notes<H>) {
+    poll_fn(|cx| {
+        let mut notes = notes.lock();
+        if notes.released {
+            return Poll::Ready(());
+        }
+        notes.waiting = Some(cx.waker().clone());
+        Poll::Pending
+    })
+    .await
+}

@@ -1,0 +1,82 @@
+//! What the server asks of the layer below: answer a request, or attend a hold.
+//!
+//! A trait, so that the tests of taking a socket back need no handlers, no clocks and no ledger.
+
+use std::future::Future;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use axum_core::body::Body;
+use bytes::Bytes;
+use http::{Request, Response};
+use hyper::body::Incoming;
+
+use crate::dispatch::{Admitted, After, Dispatch, Reply};
+use crate::words::line::Line;
+use crate::words::policy::Policy;
+
+/// Who answers requests.
+pub(super) trait Host: Send + Sync + 'static {
+    type Guest: Guest;
+
+    fn policy(&self) -> &Policy;
+
+    /// Answers a request, or decides that it is held. Dropped when the peer leaves before that.
+    fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> impl Future<Output = Result<Response<Body>, Self::Guest>> + Send;
+
+    /// How many are held.
+    fn held(&self) -> usize;
+
+    /// Ends all holds in good order; returns when the last has ended.
+    fn drain(&self) -> impl Future<Output = ()> + Send;
+
+    /// Cuts what is still held.
+    fn cut(&self);
+}
+
+/// A request that is to be held. Once the server has it, it attends it, whatever became of the connection.
+pub(super) trait Guest: Send + 'static {
+    /// Writes the head, holds, ends; returns when the wire is finished and the end hook ran.
+    fn attend(self, line: Arc<dyn Line>, unread: Bytes) -> impl Future<Output = After> + Send;
+}
+
+impl Host for Dispatch {
+    type Guest = Box<Admitted>;
+
+    fn policy(&self) -> &Policy {
+        self.policy()
+    }
+
+    async fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        peer: SocketAddr,
+    ) -> Result<Response<Body>, Box<Admitted>> {
+        match Dispatch::handle(self, request, peer).await {
+            Reply::Answer(response) => Ok(response),
+            Reply::Hold(admitted) => Err(admitted),
+        }
+    }
+
+    fn held(&self) -> usize {
+        self.held()
+    }
+
+    async fn drain(&self) {
+        Dispatch::drain(self).await;
+    }
+
+    fn cut(&self) {
+        Dispatch::cut(self);
+    }
+}
+
+impl Guest for Box<Admitted> {
+    fn attend(self, line: Arc<dyn Line>, unread: Bytes) -> impl Future<Output = After> + Send {
+        Admitted::attend(self, line, unread)
+    }
+}

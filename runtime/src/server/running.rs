@@ -1,0 +1,130 @@
+//! A server that runs, and how it stops.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::accept::accept;
+use super::host::Host;
+use super::house::House;
+use crate::dispatch::Dispatch;
+use crate::keeper::hub::Hub;
+use crate::socket::Listener;
+
+/// A running server.
+///
+/// Dropping it without [`shutdown`](Running::shutdown) cuts every connection, and logs how many.
+#[derive(Debug)]
+pub struct Running {
+    service: Service<Dispatch>,
+    hub: Hub,
+}
+
+/// What a shutdown came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// How many holds had not ended when the time for it was over, and were cut.
+    pub holds_cut: usize,
+    /// How many connections were cut in the end, holds among them.
+    pub connections_cut: usize,
+    /// How long it took.
+    pub took: Duration,
+}
+
+impl Running {
+    pub(super) fn start(door: impl Listener, dispatch: Arc<Dispatch>, hub: Hub, capacity: usize) -> Self {
+        Running { service: Service::start(door, dispatch, capacity), hub }
+    }
+
+    /// The address on which it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.service.addr
+    }
+
+    /// The application's view of all holds.
+    pub fn hub(&self) -> Hub {
+        self.hub.clone()
+    }
+
+    /// One line for each handler: its path, transports, limits and place.
+    pub(super) fn lines(&self) -> Vec<String> {
+        self.service.house.host.lines()
+    }
+
+    /// Stops in good order: accepts nothing more, ends all holds spread over the `drain` window, lets requests finish
+    /// that are being answered, and cuts what is left when `drain` has passed.
+    pub async fn shutdown(self) -> Drained {
+        self.service.shutdown().await
+    }
+}
+
+/// A running server over any host.
+pub(super) struct Service<H: Host> {
+    pub(super) addr: SocketAddr,
+    pub(super) house: Arc<House<H>>,
+    accepting: JoinHandle<()>,
+}
+
+impl<H: Host> Service<H> {
+    /// How long connections may take to end after their lines were cut.
+    const GRACE: Duration = Duration::from_secs(1);
+
+    pub(super) fn start(door: impl Listener, host: Arc<H>, capacity: usize) -> Self {
+        let house = House::new(host, capacity);
+        let addr = door.addr();
+        Service { addr, accepting: tokio::spawn(accept(door, house.clone())), house }
+    }
+
+    pub(super) async fn shutdown(mut self) -> Drained {
+        let begun = Instant::now();
+        let house = self.house.clone();
+        let deadline = begun + house.host.policy().drain;
+        // Awaited, so that the port is free from here on.
+        self.accepting.abort();
+        let _ = (&mut self.accepting).await;
+        house.stop();
+        let orderly = async {
+            house.host.drain().await;
+            house.empty().await;
+        };
+        let mut drained = Drained { holds_cut: 0, connections_cut: 0, took: Duration::ZERO };
+        if timeout_at(deadline, orderly).await.is_err() {
+            drained.holds_cut = house.host.held();
+            drained.connections_cut = house.count();
+            house.host.cut();
+            // Holds that were cut end by themselves, with their end hooks; the rest is dropped where it stands.
+            if timeout(Self::GRACE, house.empty()).await.is_err() {
+                house.abort();
+                let _ = timeout(Self::GRACE, house.empty()).await;
+            }
+        }
+        drained.took = begun.elapsed();
+        if drained.connections_cut > 0 {
+            let Drained { holds_cut, connections_cut, .. } = drained;
+            tracing::warn!(holds_cut, connections_cut, "the drain deadline has passed");
+        }
+        drained
+    }
+}
+
+impl<H: Host> Drop for Service<H> {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        let (connections, holds) = (self.house.count(), self.house.host.held());
+        if connections > 0 {
+            tracing::warn!(connections, holds, "the server was dropped without `shutdown`: cut what it had");
+            self.house.host.cut();
+            self.house.abort();
+        }
+    }
+}
+
+impl<H: Host> std::fmt::Debug for Service<H> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("addr", &self.addr).finish_non_exhaustive()
+    }
+}

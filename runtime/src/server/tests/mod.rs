@@ -1,0 +1,199 @@
+//! The server's contract: taking sockets back, deadlines, stopping.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum_core::body::Body;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use parking_lot::Mutex;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
+
+use super::host::{Guest, Host};
+use super::running::Service;
+use crate::dispatch::After;
+use crate::dispatch::fallback::arriving;
+use crate::socket::memory::{Dialer, MemoryDoor, MemoryStream};
+use crate::socket::tcp::TcpDoor;
+use crate::words::line::Line;
+use crate::words::policy::Policy;
+
+mod deadlines;
+mod size;
+mod stopping;
+mod take_back;
+mod upgrade;
+
+/// A host with a page, a poll and a hold.
+#[derive(Default)]
+struct Inn {
+    policy: Policy,
+    fallback: Option<crate::dispatch::fallback::Fallback>,
+    /// How each hold ended.
+    ends: Arc<Mutex<Vec<&'static str>>>,
+    held: Arc<Mutex<usize>>,
+    drained: Arc<Notify>,
+    /// Holds ignore the drain.
+    deaf: bool,
+}
+
+struct Lodger {
+    wish: Wish,
+    version: http::Version,
+    ends: Arc<Mutex<Vec<&'static str>>>,
+    held: Arc<Mutex<usize>>,
+    drained: Option<Arc<Notify>>,
+}
+
+enum Wish {
+    /// Answered at once, by the holding side.
+    Poll,
+    /// Echoes until the peer's FIN.
+    Echo,
+}
+
+impl Host for Inn {
+    type Guest = Lodger;
+
+    fn policy(&self) -> &Policy {
+        &self.policy
+    }
+
+    async fn handle(
+        self: Arc<Self>,
+        request: Request<Incoming>,
+        _peer: SocketAddr,
+    ) -> Result<Response<Body>, Lodger> {
+        let wish = match request.uri().path() {
+            "/poll" => Wish::Poll,
+            "/hold" => Wish::Echo,
+            "/body" => {
+                let body = arriving(request.into_body(), self.policy.head_deadline);
+                return Ok(match body.collect().await {
+                    Ok(body) => Response::new(Body::from(body.to_bytes())),
+                    Err(error) => Response::new(Body::from(format!("failed: {error}"))),
+                });
+            }
+            "/big" => return Ok(Response::new(Body::from(vec![b'x'; 8 << 20]))),
+            "/never" => std::future::pending().await,
+            path => {
+                if let Some(fallback) = &self.fallback {
+                    let request = request.map(|body| arriving(body, self.policy.head_deadline));
+                    return Ok(fallback.call(request).await);
+                }
+                return Ok(Response::new(Body::from(path.to_owned())));
+            }
+        };
+        tokio::task::yield_now().await;
+        *self.held.lock() += 1;
+        Err(Lodger {
+            wish,
+            version: request.version(),
+            ends: self.ends.clone(),
+            held: self.held.clone(),
+            drained: (!self.deaf).then(|| self.drained.clone()),
+        })
+    }
+
+    fn held(&self) -> usize {
+        *self.held.lock()
+    }
+
+    async fn drain(&self) {
+        self.drained.notify_waiters();
+    }
+
+    fn cut(&self) {}
+}
+
+impl Drop for Lodger {
+    fn drop(&mut self) {
+        *self.held.lock() -= 1;
+    }
+}
+
+impl Guest for Lodger {
+    async fn attend(self, line: Arc<dyn Line>, unread: Bytes) -> After {
+        let after = self.stay(line, unread).await;
+        let end = if matches!(after, After::Close) { "closed" } else { "kept" };
+        self.ends.lock().push(end);
+        after
+    }
+}
+
+impl Lodger {
+    async fn stay(&self, line: Arc<dyn Line>, unread: Bytes) -> After {
+        if let Wish::Poll = self.wish {
+            let gone = line.try_write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nheld").is_err();
+            return if gone { After::Close } else { After::KeepAlive { unread } };
+        }
+        assert!(self.version >= http::Version::HTTP_10);
+        let _ = line.try_write(b"HTTP/1.1 200 OK\r\n\r\n");
+        let _ = line.try_write(&unread);
+        let echo = async {
+            let mut bytes = [0; 256];
+            while let Ok(count @ 1..) = std::future::poll_fn(|cx| line.poll_read(cx, &mut bytes)).await {
+                if line.try_write(&bytes[..count]).is_err() {
+                    break;
+                }
+            }
+        };
+        match &self.drained {
+            Some(drained) => tokio::select! { () = echo => {}, () = drained.notified() => {} },
+            None => echo.await,
+        }
+        line.shut();
+        After::Close
+    }
+}
+
+async fn over_tcp(inn: Inn) -> (Service<Inn>, TcpStream) {
+    let door = TcpDoor::new(TcpListener::bind("127.0.0.1:0").await.unwrap()).unwrap();
+    let service = Service::start(door, Arc::new(inn), 1000);
+    let peer = TcpStream::connect(service.addr).await.unwrap();
+    (service, peer)
+}
+
+fn in_memory(inn: Inn) -> (Service<Inn>, Dialer, MemoryStream) {
+    let (door, dialer) = MemoryDoor::new();
+    let peer = dialer.dial(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
+    (Service::start(door, Arc::new(inn), 1000), dialer, peer)
+}
+
+/// Reads one answer with a `Content-Length`: the status and the body.
+async fn answer(peer: &mut (impl AsyncRead + Unpin)) -> (u16, String) {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        head.push(peer.read_u8().await.expect("an answer"));
+    }
+    let head = String::from_utf8(head).unwrap().to_ascii_lowercase();
+    let length =
+        head.lines().find_map(|line| line.strip_prefix("content-length: ")).map(|n| n.parse().unwrap());
+    let mut body = vec![0; length.unwrap_or(0)];
+    peer.read_exact(&mut body).await.unwrap();
+    (head[9..12].parse().unwrap(), String::from_utf8(body).unwrap())
+}
+
+async fn say(peer: &mut (impl AsyncWrite + Unpin), text: &str) {
+    peer.write_all(text.as_bytes()).await.unwrap();
+}
+
+async fn ask(peer: &mut (impl AsyncRead + AsyncWrite + Unpin), path: &str) -> (u16, String) {
+    say(peer, &format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).await;
+    answer(peer).await
+}
+
+async fn rest(peer: &mut (impl AsyncRead + Unpin)) -> String {
+    let mut rest = String::new();
+    peer.read_to_string(&mut rest).await.unwrap();
+    rest
+}
+
+fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}

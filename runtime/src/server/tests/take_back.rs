@@ -1,0 +1,122 @@
+//! The contract with hyper that taking a socket back rests on; an update of hyper that breaks it fails here.
+
+use super::*;
+
+#[tokio::test]
+async fn plain_then_hold_then_plain_on_one_connection() {
+    let (service, mut peer) = over_tcp(Inn::default()).await;
+    assert_eq!(ask(&mut peer, "/one").await, (200, "/one".into()));
+    assert_eq!(ask(&mut peer, "/poll").await, (200, "held".into()));
+    assert_eq!(ask(&mut peer, "/two").await, (200, "/two".into()));
+    assert_eq!(ask(&mut peer, "/poll").await, (200, "held".into()));
+    assert_eq!(service.house.count(), 1);
+    assert_eq!(*service.house.host.ends.lock(), ["kept", "kept"]);
+}
+
+#[tokio::test]
+async fn requests_pipelined_around_a_hold_are_served_in_order() {
+    let (_service, mut peer) = over_tcp(Inn::default()).await;
+    let paths = ["/one", "/poll", "/two", "/poll", "/poll", "/three"];
+    let all: String = paths.iter().map(|path| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).collect();
+    say(&mut peer, &all).await;
+    for path in paths {
+        let expected = if path == "/poll" { "held" } else { path };
+        assert_eq!(answer(&mut peer).await, (200, expected.into()));
+    }
+}
+
+#[tokio::test]
+async fn a_hold_behind_an_answer_that_the_peer_has_not_taken_waits_for_it() {
+    let (_service, _, mut peer) = in_memory(Inn::default());
+    peer.window(100);
+    say(&mut peer, "GET /big HTTP/1.1\r\nHost: h\r\n\r\nGET /poll HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    let (status, body) = answer(&mut peer).await;
+    assert_eq!((status, body.len()), (200, 8 << 20));
+    assert_eq!(answer(&mut peer).await, (200, "held".into()));
+}
+
+#[tokio::test]
+async fn bytes_behind_the_request_belong_to_the_hold() {
+    let (service, mut peer) = over_tcp(Inn::default()).await;
+    say(&mut peer, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\nearly ").await;
+    assert_eq!(answer(&mut peer).await.0, 200);
+    say(&mut peer, "late").await;
+    peer.shutdown().await.unwrap();
+    assert_eq!(rest(&mut peer).await, "early late");
+    service.house.empty().await;
+    assert_eq!(*service.house.host.ends.lock(), ["closed"]);
+}
+
+#[tokio::test]
+async fn a_head_that_comes_in_pieces_is_held_like_any_other() {
+    let (_service, mut peer) = over_tcp(Inn::default()).await;
+    for piece in ["GET /po", "ll HTTP/1.1\r\nHo", "st: h\r\n", "\r", "\nGET /t"] {
+        say(&mut peer, piece).await;
+        peer.flush().await.unwrap();
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    assert_eq!(answer(&mut peer).await, (200, "held".into()));
+    say(&mut peer, "wo HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!(answer(&mut peer).await, (200, "/two".into()));
+}
+
+#[tokio::test]
+async fn old_http_and_connection_close_are_not_kept_after_a_hold() {
+    for request in [
+        "GET /poll HTTP/1.0\r\n\r\n",
+        "GET /poll HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+        "GET /poll HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nGET ",
+    ] {
+        let (_service, mut peer) = over_tcp(Inn::default()).await;
+        say(&mut peer, request).await;
+        assert!(rest(&mut peer).await.ends_with("\r\n\r\nheld"), "{request}");
+    }
+}
+
+#[tokio::test]
+async fn a_head_request_and_a_body_behind_100_continue_are_answered_by_hyper() {
+    let (_service, mut peer) = over_tcp(Inn::default()).await;
+    say(&mut peer, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        .await;
+    assert_eq!(answer(&mut peer).await, (100, String::new()));
+    say(&mut peer, "body").await;
+    assert_eq!(answer(&mut peer).await, (200, "body".into()));
+    assert_eq!(ask(&mut peer, "/poll").await, (200, "held".into()));
+    say(&mut peer, "HEAD /x HTTP/1.1\r\nHost: h\r\n\r\nGET /y HTTP/1.0\r\n\r\n").await;
+    let all = rest(&mut peer).await.to_ascii_lowercase();
+    assert_eq!(all.matches("content-length: 2").count(), 2, "{all}");
+    assert!(all.ends_with("\r\n\r\n/y"));
+}
+
+#[tokio::test]
+async fn a_guest_whose_peer_left_at_once_is_attended_all_the_same() {
+    for _ in 0..20 {
+        let (service, mut peer) = over_tcp(Inn::default()).await;
+        say(&mut peer, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        peer.set_zero_linger().unwrap();
+        drop(peer);
+        service.house.empty().await;
+        assert_eq!(service.house.host.held(), 0, "given back");
+    }
+}
+
+#[tokio::test]
+async fn a_head_that_is_too_long_is_told_so() {
+    let (_service, mut peer) = over_tcp(Inn::default()).await;
+    let long = format!("GET / HTTP/1.1\r\nHost: h\r\nCookie: {}\r\n\r\n", "x".repeat(300_000));
+    let (mut reader, mut writer) = peer.split();
+    let (_, (status, _)) = tokio::join!(writer.write_all(long.as_bytes()), answer(&mut reader));
+    assert_eq!(status, 431);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_resting_connection_gives_hypers_buffers_back_and_is_served_again() {
+    let (_service, _, mut peer) = in_memory(Inn::default());
+    assert_eq!(ask(&mut peer, "/one").await, (200, "/one".into()));
+    say(&mut peer, "GET /tw").await;
+    tokio::time::sleep(seconds(5)).await;
+    say(&mut peer, "o HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!(answer(&mut peer).await, (200, "/two".into()));
+    tokio::time::sleep(seconds(30)).await;
+    assert_eq!(ask(&mut peer, "/three").await, (200, "/three".into()));
+}

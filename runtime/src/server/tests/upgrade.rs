@@ -1,0 +1,60 @@
+//! WebSockets in a fallback, which hyper upgrades.
+
+use axum::extract::ws::{Message, WebSocketUpgrade};
+use axum::routing::get;
+
+use super::*;
+use crate::dispatch::fallback::Fallback;
+
+const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+    Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+
+fn router() -> Inn {
+    let router = axum::Router::new()
+        .route(
+            "/ws",
+            get(|upgrade: WebSocketUpgrade| async {
+                upgrade.on_upgrade(|mut socket| async move {
+                    while let Some(Ok(Message::Text(text))) = socket.recv().await {
+                        let _ = socket.send(Message::Text(text)).await;
+                    }
+                })
+            }),
+        )
+        .route("/panic", get(|| async { panic!("on purpose") as &'static str }))
+        .route("/plain", get(|| async { "plain" }));
+    Inn { fallback: Some(Fallback::new(router)), ..Inn::default() }
+}
+
+#[tokio::test]
+async fn a_websocket_of_the_fallback_works_after_a_hold_and_is_counted() {
+    let (service, mut peer) = over_tcp(router()).await;
+    assert_eq!(ask(&mut peer, "/poll").await, (200, "held".into()));
+    say(&mut peer, UPGRADE).await;
+    assert_eq!(answer(&mut peer).await.0, 101);
+    // A masked text frame, "hi", its mask all zeros.
+    peer.write_all(&[0x81, 0x82, 0, 0, 0, 0, b'h', b'i']).await.unwrap();
+    let mut frame = [0; 4];
+    peer.read_exact(&mut frame).await.unwrap();
+    assert_eq!(&frame, &[0x81, 2, b'h', b'i']);
+    assert_eq!(service.house.count(), 1, "still the house's");
+    drop(peer);
+    service.house.empty().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_of_the_fallback_is_cut_when_drain_has_passed() {
+    let (service, _, mut peer) = in_memory(router());
+    say(&mut peer, UPGRADE).await;
+    assert_eq!(answer(&mut peer).await.0, 101);
+    let drained = service.shutdown().await;
+    assert_eq!(drained.connections_cut, 1);
+    assert!(peer.read(&mut [0; 8]).await.is_err(), "reset");
+}
+
+#[tokio::test]
+async fn a_panic_in_the_fallback_is_a_500_and_the_connection_lives_on() {
+    let (_service, mut peer) = over_tcp(router()).await;
+    assert_eq!(ask(&mut peer, "/panic").await.0, 500);
+    assert_eq!(ask(&mut peer, "/plain").await, (200, "plain".into()));
+}

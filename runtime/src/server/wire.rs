@@ -1,0 +1,144 @@
+//! The wire as hyper sees it: a line that first replays what was read before, and that notes what hyper does.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum_core::body::Body;
+use bytes::{Buf, Bytes};
+use http_body::{Body as _, Frame, SizeHint};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::exchange::Exchange;
+use super::host::Host;
+use super::house::House;
+use crate::socket::Socket;
+
+/// The notes of one exchange, shared by the service, the answer's body, the wire and the owner of deadlines. All run
+/// in one task; the lock is there because the types must be `Send`.
+pub(super) type Notes<H> = Arc<Mutex<Exchange<<H as Host>::Guest>>>;
+
+/// A line under hyper.
+pub(super) struct Wire<H: Host> {
+    pub(super) line: Arc<dyn Socket>,
+    /// Read before hyper was there.
+    pub(super) unread: Bytes,
+    pub(super) notes: Notes<H>,
+    pub(super) house: Arc<House<H>>,
+    /// Leave to have hyper's buffers; an upgraded connection keeps it.
+    pub(super) _permit: OwnedSemaphorePermit,
+}
+
+impl<H: Host> Read for Wire<H> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.unread.has_remaining() {
+            let count = this.unread.len().min(buffer.remaining());
+            buffer.put_slice(&this.unread.split_to(count));
+            this.note_received();
+            return Poll::Ready(Ok(()));
+        }
+        // On the stack and copied: hyper's cursor can only be advanced over what was put there, or by `unsafe`.
+        let mut bytes = [0; 4096];
+        let room = bytes.len().min(buffer.remaining());
+        let count = ready!(this.line.poll_read(cx, &mut bytes[..room]))?;
+        buffer.put_slice(&bytes[..count]);
+        if count > 0 {
+            this.note_received();
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<H: Host> Wire<H> {
+    fn note_received(&self) {
+        self.notes.lock().received(Instant::now(), self.house.host.policy());
+    }
+}
+
+impl<H: Host> Write for Wire<H> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        loop {
+            match self.line.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => {
+                    self.notes.lock().wrote(Instant::now(), true);
+                    return Poll::Ready(result);
+                }
+            }
+            if self.line.poll_writable(cx)?.is_pending() {
+                self.notes.lock().wrote(Instant::now(), false);
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.notes.lock().flushed();
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.line.shut();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<H: Host> Drop for Wire<H> {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut notes = self.notes.lock();
+            notes.released = true;
+            notes.waiting.take()
+        };
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+    }
+}
+
+/// An answer's body that notes its end: hyper drops it then.
+pub(super) struct Answer<H: Host> {
+    body: Body,
+    notes: Notes<H>,
+}
+
+impl<H: Host> Answer<H> {
+    pub(super) fn new(body: Body, notes: Notes<H>) -> Self {
+        Answer { body, notes }
+    }
+}
+
+impl<H: Host> http_body::Body for Answer<H> {
+    type Data = Bytes;
+    type Error = axum_core::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum_core::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<H: Host> Drop for Answer<H> {
+    fn drop(&mut self) {
+        self.notes.lock().answered(Instant::now());
+    }
+}
