@@ -40,6 +40,8 @@ pub(super) struct Attendant {
     pub(super) driver: Option<BoxFuture<'static, Result<(), BoxError>>>,
     pub(super) reader: Reader,
     pub(super) exchange: Exchange,
+    /// Taken when the hold is opened.
+    pub(super) opening: Option<Box<Opening>>,
 }
 
 /// What must be remembered of the request until it is answered.
@@ -64,8 +66,8 @@ pub(super) struct Opening {
 const READS: usize = 16;
 
 impl Attendant {
-    pub(super) async fn attend(mut self, opening: Box<Opening>) -> After {
-        Box::pin(self.open(opening)).await;
+    pub(super) async fn attend(&mut self) -> After {
+        Box::pin(self.open()).await;
         while let Some(message) = poll_fn(|cx| self.poll_message(cx)).await {
             Box::pin(self.hear(message)).await;
         }
@@ -73,7 +75,8 @@ impl Attendant {
     }
 
     /// The head, `on_suspend`, the replies, and what was published meanwhile, in this order; then the driver starts.
-    async fn open(&mut self, opening: Box<Opening>) {
+    async fn open(&mut self) {
+        let Some(opening) = self.opening.take() else { return };
         let Opening { head, unread, replies, driver } = *opening;
         if !head.is_empty() && self.hold.write(head).is_err() {
             return;

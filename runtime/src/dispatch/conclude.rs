@@ -30,7 +30,7 @@ use super::reader::Reader;
 use super::refusal::retry_after;
 
 impl Attendant {
-    pub(super) async fn conclude(mut self) -> After {
+    pub(super) async fn conclude(&mut self) -> After {
         drop_quietly(self.driver.take());
         let Some(note) = self.hold.note() else { return After::Close };
         let deadline = Instant::now() + self.hold.keeper().policy().polite_end;

@@ -15,6 +15,9 @@ mod report; // one line a handler
 mod speak; // POST and DELETE with a hold's token
 mod suspend; // the function said yes
 
+#[cfg(test)]
+mod tests;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 

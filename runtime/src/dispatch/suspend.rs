@@ -42,16 +42,16 @@ impl Admitted {
         unread: Bytes,
     ) -> impl Future<Output = After> + Send + 'static {
         // Begun here, not in the future: what only the beginning needs is no part of the future's size.
-        let begun = self.begin(line, unread);
+        let mut begun = self.begin(line, unread);
         async move {
-            match begun {
-                Ok((attendant, opening)) => attendant.attend(opening).await,
-                Err(after) => after,
+            match &mut begun {
+                Ok(attendant) => attendant.attend().await,
+                Err(after) => std::mem::replace(&mut **after, After::Close),
             }
         }
     }
 
-    fn begin(self, line: Arc<dyn Line>, unread: Bytes) -> Result<(Attendant, Box<Opening>), After> {
+    fn begin(self, line: Arc<dyn Line>, unread: Bytes) -> Result<Box<Attendant>, Box<After>> {
         let Admitted { admission, suspension, post, peer, asked } = self;
         let Suspension { context, topics, replies, driver, headers, protocol, key, .. } = suspension;
         let Asked { form, path, mut exchange, key: handshake, protocols } = asked;
@@ -59,7 +59,7 @@ impl Admitted {
         let origins = Origins { form, peer, path, line: line.clone() };
         let hold = match admission.suspend(key, |id, now| Hold::begin(id, now, post, origins)) {
             Ok(hold) => hold,
-            Err(refused) => return Err(refuse(refused, &*line, &exchange, unread)),
+            Err(refused) => return Err(Box::new(refuse(refused, &*line, &exchange, unread))),
         };
         for topic in topics {
             keeper.join(&hold, topic);
@@ -93,15 +93,15 @@ impl Admitted {
         if form == Form::LongPoll && !headers.is_empty() {
             exchange.headers = Some(Box::new(headers));
         }
-        let attendant = Attendant {
+        Ok(Box::new(Attendant {
             hold,
             line,
             context: Some(context),
             driver: None,
             reader: Reader::new(form),
             exchange,
-        };
-        Ok((attendant, Box::new(Opening { head, unread, replies, driver })))
+            opening: Some(Box::new(Opening { head, unread, replies, driver })),
+        }))
     }
 }
 

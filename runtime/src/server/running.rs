@@ -36,7 +36,7 @@ pub struct Drained {
 }
 
 impl Running {
-    pub(super) fn start(door: impl Listener, dispatch: Arc<Dispatch>, hub: Hub, capacity: usize) -> Self {
+    pub(crate) fn start(door: impl Listener, dispatch: Arc<Dispatch>, hub: Hub, capacity: usize) -> Self {
         Running { service: Service::start(door, dispatch, capacity), hub }
     }
 
