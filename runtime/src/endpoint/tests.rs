@@ -5,15 +5,18 @@ use std::time::Duration;
 
 use http::StatusCode;
 
+use abeyance::suspend;
+
 use super::Response;
 use super::check::check;
+use super::extract::{ClientIp, LastEventId, Path, Query, State};
 use super::record::Endpoint;
+use super::refuse::Refuse;
 use super::router::Router;
 use super::states::States;
+use super::suspend::Suspend;
 use super::suspension::Suspension;
-use crate::extract::{ClientIp, LastEventId, Path, Query, State};
-use crate::words::terms::Settings;
-use crate::{Refuse, Suspend, Transport, WhenFull, suspend};
+use crate::words::terms::{Settings, Transport, WhenFull};
 
 #[derive(serde::Deserialize)]
 struct Who {
