@@ -30,7 +30,7 @@ pub(super) fn expand(parsed: Parsed) -> TokenStream {
     // What says whether and how the item appears belongs to the new `main`; all else to the user's own.
     let (outer, inner): (Vec<Attribute>, Vec<Attribute>) = attributes
         .into_iter()
-        .partition(|attribute| attribute.path().is_ident("cfg") || attribute.path().is_ident("doc"));
+        .partition(|attribute| OUTER.iter().any(|name| attribute.path().is_ident(name)));
     let listen = option_of(listen);
     let max_suspended = option_of(written.settings.max_suspended);
     let max_per_peer = option_of(written.settings.max_per_peer);
@@ -51,3 +51,5 @@ pub(super) fn expand(parsed: Parsed) -> TokenStream {
         }
     }
 }
+
+const OUTER: [&str; 7] = ["cfg", "doc", "allow", "expect", "warn", "deny", "forbid"];

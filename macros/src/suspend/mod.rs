@@ -4,6 +4,8 @@ mod check;
 mod expand;
 mod parse;
 mod path;
+#[cfg(test)]
+mod tests;
 
 use proc_macro2::TokenStream;
 

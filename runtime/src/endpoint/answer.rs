@@ -20,6 +20,7 @@ pub trait Answer {
     ///
     /// # Errors
     /// The answer that refuses.
+    #[allow(clippy::result_large_err, reason = "made once for a request, and written at once")]
     fn answer(self) -> Result<Suspension, Response>;
 }
 
@@ -58,7 +59,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Refuse;
+    use crate::endpoint::refuse::Refuse;
 
     #[tokio::test]
     async fn a_refusal_is_answered_as_it_is() {

@@ -23,3 +23,6 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 
 /// An answer that is not held.
 pub type Response = http::Response<axum_core::body::Body>;
+
+#[cfg(test)]
+mod tests;

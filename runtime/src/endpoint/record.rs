@@ -73,6 +73,8 @@ pub fn identity<F: 'static>(_: &F) -> TypeId {
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use super::super::answer::Answer;
+    use super::super::suspend::Suspend;
     use super::*;
 
     /// A record as an annotation would leave it.
@@ -87,7 +89,7 @@ pub(crate) mod tests {
             needs: &[],
             arguments: &[],
             identity: || TypeId::of::<()>(),
-            run: |_, _| Box::pin(async { crate::endpoint::answer::Answer::answer(crate::Suspend::new()) }),
+            run: |_, _| Box::pin(async { Suspend::new().answer() }),
         }
     }
 }

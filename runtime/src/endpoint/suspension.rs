@@ -28,7 +28,9 @@ pub struct Suspension {
     pub(crate) settings: Settings,
 }
 
-/// A future that lives as long as the hold; when it fails, the hold has failed.
+/// Makes a future that lives as long as the hold; when it fails, the hold has failed. Calling it may panic, like polling.
+///
+/// The call is not put into the future: what the closure captured would then take its place beside the future's own.
 pub(crate) type Driver = Box<dyn FnOnce(Held) -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
 impl Suspension {

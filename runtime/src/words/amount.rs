@@ -54,7 +54,7 @@ pub(crate) fn duration(text: &str) -> Result<Duration, Misread> {
         misread(slip.tell(&DURATION_UNITS, &OTHER_DURATION_UNITS, "s").unwrap_or_else(too_long))
     })?;
     match Duration::from_millis(millis) {
-        Duration::ZERO => Err(misread(String::from("zero would end every hold at once"))),
+        Duration::ZERO => Err(misread(String::from("zero is no time at all"))),
         long if long > LONGEST => Err(misread(too_long())),
         duration => Ok(duration),
     }
@@ -121,8 +121,10 @@ pub(crate) fn spell_clock(clock: Option<Duration>) -> String {
 /// The size as one would write it where it is whole (`64KiB`), else in bytes (`1000B`).
 pub(crate) fn spell_size(bytes: usize) -> String {
     let bytes = bytes as u64;
-    let (unit, scale) =
-        SIZE_UNITS.into_iter().find(|(_, scale)| bytes > 0 && bytes % scale == 0).unwrap_or(("B", 1));
+    let (unit, scale) = SIZE_UNITS
+        .into_iter()
+        .find(|(_, scale)| bytes > 0 && bytes.is_multiple_of(*scale))
+        .unwrap_or(("B", 1));
     format!("{}{unit}", bytes / scale)
 }
 
@@ -163,6 +165,10 @@ impl Slip {
     fn tell(self, units: &[(&str, u64)], others: &[(&str, &[&str])], usual: &str) -> Option<String> {
         let known = || units.iter().rev().map(|(unit, _)| *unit).collect::<Vec<_>>().join(", ");
         Some(match self {
+            // A bare number of bytes is bytes; of a duration, most others read seconds.
+            Slip::NoUnit(number) if units == SIZE_UNITS => {
+                format!("the unit is missing: write {:?}", spell(number, units))
+            }
             Slip::Overflow => return None,
             Slip::Empty => String::from("it is empty"),
             Slip::NoNumber => format!("write integers, each with its unit ({}), without spaces", known()),
@@ -309,7 +315,8 @@ mod tests {
     #[test]
     fn a_wrong_size_is_quoted_and_put_right() {
         for (text, hint) in [
-            ("64", "write \"64KiB\""),
+            ("64", "write \"64B\""),
+            ("65536", "write \"64KiB\""),
             ("64kb", "write \"64KiB\""),
             ("1 MB", "write \"1MiB\""),
             ("1gib", "write \"1GiB\""),

@@ -49,7 +49,7 @@ pub enum WhenSlow {
 /// What was written for a handler: `None` where nothing was. A clock's inner `None` is the written word `"none"`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Settings {
-    /// The transports offered, in the order in which one is chosen for a client that asks for none.
+    /// The transports offered.
     pub transports: Option<&'static [Transport]>,
     /// How long without activity until the hold is resumed.
     pub timeout: Option<Option<Duration>>,

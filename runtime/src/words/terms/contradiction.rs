@@ -188,7 +188,9 @@ impl Settings {
 mod tests {
     use super::*;
 
-    fn written(settings: &[(Key, &str)]) -> Vec<(Key, Key)> {
+    type Texts = &'static [(Key, &'static str)];
+
+    fn written(settings: Texts) -> Vec<(Key, Key)> {
         let mut read = Settings::NONE;
         for (key, value) in settings {
             read.set(*key, value).expect("a value in the test's own hand");
@@ -198,7 +200,7 @@ mod tests {
 
     #[test]
     fn sensible_settings_contradict_nothing() {
-        let sensible: [&[(Key, &str)]; 12] = [
+        let sensible: [Texts; 12] = [
             &[],
             &[(Key::Timeout, "30s"), (Key::MaxIdle, "5m"), (Key::Heartbeat, "20s")],
             &[(Key::Timeout, "1h"), (Key::MaxIdle, "1m")],
@@ -220,7 +222,7 @@ mod tests {
     #[test]
     fn a_contradiction_names_the_setting_to_blame_and_the_one_it_contradicts() {
         use Key::*;
-        let cases: [(&[(Key, &str)], (Key, Key)); 14] = [
+        let cases: [(Texts, (Key, Key)); 14] = [
             (&[(Heartbeat, "5m"), (MaxIdle, "5m")], (Heartbeat, MaxIdle)),
             (&[(Heartbeat, "10m")], (Heartbeat, MaxIdle)),
             (&[(Heartbeat, "30s"), (Timeout, "30s")], (Heartbeat, Timeout)),

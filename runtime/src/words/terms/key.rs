@@ -5,7 +5,7 @@ use crate::words::amount::{self, Misread};
 
 /// The name of one setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-#[allow(missing_docs, reason = "each is the setting of its name")]
+#[allow(clippy::enum_variant_names, reason = "each has the name of its setting")]
 pub(crate) enum Key {
     Transports,
     Timeout,

@@ -1,0 +1,2 @@
+#[abeyance::main]
+async fn start() {}

@@ -1,0 +1,4 @@
+#[abeyance::main]
+async fn main() -> u32 {
+    7
+}

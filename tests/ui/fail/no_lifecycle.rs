@@ -1,0 +1,15 @@
+use abeyance::{Suspend, suspend};
+
+struct Seat;
+
+#[suspend]
+async fn enter() -> Suspend<Seat> {
+    Suspend::with(Seat)
+}
+
+#[suspend]
+async fn perhaps() -> Result<Suspend<Seat>, abeyance::Refuse> {
+    Ok(Suspend::with(Seat))
+}
+
+fn main() {}
