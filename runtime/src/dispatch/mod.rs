@@ -8,16 +8,37 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use hyper::body::Incoming;
 
+use crate::endpoint::check::StartFault;
+use crate::endpoint::record::Endpoint;
+use crate::endpoint::router::Router;
+use crate::endpoint::states::States;
+use crate::keeper::hub::Hub;
 use crate::words::line::Line;
 use crate::words::policy::Policy;
+use crate::words::terms::Settings;
 
 pub(crate) mod fallback;
 
 use fallback::Fallback;
 
+/// What the server was set up with.
+pub(crate) struct Plan {
+    pub(crate) hub: Hub,
+    pub(crate) states: States,
+    /// The functions that are mounted, with their settings after the environment has had its say.
+    pub(crate) endpoints: Vec<(&'static Endpoint, Settings)>,
+    pub(crate) fallback: Option<Fallback>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Plan { hub: Hub {}, states: States::default(), endpoints: Vec::new(), fallback: None }
+    }
+}
+
 pub(crate) struct Dispatch {
     policy: Policy,
-    fallback: Option<Fallback>,
+    plan: Plan,
 }
 
 pub(crate) enum Reply {
@@ -34,8 +55,11 @@ pub(crate) enum After {
 }
 
 impl Dispatch {
-    pub(crate) fn new(policy: Policy, fallback: Option<Fallback>) -> Arc<Self> {
-        Arc::new(Dispatch { policy, fallback })
+    /// Checks what only the router knows: paths that stand there twice.
+    pub(crate) fn new(policy: Policy, plan: Plan) -> Result<Arc<Self>, Vec<StartFault>> {
+        let endpoints: Vec<_> = plan.endpoints.iter().map(|(endpoint, _)| *endpoint).collect();
+        Router::new(&endpoints)?;
+        Ok(Arc::new(Dispatch { policy, plan }))
     }
 
     pub(crate) fn policy(&self) -> &Policy {
@@ -45,7 +69,7 @@ impl Dispatch {
     pub(crate) async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Reply {
         let _ = peer;
         let request = request.map(|body| fallback::arriving(body, self.policy.head_deadline));
-        Reply::Answer(match &self.fallback {
+        Reply::Answer(match &self.plan.fallback {
             Some(fallback) => fallback.call(request).await,
             None => {
                 let mut response = Response::new(Body::empty());
@@ -62,7 +86,8 @@ impl Dispatch {
 
     /// One line for each handler, for the report at start.
     pub(crate) fn lines(&self) -> Vec<String> {
-        Vec::new()
+        let lines = self.plan.endpoints.iter().map(|(endpoint, _)| format!("{}  {endpoint}", endpoint.path));
+        lines.collect()
     }
 
     /// Ends all holds in good order; returns when the last has ended.
