@@ -122,6 +122,11 @@ pub use abeyance_macros::suspend;
 ///
 /// The environment stands before the attribute: `ABEYANCE_LISTEN`, `ABEYANCE_MAX_SUSPENDED` and so on.
 pub use abeyance_macros::main;
+pub mod memory {
+    #![doc = "A network in memory, for tests of held connections with paused time."]
+
+    pub use crate::socket::memory::{Dialer, MemoryStream};
+}
 
 pub use axum_core::body::Body;
 pub use endpoint::BoxError;
@@ -131,7 +136,9 @@ pub use endpoint::suspend::Suspend;
 pub use keeper::ended::Ended;
 pub use keeper::held::{Held, SendError};
 pub use keeper::hub::Hub;
-pub use server::entry::Server;
+pub use server::builder::Server;
+pub use server::running::{Drained, Running};
+pub use server::start::StartError;
 pub use words::cause::{Disconnect, End, Resume};
 pub use words::id::Id;
 pub use words::message::Message;

@@ -28,12 +28,13 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::task::AbortHandle;
 
-use crate::endpoint::check::{StartFault, check, check_settings};
+use crate::endpoint::check::StartFault;
 use crate::endpoint::extract::Captures;
 use crate::endpoint::record::Endpoint;
 use crate::endpoint::router::Router;
 use crate::endpoint::states::States;
 use crate::keeper::hold::Post;
+use crate::keeper::hub::Hub;
 use crate::keeper::{Keeper, Plan};
 use crate::mechanisms::limits::Ceiling;
 use crate::words::cause::{Disconnect, Resume};
@@ -62,14 +63,14 @@ struct Served {
     post: Arc<Post>,
 }
 
-/// What a server is made of.
+/// What a server was set up with.
+#[derive(Default)]
 pub(crate) struct Setup {
-    pub(crate) policy: Policy,
-    /// Each with what the environment said of it.
-    pub(crate) endpoints: Vec<(&'static Endpoint, Settings)>,
+    pub(crate) hub: Hub,
     pub(crate) states: States,
+    /// The functions that are mounted, with their settings after the environment has had its say.
+    pub(crate) endpoints: Vec<(&'static Endpoint, Settings)>,
     pub(crate) fallback: Option<Fallback>,
-    pub(crate) keeper: Arc<Keeper>,
 }
 
 /// What a request came to.
@@ -89,22 +90,15 @@ pub(crate) enum After {
 }
 
 impl Dispatch {
-    /// Checks everything that can only be known at start, and starts the clocks of the holds to come.
+    /// Checks what only the router knows (paths that stand there twice), and starts the clocks of the holds to come.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub(crate) fn new(setup: Setup) -> Result<Arc<Self>, Vec<StartFault>> {
-        let Setup { policy, endpoints, states, fallback, keeper } = setup;
+    pub(crate) fn new(policy: Policy, setup: Setup) -> Result<Arc<Self>, Vec<StartFault>> {
+        let Setup { hub, states, endpoints, fallback } = setup;
+        let keeper = hub.keeper().clone();
         let records: Vec<_> = endpoints.iter().map(|(endpoint, _)| *endpoint).collect();
-        let mut faults = check(&records, &states);
-        faults.extend(endpoints.iter().flat_map(|(endpoint, settings)| check_settings(endpoint, settings)));
-        let router = Router::new(&records).unwrap_or_else(|conflicts| {
-            faults.extend(conflicts);
-            Router::default()
-        });
-        if !faults.is_empty() {
-            return Err(faults);
-        }
+        let router = Router::new(&records)?;
         let when_full = policy.when_full;
         let plan = |(endpoint, settings): &(&'static Endpoint, Settings)| {
             let terms = settings.resolve();
@@ -210,7 +204,7 @@ impl Dispatch {
             return refusal::plain(StatusCode::NOT_FOUND, "nothing is served here");
         };
         let mut request = request.map(|body| fallback::arriving(body, self.policy().head_deadline));
-        request.extensions_mut().insert(crate::keeper::hub::Hub::new(self.keeper.clone()));
+        request.extensions_mut().insert(Hub::new(self.keeper.clone()));
         fallback.call(request).await
     }
 

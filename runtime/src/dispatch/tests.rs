@@ -33,21 +33,8 @@ async fn room(crate::extract::State(ends): crate::extract::State<Ends>) -> Suspe
 
 fn start() -> (Running, Dialer, Ends) {
     let ends = Ends::default();
-    let (door, dialer) = MemoryDoor::new();
-    let keeper = Keeper::new();
-    let hub = Hub::new(keeper.clone());
-    let dispatch = Dispatch::new(Setup {
-        policy: Policy::default(),
-        endpoints: of(&room)
-            .into_iter()
-            .map(|endpoint| (endpoint, Settings::NONE.or(endpoint.settings)))
-            .collect(),
-        states: States::default().with(ends.clone()),
-        fallback: None,
-        keeper,
-    })
-    .unwrap();
-    (Running::start(door, dispatch, hub, 1000), dialer, ends)
+    let (running, dialer) = crate::Server::new().state(ends.clone()).mount(room).bind_memory().unwrap();
+    (running, dialer, ends)
 }
 
 async fn ask(dialer: &Dialer, query: &str) -> MemoryStream {
@@ -81,19 +68,4 @@ async fn scratch() {
         println!("{:?} {:?}", ends.lock(), running.hub().tally());
     }
     println!("{:?}", running.shutdown().await);
-}
-
-fn of<F: 'static>(_: &F) -> Vec<&'static Endpoint> {
-    Endpoint::of::<F>()
-}
-
-#[test]
-fn sizes() {
-    fn size<A, B, C, R>(_: impl Fn(A, B, C) -> R) -> usize {
-        size_of::<R>()
-    }
-    println!("attend {}", size(Admitted::attend));
-    println!("attendant {}", size_of::<attend::Attendant>());
-    println!("exchange {} reader {}", size_of::<attend::Exchange>(), size_of::<reader::Reader>());
-    println!("hold {} pen {}", size_of::<crate::keeper::hold::Hold>(), size_of::<crate::keeper::pen::Pen>());
 }

@@ -57,6 +57,10 @@ impl Hub {
         Hub(keeper)
     }
 
+    pub(crate) fn keeper(&self) -> &Arc<Keeper> {
+        &self.0
+    }
+
     /// Sends a message to all holds that joined `topic`; says for how many it was accepted. Never waits.
     pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
         self.0.publish(topic.as_ref(), &message.into())
@@ -154,6 +158,13 @@ impl From<Counts> for Tally {
             peak: counts.peak,
             ended: CAUSES.into_iter().zip(counts.ended).filter(|(_, count)| *count > 0).collect(),
         }
+    }
+}
+
+/// The hub of a server that is not there yet.
+impl Default for Hub {
+    fn default() -> Self {
+        Hub(Keeper::new())
     }
 }
 

@@ -99,6 +99,7 @@ impl Keeper {
         let ceilings = plans.iter().map(|plan| plan.ceiling).collect();
         books.ledger = Ledger::new(plans.len());
         books.limits = Limits::new(policy.max_suspended, policy.max_per_peer, ceilings);
+        self.time.begin();
         let _ = self.policy.set(policy);
         let _ = self.plans.set(plans);
     }

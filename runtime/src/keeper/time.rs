@@ -42,6 +42,11 @@ impl Time {
         Tick(self.swept.load(Relaxed)).plus(Self::PERIOD)
     }
 
+    /// Moves on to the present; what passed before nobody was held is nobody's loss.
+    pub(crate) fn begin(&self) {
+        self.swept.store(self.unstalled().0, Relaxed);
+    }
+
     /// Moves on to the present and gives back what a stall has taken; says how long that was.
     pub(crate) fn sweep(&self) -> (Tick, Duration) {
         let before = Tick(self.swept.load(Relaxed));

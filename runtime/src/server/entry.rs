@@ -1,21 +1,16 @@
-//! A stand-in for the main entry: enough for generated code to compile.
+//! The main entry: what `#[abeyance::main]` calls.
 
 use std::fmt;
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+use super::builder::Server;
+use super::running::Running;
+use super::wishes::Wishes;
 use crate::words::terms::WhenFull;
-
-/// A server that is being set up.
-#[derive(Debug, Default)]
-pub struct Server {}
-
-impl Server {
-    /// A server with nothing set.
-    pub fn new() -> Self {
-        Server {}
-    }
-}
 
 /// What was written in `#[abeyance::main]`.
 #[derive(Clone, Copy, Debug)]
@@ -70,12 +65,105 @@ impl<E: fmt::Debug + 'static> MainOutput for Result<Server, E> {
     }
 }
 
-/// Runs the body of `main`, then the server.
+/// Runs the body of `main`, then the server, until a signal; a second signal stops at once.
 pub fn main<F, R>(body: F, settings: Main) -> ExitCode
 where
     F: FnOnce() -> R,
     R: Future<Output: MainOutput>,
 {
-    let _ = (body, settings);
+    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("cannot start the runtime: {error}")),
+    };
+    let code = runtime.block_on(async {
+        match serve(body().await, settings).await {
+            Ok(code) => code,
+            Err(fault) => failed(&fault),
+        }
+    });
+    // Tasks of the application that block a thread must not keep the process.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    code
+}
+
+async fn serve(output: impl MainOutput, settings: Main) -> Result<ExitCode, String> {
+    let server = output.server()?.mount_all();
+    // Before anything is served, so that no signal is missed.
+    let mut signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
+    let running = server.serve(settings.into()).await.map_err(|error| error.to_string())?;
+    report(&running);
+    let name = signals.next().await.0;
+    say(&format!("abeyance: {name}: stopping"));
+    tokio::select! {
+        drained = running.shutdown() => {
+            let (holds, connections) = (drained.holds_cut, drained.connections_cut);
+            say(&format!("abeyance: stopped after {:.1?}; {holds} holds and {connections} connections were cut", drained.took));
+            Ok(ExitCode::SUCCESS)
+        }
+        (name, code) = signals.next() => {
+            say(&format!("abeyance: {name} again: stopped at once"));
+            Ok(ExitCode::from(code))
+        }
+    }
+}
+
+/// The signals that stop a server, with the exit code of a process that one has killed.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> io::Result<Self> {
+        Ok(Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+        })
+    }
+
+    async fn next(&mut self) -> (&'static str, u8) {
+        tokio::select! {
+            _ = self.terminate.recv() => ("SIGTERM", 128 + 15),
+            _ = self.interrupt.recv() => ("SIGINT", 128 + 2),
+        }
+    }
+}
+
+impl From<Main> for Wishes {
+    fn from(main: Main) -> Self {
+        Wishes {
+            listen: main.listen.map(String::from),
+            max_suspended: main.max_suspended,
+            max_per_peer: main.max_per_peer,
+            when_full: main.when_full,
+            drain: main.drain,
+            ..Wishes::default()
+        }
+    }
+}
+
+fn report(running: &Running) {
+    let mut text = format!("abeyance: listening on http://{}", running.addr());
+    let lines = running.lines();
+    if lines.is_empty() {
+        // A crate that nothing names is silently not linked.
+        text.push_str(
+            "\n  no `#[suspend]` function was found; if yours is in another crate: `use that_crate as _;`",
+        );
+    }
+    for line in lines {
+        text.push_str("\n  ");
+        text.push_str(&line);
+    }
+    say(&text);
+}
+
+fn failed(fault: &str) -> ExitCode {
+    say(&fault.lines().map(|line| format!("error: {line}")).collect::<Vec<_>>().join("\n"));
     ExitCode::FAILURE
+}
+
+/// Writes to stderr; a closed stderr is no reason to stop (and `eprintln!` would panic).
+fn say(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
 }

@@ -1,10 +1,10 @@
 //! Accepting connections, speaking HTTP until something is held, taking the socket back, and stopping.
 
 mod accept;
-//ACC pub(crate) mod builder;
+pub(crate) mod builder;
 mod conversation;
 pub(crate) mod entry;
-//ACC mod environment;
+mod environment;
 mod exchange;
 mod head;
 mod host;
@@ -12,6 +12,7 @@ mod house;
 pub(crate) mod running;
 pub(crate) mod start;
 mod wire;
+mod wishes;
 
 #[cfg(test)]
 mod tests;

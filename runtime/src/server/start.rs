@@ -10,7 +10,7 @@ pub struct StartError(Reason);
 #[derive(Debug)]
 enum Reason {
     Faults(Vec<String>),
-    Listen { at: String, error: io::Error },
+    Listen { on: Option<String>, error: io::Error },
 }
 
 impl StartError {
@@ -18,8 +18,12 @@ impl StartError {
         StartError(Reason::Faults(faults))
     }
 
-    pub(super) fn listen(at: &str, error: io::Error) -> Self {
-        StartError(Reason::Listen { at: at.to_owned(), error })
+    pub(super) fn listen(error: io::Error) -> Self {
+        StartError(Reason::Listen { on: None, error })
+    }
+
+    pub(super) fn listen_on(address: &str, error: io::Error) -> Self {
+        StartError(Reason::Listen { on: Some(address.to_owned()), error })
     }
 }
 
@@ -27,7 +31,8 @@ impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Reason::Faults(faults) => f.write_str(&faults.join("\n")),
-            Reason::Listen { at, error } => write!(f, "cannot listen on {at:?}: {error}"),
+            Reason::Listen { on: Some(address), error } => write!(f, "cannot listen on {address:?}: {error}"),
+            Reason::Listen { on: None, error } => write!(f, "cannot listen: {error}"),
         }
     }
 }

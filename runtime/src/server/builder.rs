@@ -1,0 +1,389 @@
+//! A server that is being set up.
+
+use std::any::type_name;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum_core::body::Body;
+use axum_core::response::IntoResponse;
+use http::Request;
+use nix::sys::resource::{Resource, getrlimit};
+use tokio::net::{TcpListener, ToSocketAddrs};
+use tower_service::Service;
+
+use super::environment::Environment;
+use super::running::Running;
+use super::start::StartError;
+use super::wishes::{Wishes, network, origin};
+use crate::BoxError;
+use crate::dispatch::fallback::Fallback;
+use crate::dispatch::{Dispatch, Setup};
+use crate::endpoint::check::{check, check_settings};
+use crate::endpoint::record::Endpoint;
+use crate::keeper::hub::Hub;
+use crate::socket::memory::{Dialer, MemoryDoor};
+use crate::socket::tcp::TcpDoor;
+use crate::words::policy::Policy;
+use crate::words::terms::WhenFull;
+
+/// How many descriptors are never given to connections.
+const SPARE: usize = 32;
+
+/// A server that is being set up.
+///
+/// Every setting is overridden by the environment (`ABEYANCE_DRAIN=30s`, `ABEYANCE_ENTER_MAX_IDLE=1m` for the
+/// function `enter`), except for [`bind_memory`](Server::bind_memory), which reads none.
+#[derive(Default)]
+pub struct Server {
+    wishes: Wishes,
+    setup: Setup,
+    endpoints: Vec<&'static Endpoint>,
+    faults: Vec<String>,
+}
+
+impl Server {
+    /// A server with nothing mounted.
+    pub fn new() -> Self {
+        Server::default()
+    }
+
+    /// Gives functions a value, which they take as [`State<T>`](crate::extract::State).
+    #[must_use]
+    pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
+        self.setup.states = self.setup.states.with(value);
+        self
+    }
+
+    /// Mounts a `#[suspend]` function at its path; at each of its paths if it has several.
+    #[must_use]
+    pub fn mount<F: 'static>(mut self, function: F) -> Self {
+        // Its type is all that counts; it tells the function from every other.
+        let _ = function;
+        let found = Endpoint::of::<F>();
+        if found.is_empty() {
+            let name = type_name::<F>();
+            self.faults.push(format!("`mount({name})`: that is no `#[suspend]` function by its own name"));
+        }
+        self.add(found);
+        self
+    }
+
+    /// Mounts every `#[suspend]` function of the program, as `#[abeyance::main]` does.
+    ///
+    /// Functions of a crate that nothing names are not linked: `use that_crate as _;` cures it.
+    #[must_use]
+    pub fn mount_all(mut self) -> Self {
+        self.add(Endpoint::all());
+        self
+    }
+
+    /// Answers whatever is not held: an axum `Router`, or another tower service.
+    #[must_use]
+    pub fn fallback<S>(mut self, service: S) -> Self
+    where
+        S: Service<Request<Body>, Response: IntoResponse, Error: Into<BoxError>, Future: Send + 'static>
+            + Clone
+            + Send
+            + Sync
+            + 'static,
+    {
+        self.setup.fallback = Some(Fallback::new(service));
+        self
+    }
+
+    /// Where `#[abeyance::main]` listens, as `host:port`; `127.0.0.1:8080` unless set.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.wishes.listen = Some(address.into());
+        self
+    }
+
+    /// How many holds there may be at once; the descriptor limit less 64 unless set.
+    #[must_use]
+    pub fn max_suspended(mut self, holds: usize) -> Self {
+        self.wishes.max_suspended = Some(holds);
+        self
+    }
+
+    /// How many holds one peer address may have at once; no limit unless set.
+    #[must_use]
+    pub fn max_per_peer(mut self, holds: usize) -> Self {
+        self.wishes.max_per_peer = Some(holds);
+        self
+    }
+
+    /// What happens to a newcomer when `max_suspended` is reached; it is rejected unless set.
+    #[must_use]
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.wishes.when_full = Some(when_full);
+        self
+    }
+
+    /// How long a shutdown may take; 10 s unless set.
+    #[must_use]
+    pub fn drain(mut self, window: Duration) -> Self {
+        self.wishes.drain = Some(window);
+        self
+    }
+
+    /// How long the head of a request may take to arrive; 10 s unless set.
+    #[must_use]
+    pub fn head_deadline(mut self, deadline: Duration) -> Self {
+        self.wishes.head_deadline = Some(deadline);
+        self
+    }
+
+    /// How long an annotated function may take; 10 s unless set.
+    #[must_use]
+    pub fn function_deadline(mut self, deadline: Duration) -> Self {
+        self.wishes.function_deadline = Some(deadline);
+        self
+    }
+
+    /// How long a hook may take; 30 s unless set.
+    #[must_use]
+    pub fn hook_deadline(mut self, deadline: Duration) -> Self {
+        self.wishes.hook_deadline = Some(deadline);
+        self
+    }
+
+    /// How long a peer may take nothing of what is being written to it; 10 s unless set.
+    #[must_use]
+    pub fn write_deadline(mut self, deadline: Duration) -> Self {
+        self.wishes.write_deadline = Some(deadline);
+        self
+    }
+
+    /// How long an ending may take on the wire; 5 s unless set.
+    #[must_use]
+    pub fn polite_end(mut self, deadline: Duration) -> Self {
+        self.wishes.polite_end = Some(deadline);
+        self
+    }
+
+    /// How long a connection may rest between two requests; 60 s unless set.
+    #[must_use]
+    pub fn keep_alive(mut self, idle: Duration) -> Self {
+        self.wishes.keep_alive = Some(idle);
+        self
+    }
+
+    /// Peers whose `X-Forwarded-For` and `X-Forwarded-Host` are believed: addresses or networks (`10.0.0.0/8`).
+    #[must_use]
+    pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item: AsRef<str>>) -> Self {
+        let read = proxies.into_iter().map(|proxy| network(proxy.as_ref()));
+        match read.collect() {
+            Ok(networks) => self.wishes.trusted_proxies = Some(networks),
+            Err(fault) => self.faults.push(format!("`Server::trusted_proxies`: {fault}")),
+        }
+        self
+    }
+
+    /// Origins, such as `https://example.com`, that may connect although they are not the server's own.
+    #[must_use]
+    pub fn allowed_origins(mut self, origins: impl IntoIterator<Item: AsRef<str>>) -> Self {
+        let read = origins.into_iter().map(|text| origin(text.as_ref()));
+        match read.collect() {
+            Ok(origins) => self.wishes.allowed_origins = Some(origins),
+            Err(fault) => self.faults.push(format!("`Server::allowed_origins`: {fault}")),
+        }
+        self
+    }
+
+    /// The application's view of all holds, before there are any: to give to an axum router, or to a task.
+    pub fn hub(&self) -> Hub {
+        self.setup.hub.clone()
+    }
+
+    /// Starts the server on this address. (`listen` is for `#[abeyance::main]`.)
+    ///
+    /// # Errors
+    /// Everything that is wrong with the setup, at once; or the address cannot be listened on.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub async fn bind(self, address: impl ToSocketAddrs) -> Result<Running, StartError> {
+        let ready = self.check(std::env::vars_os().filter_map(text))?;
+        let listener = TcpListener::bind(address).await.map_err(StartError::listen)?;
+        ready.start(listener)
+    }
+
+    /// Starts the server in memory: for tests with paused time. Reads nothing from the environment.
+    ///
+    /// # Errors
+    /// Everything that is wrong with the setup, at once.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn bind_memory(self) -> Result<(Running, Dialer), StartError> {
+        let ready = self.check([])?;
+        let (door, dialer) = MemoryDoor::new();
+        Ok((Running::start(door, ready.dispatch, ready.hub, ready.capacity), dialer))
+    }
+
+    /// Starts the server where its settings say; `attribute` stands behind what the code and the environment say.
+    pub(super) async fn serve(mut self, attribute: Wishes) -> Result<Running, StartError> {
+        self.wishes = self.wishes.or(attribute);
+        let ready = self.check(std::env::vars_os().filter_map(text))?;
+        let listen = ready.dispatch.policy().listen.clone();
+        let listener =
+            TcpListener::bind(&listen).await.map_err(|error| StartError::listen_on(&listen, error))?;
+        ready.start(listener)
+    }
+
+    fn add(&mut self, endpoints: Vec<&'static Endpoint>) {
+        for endpoint in endpoints {
+            if !self.endpoints.iter().any(|known| std::ptr::eq(*known, endpoint)) {
+                self.endpoints.push(endpoint);
+            }
+        }
+    }
+
+    fn check(self, variables: impl IntoIterator<Item = (String, String)>) -> Result<Ready, StartError> {
+        let Server { wishes, mut setup, endpoints, mut faults } = self;
+        let names: Vec<_> = endpoints.iter().map(|endpoint| endpoint.name).collect();
+        let mut environment = Environment::read(variables, &names);
+        faults.append(&mut environment.faults);
+        faults.extend(check(&endpoints, &setup.states).iter().map(ToString::to_string));
+        for endpoint in endpoints {
+            let settings = environment.function(endpoint.name).or(endpoint.settings);
+            faults.extend(check_settings(endpoint, &settings).iter().map(ToString::to_string));
+            setup.endpoints.push((endpoint, settings));
+        }
+        let descriptors = descriptors();
+        let (policy, wrong): (Policy, _) = environment.server.or(wishes).resolve(descriptors);
+        faults.extend(wrong);
+        let hub = setup.hub.clone();
+        match Dispatch::new(policy, setup) {
+            Ok(dispatch) if faults.is_empty() => {
+                Ok(Ready { dispatch, hub, capacity: descriptors.saturating_sub(SPARE).max(16) })
+            }
+            Ok(_) => Err(StartError::faults(faults)),
+            Err(wrong) => {
+                faults.extend(wrong.iter().map(ToString::to_string));
+                Err(StartError::faults(faults))
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let endpoints: Vec<_> = self.endpoints.iter().map(|endpoint| endpoint.path).collect();
+        f.debug_struct("Server")
+            .field("paths", &endpoints)
+            .field("settings", &self.wishes)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A server whose setup was found to be right.
+struct Ready {
+    dispatch: Arc<Dispatch>,
+    hub: Hub,
+    /// How many connections there may be, held or not.
+    capacity: usize,
+}
+
+impl Ready {
+    fn start(self, listener: TcpListener) -> Result<Running, StartError> {
+        let door = TcpDoor::new(listener).map_err(StartError::listen)?;
+        Ok(Running::start(door, self.dispatch, self.hub, self.capacity))
+    }
+}
+
+/// How many files this process may have open; a cautious guess where the system does not say.
+fn descriptors() -> usize {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX))
+}
+
+/// A variable whose value is no text cannot be a setting, but must not be passed over either.
+fn text((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<(String, String)> {
+    Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn fault(server: Server, variables: &[(&str, &str)]) -> String {
+        let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        server.check(variables).map(|_| ()).expect_err("a start error").to_string()
+    }
+
+    #[test]
+    fn what_is_not_annotated_cannot_be_mounted() {
+        async fn plain() {}
+        let fault = fault(Server::new().mount(plain), &[]);
+        assert!(fault.contains("plain") && fault.contains("no `#[suspend]` function"), "{fault}");
+    }
+
+    #[test]
+    fn all_faults_are_told_at_once() {
+        let server = Server::new()
+            .max_suspended(0)
+            .head_deadline(Duration::ZERO)
+            .trusted_proxies(["proxy"])
+            .allowed_origins(["*"]);
+        let fault = fault(server, &[("ABEYANCE_DRAIN", "soon")]);
+        assert_eq!(fault.lines().count(), 5, "{fault}");
+        for hint in ["max_suspended(0)", "head_deadline", "\"proxy\"", "\"*\"", "ABEYANCE_DRAIN=\"soon\""] {
+            assert!(fault.contains(hint), "{hint} is not in: {fault}");
+        }
+    }
+
+    #[test]
+    fn the_environment_overrides_the_code_and_the_code_the_attribute() {
+        let server = Server::new().drain(Duration::from_secs(2)).max_per_peer(2);
+        let attribute = Wishes {
+            max_per_peer: Some(1),
+            drain: Some(Duration::from_secs(1)),
+            max_suspended: Some(1),
+            ..Wishes::default()
+        };
+        let server = Server { wishes: server.wishes.or(attribute), ..Server::new() };
+        let ready =
+            server.check([("ABEYANCE_DRAIN".into(), "3s".into())]).map_err(|e| e.to_string()).unwrap();
+        let policy = ready.dispatch.policy();
+        assert_eq!((policy.drain.as_secs(), policy.max_per_peer, policy.max_suspended), (3, Some(2), 1));
+    }
+
+    #[test]
+    fn as_many_are_held_as_the_descriptors_allow() {
+        let (policy, _) = Wishes::default().resolve(1024);
+        assert_eq!(policy.max_suspended, 960);
+        let (policy, _) = Wishes::default().resolve(10);
+        assert_eq!(policy.max_suspended, 1);
+    }
+
+    #[tokio::test]
+    async fn a_server_serves_its_fallback_over_tcp_and_in_memory() {
+        use tokio::io::{AsyncReadExt, AsyncWriteExt};
+        let router = || axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
+        let running = Server::new().fallback(router()).bind("127.0.0.1:0").await.unwrap();
+        let mut peer = tokio::net::TcpStream::connect(running.addr()).await.unwrap();
+        let request = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+        peer.write_all(request).await.unwrap();
+        let mut said = String::new();
+        peer.read_to_string(&mut said).await.unwrap();
+        assert!(said.ends_with("hello"), "{said}");
+        drop(peer);
+        assert_eq!(running.shutdown().await.connections_cut, 0);
+
+        let (running, dialer) = Server::new().fallback(router()).bind_memory().unwrap();
+        let mut peer = dialer.dial(([10, 0, 0, 1], 1).into()).unwrap();
+        peer.write_all(request).await.unwrap();
+        let mut said = String::new();
+        peer.read_to_string(&mut said).await.unwrap();
+        assert!(said.ends_with("hello"), "{said}");
+        drop((running, peer));
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_taken_is_a_start_error() {
+        let running = Server::new().bind("127.0.0.1:0").await.unwrap();
+        let error = Server::new().bind(running.addr()).await.expect_err("taken");
+        assert!(error.to_string().starts_with("cannot listen"), "{error}");
+    }
+}

@@ -1,0 +1,186 @@
+//! What the environment says: `ABEYANCE_<SETTING>` for the server, `ABEYANCE_<FUNCTION>_<SETTING>` for a function.
+
+use super::wishes::{Setting, Wishes};
+use crate::words::terms::{Key, Settings};
+
+const PREFIX: &str = "ABEYANCE_";
+
+/// What was read.
+#[derive(Debug, Default)]
+pub(super) struct Environment {
+    pub(super) server: Wishes,
+    /// By the function's name; functions of the same name in several modules share it.
+    functions: Vec<(String, Settings)>,
+    pub(super) faults: Vec<String>,
+}
+
+impl Environment {
+    /// Reads the variables that begin with `ABEYANCE_`; `functions` are the names that are mounted.
+    ///
+    /// A name that fits nothing is a fault: a limit with a slip of the pen in its name would not be one.
+    pub(super) fn read(
+        variables: impl IntoIterator<Item = (String, String)>,
+        functions: &[&str],
+    ) -> Environment {
+        let mut environment = Environment::default();
+        let mut variables: Vec<_> =
+            variables.into_iter().filter(|(name, _)| name.starts_with(PREFIX)).collect();
+        variables.sort();
+        for (name, value) in variables {
+            if let Err(fault) = environment.take(&name, &value, functions) {
+                environment.faults.push(fault);
+            }
+        }
+        environment
+    }
+
+    /// What was said of one function.
+    pub(super) fn function(&self, name: &str) -> Settings {
+        let said = self.functions.iter().find(|(known, _)| *known == upper(name));
+        said.map_or(Settings::NONE, |(_, settings)| *settings)
+    }
+
+    fn take(&mut self, name: &str, value: &str, functions: &[&str]) -> Result<(), String> {
+        let told = |fault| format!("{name}={value:?}: {fault}");
+        let rest = &name[PREFIX.len()..];
+        if let Some(setting) = Setting::ALL.into_iter().find(|setting| upper(setting.as_str()) == rest) {
+            return self.server.set(setting, value).map_err(told);
+        }
+        let fitting = functions.iter().filter_map(|function| {
+            let function = upper(function);
+            let key = rest.strip_prefix(&function)?.strip_prefix('_')?;
+            let key = Key::ALL.into_iter().find(|known| upper(known.as_str()) == key)?;
+            Some((function, key))
+        });
+        // Of `chat` and `chat_max`, the longer name takes `CHAT_MAX_…` if what is left is a setting.
+        let Some((function, key)) = fitting.max_by_key(|(function, _)| function.len()) else {
+            return Err(unknown(name, value, functions));
+        };
+        let place = self.functions.iter().position(|(known, _)| *known == function);
+        let place = place.unwrap_or_else(|| {
+            self.functions.push((function, Settings::NONE));
+            self.functions.len() - 1
+        });
+        self.functions[place].1.set(key, value).map_err(told)
+    }
+}
+
+fn upper(name: &str) -> String {
+    name.trim_start_matches("r#").to_ascii_uppercase()
+}
+
+fn unknown(name: &str, value: &str, functions: &[&str]) -> String {
+    let rest = &name[PREFIX.len()..];
+    let function = functions.iter().find(|function| rest.starts_with(&format!("{}_", upper(function))));
+    let (whose, known): (_, Vec<_>) = match function {
+        Some(function) => {
+            let prefix = format!("{PREFIX}{}_", upper(function));
+            (
+                format!("`{function}`"),
+                Key::ALL.iter().map(|key| prefix.clone() + &upper(key.as_str())).collect(),
+            )
+        }
+        None => {
+            let server = Setting::ALL.iter().map(|setting| format!("{PREFIX}{}", upper(setting.as_str())));
+            let functions = functions.iter().map(|function| format!("{PREFIX}{}_…", upper(function)));
+            (String::from("the server"), server.chain(functions).collect())
+        }
+    };
+    format!("{name}={value:?}: no setting of {whose} has that name; there are {}", known.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::words::terms::WhenFull;
+
+    fn read(variables: &[(&str, &str)]) -> Environment {
+        let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
+        Environment::read(variables, &["enter", "chat", "chat_max"])
+    }
+
+    #[test]
+    fn every_setting_of_the_server_can_be_said() {
+        let environment = read(&[
+            ("PATH", "/bin"),
+            ("ABEYANCE_LISTEN", "0.0.0.0:80"),
+            ("ABEYANCE_MAX_SUSPENDED", "100000"),
+            ("ABEYANCE_MAX_PER_PEER", "8"),
+            ("ABEYANCE_WHEN_FULL", "resume_oldest"),
+            ("ABEYANCE_DRAIN", "1m30s"),
+            ("ABEYANCE_HEAD_DEADLINE", "1s"),
+            ("ABEYANCE_FUNCTION_DEADLINE", "2s"),
+            ("ABEYANCE_HOOK_DEADLINE", "3s"),
+            ("ABEYANCE_WRITE_DEADLINE", "4s"),
+            ("ABEYANCE_POLITE_END", "5s"),
+            ("ABEYANCE_KEEP_ALIVE", "6s"),
+            ("ABEYANCE_TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
+            ("ABEYANCE_ALLOWED_ORIGINS", "https://Example.com,http://localhost:3000"),
+        ]);
+        assert_eq!(environment.faults, [""; 0]);
+        let (policy, faults) = environment.server.resolve(1024);
+        assert_eq!(faults, [""; 0]);
+        assert_eq!(policy.listen, "0.0.0.0:80");
+        assert_eq!((policy.max_suspended, policy.max_per_peer), (100_000, Some(8)));
+        assert_eq!(policy.when_full, WhenFull::ResumeOldest);
+        assert_eq!(policy.drain, Duration::from_secs(90));
+        let spans = [
+            policy.head_deadline,
+            policy.function_deadline,
+            policy.hook_deadline,
+            policy.write_deadline,
+            policy.polite_end,
+            policy.keep_alive,
+        ];
+        assert_eq!(spans.map(|span| span.as_secs()), [1, 2, 3, 4, 5, 6]);
+        let proxies: Vec<_> = policy.trusted_proxies.iter().map(ToString::to_string).collect();
+        assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
+        assert_eq!(policy.allowed_origins, ["https://example.com", "http://localhost:3000"]);
+    }
+
+    #[test]
+    fn a_functions_settings_are_said_under_its_name() {
+        let environment = read(&[
+            ("ABEYANCE_ENTER_TIMEOUT", "5s"),
+            ("ABEYANCE_ENTER_MAX_SUSPENDED", "7"),
+            ("ABEYANCE_CHAT_MAX_IDLE", "none"),
+            ("ABEYANCE_CHAT_MAX_MAX_IDLE", "1h"),
+        ]);
+        assert_eq!(environment.faults, [""; 0]);
+        let enter = environment.function("enter");
+        assert_eq!((enter.timeout, enter.max_suspended), (Some(Some(Duration::from_secs(5))), Some(7)));
+        assert_eq!(environment.function("chat").max_idle, Some(None));
+        assert_eq!(environment.function("chat_max").max_idle, Some(Some(Duration::from_secs(3600))));
+        assert_eq!(environment.function("other"), Settings::NONE);
+    }
+
+    #[test]
+    fn a_fault_names_the_variable_quotes_the_value_and_shows_a_right_one() {
+        for (name, value, hints) in [
+            ("ABEYANCE_DRAIN", "10", ["ABEYANCE_DRAIN=\"10\"", "\"30s\""]),
+            ("ABEYANCE_LISTEN", "8080", ["\"8080\"", "\"127.0.0.1:8080\""]),
+            ("ABEYANCE_LISTEN", ":8080", ["\":8080\"", "\"127.0.0.1:8080\""]),
+            ("ABEYANCE_WHEN_FULL", "evict", ["\"evict\"", "\"resume_oldest\""]),
+            ("ABEYANCE_TRUSTED_PROXIES", "10.0.0.0/8,proxy", ["\"proxy\"", "\"10.0.0.0/8\""]),
+            ("ABEYANCE_ALLOWED_ORIGINS", "https://a.b/", ["no path", "\"https://example.com\""]),
+            ("ABEYANCE_ALLOWED_ORIGINS", "a.b", ["\"a.b\"", "\"https://example.com\""]),
+            ("ABEYANCE_ENTER_TIMEOUT", "30", ["ABEYANCE_ENTER_TIMEOUT", "\"30s\""]),
+            ("ABEYANCE_DRIAN", "10s", ["ABEYANCE_DRIAN=\"10s\"", "ABEYANCE_DRAIN"]),
+            ("ABEYANCE_ENTER_IDLE", "10s", ["`enter`", "ABEYANCE_ENTER_MAX_IDLE"]),
+            ("ABEYANCE_LEAVE_TIMEOUT", "10s", ["ABEYANCE_LEAVE_TIMEOUT", "ABEYANCE_ENTER_…"]),
+        ] {
+            let faults = read(&[(name, value)]).faults;
+            assert_eq!(faults.len(), 1, "{faults:?}");
+            for hint in hints {
+                assert!(faults[0].contains(hint), "{hint} is not in: {}", faults[0]);
+            }
+        }
+    }
+
+    #[test]
+    fn all_faults_are_told() {
+        assert_eq!(read(&[("ABEYANCE_A", "1"), ("ABEYANCE_DRAIN", "x"), ("ABEYANCE_", "")]).faults.len(), 3);
+    }
+}

@@ -1,0 +1,217 @@
+//! The server's settings as they are written, in code or in the environment; `None` where nothing was.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use crate::words::amount::{self, Misread};
+use crate::words::policy::Policy;
+use crate::words::terms::WhenFull;
+
+/// How many descriptors are left for what is not held: the listener, newcomers, the application's own files.
+const RESERVE: usize = 64;
+
+/// The name of one setting of the server.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Setting {
+    Listen,
+    MaxSuspended,
+    MaxPerPeer,
+    WhenFull,
+    Drain,
+    HeadDeadline,
+    FunctionDeadline,
+    HookDeadline,
+    WriteDeadline,
+    PoliteEnd,
+    KeepAlive,
+    TrustedProxies,
+    AllowedOrigins,
+}
+
+/// What was written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Wishes {
+    pub(super) listen: Option<String>,
+    pub(super) max_suspended: Option<usize>,
+    pub(super) max_per_peer: Option<usize>,
+    pub(super) when_full: Option<WhenFull>,
+    pub(super) drain: Option<Duration>,
+    pub(super) head_deadline: Option<Duration>,
+    pub(super) function_deadline: Option<Duration>,
+    pub(super) hook_deadline: Option<Duration>,
+    pub(super) write_deadline: Option<Duration>,
+    pub(super) polite_end: Option<Duration>,
+    pub(super) keep_alive: Option<Duration>,
+    pub(super) trusted_proxies: Option<Vec<IpNet>>,
+    pub(super) allowed_origins: Option<Vec<String>>,
+}
+
+impl Setting {
+    pub(super) const ALL: [Setting; 13] = [
+        Setting::Listen,
+        Setting::MaxSuspended,
+        Setting::MaxPerPeer,
+        Setting::WhenFull,
+        Setting::Drain,
+        Setting::HeadDeadline,
+        Setting::FunctionDeadline,
+        Setting::HookDeadline,
+        Setting::WriteDeadline,
+        Setting::PoliteEnd,
+        Setting::KeepAlive,
+        Setting::TrustedProxies,
+        Setting::AllowedOrigins,
+    ];
+
+    /// The setting as it is written in code.
+    pub(super) const fn as_str(&self) -> &'static str {
+        match self {
+            Setting::Listen => "listen",
+            Setting::MaxSuspended => "max_suspended",
+            Setting::MaxPerPeer => "max_per_peer",
+            Setting::WhenFull => "when_full",
+            Setting::Drain => "drain",
+            Setting::HeadDeadline => "head_deadline",
+            Setting::FunctionDeadline => "function_deadline",
+            Setting::HookDeadline => "hook_deadline",
+            Setting::WriteDeadline => "write_deadline",
+            Setting::PoliteEnd => "polite_end",
+            Setting::KeepAlive => "keep_alive",
+            Setting::TrustedProxies => "trusted_proxies",
+            Setting::AllowedOrigins => "allowed_origins",
+        }
+    }
+}
+
+impl Wishes {
+    /// Sets one setting from text; lists have commas.
+    pub(super) fn set(&mut self, setting: Setting, value: &str) -> Result<(), Misread> {
+        match setting {
+            Setting::Listen => self.listen = Some(address(value)?),
+            Setting::MaxSuspended => self.max_suspended = Some(amount::count(value)?),
+            Setting::MaxPerPeer => self.max_per_peer = Some(amount::count(value)?),
+            Setting::WhenFull => self.when_full = Some(WhenFull::read(value)?),
+            Setting::Drain => self.drain = Some(amount::duration(value)?),
+            Setting::HeadDeadline => self.head_deadline = Some(amount::duration(value)?),
+            Setting::FunctionDeadline => self.function_deadline = Some(amount::duration(value)?),
+            Setting::HookDeadline => self.hook_deadline = Some(amount::duration(value)?),
+            Setting::WriteDeadline => self.write_deadline = Some(amount::duration(value)?),
+            Setting::PoliteEnd => self.polite_end = Some(amount::duration(value)?),
+            Setting::KeepAlive => self.keep_alive = Some(amount::duration(value)?),
+            Setting::TrustedProxies => self.trusted_proxies = Some(list(value, network)?),
+            Setting::AllowedOrigins => self.allowed_origins = Some(list(value, origin)?),
+        }
+        Ok(())
+    }
+
+    /// These wishes, and those of `fallback` where these say nothing.
+    pub(super) fn or(self, fallback: Wishes) -> Wishes {
+        Wishes {
+            listen: self.listen.or(fallback.listen),
+            max_suspended: self.max_suspended.or(fallback.max_suspended),
+            max_per_peer: self.max_per_peer.or(fallback.max_per_peer),
+            when_full: self.when_full.or(fallback.when_full),
+            drain: self.drain.or(fallback.drain),
+            head_deadline: self.head_deadline.or(fallback.head_deadline),
+            function_deadline: self.function_deadline.or(fallback.function_deadline),
+            hook_deadline: self.hook_deadline.or(fallback.hook_deadline),
+            write_deadline: self.write_deadline.or(fallback.write_deadline),
+            polite_end: self.polite_end.or(fallback.polite_end),
+            keep_alive: self.keep_alive.or(fallback.keep_alive),
+            trusted_proxies: self.trusted_proxies.or(fallback.trusted_proxies),
+            allowed_origins: self.allowed_origins.or(fallback.allowed_origins),
+        }
+    }
+
+    /// The policy, with the defaults where nothing was written; and what is wrong with it.
+    pub(super) fn resolve(self, descriptors: usize) -> (Policy, Vec<String>) {
+        let preset = Policy::default();
+        let policy = Policy {
+            listen: self.listen.unwrap_or(preset.listen),
+            max_suspended: self.max_suspended.unwrap_or(descriptors.saturating_sub(RESERVE).max(1)),
+            max_per_peer: self.max_per_peer.or(preset.max_per_peer),
+            when_full: self.when_full.unwrap_or(preset.when_full),
+            drain: self.drain.unwrap_or(preset.drain),
+            head_deadline: self.head_deadline.unwrap_or(preset.head_deadline),
+            function_deadline: self.function_deadline.unwrap_or(preset.function_deadline),
+            hook_deadline: self.hook_deadline.unwrap_or(preset.hook_deadline),
+            write_deadline: self.write_deadline.unwrap_or(preset.write_deadline),
+            polite_end: self.polite_end.unwrap_or(preset.polite_end),
+            keep_alive: self.keep_alive.unwrap_or(preset.keep_alive),
+            trusted_proxies: self.trusted_proxies.unwrap_or(preset.trusted_proxies),
+            allowed_origins: self.allowed_origins.unwrap_or(preset.allowed_origins),
+        };
+        let faults = faults(&policy);
+        (policy, faults)
+    }
+}
+
+/// What code can write and text cannot.
+fn faults(policy: &Policy) -> Vec<String> {
+    let counts =
+        [(Setting::MaxSuspended, Some(policy.max_suspended)), (Setting::MaxPerPeer, policy.max_per_peer)];
+    let counts = counts.into_iter().filter(|(_, count)| *count == Some(0));
+    let counts =
+        counts.map(|(setting, _)| format!("`Server::{}(0)` would refuse everybody", setting.as_str()));
+    // Only the drain may be zero: it then cuts at once. As for the longest: deadlines are added to the time.
+    let spans = [
+        (Setting::Drain, policy.drain.max(Duration::from_millis(1))),
+        (Setting::HeadDeadline, policy.head_deadline),
+        (Setting::FunctionDeadline, policy.function_deadline),
+        (Setting::HookDeadline, policy.hook_deadline),
+        (Setting::WriteDeadline, policy.write_deadline),
+        (Setting::PoliteEnd, policy.polite_end),
+        (Setting::KeepAlive, policy.keep_alive),
+    ];
+    let spans = spans.into_iter().filter(|(_, span)| span.is_zero() || *span > amount::LONGEST);
+    let spans = spans.map(|(setting, span)| {
+        format!("`Server::{}({span:?})`: expected {}, at most a year", setting.as_str(), amount::A_DURATION)
+    });
+    counts.chain(spans).collect()
+}
+
+fn list<T>(value: &str, read: impl Fn(&str) -> Result<T, Misread>) -> Result<Vec<T>, Misread> {
+    value.split(',').map(str::trim).filter(|word| !word.is_empty()).map(read).collect()
+}
+
+fn address(text: &str) -> Result<String, Misread> {
+    let port =
+        text.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+    match port {
+        Some(Ok(_)) => Ok(text.to_owned()),
+        _ => Err(Misread::new(
+            "an address such as \"127.0.0.1:8080\" or \"[::]:8080\"",
+            &format!("{text:?}"),
+            "",
+        )),
+    }
+}
+
+/// Reads an address, or a network in CIDR notation.
+pub(super) fn network(text: &str) -> Result<IpNet, Misread> {
+    let network = text.parse::<IpNet>().ok();
+    network.or_else(|| text.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address))).ok_or_else(
+        || {
+            Misread::new(
+                "an address or a network such as \"10.0.0.7\" or \"10.0.0.0/8\"",
+                &format!("{text:?}"),
+                "",
+            )
+        },
+    )
+}
+
+/// Reads an origin; gives it as browsers write it.
+pub(super) fn origin(text: &str) -> Result<String, Misread> {
+    let misread = |why| Misread::new("an origin such as \"https://example.com\"", &format!("{text:?}"), why);
+    let lower = text.to_ascii_lowercase();
+    match lower.split_once("://") {
+        Some(("http" | "https", host)) if host.contains(['/', '?', '#', '@']) => {
+            Err(misread("an origin has no path"))
+        }
+        Some(("http" | "https", host)) if host.contains('*') => Err(misread("patterns are not supported")),
+        Some(("http" | "https", host)) if !host.is_empty() => Ok(lower),
+        _ => Err(misread("")),
+    }
+}
