@@ -19,7 +19,7 @@ mod suspend; // the function said yes
 mod tests;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use axum_core::body::Body;
 use bytes::Bytes;
@@ -51,7 +51,7 @@ pub(crate) struct Dispatch {
     states: States,
     fallback: Option<Fallback>,
     keeper: Arc<Keeper>,
-    clock: AbortHandle,
+    clock: OnceLock<AbortHandle>,
 }
 
 /// An endpoint as it is served.
@@ -90,10 +90,7 @@ pub(crate) enum After {
 }
 
 impl Dispatch {
-    /// Checks what only the router knows (paths that stand there twice), and starts the clocks of the holds to come.
-    ///
-    /// # Panics
-    /// Outside of a tokio runtime.
+    /// Checks what only the router knows: paths that stand there twice.
     pub(crate) fn new(policy: Policy, setup: Setup) -> Result<Arc<Self>, Vec<StartFault>> {
         let Setup { hub, states, endpoints, fallback } = setup;
         let keeper = hub.keeper().clone();
@@ -119,8 +116,15 @@ impl Dispatch {
             post: Arc::new(Post { keeper: keeper.clone(), endpoint: index, terms: settings.resolve() }),
         };
         let served = endpoints.into_iter().zip(0..).map(serve).collect();
-        let clock = tokio::spawn(keeper.clone().keep_time()).abort_handle();
-        Ok(Arc::new(Dispatch { router, served, states, fallback, keeper, clock }))
+        Ok(Arc::new(Dispatch { router, served, states, fallback, keeper, clock: OnceLock::new() }))
+    }
+
+    /// Starts the clocks of the holds to come.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub(crate) fn keep_time(&self) {
+        self.clock.get_or_init(|| tokio::spawn(self.keeper.clone().keep_time()).abort_handle());
     }
 
     pub(crate) fn policy(&self) -> &Policy {
@@ -238,7 +242,9 @@ impl Dispatch {
 
 impl Drop for Dispatch {
     fn drop(&mut self) {
-        self.clock.abort();
+        if let Some(clock) = self.clock.get() {
+            clock.abort();
+        }
     }
 }
 

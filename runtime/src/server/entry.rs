@@ -1,14 +1,17 @@
 //! The main entry: what `#[abeyance::main]` calls.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io::{self, Write};
+use std::pin::pin;
 use std::process::ExitCode;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::builder::Server;
-use super::running::Running;
+use super::running::{Drained, Running};
 use super::wishes::Wishes;
 use crate::words::terms::WhenFull;
 
@@ -94,17 +97,22 @@ async fn serve(output: impl MainOutput, settings: Main) -> Result<ExitCode, Stri
     report(&running);
     let name = signals.next().await.0;
     say(&format!("abeyance: {name}: stopping"));
-    tokio::select! {
-        drained = running.shutdown() => {
-            let (holds, connections) = (drained.holds_cut, drained.connections_cut);
-            say(&format!("abeyance: stopped after {:.1?}; {holds} holds and {connections} connections were cut", drained.took));
-            Ok(ExitCode::SUCCESS)
-        }
-        (name, code) = signals.next() => {
+    let mut shutdown = pin!(running.shutdown());
+    let mut again = pin!(signals.next());
+    poll_fn(|cx| {
+        if let Poll::Ready((name, code)) = again.as_mut().poll(cx) {
             say(&format!("abeyance: {name} again: stopped at once"));
-            Ok(ExitCode::from(code))
+            return Poll::Ready(Ok(ExitCode::from(code)));
         }
-    }
+        shutdown.as_mut().poll(cx).map(|drained| {
+            let Drained { holds_cut, connections_cut, took, .. } = drained;
+            say(&format!(
+                "abeyance: stopped after {took:.1?}; {holds_cut} holds and {connections_cut} connections were cut"
+            ));
+            Ok(ExitCode::SUCCESS)
+        })
+    })
+    .await
 }
 
 /// The signals that stop a server, with the exit code of a process that one has killed.
@@ -122,10 +130,13 @@ impl Signals {
     }
 
     async fn next(&mut self) -> (&'static str, u8) {
-        tokio::select! {
-            _ = self.terminate.recv() => ("SIGTERM", 128 + 15),
-            _ = self.interrupt.recv() => ("SIGINT", 128 + 2),
-        }
+        poll_fn(|cx| {
+            if self.terminate.poll_recv(cx).is_ready() {
+                return Poll::Ready(("SIGTERM", 128 + 15));
+            }
+            self.interrupt.poll_recv(cx).map(|_| ("SIGINT", 128 + 2))
+        })
+        .await
     }
 }
 

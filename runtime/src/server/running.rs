@@ -37,6 +37,7 @@ pub struct Drained {
 
 impl Running {
     pub(crate) fn start(door: impl Listener, dispatch: Arc<Dispatch>, hub: Hub, capacity: usize) -> Self {
+        dispatch.keep_time();
         Running { service: Service::start(door, dispatch, capacity), hub }
     }
 
