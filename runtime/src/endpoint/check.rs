@@ -11,10 +11,11 @@ use crate::words::terms::{Contradiction, Settings};
 pub(crate) struct StartFault(String);
 
 /// Extractors of axum that read what only axum's own router puts into a request.
-const OF_AXUM: [(&str, &str); 4] = [
+const OF_AXUM: [(&str, &str); 5] = [
     ("axum::extract::path::Path<", "take `abeyance::extract::Path`"),
     ("axum::extract::path::RawPathParams", "take `abeyance::extract::Path`"),
     ("axum::extract::matched_path::MatchedPath", "there is no router of axum before a held connection"),
+    ("axum::extract::nested_path::NestedPath", "there is no router of axum before a held connection"),
     ("axum::extract::connect_info::ConnectInfo<", "take `abeyance::extract::ClientIp`"),
 ];
 

@@ -8,9 +8,11 @@ mod client_ip;
 mod extractor;
 mod hub;
 mod last_event_id;
+mod misfit;
 mod path;
 mod query;
 mod state;
+mod value;
 
 pub use axum_core::extract::{FromRef, FromRequestParts};
 

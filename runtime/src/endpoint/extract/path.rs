@@ -6,7 +6,8 @@ use http::request::Parts;
 use serde::de::DeserializeOwned;
 
 use super::super::refuse::Refuse;
-use super::captures::{Captures, Misfit};
+use super::captures::Captures;
+use super::misfit::Misfit;
 
 /// What the `{captures}` of the path hold: one value, a tuple in their order, a struct or map by their names, or a
 /// `Vec`. Percent-encoding is undone once.
