@@ -1,1 +1,3 @@
-//! Tests of abeyance as its users see it; there is nothing to use here.
+//! Tests of abeyance as its users see it; here is what they share.
+
+pub mod net;
