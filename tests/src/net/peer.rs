@@ -109,6 +109,11 @@ impl Peer {
         self.stream.shutdown(Shutdown::Write).expect("an open socket");
     }
 
+    /// The bare socket, without anything on the heap.
+    pub fn idle(self) -> TcpStream {
+        self.stream
+    }
+
     /// Resets the connection.
     pub fn reset(self) {
         SockRef::from(&self.stream).set_linger(Some(Duration::ZERO)).expect("an open socket");
