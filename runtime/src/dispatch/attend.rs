@@ -68,8 +68,11 @@ const READS: usize = 16;
 impl Attendant {
     pub(super) async fn attend(&mut self) -> After {
         Box::pin(self.open()).await;
-        while let Some(message) = poll_fn(|cx| self.poll_message(cx)).await {
-            Box::pin(self.hear(message)).await;
+        loop {
+            let message = poll_fn(|cx| self.poll_message(cx)).await;
+            // Moved whole: what is matched out of an option keeps the option's place in this future.
+            let Some(hearing) = message.map(|message| Box::pin(self.hear(message))) else { break };
+            hearing.await;
         }
         Box::pin(self.conclude()).await
     }
