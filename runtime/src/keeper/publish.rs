@@ -40,7 +40,9 @@ impl TopicShards {
 impl Keeper {
     /// Joins a topic; joining twice is joining once, and a hold whose end has begun joins nothing.
     pub(crate) fn join(&self, hold: &Arc<Hold>, topic: Topic) {
-        let place = self.topics.shard(topic.as_str()).lock().join(&topic, hold.clone());
+        let shard = self.topics.shard(topic.as_str());
+        // The name that all members share: an idle hold keeps none of its own.
+        let (topic, place) = shard.lock().join(topic, hold.clone());
         let mut pen = hold.pen.lock();
         let is_member = pen.joined.iter().any(|(joined, _)| *joined == topic);
         if pen.note.is_none() && !is_member {
