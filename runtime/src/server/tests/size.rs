@@ -69,3 +69,15 @@ async fn a_held_connection_fits_into_the_small_task_cell() {
     assert_eq!(weak.strong_count(), 2, "the connection's and the hold's, nothing of hyper's");
     assert_eq!(Arc::strong_count(&house), 2, "ours and the connection's");
 }
+
+/// The host above only weighs as much as is allowed; this is what the real one weighs.
+#[tokio::test]
+async fn attending_a_real_hold_takes_no_more_than_is_left_for_it() {
+    let dispatch = crate::dispatch::Dispatch::new(Policy::default(), crate::dispatch::Setup::default());
+    let house = House::new(dispatch.unwrap_or_else(|_| panic!("nothing is mounted")), 10);
+    let (mut door, dialer) = MemoryDoor::new();
+    let _peer = dialer.dial(SocketAddr::from(([10, 0, 0, 1], 1))).unwrap();
+    let line = door.accept().await.unwrap();
+    let size = std::mem::size_of_val(&converse(house.seat(), line));
+    assert!(size <= BUDGET, "{size} bytes");
+}
