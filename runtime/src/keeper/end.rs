@@ -23,7 +23,7 @@ pub(crate) struct Note {
 /// What is left to do once the books are closed again.
 #[must_use]
 pub(super) struct Aftermath {
-    joined: Vec<(Topic, Place)>,
+    joined: Box<[(Topic, Place)]>,
     too_long: Option<Arc<Hold>>,
 }
 
@@ -111,7 +111,7 @@ impl Hold {
         self.pen.lock().note.as_deref().cloned()
     }
 
-    fn leave_note(&self, note: Note) -> Vec<(Topic, Place)> {
+    fn leave_note(&self, note: Note) -> Box<[(Topic, Place)]> {
         let mut pen = self.pen.lock();
         pen.note = Some(Box::new(note));
         pen.wake();

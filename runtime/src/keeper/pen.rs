@@ -18,7 +18,7 @@ use crate::mechanisms::wire::{Encoded, Form};
 use crate::words::cause::{Disconnect, End, Resume};
 use crate::words::line::Line;
 use crate::words::message::Message;
-use crate::words::tick::Tick;
+use crate::words::tick::Since;
 use crate::words::topic::Topic;
 
 use super::end::Note;
@@ -32,7 +32,8 @@ pub(crate) struct Pen {
     pub(super) backlog: Backlog,
     /// The end that has begun; nothing is accepted after it.
     pub(super) note: Option<Box<Note>>,
-    pub(super) joined: Vec<(Topic, Place)>,
+    /// No `Vec`: an idle hold keeps it, and hardly ever joins more.
+    pub(super) joined: Box<[(Topic, Place)]>,
     /// What is published before `on_suspend` and the replies are through.
     opening: Option<Box<Opening>>,
     /// Messages that came by `POST` and wait for `on_message`.
@@ -40,8 +41,8 @@ pub(crate) struct Pen {
     waker: Option<Waker>,
     /// Whoever waits for room.
     pub(super) room: Option<Arc<Notify>>,
-    pub(super) blocked: Option<Tick>,
-    pub(super) deaf: Option<Tick>,
+    pub(super) blocked: Since,
+    pub(super) deaf: Since,
     pub(super) messages_out: u64,
     pub(super) bytes_out: u64,
     pub(super) undelivered: u32,
@@ -99,13 +100,13 @@ impl Pen {
             line: Some(line),
             backlog: Backlog::default(),
             note: None,
-            joined: Vec::new(),
+            joined: Box::default(),
             opening: Some(Box::default()),
             inbox: None,
             waker: None,
             room: None,
-            blocked: None,
-            deaf: None,
+            blocked: Since::NEVER,
+            deaf: Since::NEVER,
             messages_out: 0,
             bytes_out: 0,
             undelivered: 0,
@@ -134,7 +135,7 @@ impl Pen {
         if !was_empty {
             return Ok(Wrote::Queued);
         }
-        self.blocked = Some(time.now());
+        self.blocked = time.now().into();
         Ok(Wrote::Blocked)
     }
 
@@ -176,7 +177,7 @@ impl Pen {
         let opening = self.opening.take().map_or(0, |opening| opening.direct.len() + opening.live.len());
         self.undelivered += (self.backlog.messages() + opening) as u32;
         self.backlog.clear();
-        self.blocked = None;
+        self.blocked = Since::NEVER;
     }
 }
 
@@ -284,11 +285,11 @@ impl Hold {
             match line.try_write(bytes) {
                 Ok(count) => {
                     let done = pen.backlog.advance(count);
-                    pen.blocked = if pen.backlog.is_empty() {
-                        self.unblock(&mut pen)
+                    if pen.backlog.is_empty() {
+                        self.unblock(&mut pen);
                     } else {
-                        Some(self.keeper().time().now())
-                    };
+                        pen.blocked = self.keeper().time().now().into();
+                    }
                     if let Some(piece) = done {
                         pen.count(&piece);
                         if piece.is_message {
@@ -396,7 +397,7 @@ impl Hold {
 
     /// We stop reading from the peer: its silence proves nothing until [`listen`](Hold::listen).
     pub(crate) fn deafen(&self) {
-        self.pen.lock().deaf = Some(self.keeper().time().now());
+        self.pen.lock().deaf = self.keeper().time().now().into();
     }
 
     /// We read again.
@@ -408,11 +409,11 @@ impl Hold {
         }
     }
 
-    fn unblock(&self, pen: &mut Pen) -> Option<Tick> {
-        if let Some(since) = pen.blocked {
+    /// A blocked write has come to its end.
+    fn unblock(&self, pen: &mut Pen) {
+        if let Some(since) = pen.blocked.take() {
             self.give_back_silence(since, self.keeper().time().now());
         }
-        None
     }
 
     /// A long poll's message is its answer, and its end.

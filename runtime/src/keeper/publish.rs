@@ -46,9 +46,8 @@ impl Keeper {
         let mut pen = hold.pen.lock();
         let is_member = pen.joined.iter().any(|(joined, _)| *joined == topic);
         if pen.note.is_none() && !is_member {
-            // Exactly, because an idle hold keeps this list: doubling would waste up to half of it.
-            pen.joined.reserve_exact(1);
-            pen.joined.push((topic, place));
+            let joined = std::mem::take(&mut pen.joined);
+            pen.joined = joined.into_iter().chain([(topic, place)]).collect();
             return;
         }
         drop(pen);
@@ -59,7 +58,9 @@ impl Keeper {
     pub(crate) fn leave(&self, hold: &Hold, topic: &str) {
         let mut pen = hold.pen.lock();
         let Some(at) = pen.joined.iter().position(|(joined, _)| joined.as_str() == topic) else { return };
-        let (topic, place) = pen.joined.swap_remove(at);
+        let mut joined = std::mem::take(&mut pen.joined).into_vec();
+        let (topic, place) = joined.swap_remove(at);
+        pen.joined = joined.into();
         drop(pen);
         self.topics.leave(&topic, place);
     }

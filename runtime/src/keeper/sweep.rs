@@ -98,8 +98,8 @@ impl Hold {
             beat: Tick(self.beat.load(Relaxed)),
             next_beat: Tick(self.next_beat.load(Relaxed)),
             expires: self.expires,
-            blocked: pen.blocked,
-            deaf: pen.deaf,
+            blocked: pen.blocked.tick(),
+            deaf: pen.deaf.tick(),
         })
     }
 

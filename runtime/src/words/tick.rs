@@ -24,6 +24,30 @@ impl Tick {
     }
 }
 
+/// Since when something has lasted, if it does: eight bytes in every hold, where an option of a tick has sixteen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Since(Tick);
+
+impl Since {
+    /// It does not.
+    pub(crate) const NEVER: Since = Since(Tick::NEVER);
+
+    pub(crate) fn tick(self) -> Option<Tick> {
+        (self != Since::NEVER).then_some(self.0)
+    }
+
+    /// When it began, and it is over.
+    pub(crate) fn take(&mut self) -> Option<Tick> {
+        std::mem::replace(self, Since::NEVER).tick()
+    }
+}
+
+impl From<Tick> for Since {
+    fn from(begin: Tick) -> Self {
+        Since(begin)
+    }
+}
+
 const fn millis(span: Duration) -> u64 {
     let millis = span.as_millis();
     if millis > u64::MAX as u128 { u64::MAX } else { millis as u64 }
