@@ -1,5 +1,7 @@
 //! Clients that others wrote, and input that nobody should send: a clear answer, the right cause, and nothing left.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
+
 use std::net::TcpStream;
 use std::process::{Command, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};

@@ -1,6 +1,8 @@
 //! Behind nginx with two upstreams: a long poll always gets an answer. One that is closed without is taken for a dead
 //! server; nginx would send it to the other, mark both as failed, and refuse everybody with 502.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
+
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};

@@ -1,5 +1,7 @@
 //! Peers that do not read: bounded, ended for the right cause, and nobody else's matter.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
+
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::spawn;
