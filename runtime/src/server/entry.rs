@@ -1,8 +1,11 @@
 //! The main entry: what `#[abeyance::main]` calls.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io::{self, Write};
+use std::pin::pin;
 use std::process::ExitCode;
+use std::task::Poll;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -94,13 +97,14 @@ async fn serve(output: impl MainOutput, settings: Main) -> Result<ExitCode, Stri
     report(&running);
     let name = signals.next().await.0;
     say(&format!("abeyance: {name}: stopping"));
-    tokio::select! {
-        drained = running.shutdown() => {
+    match first(running.shutdown(), signals.next()).await {
+        First::One(drained) => {
             let (holds, connections) = (drained.holds_cut, drained.connections_cut);
-            say(&format!("abeyance: stopped after {:.1?}; {holds} holds and {connections} connections were cut", drained.took));
+            let took = drained.took;
+            say(&format!("abeyance: stopped after {took:.1?}; cut {holds} holds, {connections} connections"));
             Ok(ExitCode::SUCCESS)
         }
-        (name, code) = signals.next() => {
+        First::Other((name, code)) => {
             say(&format!("abeyance: {name} again: stopped at once"));
             Ok(ExitCode::from(code))
         }
@@ -122,11 +126,26 @@ impl Signals {
     }
 
     async fn next(&mut self) -> (&'static str, u8) {
-        tokio::select! {
-            _ = self.terminate.recv() => ("SIGTERM", 128 + 15),
-            _ = self.interrupt.recv() => ("SIGINT", 128 + 2),
+        match first(self.terminate.recv(), self.interrupt.recv()).await {
+            First::One(_) => ("SIGTERM", 128 + 15),
+            First::Other(_) => ("SIGINT", 128 + 2),
         }
     }
+}
+
+enum First<A, B> {
+    One(A),
+    Other(B),
+}
+
+/// Whichever is ready first. (`tokio::select!` would bring a feature and a procedural macro with it.)
+async fn first<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) -> First<A, B> {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    poll_fn(|cx| match one.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(First::One(value)),
+        Poll::Pending => other.as_mut().poll(cx).map(First::Other),
+    })
+    .await
 }
 
 impl From<Main> for Wishes {

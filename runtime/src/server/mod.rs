@@ -6,6 +6,7 @@ mod conversation;
 pub(crate) mod entry;
 mod environment;
 mod exchange;
+mod farewell;
 mod head;
 mod host;
 mod house;

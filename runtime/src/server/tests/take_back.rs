@@ -74,6 +74,20 @@ async fn old_http_and_connection_close_are_not_kept_after_a_hold() {
 }
 
 #[tokio::test]
+async fn an_answer_after_which_the_connection_is_not_kept_arrives_in_spite_of_stray_bytes() {
+    let (service, _, mut peer) = in_memory(Inn::default());
+    say(&mut peer, "GET /poll HTTP/1.0\r\n\r\n").await;
+    while service.house.host.ends.lock().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    say(&mut peer, "stray").await;
+    tokio::task::yield_now().await;
+    assert_eq!(answer(&mut peer).await, (200, "held".into()));
+    peer.shutdown().await.unwrap();
+    service.house.empty().await;
+}
+
+#[tokio::test]
 async fn a_head_request_and_a_body_behind_100_continue_are_answered_by_hyper() {
     let (_service, mut peer) = over_tcp(Inn::default()).await;
     say(&mut peer, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
