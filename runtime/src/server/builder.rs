@@ -372,7 +372,7 @@ mod tests {
         assert_eq!(running.shutdown().await.connections_cut, 0);
 
         let (running, dialer) = Server::new().fallback(router()).bind_memory().unwrap();
-        let mut peer = dialer.dial(([10, 0, 0, 1], 1).into()).unwrap();
+        let mut peer = dialer.connect(([10, 0, 0, 1], 1).into()).unwrap();
         peer.write_all(request).await.unwrap();
         let mut said = String::new();
         peer.read_to_string(&mut said).await.unwrap();

@@ -41,7 +41,7 @@ async fn over_tcp() -> (Arc<dyn Line>, TcpStream) {
 
 async fn in_memory() -> (Arc<dyn Line>, MemoryStream) {
     let (mut door, dialer) = MemoryDoor::new();
-    let peer = dialer.dial(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
+    let peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
     (door.accept().await.unwrap(), peer)
 }
 

@@ -1,6 +1,6 @@
 //! A network in memory, for tests of held connections with paused time.
 //!
-//! A [`Dialer`] belongs to a server that was bound with `Server::bind_memory`; each [`dial`](Dialer::dial) gives the
+//! A [`Dialer`] belongs to a server that was bound with [`Server::bind_memory`](crate::Server::bind_memory); each [`connect`](Dialer::connect) gives the
 //! client's end of a new connection, with the peer address of your choice. Beside reading and writing, a
 //! client can do what real ones do to servers: [`reset`](MemoryStream::reset), [`vanish`](MemoryStream::vanish),
 //! stop reading (its window is bounded, see [`window`](MemoryStream::window)) or close one side.
@@ -41,7 +41,7 @@ impl Dialer {
     ///
     /// # Errors
     /// `ConnectionRefused` when the server no longer listens, or has 1,024 connections waiting to be accepted.
-    pub fn dial(&self, from: SocketAddr) -> io::Result<MemoryStream> {
+    pub fn connect(&self, from: SocketAddr) -> io::Result<MemoryStream> {
         let cable = Arc::new(Cable::default());
         match self.door.try_send(MemoryLine { cable: cable.clone(), peer: from }) {
             Ok(()) => Ok(MemoryStream { cable }),
