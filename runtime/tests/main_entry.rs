@@ -1,5 +1,5 @@
 //! The main entry as a process: it reports, serves, and stops by signals.
-#![allow(missing_docs)]
+#![allow(missing_docs, clippy::unwrap_used, reason = "a test")]
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;

@@ -134,11 +134,11 @@ async fn speak<H: Host>(
     peer: SocketAddr,
     unread: Bytes,
     head_due: Instant,
-    permit: OwnedSemaphorePermit,
+    // Given back at the end: with hyper's buffers, and before an upgraded connection lives on.
+    _permit: OwnedSemaphorePermit,
 ) -> Spoken<H> {
     let notes: Notes<H> = Arc::new(Mutex::new(Exchange::new(head_due)));
-    let wire =
-        Wire { line: line.clone(), unread, notes: notes.clone(), house: house.clone(), _permit: permit };
+    let wire = Wire { line: line.clone(), unread, notes: notes.clone(), house: house.clone() };
     let service = {
         let (host, notes) = (house.host.clone(), notes.clone());
         service_fn(move |request: Request<Incoming>| {

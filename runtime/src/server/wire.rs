@@ -10,7 +10,6 @@ use bytes::{Buf, Bytes};
 use http_body::{Frame, SizeHint};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use parking_lot::Mutex;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::exchange::Exchange;
@@ -29,8 +28,6 @@ pub(super) struct Wire<H: Host> {
     pub(super) unread: Bytes,
     pub(super) notes: Notes<H>,
     pub(super) house: Arc<House<H>>,
-    /// Leave to have hyper's buffers; an upgraded connection keeps it.
-    pub(super) _permit: OwnedSemaphorePermit,
 }
 
 impl<H: Host> Read for Wire<H> {
