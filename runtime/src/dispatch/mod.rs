@@ -35,7 +35,7 @@ use crate::endpoint::router::Router;
 use crate::endpoint::states::States;
 use crate::keeper::hold::Post;
 use crate::keeper::hub::Hub;
-use crate::keeper::{Keeper, Plan};
+use crate::keeper::Keeper;
 use crate::mechanisms::limits::Ceiling;
 use crate::words::cause::{Disconnect, Resume};
 use crate::words::policy::Policy;
@@ -65,7 +65,7 @@ struct Served {
 
 /// What a server was set up with.
 #[derive(Default)]
-pub(crate) struct Setup {
+pub(crate) struct Plan {
     pub(crate) hub: Hub,
     pub(crate) states: States,
     /// The functions that are mounted, with their settings after the environment has had its say.
@@ -91,15 +91,15 @@ pub(crate) enum After {
 
 impl Dispatch {
     /// Checks what only the router knows: paths that stand there twice.
-    pub(crate) fn new(policy: Policy, setup: Setup) -> Result<Arc<Self>, Vec<StartFault>> {
-        let Setup { hub, states, endpoints, fallback } = setup;
+    pub(crate) fn new(policy: Policy, plan: Plan) -> Result<Arc<Self>, Vec<StartFault>> {
+        let Plan { hub, states, endpoints, fallback } = plan;
         let keeper = hub.keeper().clone();
         let records: Vec<_> = endpoints.iter().map(|(endpoint, _)| *endpoint).collect();
         let router = Router::new(&records)?;
         let when_full = policy.when_full;
-        let plan = |(endpoint, settings): &(&'static Endpoint, Settings)| {
+        let kept = |(endpoint, settings): &(&'static Endpoint, Settings)| {
             let terms = settings.resolve();
-            Plan {
+            crate::keeper::Plan {
                 name: endpoint.name,
                 ceiling: Ceiling {
                     holds: terms.max_suspended,
@@ -109,7 +109,7 @@ impl Dispatch {
                 when_full: terms.when_full.unwrap_or(when_full),
             }
         };
-        keeper.configure(policy, endpoints.iter().map(plan).collect());
+        keeper.configure(policy, endpoints.iter().map(kept).collect());
         let serve = |((endpoint, settings), index): ((&'static Endpoint, Settings), u32)| Served {
             endpoint,
             settings,

@@ -81,13 +81,13 @@ impl<H: Host> House<H> {
     }
 
     async fn until(&self, count: usize) {
-        loop {
+        while self.count() > count {
             let mut left = pin!(self.left.notified());
             left.as_mut().enable();
-            if self.count() <= count {
-                return;
+            // Again, now that nobody can leave unnoticed.
+            if self.count() > count {
+                left.await;
             }
-            left.await;
         }
     }
 

@@ -161,7 +161,7 @@ async fn over_tcp(inn: Inn) -> (Service<Inn>, TcpStream) {
 
 fn in_memory(inn: Inn) -> (Service<Inn>, Dialer, MemoryStream) {
     let (door, dialer) = MemoryDoor::new();
-    let peer = dialer.dial(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
+    let peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
     (Service::start(door, Arc::new(inn), 1000), dialer, peer)
 }
 

@@ -54,7 +54,7 @@ impl Guest for Weight {
 #[tokio::test]
 async fn a_held_connection_fits_into_the_small_task_cell() {
     let (mut door, dialer) = MemoryDoor::new();
-    let mut peer = dialer.dial(SocketAddr::from(([10, 0, 0, 1], 1))).unwrap();
+    let mut peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 1))).unwrap();
     let line = door.accept().await.unwrap();
     let weak = Arc::downgrade(&line);
     let house = House::new(Arc::new(Scale::default()), 10);
