@@ -19,6 +19,9 @@ pub(crate) mod sweep; // the clocks
 pub(crate) mod time; // served time
 pub(crate) mod token; // who may speak for a hold
 
+#[cfg(test)]
+mod tests;
+
 use std::fmt;
 use std::sync::Arc;
 

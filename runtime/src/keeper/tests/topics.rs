@@ -1,0 +1,3 @@
+//! Topics: who gets what, and who is a member.
+
+use super::*;
