@@ -40,8 +40,11 @@ pub(crate) struct Pen {
     waker: Option<Waker>,
     /// Whoever waits for room.
     pub(super) room: Option<Arc<Notify>>,
+    /// Since when a write has made no progress.
     pub(super) blocked: Option<Tick>,
-    pub(super) deaf: Option<Tick>,
+    is_deaf: bool,
+    /// Since when we have been blocked or deaf, whichever came first: that silence is given back once, whole.
+    pub(super) unheard: Option<Tick>,
     pub(super) messages_out: u64,
     pub(super) bytes_out: u64,
     pub(super) undelivered: u32,
@@ -105,7 +108,8 @@ impl Pen {
             waker: None,
             room: None,
             blocked: None,
-            deaf: None,
+            is_deaf: false,
+            unheard: None,
             messages_out: 0,
             bytes_out: 0,
             undelivered: 0,
@@ -134,7 +138,9 @@ impl Pen {
         if !was_empty {
             return Ok(Wrote::Queued);
         }
-        self.blocked = Some(time.now());
+        let now = time.now();
+        self.blocked = Some(now);
+        self.unheard.get_or_insert(now);
         Ok(Wrote::Blocked)
     }
 
@@ -275,11 +281,8 @@ impl Hold {
             match line.try_write(bytes) {
                 Ok(count) => {
                     let done = pen.backlog.advance(count);
-                    pen.blocked = if pen.backlog.is_empty() {
-                        self.unblock(&mut pen)
-                    } else {
-                        Some(self.keeper().time().now())
-                    };
+                    pen.blocked = (!pen.backlog.is_empty()).then(|| self.keeper().time().now());
+                    self.hear(&mut pen);
                     if let Some(piece) = done {
                         pen.count(&piece);
                         if piece.is_message {
@@ -352,23 +355,26 @@ impl Hold {
 
     /// We stop reading from the peer: its silence proves nothing until [`listen`](Hold::listen).
     pub(crate) fn deafen(&self) {
-        self.pen.lock().deaf = Some(self.keeper().time().now());
+        let mut pen = self.pen.lock();
+        pen.is_deaf = true;
+        pen.unheard.get_or_insert(self.keeper().time().now());
     }
 
     /// We read again.
     pub(crate) fn listen(&self) {
-        let now = self.keeper().time().now();
         let mut pen = self.pen.lock();
-        if let Some(since) = pen.deaf.take() {
-            self.give_back_silence(since, now);
-        }
+        pen.is_deaf = false;
+        self.hear(&mut pen);
     }
 
-    fn unblock(&self, pen: &mut Pen) -> Option<Tick> {
-        if let Some(since) = pen.blocked {
+    /// Gives the silence back, once nothing keeps us from hearing the peer.
+    fn hear(&self, pen: &mut Pen) {
+        if pen.blocked.is_none()
+            && !pen.is_deaf
+            && let Some(since) = pen.unheard.take()
+        {
             self.give_back_silence(since, self.keeper().time().now());
         }
-        None
     }
 
     /// A long poll's message is its answer, and its end.

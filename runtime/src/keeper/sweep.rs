@@ -99,7 +99,7 @@ impl Hold {
             next_beat: Tick(self.next_beat.load(Relaxed)),
             expires: self.expires,
             blocked: pen.blocked,
-            deaf: pen.deaf,
+            unheard: pen.unheard,
         })
     }
 
@@ -132,8 +132,9 @@ impl Hold {
 
     /// Silence while we could not hear proves nothing: the peer gets that time back.
     pub(super) fn give_back_silence(&self, since: Tick, now: Tick) {
-        let life = self.life.load(Relaxed);
-        self.life.store(Tick(life).plus(now.since(since)).min(now).0.max(life), Relaxed);
+        let life = Tick(self.life.load(Relaxed));
+        // Signs of life may come meanwhile: never back behind one of them.
+        self.life.fetch_max(life.plus(now.since(since)).min(now).0, Relaxed);
     }
 
     /// The first heartbeat comes at a random phase, so that holds that began together do not beat together.

@@ -49,3 +49,57 @@ async fn a_hold_that_rests_is_looked_at_again_although_one_behind_it_ends() {
     sleep(secs(15)).await;
     assert_eq!(first.cause(), Some("timeout"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn silence_while_blocked_and_deaf_at_once_is_given_back_once() {
+    let house = House::of(idle(secs(20)));
+    keep_time(&house);
+    let guest = house.suspend(SSE);
+    let begun = Instant::now();
+    sleep(secs(15)).await;
+    guest.line.window(0);
+    guest.hold.deafen();
+    guest.hold.send(&Encoded::new(&"x".into()), Origin::Direct).unwrap();
+    sleep(secs(4)).await;
+    guest.line.window(usize::MAX);
+    assert!(guest.flush().is_ready());
+    guest.hold.listen();
+    assert_eq!(guest.end().await, "idle");
+    assert_in_time(begun, secs(24));
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_is_given_back_whole_although_a_blocked_write_made_progress() {
+    let house = House::of(idle(secs(20)));
+    keep_time(&house);
+    let guest = house.suspend(SSE);
+    let begun = Instant::now();
+    sleep(secs(10)).await;
+    guest.line.window(0);
+    guest.hold.send(&Encoded::new(&"a longer message".into()), Origin::Direct).unwrap();
+    for _ in 0..3 {
+        sleep(secs(5)).await;
+        guest.line.window(1);
+        assert!(guest.flush().is_pending());
+    }
+    guest.line.window(usize::MAX);
+    assert!(guest.flush().is_ready());
+    assert_eq!(guest.end().await, "idle");
+    assert_in_time(begun, secs(35));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sign_of_life_while_we_do_not_read_makes_no_clock_late() {
+    let house = House::of(idle(secs(20)));
+    keep_time(&house);
+    let guest = house.suspend(SSE);
+    guest.hold.deafen();
+    // Past the look that was armed when it began: the next one is armed while deaf.
+    sleep(secs(19)).await;
+    guest.hold.note_life();
+    sleep(secs(3)).await;
+    guest.hold.listen();
+    let heard = Instant::now();
+    assert_eq!(guest.end().await, "idle");
+    assert_in_time(heard, secs(20));
+}

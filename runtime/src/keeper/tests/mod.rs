@@ -101,8 +101,7 @@ impl House {
         let line = Arc::new(FakeLine::new());
         let origins = Origins { form, peer: address(1), path: "/".into(), line: line.clone() };
         let post = self.posts[endpoint as usize].clone();
-        let hold =
-            admission.suspend(key.map(Arc::from), |id, now| Hold::begin(id, now, post, origins))?;
+        let hold = admission.suspend(key.map(Arc::from), |id, now| Hold::begin(id, now, post, origins))?;
         Ok(Guest { hold, line })
     }
 
