@@ -14,6 +14,9 @@ use super::Keeper;
 use super::hold::Hold;
 use super::time::Time;
 
+/// The sweep sends no heartbeats faster than it comes, and would never be done with one that is due again at once.
+const LEAST_BEAT: Duration = Time::PERIOD;
+
 impl Keeper {
     /// Sweeps for as long as it is polled.
     pub(crate) async fn keep_time(self: Arc<Self>) {
@@ -116,7 +119,7 @@ impl Hold {
     }
 
     fn send_heartbeat(&self, clocks: &Clocks, signs: &Signs, now: Tick) {
-        let next = clocks.heartbeat.map_or(Tick::NEVER, |every| now.plus(every));
+        let next = clocks.heartbeat.map_or(Tick::NEVER, |every| now.plus(every.max(LEAST_BEAT)));
         self.next_beat.store(next.0, Relaxed);
         if clocks.beats == Beats::Kernel || !self.pen.lock().is_clear() {
             return;

@@ -103,3 +103,12 @@ async fn a_sign_of_life_while_we_do_not_read_makes_no_clock_late() {
     assert_eq!(guest.end().await, "idle");
     assert_in_time(heard, secs(20));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_shorter_than_a_tick_does_not_keep_the_sweep_forever() {
+    let house = House::of(Settings { timeout: Some(Some(millis(2))), ..Settings::NONE });
+    let guest = house.suspend(SSE);
+    pass(&house, millis(1)).await;
+    pass(&house, millis(100)).await;
+    assert!(guest.cause().is_some());
+}
