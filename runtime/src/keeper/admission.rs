@@ -82,11 +82,12 @@ impl Admission {
             Err(Refused::Draining)
         } else {
             self.seat(&mut books, key.as_ref(), now, &mut gone).map(|permit| {
-                let hold = make(books.ledger.next_id(), now);
+                let began = keeper.time().mark();
+                let hold = make(books.ledger.next_id(), began);
                 let slot = hold.id.slot();
                 books.limits.seat(&permit, slot);
                 books.deadlines.set(slot, now);
-                books.ledger.begin(self.endpoint, now, hold.clone(), permit);
+                books.ledger.begin(self.endpoint, began, hold.clone(), permit);
                 hold
             })
         };

@@ -138,7 +138,7 @@ impl Pen {
         if !was_empty {
             return Ok(Wrote::Queued);
         }
-        let now = time.now();
+        let now = time.mark();
         self.blocked = Some(now);
         self.unheard.get_or_insert(now);
         Ok(Wrote::Blocked)
@@ -281,7 +281,7 @@ impl Hold {
             match line.try_write(bytes) {
                 Ok(count) => {
                     let done = pen.backlog.advance(count);
-                    pen.blocked = (!pen.backlog.is_empty()).then(|| self.keeper().time().now());
+                    pen.blocked = (!pen.backlog.is_empty()).then(|| self.keeper().time().mark());
                     self.hear(&mut pen);
                     if let Some(piece) = done {
                         pen.count(&piece);
@@ -357,7 +357,7 @@ impl Hold {
     pub(crate) fn deafen(&self) {
         let mut pen = self.pen.lock();
         pen.is_deaf = true;
-        pen.unheard.get_or_insert(self.keeper().time().now());
+        pen.unheard.get_or_insert(self.keeper().time().mark());
     }
 
     /// We read again.
@@ -373,7 +373,7 @@ impl Hold {
             && !pen.is_deaf
             && let Some(since) = pen.unheard.take()
         {
-            self.give_back_silence(since, self.keeper().time().now());
+            self.give_back_silence(since, self.keeper().time().mark());
         }
     }
 
@@ -393,7 +393,7 @@ impl Hold {
                 pen.wake();
                 drop(pen);
                 let keeper = self.keeper();
-                keeper.hasten(self, keeper.time().now().plus(keeper.policy().write_deadline));
+                keeper.hasten(self, keeper.time().mark().plus(keeper.policy().write_deadline));
                 Ok(())
             }
             Err(error) => {

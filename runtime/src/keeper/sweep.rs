@@ -14,6 +14,9 @@ use super::Keeper;
 use super::hold::Hold;
 use super::time::Time;
 
+/// A stall worth a line in the log.
+const NOTABLE: Duration = Duration::from_secs(1);
+
 /// The sweep sends no heartbeats faster than it comes, and would never be done with one that is due again at once.
 const LEAST_BEAT: Duration = Time::PERIOD;
 
@@ -31,7 +34,7 @@ impl Keeper {
     /// Looks at every hold that may be due.
     pub(crate) fn sweep(&self) {
         let (now, stall) = self.time.sweep();
-        if !stall.is_zero() {
+        if stall >= NOTABLE {
             tracing::warn!(?stall, "the server was stalled: peers get the time back");
         }
         let due: Vec<Arc<Hold>> = {

@@ -112,3 +112,31 @@ async fn a_heartbeat_shorter_than_a_tick_does_not_keep_the_sweep_forever() {
     pass(&house, millis(100)).await;
     assert!(guest.cause().is_some());
 }
+
+#[tokio::test(start_paused = true)]
+async fn activity_before_a_late_sweep_is_not_dated_early() {
+    let house = House::of(timeout(secs(2)));
+    let guest = house.suspend(SSE);
+    pass(&house, millis(100)).await;
+    advance(millis(900)).await;
+    guest.hold.note_activity();
+    let active = Instant::now();
+    while guest.cause().is_none() {
+        pass(&house, millis(25)).await;
+    }
+    assert_in_time(active, secs(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_span_that_begins_within_a_millisecond_is_not_cut_short() {
+    let house = House::of(timeout(millis(50)));
+    tokio::time::advance(Duration::from_micros(24_900)).await;
+    house.keeper.sweep();
+    let guest = house.suspend(SSE);
+    let begun = Instant::now();
+    advance(Duration::from_micros(25_100)).await;
+    house.keeper.sweep();
+    advance(Duration::from_micros(24_000)).await;
+    house.keeper.sweep();
+    assert_eq!(guest.cause(), None, "after {:?}", begun.elapsed());
+}
