@@ -20,6 +20,9 @@ const NOTABLE: Duration = Duration::from_secs(1);
 /// The sweep sends no heartbeats faster than it comes, and would never be done with one that is due again at once.
 const LEAST_BEAT: Duration = Time::PERIOD;
 
+/// How coarsely kernels date answers: by their own ticks, of which the slowest come every 10 ms.
+const GRAIN: Duration = Duration::from_millis(10);
+
 impl Keeper {
     /// Sweeps for as long as it is polled.
     pub(crate) async fn keep_time(self: Arc<Self>) {
@@ -117,7 +120,9 @@ impl Hold {
         }
         let line = self.pen.lock().line.clone();
         if let Some(ago) = line.and_then(|line| line.last_answer()) {
-            self.life.fetch_max(now.minus(ago).0, Relaxed);
+            // Coarsely in the peer's favour, or what it answered at once would seem older than the question.
+            let answered = self.keeper().time().dated(ago).plus(GRAIN);
+            self.life.fetch_max(answered.min(now).0, Relaxed);
         }
     }
 

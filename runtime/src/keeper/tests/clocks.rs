@@ -140,3 +140,42 @@ async fn a_span_that_begins_within_a_millisecond_is_not_cut_short() {
     house.keeper.sweep();
     assert_eq!(guest.cause(), None, "after {:?}", begun.elapsed());
 }
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_before_a_stall_still_answers_the_heartbeat_before_it() {
+    let settings = Settings { timeout: Some(Some(secs(60))), heartbeat: Some(Some(secs(20))), ..STILL };
+    let house = House::of(settings);
+    let guest = house.suspend(SSE);
+    let beats = |guest: &Guest| guest.line.text().matches(':').count();
+    while beats(&guest) < 2 {
+        pass(&house, millis(25)).await;
+    }
+    let answered = Instant::now() + millis(1);
+    advance(millis(1)).await;
+    guest.line.answer(Answers::Last(answered));
+    // No further answer is needed: none is asked for.
+    advance(secs(600)).await;
+    house.keeper.sweep();
+    while guest.cause().is_none() {
+        guest.hold.next_beat.store(u64::MAX, std::sync::atomic::Ordering::Relaxed);
+        pass(&house, millis(25)).await;
+    }
+    assert_eq!(guest.cause(), Some("timeout"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_dated_a_little_early_by_a_coarse_kernel_is_an_answer() {
+    let settings = Settings { timeout: Some(Some(secs(60))), heartbeat: Some(Some(secs(20))), ..STILL };
+    let house = House::of(settings);
+    let guest = house.suspend(SSE);
+    let beats = |guest: &Guest| guest.line.text().matches(':').count();
+    while beats(&guest) < 2 {
+        pass(&house, millis(25)).await;
+    }
+    guest.line.answer(Answers::Last(Instant::now() - millis(4)));
+    while guest.cause().is_none() {
+        guest.hold.next_beat.store(u64::MAX, std::sync::atomic::Ordering::Relaxed);
+        pass(&house, millis(25)).await;
+    }
+    assert_eq!(guest.cause(), Some("timeout"));
+}
