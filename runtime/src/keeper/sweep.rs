@@ -135,9 +135,11 @@ impl Hold {
         if let Some(bytes) = wire::heartbeat(self.form)
             && self.write(bytes).is_ok()
             && signs.beat <= signs.life
+            // A sign this fresh could not be told from the answer; the next heartbeat will do.
+            && signs.life < now
         {
             // Of several unanswered ones the first counts.
-            self.beat.store(now.0.max(signs.life.0 + 1), Relaxed);
+            self.beat.store(now.0, Relaxed);
         }
     }
 

@@ -179,3 +179,23 @@ async fn an_answer_dated_a_little_early_by_a_coarse_kernel_is_an_answer() {
     }
     assert_eq!(guest.cause(), Some("timeout"));
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_pong_right_after_other_signs_of_life_answers_the_ping() {
+    let settings = Settings { timeout: Some(Some(secs(60))), heartbeat: Some(Some(secs(20))), ..STILL };
+    let house = House::of(settings);
+    let guest = house.suspend(Form::WebSocket);
+    while guest.line.text().is_empty() {
+        // What it sends comes between the sweep's first step and the look at this hold.
+        advance(millis(25)).await;
+        house.keeper.time().sweep();
+        guest.hold.note_received(1);
+        house.keeper.sweep();
+    }
+    guest.hold.note_received(2);
+    guest.hold.next_beat.store(u64::MAX, std::sync::atomic::Ordering::Relaxed);
+    while guest.cause().is_none() {
+        pass(&house, millis(25)).await;
+    }
+    assert_eq!(guest.cause(), Some("timeout"));
+}
