@@ -165,16 +165,18 @@ impl Pen {
         self.backlog.is_empty() && self.note.is_none() && self.opening.is_none()
     }
 
-    pub(super) fn wake(&self) {
-        if let Some(waker) = &self.waker {
-            waker.wake_by_ref();
-        }
+    /// Whom to wake, once the pen is put down.
+    pub(super) fn waker(&self) -> Option<Waker> {
+        self.waker.clone()
     }
 
-    fn watch(&mut self, cx: &Context<'_>) {
-        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            self.waker = Some(cx.waker().clone());
+    /// Watches for whoever polls; gives back whom to forget, once the pen is put down.
+    #[must_use]
+    fn watch(&mut self, cx: &Context<'_>) -> Option<Waker> {
+        if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return None;
         }
+        self.waker.replace(cx.waker().clone())
     }
 
     /// Drops what still waits; it will not be delivered.
@@ -183,6 +185,15 @@ impl Pen {
         self.undelivered += (self.backlog.messages() + opening) as u32;
         self.backlog.clear();
         self.blocked = None;
+    }
+}
+
+/// Wakes the hold's own task, with the pen put down: a waker may do anything.
+pub(super) fn wake(pen: MutexGuard<'_, Pen>) {
+    let waker = pen.waker();
+    drop(pen);
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
@@ -275,21 +286,33 @@ impl Hold {
     /// Writes what waits; ready when nothing does.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut pen = self.pen.lock();
+        let messages_out = pen.messages_out;
+        let flushed = self.flush(&mut pen, cx);
+        // Whoever polls here also wants to hear of what will wait next.
+        let forgotten = pen.watch(cx);
+        let room = pen.room.clone().filter(|_| pen.messages_out > messages_out);
+        drop(pen);
+        drop(forgotten);
+        if let Some(room) = room {
+            room.notify_waiters();
+        }
+        flushed
+    }
+
+    fn flush(&self, pen: &mut Pen, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let Pen { line: Some(line), backlog, .. } = &*pen else { return Poll::Ready(Ok(())) };
             let Some(bytes) = backlog.next() else { return Poll::Ready(Ok(())) };
             match line.try_write(bytes) {
+                Ok(0) if !bytes.is_empty() => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
                     let done = pen.backlog.advance(count);
                     pen.blocked = (!pen.backlog.is_empty()).then(|| self.keeper().time().mark());
-                    self.hear(&mut pen);
+                    self.hear(pen);
                     if let Some(piece) = done {
                         pen.count(&piece);
                         if piece.is_message {
                             self.note_activity();
-                        }
-                        if let Some(room) = &pen.room {
-                            room.notify_waiters();
                         }
                     }
                 }
@@ -308,7 +331,9 @@ impl Hold {
         if pen.note.is_some() {
             return Poll::Ready(());
         }
-        pen.watch(cx);
+        let forgotten = pen.watch(cx);
+        drop(pen);
+        drop(forgotten);
         Poll::Pending
     }
 
@@ -318,7 +343,9 @@ impl Hold {
         if pen.is_cut {
             return Poll::Ready(());
         }
-        pen.watch(cx);
+        let forgotten = pen.watch(cx);
+        drop(pen);
+        drop(forgotten);
         Poll::Pending
     }
 
@@ -338,7 +365,7 @@ impl Hold {
             return Err(PostRefusal::Full);
         }
         inbox.push_back(message);
-        pen.wake();
+        wake(pen);
         Ok(())
     }
 
@@ -390,8 +417,7 @@ impl Hold {
         match wrote {
             Ok(Wrote::All | Wrote::Queued) => Ok(()),
             Ok(Wrote::Blocked) => {
-                pen.wake();
-                drop(pen);
+                wake(pen);
                 let keeper = self.keeper();
                 keeper.hasten(self, keeper.time().mark().plus(keeper.policy().write_deadline));
                 Ok(())

@@ -3,4 +3,52 @@
 use std::task::Wake;
 
 use super::*;
-use crate::words::cause::{Disconnect, Resume};
+use crate::keeper::held::Held;
+use crate::words::cause::Resume;
+
+/// A waker that does at once what a task would do later.
+struct Inline<F>(F);
+
+impl<F: Fn() + Send + Sync + 'static> Wake for Inline<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+}
+
+/// Whoever is woken may use the hold at once.
+fn user_of(guest: &Guest) -> Waker {
+    let hold = guest.hold.clone();
+    Waker::from(Arc::new(Inline(move || {
+        let keeper = hold.keeper();
+        assert!(keeper.books.try_lock().is_some(), "woken under the books");
+        assert!(hold.pen.try_lock().is_some(), "woken under the pen");
+    })))
+}
+
+#[test]
+fn nobody_is_woken_under_a_lock() {
+    let house = House::of(STILL);
+    let guest = house.suspend(SSE);
+    let waker = user_of(&guest);
+    let cx = &mut Context::from_waker(&waker);
+    assert!(guest.hold.poll_noted(cx).is_pending());
+    guest.hold.post("posted".into()).unwrap();
+    guest.line.window(1);
+    let held = Held::new(guest.hold.clone());
+    held.send("blocks").unwrap();
+    let room = guest.hold.room();
+    let mut told = std::pin::pin!(room.notified());
+    assert!(told.as_mut().poll(cx).is_pending());
+    guest.line.window(usize::MAX);
+    assert!(guest.flush().is_ready());
+    let room = guest.hold.room();
+    let mut told = std::pin::pin!(room.notified());
+    assert!(told.as_mut().poll(cx).is_pending());
+    let quiet = house.keeper.quiet();
+    let mut quiet = std::pin::pin!(quiet);
+    assert!(quiet.as_mut().poll(cx).is_pending());
+    assert!(house.keeper.end(&guest.hold, Resume::Released.into()));
+    assert!(told.as_mut().poll(cx).is_ready());
+    house.keeper.settle(&guest.hold);
+    assert!(quiet.as_mut().poll(cx).is_ready());
+}
