@@ -76,13 +76,16 @@ impl Keeper {
         holds.iter().filter(|hold| self.end(hold, cause.clone().into())).count()
     }
 
-    /// The wire of a hold is finished: from now on it counts as ended.
+    /// The wire of a hold is finished: from now on it counts as ended, and keeps neither its line nor what still waits,
+    /// whoever has a handle on it.
     pub(crate) fn settle(&self, hold: &Hold) {
         let mut books = self.books.lock();
         let settled = books.ledger.settle(hold.id);
         let counts = *books.ledger.counts();
         drop(books);
-        drop(settled);
+        if settled.is_some() {
+            hold.put_down();
+        }
         if counts.held == 0 && counts.ending == 0 {
             self.quiet.notify_waiters();
         }

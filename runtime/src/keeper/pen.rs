@@ -178,14 +178,6 @@ impl Pen {
         }
         self.waker.replace(cx.waker().clone())
     }
-
-    /// Drops what still waits; it will not be delivered.
-    pub(super) fn discard(&mut self) {
-        let opening = self.opening.take().map_or(0, |opening| opening.direct.len() + opening.live.len());
-        self.undelivered += (self.backlog.messages() + opening) as u32;
-        self.backlog.clear();
-        self.blocked = None;
-    }
 }
 
 /// Wakes the hold's own task, with the pen put down: a waker may do anything.
@@ -265,6 +257,7 @@ impl Hold {
             return;
         }
         let mut first = Ok(Wrote::All);
+        let mut unsent = (replies.len() + opening.live.len()) as u32;
         for message in replies.iter().chain(&opening.live) {
             let bytes = Encoded::new(message).form(self.form);
             // Not bounded by the backlog: the replies are the application's own, the rest was bounded when it came.
@@ -279,7 +272,9 @@ impl Hold {
                     }
                 }
             }
+            unsent -= 1;
         }
+        pen.undelivered += unsent;
         let _ = self.after(first, pen);
     }
 
@@ -297,6 +292,18 @@ impl Hold {
             room.notify_waiters();
         }
         flushed
+    }
+
+    /// Nothing is written any more: what waits will not be delivered, and the line goes.
+    pub(super) fn put_down(&self) {
+        let mut pen = self.pen.lock();
+        let opening = pen.opening.take();
+        let unsent = opening.as_ref().map_or(0, |opening| opening.direct.len() + opening.live.len());
+        pen.undelivered += (pen.backlog.messages() + unsent) as u32;
+        let backlog = std::mem::take(&mut pen.backlog);
+        let rest = (pen.line.take(), pen.waker.take(), pen.room.take(), pen.inbox.take());
+        drop(pen);
+        drop((opening, backlog, rest));
     }
 
     fn flush(&self, pen: &mut Pen, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

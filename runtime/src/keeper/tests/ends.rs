@@ -3,8 +3,9 @@
 use std::task::Wake;
 
 use super::*;
+use crate::keeper::ended::Ended;
 use crate::keeper::held::Held;
-use crate::words::cause::Resume;
+use crate::words::cause::{Disconnect, Resume};
 
 /// A waker that does at once what a task would do later.
 struct Inline<F>(F);
@@ -51,4 +52,32 @@ fn nobody_is_woken_under_a_lock() {
     assert!(told.as_mut().poll(cx).is_ready());
     house.keeper.settle(&guest.hold);
     assert!(quiet.as_mut().poll(cx).is_ready());
+}
+
+#[test]
+fn a_settled_hold_keeps_no_line_and_no_bytes_whoever_has_a_handle() {
+    let house = House::of(STILL);
+    let guest = house.suspend(SSE);
+    let held = Held::new(guest.hold.clone());
+    guest.line.window(0);
+    held.send("never arrives").unwrap();
+    guest.hold.post("never read".into()).unwrap();
+    let line = Arc::downgrade(&guest.line);
+    house.keeper.end(&guest.hold, Disconnect::Gone.into());
+    house.keeper.settle(&guest.hold);
+    drop(guest.line);
+    assert!(line.upgrade().is_none(), "the socket stays open");
+    assert_eq!(Ended::of(&guest.hold, false).undelivered(), 1);
+    assert_eq!(guest.hold.take_posted(), None);
+}
+
+#[test]
+fn what_an_opening_line_did_not_take_counts_as_undelivered() {
+    let house = House::of(STILL);
+    let guest = house.seat(house.admit(0, 1).unwrap(), 0, SSE, None).unwrap();
+    guest.line.fail(std::io::ErrorKind::BrokenPipe);
+    guest.hold.open(vec!["one".into(), "two".into(), "three".into()]);
+    assert_eq!(guest.cause(), Some("reset"));
+    house.keeper.settle(&guest.hold);
+    assert_eq!(Ended::of(&guest.hold, false).undelivered(), 3);
 }
