@@ -113,10 +113,9 @@ impl Books {
         self.limits.give_back(permit, Some(hold.id.slot()));
         self.deadlines.clear(hold.id.slot());
         let (joined, waker, room) = hold.leave_note(note);
-        let counts = self.ledger.counts();
         // Endings are bounded like holds, or peers that never finish theirs would pile up uncounted.
-        let too_long =
-            if counts.ending > self.limits.server() { self.ledger.oldest_ending().cloned() } else { None };
+        let is_over = self.ledger.counts().ending > self.limits.server();
+        let too_long = if is_over { self.ledger.cut().cloned() } else { None };
         Some(Aftermath { joined, waker, room, too_long })
     }
 }

@@ -166,9 +166,13 @@ impl<H, E> Ledger<H, E> {
         self.entries.get(id.slot() as usize).filter(|entry| entry.id == id).map(|entry| entry.endpoint)
     }
 
-    /// The hold that has been ending for longest.
-    pub(crate) fn oldest_ending(&self) -> Option<&E> {
-        self.entries.get(self.ending.oldest as usize).map(|entry| &entry.each)
+    /// The hold that has been ending for longest, to be cut; the next call gives the one after it.
+    pub(crate) fn cut(&mut self) -> Option<&E> {
+        let slot = self.ending.oldest;
+        self.entries.get(slot as usize)?;
+        unlink(&mut self.entries, &mut self.ending, slot);
+        push(&mut self.entries, &mut self.ending, slot);
+        self.entries.get(slot as usize).map(|entry| &entry.each)
     }
 
     pub(crate) fn counts(&self) -> &Counts {

@@ -81,3 +81,18 @@ fn what_an_opening_line_did_not_take_counts_as_undelivered() {
     house.keeper.settle(&guest.hold);
     assert_eq!(Ended::of(&guest.hold, false).undelivered(), 3);
 }
+
+#[test]
+fn endings_beyond_the_limit_are_cut_oldest_first_each_once() {
+    let house = House::new(Policy { max_suspended: 2, ..Policy::default() }, &[STILL]);
+    let ending: Vec<Guest> = (0..5)
+        .map(|_| {
+            let guest = house.suspend(SSE);
+            house.keeper.end(&guest.hold, Resume::Released.into());
+            guest
+        })
+        .collect();
+    let cut: Vec<bool> =
+        ending.iter().map(|guest| poll_once(|cx| guest.hold.poll_cut(cx)).is_ready()).collect();
+    assert_eq!(cut, [true, true, true, false, false]);
+}
