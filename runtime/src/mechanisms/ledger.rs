@@ -1,7 +1,8 @@
 //! Which holds there are, and the law over them: `suspended = held + ending + Σ ended by cause`.
 //!
 //! An entry is *held* until its first [`end`](Ledger::end), *ending* until [`settle`](Ledger::settle), then gone. Both lists
-//! (the held of each endpoint, and all that are ending) are kept oldest first, by links inside the entries.
+//! (the held of each endpoint, and all that are ending) are kept oldest first, by links inside the entries; what was
+//! [`cut`](Ledger::cut) goes to the back.
 
 use slab::Slab;
 

@@ -1,5 +1,6 @@
 //! A line without a network: it takes what its script says and remembers what was written.
 
+use std::fmt;
 use std::io;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -83,6 +84,12 @@ impl FakeLine {
 
     pub(super) fn answer(&self, answers: Answers) {
         self.0.lock().answers = answers;
+    }
+}
+
+impl fmt::Debug for FakeLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FakeLine").field(&self.text()).finish()
     }
 }
 

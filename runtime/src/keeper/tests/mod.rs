@@ -1,5 +1,6 @@
 //! The keeper without a network: lines that follow a script, and time that stands until a test moves it.
 
+mod admission;
 mod clocks;
 mod ends;
 mod line;
@@ -33,7 +34,7 @@ struct House {
 }
 
 /// A hold and its line.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 struct Guest {
     hold: Arc<Hold>,
     line: Arc<FakeLine>,
