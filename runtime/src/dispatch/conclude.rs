@@ -64,6 +64,9 @@ impl Attendant {
             }
             Finish::Answer { bytes, keep_alive } => {
                 let is_message = !note.farewell.is_empty();
+                if !self.exchange.is_batch {
+                    self.hold.note_undelivered(note.farewell.len().saturating_sub(1));
+                }
                 let written = self.flush([Piece { bytes, is_message }], deadline).await;
                 if written == Written::Whole && !keep_alive {
                     self.line.shut();
@@ -170,7 +173,6 @@ impl Attendant {
     }
 
     fn settle(&self) {
-        self.hold.put_down();
         self.hold.keeper().settle(&self.hold);
     }
 }

@@ -82,11 +82,12 @@ impl Admission {
             Err(Refused::Draining)
         } else {
             self.seat(&mut books, key.as_ref(), now, &mut gone).map(|permit| {
-                let hold = make(books.ledger.next_id(), now);
+                let began = keeper.time().mark();
+                let hold = make(books.ledger.next_id(), began);
                 let slot = hold.id.slot();
                 books.limits.seat(&permit, slot);
                 books.deadlines.set(slot, now);
-                books.ledger.begin(self.endpoint, now, hold.clone(), permit);
+                books.ledger.begin(self.endpoint, began, hold.clone(), permit);
                 hold
             })
         };
@@ -143,15 +144,15 @@ impl Admission {
         key: Option<&Arc<str>>,
         now: Tick,
     ) -> Result<Vec<Arc<Hold>>, Refused> {
+        let holders = |limit| books.limits.holders(limit, self.endpoint, self.peer, key);
+        let relieves = |hold: &Arc<Hold>, limit| match limit {
+            Full::Server => true,
+            Full::Endpoint => hold.post.endpoint == self.endpoint,
+            _ => holders(limit).contains(&hold.id.slot()),
+        };
         let mut victims: Vec<Arc<Hold>> = Vec::new();
         for &limit in full {
-            let holders = books.limits.holders(limit, self.endpoint, self.peer, key);
-            let relieves = |hold: &Arc<Hold>| match limit {
-                Full::Server => true,
-                Full::Endpoint => hold.post.endpoint == self.endpoint,
-                _ => holders.contains(&hold.id.slot()),
-            };
-            if victims.iter().any(relieves) {
+            if victims.iter().any(|victim| relieves(victim, limit)) {
                 continue;
             }
             let oldest = match limit {
@@ -161,7 +162,7 @@ impl Admission {
                     .filter_map(|endpoint| books.ledger.oldest_of(endpoint))
                     .min(),
                 Full::Endpoint => books.ledger.oldest_of(self.endpoint),
-                _ => holders
+                _ => holders(limit)
                     .iter()
                     .filter(|slot| {
                         books.ledger.at(**slot).is_some_and(|hold| self.keeper.evicts(hold.post.endpoint))
@@ -172,6 +173,18 @@ impl Admission {
                 .filter(|(_, began)| began.plus(SETTLED) <= now)
                 .and_then(|(id, _)| books.ledger.get(id))
                 .ok_or(Refused::Full(limit))?;
+            // Who was chosen for a limit that this one relieves as well stays.
+            let is_needed = |victims: &[Arc<Hold>], at: usize| {
+                let others = || victims[..at].iter().chain(&victims[at + 1..]).chain([victim]);
+                full.iter().any(|&limit| {
+                    relieves(&victims[at], limit) && !others().any(|other| relieves(other, limit))
+                })
+            };
+            for at in (0..victims.len()).rev() {
+                if !is_needed(&victims, at) {
+                    victims.remove(at);
+                }
+            }
             victims.push(victim.clone());
         }
         Ok(victims)

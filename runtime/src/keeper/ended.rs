@@ -49,7 +49,7 @@ impl Ended {
             messages_out: pen.messages_out,
             bytes_in: hold.bytes_in.load(Relaxed),
             bytes_out: pen.bytes_out,
-            undelivered: u64::from(pen.undelivered),
+            undelivered: u64::from(pen.undelivered()),
             is_delivered,
             keeper: {
                 drop(pen);

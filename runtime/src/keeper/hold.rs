@@ -86,12 +86,12 @@ impl Hold {
 
     /// Notes a message delivered or received.
     pub(crate) fn note_activity(&self) {
-        self.activity.store(self.keeper().time().stamp().0, Relaxed);
+        raise(&self.activity, self.keeper().time().stamp());
     }
 
     /// Notes a sign of life.
     pub(crate) fn note_life(&self) {
-        self.life.store(self.keeper().time().stamp().0, Relaxed);
+        raise(&self.life, self.keeper().time().stamp());
     }
 
     /// Notes bytes that came from the peer.
@@ -116,6 +116,14 @@ impl Hold {
             write_deadline: self.keeper().policy().write_deadline,
             beats: if transport == Transport::LongPoll { Beats::Kernel } else { Beats::Ours },
         }
+    }
+}
+
+/// Sets a clock's start to a later tick. Between two sweeps all stamps are equal, so mostly it only looks.
+fn raise(start: &AtomicU64, to: Tick) {
+    if start.load(Relaxed) < to.0 {
+        // Not `store`: whoever is slow between stamp and store must not set it back.
+        start.fetch_max(to.0, Relaxed);
     }
 }
 

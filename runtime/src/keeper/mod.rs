@@ -1,8 +1,8 @@
 //! The keeper of all holds: the only locks, and the only waiter on time.
 //!
 //! Ground rules:
-//! 1. Two kinds of lock, in this order: the books, then one hold's pen. Topics are locked alone. No lock is held
-//!    over an await or while user code runs.
+//! 1. Two orders of locks: the books, then one hold's pen; a shard of topics, then one hold's pen. No lock is held over
+//!    an await or while user code runs, and a waker is user code.
 //! 2. A hold's end begins in one place, [`Keeper::end`], under the books: the first cause stands, the permit goes back,
 //!    the pen takes no more. It leaves a note; the hold's own task reads it and concludes.
 //! 3. The keeper keeps an `Arc` of a hold until it has settled, and a hold keeps the keeper: no circle outlives its hold.
@@ -18,6 +18,9 @@ pub(crate) mod publish; // topics
 pub(crate) mod sweep; // the clocks
 pub(crate) mod time; // served time
 pub(crate) mod token; // who may speak for a hold
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::pin::pin;

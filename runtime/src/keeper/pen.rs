@@ -40,8 +40,11 @@ pub(crate) struct Pen {
     waker: Option<Waker>,
     /// Whoever waits for room.
     pub(super) room: Option<Arc<Notify>>,
+    /// Since when a write has made no progress.
     pub(super) blocked: Option<Tick>,
-    pub(super) deaf: Option<Tick>,
+    is_deaf: bool,
+    /// Since when we have been blocked or deaf, whichever came first: that silence is given back once, whole.
+    pub(super) unheard: Option<Tick>,
     pub(super) messages_out: u64,
     pub(super) bytes_out: u64,
     pub(super) undelivered: u32,
@@ -105,7 +108,8 @@ impl Pen {
             waker: None,
             room: None,
             blocked: None,
-            deaf: None,
+            is_deaf: false,
+            unheard: None,
             messages_out: 0,
             bytes_out: 0,
             undelivered: 0,
@@ -134,7 +138,9 @@ impl Pen {
         if !was_empty {
             return Ok(Wrote::Queued);
         }
-        self.blocked = Some(time.now());
+        let now = time.mark();
+        self.blocked = Some(now);
+        self.unheard.get_or_insert(now);
         Ok(Wrote::Blocked)
     }
 
@@ -159,24 +165,33 @@ impl Pen {
         self.backlog.is_empty() && self.note.is_none() && self.opening.is_none()
     }
 
-    pub(super) fn wake(&self) {
-        if let Some(waker) = &self.waker {
-            waker.wake_by_ref();
-        }
+    /// How many accepted messages would not be delivered if nothing more were written.
+    pub(super) fn undelivered(&self) -> u32 {
+        let opening = self.opening.as_ref().map_or(0, |opening| opening.direct.len() + opening.live.len());
+        self.undelivered + (self.backlog.messages() + opening) as u32
     }
 
-    fn watch(&mut self, cx: &Context<'_>) {
-        if !self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            self.waker = Some(cx.waker().clone());
-        }
+    /// Whom to wake, once the pen is put down.
+    pub(super) fn waker(&self) -> Option<Waker> {
+        self.waker.clone()
     }
 
-    /// Drops what still waits; it will not be delivered.
-    pub(super) fn discard(&mut self) {
-        let opening = self.opening.take().map_or(0, |opening| opening.direct.len() + opening.live.len());
-        self.undelivered += (self.backlog.messages() + opening) as u32;
-        self.backlog.clear();
-        self.blocked = None;
+    /// Watches for whoever polls; gives back whom to forget, once the pen is put down.
+    #[must_use]
+    fn watch(&mut self, cx: &Context<'_>) -> Option<Waker> {
+        if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            return None;
+        }
+        self.waker.replace(cx.waker().clone())
+    }
+}
+
+/// Wakes the hold's own task, with the pen put down: a waker may do anything.
+pub(super) fn wake(pen: MutexGuard<'_, Pen>) {
+    let waker = pen.waker();
+    drop(pen);
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }
 
@@ -257,6 +272,7 @@ impl Hold {
             return;
         }
         let mut first = Ok(Wrote::All);
+        let mut unsent = (replies.len() + opening.live.len()) as u32;
         for message in replies.iter().chain(&opening.live) {
             let bytes = Encoded::new(message).form(self.form);
             // Not bounded by the backlog: the replies are the application's own, the rest was bounded when it came.
@@ -271,31 +287,53 @@ impl Hold {
                     }
                 }
             }
+            unsent -= 1;
         }
+        pen.undelivered += unsent;
         let _ = self.after(first, pen);
     }
 
     /// Writes what waits; ready when nothing does.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut pen = self.pen.lock();
+        let messages_out = pen.messages_out;
+        let flushed = self.flush(&mut pen, cx);
+        // Whoever polls here also wants to hear of what will wait next.
+        let forgotten = pen.watch(cx);
+        let room = pen.room.clone().filter(|_| pen.messages_out > messages_out);
+        drop(pen);
+        drop(forgotten);
+        if let Some(room) = room {
+            room.notify_waiters();
+        }
+        flushed
+    }
+
+    /// Nothing is written any more: what waits will not be delivered, and the line goes.
+    pub(super) fn put_down(&self) {
+        let mut pen = self.pen.lock();
+        pen.undelivered = pen.undelivered();
+        let opening = pen.opening.take();
+        let backlog = std::mem::take(&mut pen.backlog);
+        let rest = (pen.line.take(), pen.waker.take(), pen.room.take(), pen.inbox.take());
+        drop(pen);
+        drop((opening, backlog, rest));
+    }
+
+    fn flush(&self, pen: &mut Pen, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let Pen { line: Some(line), backlog, .. } = &*pen else { return Poll::Ready(Ok(())) };
             let Some(bytes) = backlog.next() else { return Poll::Ready(Ok(())) };
             match line.try_write(bytes) {
+                Ok(0) if !bytes.is_empty() => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
                     let done = pen.backlog.advance(count);
-                    pen.blocked = if pen.backlog.is_empty() {
-                        self.unblock(&mut pen)
-                    } else {
-                        Some(self.keeper().time().now())
-                    };
+                    pen.blocked = (!pen.backlog.is_empty()).then(|| self.keeper().time().mark());
+                    self.hear(pen);
                     if let Some(piece) = done {
                         pen.count(&piece);
                         if piece.is_message {
                             self.note_activity();
-                        }
-                        if let Some(room) = &pen.room {
-                            room.notify_waiters();
                         }
                     }
                 }
@@ -314,7 +352,9 @@ impl Hold {
         if pen.note.is_some() {
             return Poll::Ready(());
         }
-        pen.watch(cx);
+        let forgotten = pen.watch(cx);
+        drop(pen);
+        drop(forgotten);
         Poll::Pending
     }
 
@@ -331,21 +371,17 @@ impl Hold {
     pub(crate) fn write_last_word(&self, bytes: &[u8]) -> bool {
         let mut pen = self.pen.lock();
         let is_clean = !pen.backlog.is_torn();
-        pen.discard();
-        is_clean
-            && pen
-                .line
-                .as_ref()
-                .is_some_and(|line| line.try_write(bytes).is_ok_and(|count| count == bytes.len()))
+        pen.undelivered = pen.undelivered();
+        let waited = std::mem::take(&mut pen.backlog);
+        let line = pen.line.clone();
+        drop(pen);
+        drop(waited);
+        is_clean && line.is_some_and(|line| line.try_write(bytes).is_ok_and(|count| count == bytes.len()))
     }
 
-    /// Lets go of the line, and counts what was not delivered.
-    pub(crate) fn put_down(&self) {
-        let mut pen = self.pen.lock();
-        pen.discard();
-        let line = pen.line.take();
-        drop(pen);
-        drop(line);
+    /// Notes accepted messages that have no place in the ending.
+    pub(crate) fn note_undelivered(&self, messages: usize) {
+        self.pen.lock().undelivered += messages as u32;
     }
 
     /// Ready when this hold must not go on ending politely: too many others are.
@@ -354,7 +390,9 @@ impl Hold {
         if pen.is_cut {
             return Poll::Ready(());
         }
-        pen.watch(cx);
+        let forgotten = pen.watch(cx);
+        drop(pen);
+        drop(forgotten);
         Poll::Pending
     }
 
@@ -374,7 +412,7 @@ impl Hold {
             return Err(PostRefusal::Full);
         }
         inbox.push_back(message);
-        pen.wake();
+        wake(pen);
         Ok(())
     }
 
@@ -391,23 +429,26 @@ impl Hold {
 
     /// We stop reading from the peer: its silence proves nothing until [`listen`](Hold::listen).
     pub(crate) fn deafen(&self) {
-        self.pen.lock().deaf = Some(self.keeper().time().now());
+        let mut pen = self.pen.lock();
+        pen.is_deaf = true;
+        pen.unheard.get_or_insert(self.keeper().time().mark());
     }
 
     /// We read again.
     pub(crate) fn listen(&self) {
-        let now = self.keeper().time().now();
         let mut pen = self.pen.lock();
-        if let Some(since) = pen.deaf.take() {
-            self.give_back_silence(since, now);
-        }
+        pen.is_deaf = false;
+        self.hear(&mut pen);
     }
 
-    fn unblock(&self, pen: &mut Pen) -> Option<Tick> {
-        if let Some(since) = pen.blocked {
-            self.give_back_silence(since, self.keeper().time().now());
+    /// Gives the silence back, once nothing keeps us from hearing the peer.
+    fn hear(&self, pen: &mut Pen) {
+        if pen.blocked.is_none()
+            && !pen.is_deaf
+            && let Some(since) = pen.unheard.take()
+        {
+            self.give_back_silence(since, self.keeper().time().mark());
         }
-        None
     }
 
     /// A long poll's message is its answer, and its end.
@@ -423,10 +464,9 @@ impl Hold {
         match wrote {
             Ok(Wrote::All | Wrote::Queued) => Ok(()),
             Ok(Wrote::Blocked) => {
-                pen.wake();
-                drop(pen);
+                wake(pen);
                 let keeper = self.keeper();
-                keeper.hasten(self, keeper.time().now().plus(keeper.policy().write_deadline));
+                keeper.hasten(self, keeper.time().mark().plus(keeper.policy().write_deadline));
                 Ok(())
             }
             Err(error) => {

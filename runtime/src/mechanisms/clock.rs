@@ -45,8 +45,8 @@ pub(crate) struct Signs {
     pub(crate) expires: Tick,
     /// Since when a write has made no progress.
     pub(crate) blocked: Option<Tick>,
-    /// Since when we have not been reading.
-    pub(crate) deaf: Option<Tick>,
+    /// Since when its silence proves nothing: a write is blocked, or we do not read, or one after the other.
+    pub(crate) unheard: Option<Tick>,
 }
 
 /// What a look at a hold found.
@@ -93,9 +93,9 @@ impl Clocks {
     fn idle_at(&self, signs: &Signs, now: Tick) -> Tick {
         let Some(span) = self.max_idle else { return Tick::NEVER };
         let at = signs.life.plus(span);
-        match [signs.blocked, signs.deaf].into_iter().flatten().min() {
-            // Stands still: what was left when it stopped is left now.
-            Some(since) => now.plus(at.since(since).max(Duration::from_millis(1))),
+        match signs.unheard {
+            // Stands still: what was left when it stopped, or at a later sign, is left now.
+            Some(since) => now.plus(at.since(since.max(signs.life)).max(Duration::from_millis(1))),
             None => at,
         }
     }
@@ -110,7 +110,7 @@ impl Clocks {
     /// Whether a heartbeat was sent long enough ago that a peer which is there would have answered.
     fn is_unanswered(&self, signs: &Signs, now: Tick) -> bool {
         let Some(heartbeat) = self.heartbeat else { return false };
-        if signs.blocked.is_some() || signs.deaf.is_some() {
+        if signs.unheard.is_some() {
             return false;
         }
         let sent = match self.beats {
@@ -146,7 +146,7 @@ mod tests {
             next_beat: Tick(4_000),
             expires: Tick::NEVER,
             blocked: None,
-            deaf: None,
+            unheard: None,
         }
     }
 
@@ -190,13 +190,14 @@ mod tests {
     #[test]
     fn max_idle_stands_still_while_we_do_not_read() {
         let clocks = Clocks { timeout: None, heartbeat: None, ..clocks() };
-        let deaf = Signs { deaf: Some(Tick(200_000)), ..signs() };
+        let deaf = Signs { unheard: Some(Tick(200_000)), ..signs() };
         assert_eq!(clocks.judge(&deaf, Tick(900_000)), Due::Rest(Tick(1_000_000)));
     }
 
     #[test]
     fn a_write_without_progress_is_stalled_whatever_else_is_due() {
-        let blocked = Signs { blocked: Some(Tick(20_000)), ..signs() };
+        let since = Some(Tick(20_000));
+        let blocked = Signs { blocked: since, unheard: since, ..signs() };
         assert_eq!(clocks().judge(&blocked, Tick(30_000)), Due::End(Disconnect::Stalled.into()));
     }
 

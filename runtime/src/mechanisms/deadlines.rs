@@ -23,9 +23,9 @@ impl Deadlines {
 
     /// Looks at `slot` at `at` if that is earlier than what is set.
     pub(crate) fn hasten(&mut self, slot: u32, at: Tick) {
-        if let Some(due) = self.column.get_mut(slot as usize) {
-            *due = at.min(*due);
-        }
+        // A slot behind the end is one that was taken as due while `clear` shortened the column.
+        let due = self.column.get(slot as usize).copied().unwrap_or(Tick::NEVER);
+        self.set(slot, at.min(due));
     }
 
     /// Forgets `slot`, and gives back memory when the last slots are free and many.
@@ -74,6 +74,17 @@ mod tests {
         deadlines.set(0, Tick(10));
         deadlines.hasten(0, Tick(50));
         assert_eq!(deadlines.take_due(Tick(10)), [0]);
+    }
+
+    #[test]
+    fn a_slot_taken_while_the_column_shrinks_is_set_again() {
+        let mut deadlines = Deadlines::default();
+        deadlines.set(0, Tick(10));
+        deadlines.set(1, Tick(10));
+        assert_eq!(deadlines.take_due(Tick(10)), [0, 1]);
+        deadlines.clear(1);
+        deadlines.hasten(0, Tick(20));
+        assert_eq!(deadlines.take_due(Tick(20)), [0]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Which holds there are, and the law over them: `suspended = held + ending + Σ ended by cause`.
 //!
 //! An entry is *held* until its first [`end`](Ledger::end), *ending* until [`settle`](Ledger::settle), then gone. Both lists
-//! (the held of each endpoint, and all that are ending) are kept oldest first, by links inside the entries.
+//! (the held of each endpoint, and all that are ending) are kept oldest first, by links inside the entries; what was
+//! [`cut`](Ledger::cut) goes to the back.
 
 use slab::Slab;
 
@@ -171,9 +172,13 @@ impl<H, E> Ledger<H, E> {
         self.entries.get(id.slot() as usize).filter(|entry| entry.id == id).map(|entry| entry.endpoint)
     }
 
-    /// The hold that has been ending for longest.
-    pub(crate) fn oldest_ending(&self) -> Option<&E> {
-        self.entries.get(self.ending.oldest as usize).map(|entry| &entry.each)
+    /// The hold that has been ending for longest, to be cut; the next call gives the one after it.
+    pub(crate) fn cut(&mut self) -> Option<&E> {
+        let slot = self.ending.oldest;
+        self.entries.get(slot as usize)?;
+        unlink(&mut self.entries, &mut self.ending, slot);
+        push(&mut self.entries, &mut self.ending, slot);
+        self.entries.get(slot as usize).map(|entry| &entry.each)
     }
 
     pub(crate) fn counts(&self) -> &Counts {
