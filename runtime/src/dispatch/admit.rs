@@ -11,6 +11,7 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
 use crate::endpoint::extract::{Captures, ClientIp};
+use crate::endpoint::suspension::Suspension;
 use crate::keeper::hold::Post;
 use crate::keeper::hub::Hub;
 use crate::mechanisms::limits::Peer;
@@ -62,7 +63,7 @@ impl Dispatch {
         mut parts: Parts,
         captures: Captures,
         client: Client,
-    ) -> Result<crate::endpoint::suspension::Suspension, Response<Body>> {
+    ) -> Result<Suspension, Response<Body>> {
         parts.extensions.insert(captures);
         parts.extensions.insert(ClientIp(client.address.ip()));
         parts.extensions.insert(Hub::new(self.keeper.clone()));
@@ -80,10 +81,11 @@ impl Dispatch {
     }
 
     /// What the hold shares with others of its endpoint; its own where the function changed the terms.
+    #[expect(clippy::result_large_err, reason = "an answer, made once a request and only moved")]
     fn post(
         &self,
         served: &Served,
-        suspension: &crate::endpoint::suspension::Suspension,
+        suspension: &Suspension,
         transport: Transport,
     ) -> Result<Arc<Post>, Response<Body>> {
         if suspension.settings == Settings::NONE {

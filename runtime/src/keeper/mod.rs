@@ -135,10 +135,6 @@ impl Keeper {
         self.books.lock().draining = true;
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
-        self.books.lock().draining
-    }
-
     /// Waits until nothing is held, nothing is ending and no end hook runs.
     pub(crate) async fn quiet(&self) {
         loop {

@@ -11,6 +11,7 @@ use bytes::Bytes;
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     /// Boxed, because an idle peer has none.
+    #[expect(clippy::box_collection, reason = "8 bytes of every hold instead of 32")]
     queue: Option<Box<VecDeque<Piece>>>,
     queued: u32,
     offset: u32,
@@ -109,13 +110,6 @@ impl Backlog {
             self.queue = None;
         }
         piece
-    }
-
-    /// Drops everything that waits.
-    pub(crate) fn clear(&mut self) {
-        self.queue = None;
-        self.queued = 0;
-        self.offset = 0;
     }
 
     fn pieces(&self) -> impl Iterator<Item = &Piece> {

@@ -66,6 +66,7 @@ const NONE: u32 = u32::MAX;
 
 impl Counts {
     /// The law. It holds between any two calls.
+    #[cfg(test)]
     pub(crate) fn is_lawful(&self) -> bool {
         self.suspended == self.held as u64 + self.ending as u64 + self.ended.iter().sum::<u64>()
     }
@@ -166,10 +167,6 @@ impl<H, E> Ledger<H, E> {
     /// When the held hold in `slot` began, and where.
     pub(crate) fn age(&self, slot: u32) -> Option<(Id, Tick)> {
         self.entries.get(slot as usize).filter(|entry| entry.is_held()).map(Entry::age)
-    }
-
-    pub(crate) fn endpoint(&self, id: Id) -> Option<u32> {
-        self.entries.get(id.slot() as usize).filter(|entry| entry.id == id).map(|entry| entry.endpoint)
     }
 
     /// The hold that has been ending for longest, to be cut; the next call gives the one after it.

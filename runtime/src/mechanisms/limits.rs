@@ -216,16 +216,6 @@ impl Full {
     }
 }
 
-impl Permit {
-    pub(crate) fn endpoint(&self) -> u32 {
-        self.endpoint
-    }
-
-    pub(crate) fn peer(&self) -> Peer {
-        self.peer
-    }
-}
-
 impl From<IpAddr> for Peer {
     fn from(address: IpAddr) -> Self {
         let bits = match address.to_canonical() {

@@ -14,10 +14,6 @@ impl Tick {
         Tick(self.0.saturating_add(millis(span)))
     }
 
-    pub(crate) const fn minus(self, span: Duration) -> Tick {
-        Tick(self.0.saturating_sub(millis(span)))
-    }
-
     /// How long before `self` the `earlier` tick was; zero if it was not before.
     pub(crate) const fn since(self, earlier: Tick) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))

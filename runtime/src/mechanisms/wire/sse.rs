@@ -34,11 +34,6 @@ pub(crate) fn opening(token: &str, id: Option<&str>) -> Vec<u8> {
     block(Some("hold"), id, token.as_bytes())
 }
 
-/// A block that only tells the client how long to wait before it comes back.
-pub(crate) fn retry(after: Duration) -> Vec<u8> {
-    format!("retry: {}\n\n", after.as_millis()).into_bytes()
-}
-
 /// The last block of a resume. With `retry` the wait stands before the event, in force when the page reads it.
 pub(crate) fn resumed(cause: &str, retry: Option<Duration>) -> Vec<u8> {
     let mut bytes =
