@@ -244,7 +244,7 @@ fn take_back<H, S>(connection: http1::UpgradeableConnection<Wire<H>, S>) -> Byte
 where
     H: Host,
     S: hyper::service::HttpService<Incoming, ResBody = Answer<H>>,
-    S::Error: Into<crate::BoxError>,
+    S::Error: Into<crate::endpoint::BoxError>,
 {
     match connection.into_parts() {
         Some(parts) if parts.io.unread.is_empty() && parts.read_buf.is_empty() => Bytes::new(),
