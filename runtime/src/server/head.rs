@@ -54,6 +54,26 @@ pub(super) async fn hear<H: Host>(
     line: Arc<dyn Socket>,
     visit: Visit,
 ) -> Option<Turn<H::Guest>> {
+    let mut halt = pin!(house.halt.rung());
+    let mut answering = pin!(answer(&house, &line, visit));
+    poll_fn(|cx| {
+        if let Poll::Ready(turn) = answering.as_mut().poll(cx) {
+            return Poll::Ready(turn);
+        }
+        halt.as_mut().poll(cx).map(|()| {
+            // Not a FIN, which could pass for the end of an answer that is not whole.
+            line.cut();
+            None
+        })
+    })
+    .await
+}
+
+async fn answer<H: Host>(
+    house: &Arc<House<H>>,
+    line: &Arc<dyn Socket>,
+    visit: Visit,
+) -> Option<Turn<H::Guest>> {
     let peer = line.peer().ok()?;
     let policy = house.host.policy();
     let accepted = Instant::now();
@@ -63,13 +83,13 @@ pub(super) async fn hear<H: Host>(
         }
         Visit::Return(unread) => (None, accepted + policy.keep_alive, unread),
         Visit::Leave => {
-            linger(&line, accepted + policy.polite_end).await;
+            linger(line, accepted + policy.polite_end).await;
             return None;
         }
     };
     loop {
         if unread.is_empty() {
-            unread = first_bytes(&house, &line, first_due).await?;
+            unread = first_bytes(house, line, first_due).await?;
         }
         // The first head has the time from the connection's first moment, later ones from their first byte.
         let due = head_due.take().unwrap_or_else(|| Instant::now() + policy.head_deadline);
@@ -81,7 +101,7 @@ pub(super) async fn hear<H: Host>(
                 first_due = Instant::now() + policy.keep_alive.saturating_sub(REST);
             }
             Spoken::Over => {
-                linger(&line, Instant::now() + policy.polite_end).await;
+                linger(line, Instant::now() + policy.polite_end).await;
                 return None;
             }
             Spoken::Cut => {
@@ -89,7 +109,7 @@ pub(super) async fn hear<H: Host>(
                 return None;
             }
             Spoken::Upgraded(notes) => {
-                released::<H>(&line, notes).await;
+                released::<H>(line, notes).await;
                 return None;
             }
         }
@@ -99,7 +119,7 @@ pub(super) async fn hear<H: Host>(
 /// Waits for a request without any buffer; `None` when none came in time, the peer left, or the server stops.
 async fn first_bytes<H: Host>(house: &House<H>, line: &Arc<dyn Socket>, due: Instant) -> Option<Bytes> {
     let mut late = pin!(sleep_until(due));
-    let mut stopping = pin!(house.stopping());
+    let mut stopping = pin!(house.stop.rung());
     poll_fn(|cx| {
         let mut bytes = [0; 2048];
         if let Poll::Ready(read) = line.poll_read(cx, &mut bytes) {
@@ -160,7 +180,7 @@ async fn speak<H: Host>(
         http1::Builder::new().max_buf_size(LONGEST_HEAD).serve_connection(wire, service).with_upgrades();
 
     let mut timer = pin!(sleep_until(head_due));
-    let mut stop = pin!(house.stopping());
+    let mut stop = pin!(house.stop.rung());
     let mut stopping = false;
     let policy = house.host.policy();
     let step = poll_fn(|cx| {
@@ -224,7 +244,7 @@ fn take_back<H, S>(connection: http1::UpgradeableConnection<Wire<H>, S>) -> Byte
 where
     H: Host,
     S: hyper::service::HttpService<Incoming, ResBody = Answer<H>>,
-    S::Error: Into<crate::BoxError>,
+    S::Error: Into<crate::endpoint::BoxError>,
 {
     match connection.into_parts() {
         Some(parts) if parts.io.unread.is_empty() && parts.read_buf.is_empty() => Bytes::new(),

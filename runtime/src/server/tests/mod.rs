@@ -38,8 +38,9 @@ struct Inn {
     ends: Arc<Mutex<Vec<&'static str>>>,
     held: Arc<Mutex<usize>>,
     drained: Arc<Notify>,
-    /// Holds ignore the drain.
+    /// Holds ignore the drain; the cut they hear.
     deaf: bool,
+    cut: Arc<Notify>,
 }
 
 struct Lodger {
@@ -47,7 +48,7 @@ struct Lodger {
     version: http::Version,
     ends: Arc<Mutex<Vec<&'static str>>>,
     held: Arc<Mutex<usize>>,
-    drained: Option<Arc<Notify>>,
+    drained: Arc<Notify>,
 }
 
 enum Wish {
@@ -96,7 +97,7 @@ impl Host for Inn {
             version: request.version(),
             ends: self.ends.clone(),
             held: self.held.clone(),
-            drained: (!self.deaf).then(|| self.drained.clone()),
+            drained: if self.deaf { self.cut.clone() } else { self.drained.clone() },
         })
     }
 
@@ -108,7 +109,10 @@ impl Host for Inn {
         self.drained.notify_waiters();
     }
 
-    fn cut(&self) {}
+    fn cut(&self) {
+        self.cut.notify_waiters();
+        self.drained.notify_waiters();
+    }
 }
 
 impl Drop for Lodger {
@@ -143,10 +147,7 @@ impl Lodger {
                 }
             }
         };
-        match &self.drained {
-            Some(drained) => tokio::select! { () = echo => {}, () = drained.notified() => {} },
-            None => echo.await,
-        }
+        tokio::select! { () = echo => {}, () = self.drained.notified() => {} }
         line.shut();
         After::Close
     }

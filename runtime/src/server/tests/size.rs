@@ -10,7 +10,7 @@ use crate::socket::Listener;
 /// tokio's task cell is aligned to 128 bytes; a future of up to this size fits into 256.
 const BUDGET: usize = 152;
 /// What of it is left for attending a hold.
-const ATTENDING: usize = 88;
+const ATTENDING: usize = 96;
 
 #[derive(Default)]
 struct Scale(Policy);
