@@ -81,13 +81,16 @@ impl Admission {
         let begun = if books.draining {
             Err(Refused::Draining)
         } else {
-            self.seat(&mut books, key.as_ref(), now, &mut gone).map(|permit| {
+            self.seat(&mut books, key.as_ref(), now, &mut gone).map(|()| {
                 let began = keeper.time().mark();
+                // Until the hold is there, whatever happens the place is still ours to give back.
                 let hold = make(books.ledger.next_id(), began);
-                let slot = hold.id.slot();
-                books.limits.seat(&permit, slot);
-                books.deadlines.set(slot, now);
-                books.ledger.begin(self.endpoint, began, hold.clone(), permit);
+                if let Place::Permit(permit) = std::mem::replace(&mut self.place, Place::Spent) {
+                    let slot = hold.id.slot();
+                    books.limits.seat(&permit, slot);
+                    books.deadlines.set(slot, now);
+                    books.ledger.begin(self.endpoint, began, hold.clone(), permit);
+                }
                 hold
             })
         };
@@ -98,14 +101,14 @@ impl Admission {
         begun
     }
 
-    /// Turns the place into a permit with everything the hold needs, ending others where it must.
+    /// Makes the place a permit with everything the hold needs, ending others where it must.
     fn seat(
         &mut self,
         books: &mut Books,
         key: Option<&Arc<str>>,
         now: Tick,
         gone: &mut Vec<Aftermath>,
-    ) -> Result<Permit, Refused> {
+    ) -> Result<(), Refused> {
         // A request that has a place needs at most its key's.
         let mut full = books.limits.full(self.endpoint, self.peer, key);
         if let Place::Permit(_) = self.place {
@@ -119,21 +122,15 @@ impl Admission {
                 gone.extend(books.end(&hold, Resume::Evicted.into()));
             }
         }
-        let mut permit = match std::mem::replace(&mut self.place, Place::Spent) {
-            Place::Permit(permit) => permit,
-            Place::Asking => {
-                books.limits.end_admitting(self.endpoint);
-                books.limits.take(self.endpoint, self.peer).map_err(Refused::Full)?
-            }
-            Place::Spent => unreachable!("an admission is used once: `suspend` takes it by value"),
-        };
-        if let Some(key) = key
-            && let Err(full) = books.limits.take_key(&mut permit, key.clone())
-        {
-            books.limits.give_back(permit, None);
-            return Err(Refused::Full(full));
+        if let Place::Asking = self.place {
+            let permit = books.limits.take(self.endpoint, self.peer).map_err(Refused::Full)?;
+            books.limits.end_admitting(self.endpoint);
+            self.place = Place::Permit(permit);
         }
-        Ok(permit)
+        if let (Place::Permit(permit), Some(key)) = (&mut self.place, key) {
+            books.limits.take_key(permit, key.clone()).map_err(Refused::Full)?;
+        }
+        Ok(())
     }
 
     /// The oldest hold under each limit in `full`, chosen before anyone is ended, so that nobody goes for nothing.

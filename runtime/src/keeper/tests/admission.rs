@@ -95,6 +95,18 @@ async fn nobody_goes_whose_place_another_victim_frees_too() {
 }
 
 #[test]
+fn a_place_is_given_back_when_nothing_comes_of_it() {
+    let house = House::new(Policy { max_per_peer: Some(1), ..Policy::default() }, &[evicting(STILL)]);
+    let permit = house.admit(0, 1).unwrap();
+    let asking = house.admit(0, 1).unwrap();
+    drop((permit, asking));
+    let admission = house.admit(0, 1).unwrap();
+    let panics = std::panic::AssertUnwindSafe(|| admission.suspend(None, |_, _| panic!("on purpose")));
+    assert!(std::panic::catch_unwind(panics).is_err());
+    assert!(house.keeper.books.lock().limits.is_untouched());
+}
+
+#[test]
 fn while_draining_nobody_enters_whatever_was_promised() {
     let house = House::of(STILL);
     let admission = house.admit(0, 1).unwrap();
