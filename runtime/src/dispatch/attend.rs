@@ -106,12 +106,11 @@ impl Attendant {
     async fn hear(&mut self, message: Message) {
         self.hold.note_message();
         let held = Held::new(self.hold.clone());
-        self.hold.deafen();
         self.run("on_message", |context| context.on_message(&held, message)).await;
-        self.hold.listen();
     }
 
     /// Runs a hook to its end, or until the hold's end begins: then it is dropped where it waits. `true` if it finished.
+    /// Nothing is read from the peer meanwhile, so that it cannot send faster than the application takes.
     async fn run<'a>(
         &'a mut self,
         name: &'static str,
@@ -121,7 +120,10 @@ impl Attendant {
         let Some(context) = context else { return false };
         let hook = Guarded::start(|| hook(&mut **context), hold.keeper().policy().hook_deadline);
         let mut side = Side { hold, line, driver };
-        match side.accompany(hook, name).await {
+        hold.deafen();
+        let ran = side.accompany(hook, name).await;
+        hold.listen();
+        match ran {
             Ran::Finished => true,
             Ran::Over => false,
             Ran::Left => {

@@ -65,8 +65,9 @@ impl Admitted {
             keeper.join(&hold, topic);
         }
         let terms = &hold.post.terms;
-        if let (Some(every), Some(give_up)) = (terms.heartbeat(form.transport()), terms.max_idle) {
-            line.probe(every, give_up);
+        if let (Some(every), Some(max_idle)) = (terms.heartbeat(form.transport()), terms.max_idle) {
+            // The kernel gives up a little later than we do, so that a peer that fell silent is `Idle`, whoever asked it.
+            line.probe(every, max_idle + every);
         }
         let date = http_date();
         let head = head::Exchange {
