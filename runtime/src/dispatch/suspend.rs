@@ -13,7 +13,7 @@ use crate::mechanisms::wire::{Form, chunk, head, long_poll, sse};
 use crate::words::line::Line;
 
 use super::After;
-use super::admit::Asked;
+use super::asked::Asked;
 use super::attend::{Attendant, Exchange, Opening};
 use super::date::http_date;
 use super::origin::{self, Passage};
