@@ -112,11 +112,11 @@ impl Books {
         let permit = self.ledger.end(hold.id, &note.end)?;
         self.limits.give_back(permit, Some(hold.id.slot()));
         self.deadlines.clear(hold.id.slot());
-        let (joined, waker, room) = hold.leave_note(note);
+        let aftermath = hold.leave_note(note);
         // Endings are bounded like holds, or peers that never finish theirs would pile up uncounted.
         let is_over = self.ledger.counts().ending > self.limits.server();
         let too_long = if is_over { self.ledger.cut().cloned() } else { None };
-        Some(Aftermath { joined, waker, room, too_long })
+        Some(Aftermath { too_long, ..aftermath })
     }
 }
 
@@ -126,10 +126,11 @@ impl Hold {
         self.pen.lock().note.as_deref().cloned()
     }
 
-    fn leave_note(&self, note: Note) -> (Vec<(Topic, Place)>, Option<Waker>, Option<Arc<Notify>>) {
+    fn leave_note(&self, note: Note) -> Aftermath {
         let mut pen = self.pen.lock();
         pen.note = Some(Box::new(note));
-        (std::mem::take(&mut pen.joined), pen.waker(), pen.room.take())
+        let joined = std::mem::take(&mut pen.joined);
+        Aftermath { joined, waker: pen.waker(), room: pen.room.take(), too_long: None }
     }
 
     /// Ends a polite ending that too many others wait behind.
