@@ -30,6 +30,11 @@ impl TopicShards {
         &self.shards[self.hasher.hash_one(topic) as usize % self.shards.len()]
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| shard.lock().is_empty())
+    }
+
     pub(super) fn leave(&self, topic: &Topic, place: Place) {
         let member = self.shard(topic.as_str()).lock().leave(topic.as_str(), place);
         // Not under the lock: it may be the last handle on the hold.
