@@ -12,7 +12,7 @@ use bytes::Bytes;
 use parking_lot::MutexGuard;
 use tokio::sync::Notify;
 
-use crate::mechanisms::backlog::{Backlog, Piece, Room};
+use crate::mechanisms::backlog::{Backlog, Kind, Piece, Room};
 use crate::mechanisms::topics::Place;
 use crate::mechanisms::wire::{Encoded, Form};
 use crate::words::cause::{Disconnect, End, Resume};
@@ -146,7 +146,7 @@ impl Pen {
 
     fn count(&mut self, piece: &Piece) {
         self.bytes_out += piece.bytes.len() as u64;
-        self.messages_out += u64::from(piece.is_message);
+        self.messages_out += u64::from(piece.is_message());
     }
 
     fn has_room(&mut self, more: usize, bound: usize) -> bool {
@@ -223,20 +223,33 @@ impl Hold {
         if !pen.has_room(bytes.len(), bound) {
             return Err(Refusal::Full);
         }
-        let wrote = pen.write(Piece { bytes, is_message: true }, self.keeper().time());
+        let wrote = pen.write(Piece { bytes, kind: Kind::Message }, self.keeper().time());
         if matches!(wrote, Ok(Wrote::All)) {
             self.note_activity();
         }
         self.after(wrote, pen).map_err(|Closed| Refusal::Ended)
     }
 
-    /// Writes something that is no message and needs no room: a head, a pong, a heartbeat.
+    /// Writes something that is no message and needs no room: a head, a heartbeat.
     pub(crate) fn write(&self, bytes: Bytes) -> Result<(), Closed> {
         let mut pen = self.pen.lock();
         if pen.note.is_some() {
             return Err(Closed);
         }
-        let wrote = pen.write(Piece { bytes, is_message: false }, self.keeper().time());
+        let wrote = pen.write(Piece { bytes, kind: Kind::Other }, self.keeper().time());
+        self.after(wrote, pen)
+    }
+
+    /// Answers a ping. Of the pongs that wait only the latest stays, or a peer that asks and never reads would fill memory.
+    pub(crate) fn pong(&self, bytes: Bytes) -> Result<(), Closed> {
+        let mut pen = self.pen.lock();
+        if pen.note.is_some() {
+            return Err(Closed);
+        }
+        if pen.backlog.replace_pong(&bytes) {
+            return Ok(());
+        }
+        let wrote = pen.write(Piece { bytes, kind: Kind::Pong }, self.keeper().time());
         self.after(wrote, pen)
     }
 
@@ -261,7 +274,7 @@ impl Hold {
         for message in replies.iter().chain(&opening.live) {
             let bytes = Encoded::new(message).form(self.form);
             // Not bounded by the backlog: the replies are the application's own, the rest was bounded when it came.
-            match pen.write(Piece { bytes, is_message: true }, self.keeper().time()) {
+            match pen.write(Piece { bytes, kind: Kind::Message }, self.keeper().time()) {
                 Ok(Wrote::All) => self.note_activity(),
                 Ok(Wrote::Queued) => {}
                 blocked_or_broken => {
@@ -318,7 +331,7 @@ impl Hold {
                     self.hear(pen);
                     if let Some(piece) = done {
                         pen.count(&piece);
-                        if piece.is_message {
+                        if piece.is_message() {
                             self.note_activity();
                         }
                     }

@@ -22,8 +22,18 @@ pub(crate) struct Backlog {
 #[derive(Debug)]
 pub(crate) struct Piece {
     pub(crate) bytes: Bytes,
-    /// Whether it is an application's message, not a head, heartbeat or pong.
-    pub(crate) is_message: bool,
+    pub(crate) kind: Kind,
+}
+
+/// What a piece is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An application's message.
+    Message,
+    /// The answer to a ping: only the latest need be sent (RFC 6455 §5.5.3).
+    Pong,
+    /// A head, a heartbeat and the like.
+    Other,
 }
 
 /// Whether more bytes may wait.
@@ -44,7 +54,7 @@ impl Backlog {
 
     /// How many messages wait, one that was begun included.
     pub(crate) fn messages(&self) -> usize {
-        self.pieces().filter(|piece| piece.is_message).count()
+        self.pieces().filter(|piece| piece.is_message()).count()
     }
 
     /// Whether `more` bytes may wait within `bound`, as far as is known without asking the kernel.
@@ -79,6 +89,16 @@ impl Backlog {
         }
         self.queued = self.queued.saturating_add(clamp(piece.bytes.len() - written));
         queue.push_back(piece);
+    }
+
+    /// Puts a pong in the place of one that waits and is not begun; `false` if there is none.
+    pub(crate) fn replace_pong(&mut self, bytes: &Bytes) -> bool {
+        let begun = usize::from(self.offset > 0);
+        let waiting = self.queue.iter_mut().flat_map(|queue| queue.iter_mut().skip(begun));
+        let Some(pong) = waiting.rev().find(|piece| piece.kind == Kind::Pong) else { return false };
+        self.queued = self.queued.saturating_sub(clamp(pong.bytes.len())).saturating_add(clamp(bytes.len()));
+        pong.bytes = bytes.clone();
+        true
     }
 
     /// What to write next.
@@ -118,6 +138,12 @@ impl Backlog {
     }
 }
 
+impl Piece {
+    pub(crate) fn is_message(&self) -> bool {
+        self.kind == Kind::Message
+    }
+}
+
 /// Backlogs are far below 4 GiB; a kernel that says more means "full" all the same.
 fn clamp(count: usize) -> u32 {
     u32::try_from(count).unwrap_or(u32::MAX)
@@ -128,7 +154,7 @@ mod tests {
     use super::*;
 
     fn piece(text: &'static str) -> Piece {
-        Piece { bytes: Bytes::from_static(text.as_bytes()), is_message: true }
+        Piece { bytes: Bytes::from_static(text.as_bytes()), kind: Kind::Message }
     }
 
     #[test]
@@ -176,7 +202,7 @@ mod tests {
     #[test]
     fn what_waits_here_counts_whatever_the_kernel_says() {
         let mut backlog = Backlog::default();
-        backlog.push(Piece { bytes: Bytes::from(vec![0; 80]), is_message: true }, 0);
+        backlog.push(Piece { bytes: Bytes::from(vec![0; 80]), kind: Kind::Message }, 0);
         assert_eq!(backlog.room(21, 100), Room::No);
     }
 }

@@ -4,6 +4,7 @@ use std::task::Wake;
 
 use super::*;
 use crate::keeper::held::{Held, SendError};
+use crate::mechanisms::wire::websocket;
 use crate::words::cause::Resume;
 use crate::words::message::Message;
 
@@ -174,4 +175,18 @@ fn a_task_that_found_nothing_to_flush_is_woken_by_what_waits_later() {
     guest.line.window(0);
     held(&guest).send("waits").unwrap();
     assert!(flag.0.load(std::sync::atomic::Ordering::SeqCst));
+}
+
+#[test]
+fn a_flood_of_pings_from_a_peer_that_does_not_read_waits_as_one_pong() {
+    let house = bounded();
+    let guest = house.suspend(Form::WebSocket);
+    guest.line.window(1);
+    held(&guest).send("x").unwrap();
+    for ping in 0..=255 {
+        guest.hold.pong(websocket::pong(&[ping])).unwrap();
+    }
+    guest.line.window(usize::MAX);
+    assert!(guest.flush().is_ready());
+    assert_eq!(guest.line.take_written(), b"\x81\x01x\x8a\x01\xff");
 }
