@@ -18,6 +18,7 @@ use crate::mechanisms::wire::{Encoded, Form};
 use crate::words::cause::{Disconnect, End, Resume};
 use crate::words::line::Line;
 use crate::words::message::Message;
+use crate::words::terms::WhenSlow;
 use crate::words::tick::Tick;
 use crate::words::topic::Topic;
 
@@ -193,6 +194,7 @@ impl Hold {
     /// Sends a message, or says why not. Never waits.
     pub(crate) fn send(&self, message: &Encoded<'_>, origin: Origin) -> Result<(), Refusal> {
         let bound = self.post.terms.backlog;
+        let drops_oldest = origin == Origin::Published && self.post.terms.when_slow == WhenSlow::DropOldest;
         let mut pen = self.pen.lock();
         if pen.note.is_some() {
             return Err(Refusal::Ended);
@@ -206,7 +208,14 @@ impl Hold {
                 drop(pen);
                 return self.answer(message.message().clone());
             };
-            if opening.bytes + length > bound {
+            let mut dropped = 0;
+            while drops_oldest && opening.bytes + length > bound && !opening.live.is_empty() {
+                opening.bytes -= opening.live.remove(0).len();
+                dropped += 1;
+            }
+            let is_full = opening.bytes + length > bound;
+            if is_full {
+                pen.undelivered += dropped;
                 return Err(Refusal::Full);
             }
             opening.bytes += length;
@@ -214,14 +223,18 @@ impl Hold {
                 Origin::Direct => opening.direct.push(message.message().clone()),
                 Origin::Published => opening.live.push(message.message().clone()),
             }
+            pen.undelivered += dropped;
             return Ok(());
         }
         let bytes = message.form(self.form);
         if bytes.len() > bound {
             return Err(Refusal::TooLarge);
         }
-        if !pen.has_room(bytes.len(), bound) {
-            return Err(Refusal::Full);
+        while !pen.has_room(bytes.len(), bound) {
+            if !drops_oldest || !pen.backlog.drop_oldest() {
+                return Err(Refusal::Full);
+            }
+            pen.undelivered += 1;
         }
         let wrote = pen.write(Piece { bytes, kind: Kind::Message }, self.keeper().time());
         if matches!(wrote, Ok(Wrote::All)) {

@@ -9,6 +9,7 @@ use crate::mechanisms::topics::{Place, Topics};
 use crate::mechanisms::wire::Encoded;
 use crate::words::cause::Disconnect;
 use crate::words::message::Message;
+use crate::words::terms::WhenSlow;
 use crate::words::topic::Topic;
 
 use super::Keeper;
@@ -83,7 +84,9 @@ impl Keeper {
                 Ok(()) => accepted += 1,
                 // Not `TooLarge`: that is the publisher's fault, not the peer's.
                 Err(Refusal::Full) => {
-                    self.end(&hold, Disconnect::Slow.into());
+                    if hold.post.terms.when_slow == WhenSlow::Disconnect {
+                        self.end(&hold, Disconnect::Slow.into());
+                    }
                 }
                 Err(Refusal::Ended) => {}
                 Err(Refusal::TooLarge) => tracing::warn!(

@@ -91,6 +91,15 @@ impl Backlog {
         queue.push_back(piece);
     }
 
+    /// Drops the oldest message but the front, which is begun or blocked; `false` if there is none.
+    pub(crate) fn drop_oldest(&mut self) -> bool {
+        let Some(queue) = &mut self.queue else { return false };
+        let oldest = queue.iter().skip(1).position(Piece::is_message);
+        let Some(piece) = oldest.and_then(|at| queue.remove(1 + at)) else { return false };
+        self.queued = self.queued.saturating_sub(clamp(piece.bytes.len()));
+        true
+    }
+
     /// Puts a pong in the place of one that waits and is not begun; `false` if there is none.
     pub(crate) fn replace_pong(&mut self, bytes: &Bytes) -> bool {
         let begun = usize::from(self.offset > 0);

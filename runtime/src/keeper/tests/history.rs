@@ -11,7 +11,7 @@ use crate::keeper::pen::Origin;
 use crate::mechanisms::wire::Encoded;
 use crate::words::cause::{Disconnect, End, Resume};
 use crate::words::message::Message;
-use crate::words::terms::WhenFull;
+use crate::words::terms::{WhenFull, WhenSlow};
 
 const TOPICS: [&str; 3] = ["a", "b", "c"];
 const KEYS: [Option<&str>; 3] = [None, Some("one"), Some("two")];
@@ -92,7 +92,12 @@ fn endpoints() -> [Settings; 3] {
     let evicting = Settings { when_full: Some(WhenFull::ResumeOldest), ..clocks };
     [
         Settings { max_suspended: Some(3), max_per_peer: Some(2), max_per_key: Some(1), ..evicting },
-        Settings { max_per_key: Some(2), max_lifetime: Some(Some(secs(10))), ..evicting },
+        Settings {
+            max_per_key: Some(2),
+            max_lifetime: Some(Some(secs(10))),
+            when_slow: Some(WhenSlow::DropOldest),
+            ..evicting
+        },
         Settings { max_suspended: Some(3), max_per_key: Some(1), ..clocks },
     ]
 }
