@@ -37,6 +37,7 @@ pub(crate) struct Pen {
     /// What is published before `on_suspend` and the replies are through.
     opening: Option<Box<Opening>>,
     /// Messages that came by `POST` and wait for `on_message`.
+    #[expect(clippy::box_collection, reason = "most holds have none, and it would be three words in each")]
     inbox: Option<Box<VecDeque<Message>>>,
     waker: Option<Waker>,
     /// Whoever waits for room.

@@ -11,6 +11,7 @@ use bytes::Bytes;
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     /// Boxed, because an idle peer has none.
+    #[expect(clippy::box_collection, reason = "three words in each hold otherwise")]
     queue: Option<Box<VecDeque<Piece>>>,
     queued: u32,
     offset: u32,
