@@ -177,7 +177,9 @@ impl Attendant {
         match read {
             Read::More | Read::Item(Incoming::Pong) => {}
             Read::Item(Incoming::Message(message)) => return Some(message),
-            Read::Item(Incoming::Ping(payload)) => self.hold.write_if_room(websocket::pong(&payload)),
+            Read::Item(Incoming::Ping(payload)) => {
+                let _ = self.hold.pong(websocket::pong(&payload));
+            }
             Read::Item(Incoming::Close { code, reason }) => self.end(closed(code, &reason)),
             Read::Fault(breach) => self.end(violated(breach)),
         }

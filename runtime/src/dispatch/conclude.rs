@@ -16,7 +16,7 @@ use crate::endpoint::erased::Erased;
 use crate::keeper::Keeper;
 use crate::keeper::end::Note;
 use crate::keeper::ended::Ended;
-use crate::mechanisms::backlog::Piece;
+use crate::mechanisms::backlog::{Kind, Piece};
 use crate::mechanisms::wire::ending::ending;
 use crate::mechanisms::wire::finish::Finish;
 use crate::mechanisms::wire::{Encoded, Form, head, long_poll};
@@ -51,24 +51,23 @@ impl Attendant {
 
     /// Writes the ending; says how much of it was written, and whether the connection may serve another request.
     async fn finish(&mut self, note: &Note, deadline: Instant) -> (Written, bool) {
-        let is_message = true;
         match self.ending(note) {
             Finish::Polite(bytes) => {
                 let form = self.hold.form;
                 let farewell = note.farewell.iter().map(|message| Encoded::new(message).form(form));
-                let pieces = farewell.map(|bytes| Piece { bytes, is_message });
-                let written = self.flush(pieces.chain([Piece { bytes, is_message: false }]), deadline).await;
+                let pieces = farewell.map(|bytes| Piece { bytes, kind: Kind::Message });
+                let written = self.flush(pieces.chain([Piece { bytes, kind: Kind::Other }]), deadline).await;
                 if written == Written::Whole {
                     self.line.shut();
                 }
                 (written, false)
             }
             Finish::Answer { bytes, keep_alive } => {
-                let is_message = !note.farewell.is_empty();
+                let kind = if note.farewell.is_empty() { Kind::Other } else { Kind::Message };
                 if !self.exchange.is_batch {
                     self.hold.note_undelivered(note.farewell.len().saturating_sub(1));
                 }
-                let written = self.flush([Piece { bytes, is_message }], deadline).await;
+                let written = self.flush([Piece { bytes, kind }], deadline).await;
                 if written == Written::Whole && !keep_alive {
                     self.line.shut();
                 }

@@ -9,6 +9,7 @@ use crate::mechanisms::topics::{Place, Topics};
 use crate::mechanisms::wire::Encoded;
 use crate::words::cause::Disconnect;
 use crate::words::message::Message;
+use crate::words::terms::WhenSlow;
 use crate::words::topic::Topic;
 
 use super::Keeper;
@@ -28,6 +29,11 @@ impl TopicShards {
 
     fn shard(&self, topic: &str) -> &Mutex<Topics<Arc<Hold>>> {
         &self.shards[self.hasher.hash_one(topic) as usize % self.shards.len()]
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| shard.lock().is_empty())
     }
 
     pub(super) fn leave(&self, topic: &Topic, place: Place) {
@@ -78,7 +84,9 @@ impl Keeper {
                 Ok(()) => accepted += 1,
                 // Not `TooLarge`: that is the publisher's fault, not the peer's.
                 Err(Refusal::Full) => {
-                    self.end(&hold, Disconnect::Slow.into());
+                    if hold.post.terms.when_slow == WhenSlow::Disconnect {
+                        self.end(&hold, Disconnect::Slow.into());
+                    }
                 }
                 Err(Refusal::Ended) => {}
                 Err(Refusal::TooLarge) => tracing::warn!(

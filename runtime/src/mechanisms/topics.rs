@@ -45,6 +45,11 @@ impl<M> Topics<M> {
         member
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
+    }
+
     /// The members of `topic`, in no order.
     pub(crate) fn members(&self, topic: &str) -> impl Iterator<Item = &M> {
         self.rooms.get(topic).into_iter().flat_map(|room| room.iter().map(|(_, member)| member))
