@@ -6,8 +6,8 @@ use http::{Version, header};
 use crate::mechanisms::wire::Form;
 use crate::words::terms::Transport;
 
-use super::attend::Exchange;
 use super::choose::accepts;
+use super::reader::Exchange;
 
 /// What must be known of a request when it is held; hyper's buffers are gone by then, so these are copies.
 pub(super) struct Asked {
@@ -41,7 +41,7 @@ impl Asked {
                 version_11,
                 keep_alive: if version_11 { !connection("close") } else { connection("keep-alive") },
                 is_batch: accepts(&parts.headers, "application/x-ndjson"),
-                headers: None,
+                rest: None,
             },
             key: text(header::SEC_WEBSOCKET_KEY).next().unwrap_or_default().to_owned(),
             protocols: protocols.map(|name| name.trim().to_owned()).collect(),

@@ -19,7 +19,7 @@ use crate::words::cause::{Disconnect, End, Resume};
 use crate::words::line::Line;
 use crate::words::message::Message;
 use crate::words::terms::WhenSlow;
-use crate::words::tick::Tick;
+use crate::words::tick::Since;
 use crate::words::topic::Topic;
 
 use super::end::Note;
@@ -43,10 +43,10 @@ pub(crate) struct Pen {
     /// Whoever waits for room.
     pub(super) room: Option<Arc<Notify>>,
     /// Since when a write has made no progress.
-    pub(super) blocked: Option<Tick>,
+    pub(super) blocked: Since,
     is_deaf: bool,
     /// Since when we have been blocked or deaf, whichever came first: that silence is given back once, whole.
-    pub(super) unheard: Option<Tick>,
+    pub(super) unheard: Since,
     pub(super) messages_out: u64,
     pub(super) bytes_out: u64,
     pub(super) undelivered: u32,
@@ -109,9 +109,9 @@ impl Pen {
             inbox: None,
             waker: None,
             room: None,
-            blocked: None,
+            blocked: Since::NOT,
             is_deaf: false,
-            unheard: None,
+            unheard: Since::NOT,
             messages_out: 0,
             bytes_out: 0,
             undelivered: 0,
@@ -141,8 +141,8 @@ impl Pen {
             return Ok(Wrote::Queued);
         }
         let now = time.mark();
-        self.blocked = Some(now);
-        self.unheard.get_or_insert(now);
+        self.blocked.begin(now);
+        self.unheard.begin(now);
         Ok(Wrote::Blocked)
     }
 
@@ -346,7 +346,10 @@ impl Hold {
                 Ok(0) if !bytes.is_empty() => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
                     let done = pen.backlog.advance(count);
-                    pen.blocked = (!pen.backlog.is_empty()).then(|| self.keeper().time().mark());
+                    pen.blocked = Since::NOT;
+                    if !pen.backlog.is_empty() {
+                        pen.blocked.begin(self.keeper().time().mark());
+                    }
                     self.hear(pen);
                     if let Some(piece) = done {
                         pen.count(&piece);
@@ -449,7 +452,7 @@ impl Hold {
     pub(crate) fn deafen(&self) {
         let mut pen = self.pen.lock();
         pen.is_deaf = true;
-        pen.unheard.get_or_insert(self.keeper().time().mark());
+        pen.unheard.begin(self.keeper().time().mark());
     }
 
     /// We read again.
@@ -461,9 +464,9 @@ impl Hold {
 
     /// Gives the silence back, once nothing keeps us from hearing the peer.
     fn hear(&self, pen: &mut Pen) {
-        if pen.blocked.is_none()
+        if pen.blocked.get().is_none()
             && !pen.is_deaf
-            && let Some(since) = pen.unheard.take()
+            && let Some(since) = pen.unheard.end()
         {
             self.give_back_silence(since, self.keeper().time().mark());
         }

@@ -52,10 +52,10 @@ impl Keeper {
         if pen.note.is_some() || pen.joined.iter().any(|(joined, _)| *joined == topic) {
             return;
         }
-        let place = topics.join(&topic, hold.clone());
+        let joined = topics.join(topic, hold.clone());
         // Exactly, because an idle hold keeps this list: doubling would waste up to half of it.
         pen.joined.reserve_exact(1);
-        pen.joined.push((topic, place));
+        pen.joined.push(joined);
     }
 
     /// Leaves a topic; nothing happens if it was not joined.

@@ -6,6 +6,7 @@ use tokio::time::{Instant, advance, sleep};
 use super::*;
 use crate::keeper::pen::Origin;
 use crate::mechanisms::wire::Encoded;
+use crate::words::message::Message;
 
 /// Has the keeper keep time until the set is dropped.
 #[must_use]
