@@ -162,7 +162,7 @@ impl Attendant<'_> {
             hold = %hold.id,
             path = %hold.path,
             transport = hold.transport().as_str(),
-            peer = %hold.peer,
+            peer = %hold.peer(),
             cause = end.as_str(),
             held_for = ?ended.held_for(),
             "a hold ended: {end}"
