@@ -42,7 +42,7 @@ impl Attendant<'_> {
             return After::KeepAlive { unread: self.reader.take_unread() };
         }
         if written != Written::Nothing {
-            self.linger(&note.end, deadline).await;
+            self.linger(deadline).await;
         }
         self.settle();
         After::Close
@@ -133,12 +133,8 @@ impl Attendant<'_> {
     }
 
     /// Discards what the peer still sends until it closes too.
-    async fn linger(&mut self, end: &End, deadline: Instant) {
+    async fn linger(&mut self, deadline: Instant) {
         if discard(&**self.line, &mut Context::from_waker(Waker::noop())).is_ready() {
-            return;
-        }
-        // A peer that is judged gone is not waited for.
-        if *end == End::Disconnect(Disconnect::Idle) {
             return;
         }
         let closed = poll_fn(|cx| {
