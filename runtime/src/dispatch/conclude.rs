@@ -35,6 +35,9 @@ impl Attendant {
         let Some(note) = self.hold.note() else { return After::Close };
         let deadline = Instant::now() + self.hold.keeper().policy().polite_end;
         let (written, keep_alive) = self.finish(&note, deadline).await;
+        if written != Written::Whole {
+            self.hold.discard();
+        }
         self.report(note.end.clone(), written == Written::Whole);
         if keep_alive && written == Written::Whole {
             self.settle();

@@ -339,6 +339,11 @@ impl Hold {
                 .is_some_and(|line| line.try_write(bytes).is_ok_and(|count| count == bytes.len()))
     }
 
+    /// Drops what still waits: nothing of it will be delivered, and the end hook is told how much it was.
+    pub(crate) fn discard(&self) {
+        self.pen.lock().discard();
+    }
+
     /// Lets go of the line, and counts what was not delivered.
     pub(crate) fn put_down(&self) {
         let mut pen = self.pen.lock();
