@@ -1,6 +1,7 @@
 //! The order of things: route, admit, run the function, suspend, attend, conclude.
 
 mod admit; // from a request to a place and the function's word
+mod asked; // what is remembered of a request
 mod attend; // while it is held
 mod choose; // which transport
 mod client; // whose request it is

@@ -67,6 +67,11 @@ impl Admission {
         &self.keeper
     }
 
+    #[cfg(test)]
+    pub(super) fn has_permit(&self) -> bool {
+        matches!(self.place, Place::Permit(_))
+    }
+
     /// The function said yes: the hold begins, made by `make` from its id and the present tick. Whoever must go for it
     /// goes in the same step, so that a limit is exceeded at no instant.
     pub(crate) fn suspend(

@@ -42,7 +42,7 @@ impl Ended {
             id: hold.id,
             path: hold.path.clone(),
             transport: hold.transport(),
-            peer: hold.peer,
+            peer: hold.peer(),
             held_for: now.since(hold.began),
             silent_for: now.since(crate::words::tick::Tick(hold.life.load(Relaxed))),
             messages_in: u64::from(hold.messages_in.load(Relaxed)),

@@ -51,7 +51,7 @@ impl Held {
 
     /// The peer's address; behind a trusted proxy, the one the proxy named, with port 0.
     pub fn peer(&self) -> SocketAddr {
-        self.0.peer
+        self.0.peer()
     }
 
     /// The path of the request.

@@ -1,7 +1,7 @@
 //! One held connection: what everybody may know of it, and the pen that writes to it.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
@@ -22,7 +22,7 @@ pub(crate) struct Hold {
     pub(crate) id: Id,
     pub(crate) post: Arc<Post>,
     pub(crate) form: Form,
-    pub(crate) peer: SocketAddr,
+    peer: Address,
     pub(crate) path: Box<str>,
     pub(crate) began: Tick,
     pub(super) expires: Tick,
@@ -33,6 +33,12 @@ pub(crate) struct Hold {
     pub(super) bytes_in: AtomicU64,
     pub(super) messages_in: AtomicU32,
     pub(super) pen: Mutex<Pen>,
+}
+
+/// An address in 18 bytes; a `SocketAddr` has 32, for flow labels and scopes that say nothing about who it is.
+struct Address {
+    ip: Ipv6Addr,
+    port: u16,
 }
 
 /// What the holds of one endpoint share: where they belong and on which terms.
@@ -60,7 +66,7 @@ impl Hold {
             id,
             post,
             form,
-            peer,
+            peer: peer.into(),
             path,
             began: now,
             expires: lifetime.map_or(Tick::NEVER, |span| now.plus(span)),
@@ -78,6 +84,11 @@ impl Hold {
 
     pub(crate) fn keeper(&self) -> &Arc<Keeper> {
         &self.post.keeper
+    }
+
+    /// The peer's address; behind a trusted proxy, the one the proxy named, with port 0.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        SocketAddr::new(self.peer.ip.to_canonical(), self.peer.port)
     }
 
     pub(crate) fn transport(&self) -> Transport {
@@ -127,12 +138,22 @@ fn raise(start: &AtomicU64, to: Tick) {
     }
 }
 
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        Address { ip, port: address.port() }
+    }
+}
+
 impl fmt::Debug for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hold")
             .field("id", &self.id)
             .field("transport", &self.transport())
-            .field("peer", &self.peer)
+            .field("peer", &self.peer())
             .field("path", &self.path)
             .finish_non_exhaustive()
     }

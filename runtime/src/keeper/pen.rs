@@ -12,13 +12,14 @@ use bytes::Bytes;
 use parking_lot::MutexGuard;
 use tokio::sync::Notify;
 
-use crate::mechanisms::backlog::{Backlog, Piece, Room};
+use crate::mechanisms::backlog::{Backlog, Kind, Piece, Room};
 use crate::mechanisms::topics::Place;
 use crate::mechanisms::wire::{Encoded, Form};
 use crate::words::cause::{Disconnect, End, Resume};
 use crate::words::line::Line;
 use crate::words::message::Message;
-use crate::words::tick::Tick;
+use crate::words::terms::WhenSlow;
+use crate::words::tick::Since;
 use crate::words::topic::Topic;
 
 use super::end::Note;
@@ -42,10 +43,10 @@ pub(crate) struct Pen {
     /// Whoever waits for room.
     pub(super) room: Option<Arc<Notify>>,
     /// Since when a write has made no progress.
-    pub(super) blocked: Option<Tick>,
+    pub(super) blocked: Since,
     is_deaf: bool,
     /// Since when we have been blocked or deaf, whichever came first: that silence is given back once, whole.
-    pub(super) unheard: Option<Tick>,
+    pub(super) unheard: Since,
     pub(super) messages_out: u64,
     pub(super) bytes_out: u64,
     pub(super) undelivered: u32,
@@ -108,9 +109,9 @@ impl Pen {
             inbox: None,
             waker: None,
             room: None,
-            blocked: None,
+            blocked: Since::NOT,
             is_deaf: false,
-            unheard: None,
+            unheard: Since::NOT,
             messages_out: 0,
             bytes_out: 0,
             undelivered: 0,
@@ -140,14 +141,14 @@ impl Pen {
             return Ok(Wrote::Queued);
         }
         let now = time.mark();
-        self.blocked = Some(now);
-        self.unheard.get_or_insert(now);
+        self.blocked.begin(now);
+        self.unheard.begin(now);
         Ok(Wrote::Blocked)
     }
 
     fn count(&mut self, piece: &Piece) {
         self.bytes_out += piece.bytes.len() as u64;
-        self.messages_out += u64::from(piece.is_message);
+        self.messages_out += u64::from(piece.is_message());
     }
 
     fn has_room(&mut self, more: usize, bound: usize) -> bool {
@@ -200,6 +201,7 @@ impl Hold {
     /// Sends a message, or says why not. Never waits.
     pub(crate) fn send(&self, message: &Encoded<'_>, origin: Origin) -> Result<(), Refusal> {
         let bound = self.post.terms.backlog;
+        let drops_oldest = origin == Origin::Published && self.post.terms.when_slow == WhenSlow::DropOldest;
         let mut pen = self.pen.lock();
         if pen.note.is_some() {
             return Err(Refusal::Ended);
@@ -213,7 +215,14 @@ impl Hold {
                 drop(pen);
                 return self.answer(message.message().clone());
             };
-            if opening.bytes + length > bound {
+            let mut dropped = 0;
+            while drops_oldest && opening.bytes + length > bound && !opening.live.is_empty() {
+                opening.bytes -= opening.live.remove(0).len();
+                dropped += 1;
+            }
+            let is_full = opening.bytes + length > bound;
+            if is_full {
+                pen.undelivered += dropped;
                 return Err(Refusal::Full);
             }
             opening.bytes += length;
@@ -221,39 +230,47 @@ impl Hold {
                 Origin::Direct => opening.direct.push(message.message().clone()),
                 Origin::Published => opening.live.push(message.message().clone()),
             }
+            pen.undelivered += dropped;
             return Ok(());
         }
         let bytes = message.form(self.form);
         if bytes.len() > bound {
             return Err(Refusal::TooLarge);
         }
-        if !pen.has_room(bytes.len(), bound) {
-            return Err(Refusal::Full);
+        while !pen.has_room(bytes.len(), bound) {
+            if !drops_oldest || !pen.backlog.drop_oldest() {
+                return Err(Refusal::Full);
+            }
+            pen.undelivered += 1;
         }
-        let wrote = pen.write(Piece { bytes, is_message: true }, self.keeper().time());
+        let wrote = pen.write(Piece { bytes, kind: Kind::Message }, self.keeper().time());
         if matches!(wrote, Ok(Wrote::All)) {
             self.note_activity();
         }
         self.after(wrote, pen).map_err(|Closed| Refusal::Ended)
     }
 
-    /// Writes something that is no message and needs no room: a head, a pong, a heartbeat.
+    /// Writes something that is no message and needs no room: a head, a heartbeat.
     pub(crate) fn write(&self, bytes: Bytes) -> Result<(), Closed> {
         let mut pen = self.pen.lock();
         if pen.note.is_some() {
             return Err(Closed);
         }
-        let wrote = pen.write(Piece { bytes, is_message: false }, self.keeper().time());
+        let wrote = pen.write(Piece { bytes, kind: Kind::Other }, self.keeper().time());
         self.after(wrote, pen)
     }
 
-    /// Writes something that is worth no memory: dropped if there is no room (a pong for a peer that does not read).
-    pub(crate) fn write_if_room(&self, bytes: Bytes) {
+    /// Answers a ping. Of the pongs that wait only the latest stays, or a peer that asks and never reads would fill memory.
+    pub(crate) fn pong(&self, bytes: Bytes) -> Result<(), Closed> {
         let mut pen = self.pen.lock();
-        if pen.note.is_none() && pen.has_room(bytes.len(), self.post.terms.backlog) {
-            let wrote = pen.write(Piece { bytes, is_message: false }, self.keeper().time());
-            let _ = self.after(wrote, pen);
+        if pen.note.is_some() {
+            return Err(Closed);
         }
+        if pen.backlog.replace_pong(&bytes) {
+            return Ok(());
+        }
+        let wrote = pen.write(Piece { bytes, kind: Kind::Pong }, self.keeper().time());
+        self.after(wrote, pen)
     }
 
     /// `on_suspend` is through: the replies go out, then what was published meanwhile, then everything live.
@@ -277,7 +294,7 @@ impl Hold {
         for message in replies.iter().chain(&opening.live) {
             let bytes = Encoded::new(message).form(self.form);
             // Not bounded by the backlog: the replies are the application's own, the rest was bounded when it came.
-            match pen.write(Piece { bytes, is_message: true }, self.keeper().time()) {
+            match pen.write(Piece { bytes, kind: Kind::Message }, self.keeper().time()) {
                 Ok(Wrote::All) => self.note_activity(),
                 Ok(Wrote::Queued) => {}
                 blocked_or_broken => {
@@ -329,11 +346,14 @@ impl Hold {
                 Ok(0) if !bytes.is_empty() => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
                     let done = pen.backlog.advance(count);
-                    pen.blocked = (!pen.backlog.is_empty()).then(|| self.keeper().time().mark());
+                    pen.blocked = Since::NOT;
+                    if !pen.backlog.is_empty() {
+                        pen.blocked.begin(self.keeper().time().mark());
+                    }
                     self.hear(pen);
                     if let Some(piece) = done {
                         pen.count(&piece);
-                        if piece.is_message {
+                        if piece.is_message() {
                             self.note_activity();
                         }
                     }
@@ -432,7 +452,7 @@ impl Hold {
     pub(crate) fn deafen(&self) {
         let mut pen = self.pen.lock();
         pen.is_deaf = true;
-        pen.unheard.get_or_insert(self.keeper().time().mark());
+        pen.unheard.begin(self.keeper().time().mark());
     }
 
     /// We read again.
@@ -444,9 +464,9 @@ impl Hold {
 
     /// Gives the silence back, once nothing keeps us from hearing the peer.
     fn hear(&self, pen: &mut Pen) {
-        if pen.blocked.is_none()
+        if pen.blocked.get().is_none()
             && !pen.is_deaf
-            && let Some(since) = pen.unheard.take()
+            && let Some(since) = pen.unheard.end()
         {
             self.give_back_silence(since, self.keeper().time().mark());
         }

@@ -9,6 +9,7 @@ use crate::mechanisms::topics::{Place, Topics};
 use crate::mechanisms::wire::Encoded;
 use crate::words::cause::Disconnect;
 use crate::words::message::Message;
+use crate::words::terms::WhenSlow;
 use crate::words::topic::Topic;
 
 use super::Keeper;
@@ -30,6 +31,11 @@ impl TopicShards {
         &self.shards[self.hasher.hash_one(topic) as usize % self.shards.len()]
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| shard.lock().is_empty())
+    }
+
     pub(super) fn leave(&self, topic: &Topic, place: Place) {
         let member = self.shard(topic.as_str()).lock().leave(topic.as_str(), place);
         // Not under the lock: it may be the last handle on the hold.
@@ -46,10 +52,10 @@ impl Keeper {
         if pen.note.is_some() || pen.joined.iter().any(|(joined, _)| *joined == topic) {
             return;
         }
-        let place = topics.join(&topic, hold.clone());
+        let joined = topics.join(topic, hold.clone());
         // Exactly, because an idle hold keeps this list: doubling would waste up to half of it.
         pen.joined.reserve_exact(1);
-        pen.joined.push((topic, place));
+        pen.joined.push(joined);
     }
 
     /// Leaves a topic; nothing happens if it was not joined.
@@ -78,7 +84,9 @@ impl Keeper {
                 Ok(()) => accepted += 1,
                 // Not `TooLarge`: that is the publisher's fault, not the peer's.
                 Err(Refusal::Full) => {
-                    self.end(&hold, Disconnect::Slow.into());
+                    if hold.post.terms.when_slow == WhenSlow::Disconnect {
+                        self.end(&hold, Disconnect::Slow.into());
+                    }
                 }
                 Err(Refusal::Ended) => {}
                 Err(Refusal::TooLarge) => tracing::warn!(

@@ -107,8 +107,8 @@ impl Hold {
             beat: Tick(self.beat.load(Relaxed)),
             next_beat: Tick(self.next_beat.load(Relaxed)),
             expires: self.expires,
-            blocked: pen.blocked,
-            unheard: pen.unheard,
+            blocked: pen.blocked.get(),
+            unheard: pen.unheard.get(),
         })
     }
 

@@ -40,6 +40,12 @@ impl Deadlines {
         }
     }
 
+    /// Nothing is armed.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.column.iter().all(|at| *at == Tick::NEVER)
+    }
+
     /// The slots that are due; each is disarmed until it is set again.
     pub(crate) fn take_due(&mut self, now: Tick) -> Vec<u32> {
         let mut due = Vec::new();

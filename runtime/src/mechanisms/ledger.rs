@@ -182,6 +182,11 @@ impl<H, E> Ledger<H, E> {
         &self.total
     }
 
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub(crate) fn counts_of(&self, endpoint: u32) -> &Counts {
         &self.endpoints[endpoint as usize].counts
     }

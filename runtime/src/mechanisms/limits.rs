@@ -198,6 +198,12 @@ impl Limits {
         self.endpoints[endpoint as usize].admitting -= 1;
     }
 
+    /// How many places are taken of the server's.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> usize {
+        self.taken
+    }
+
     /// Nothing is taken of anything.
     #[cfg(test)]
     pub(crate) fn is_untouched(&self) -> bool {

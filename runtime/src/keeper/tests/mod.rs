@@ -3,7 +3,10 @@
 mod admission;
 mod clocks;
 mod ends;
+mod history;
 mod line;
+mod sending;
+mod stress;
 mod topics;
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -112,6 +115,20 @@ impl House {
         let guest = self.seat(self.admit(0, 1).unwrap(), 0, form, None).unwrap();
         guest.hold.open(Vec::new());
         guest
+    }
+}
+
+impl Keeper {
+    /// Nothing is held or ending, and nothing is kept of what was.
+    fn is_empty(&self) -> bool {
+        let books = self.books.lock();
+        let counts = books.ledger.counts();
+        counts.held == 0
+            && counts.ending == 0
+            && books.ledger.is_empty()
+            && books.limits.is_untouched()
+            && books.deadlines.is_empty()
+            && self.topics.is_empty()
     }
 }
 

@@ -12,6 +12,7 @@ pub(crate) mod chunk;
 mod draft;
 pub(crate) mod ending;
 pub(crate) mod fault;
+pub(crate) mod finish;
 pub(crate) mod head;
 pub(crate) mod long_poll;
 mod mask;

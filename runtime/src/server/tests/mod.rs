@@ -18,6 +18,7 @@ use super::host::{Guest, Host};
 use super::running::Service;
 use crate::dispatch::After;
 use crate::dispatch::fallback::arriving;
+use crate::socket::Socket;
 use crate::socket::memory::{Dialer, MemoryDoor, MemoryStream};
 use crate::socket::tcp::TcpDoor;
 use crate::words::line::Line;
@@ -122,8 +123,8 @@ impl Drop for Lodger {
 }
 
 impl Guest for Lodger {
-    async fn attend(self, line: Arc<dyn Line>, unread: Bytes) -> After {
-        let after = self.stay(line, unread).await;
+    async fn attend(self, line: &Arc<dyn Socket>, unread: Bytes) -> After {
+        let after = self.stay(line.clone(), unread).await;
         let end = if matches!(after, After::Close) { "closed" } else { "kept" };
         self.ends.lock().push(end);
         after
