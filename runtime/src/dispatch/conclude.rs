@@ -14,8 +14,8 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::endpoint::erased::Erased;
 use crate::keeper::Keeper;
-use crate::keeper::end::Note;
 use crate::keeper::ended::Ended;
+use crate::keeper::note::Note;
 use crate::mechanisms::backlog::{Kind, Piece};
 use crate::mechanisms::wire::ending::ending;
 use crate::mechanisms::wire::finish::Finish;

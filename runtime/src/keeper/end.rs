@@ -6,23 +6,13 @@ use std::task::Waker;
 use tokio::sync::Notify;
 
 use crate::mechanisms::topics::Place;
-use crate::words::cause::{Disconnect, End, Resume};
-use crate::words::message::Message;
+use crate::words::cause::End;
 use crate::words::topic::Topic;
 
 use super::hold::Hold;
+use super::note::Note;
 use super::pen::wake;
 use super::{Books, Keeper};
-
-/// What the hold's task reads when an end has begun.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Note {
-    pub(crate) end: End,
-    /// Messages that still go out before the ending; of a long poll, its answer.
-    pub(crate) farewell: Vec<Message>,
-    /// A closer word than the cause gives, where a protocol has one: the WebSocket close code of a violation.
-    pub(crate) code: Option<u16>,
-}
 
 /// What is left to do once the books are closed again.
 #[must_use]
@@ -33,30 +23,6 @@ pub(super) struct Aftermath {
     /// Whoever waits for room.
     room: Option<Arc<Notify>>,
     too_long: Option<Arc<Hold>>,
-}
-
-impl Note {
-    pub(crate) fn with_farewell(end: impl Into<End>, farewell: Vec<Message>) -> Self {
-        Note { end: end.into(), farewell, code: None }
-    }
-}
-
-impl From<End> for Note {
-    fn from(end: End) -> Self {
-        Note { end, farewell: Vec::new(), code: None }
-    }
-}
-
-impl From<Resume> for Note {
-    fn from(cause: Resume) -> Self {
-        End::from(cause).into()
-    }
-}
-
-impl From<Disconnect> for Note {
-    fn from(cause: Disconnect) -> Self {
-        End::from(cause).into()
-    }
 }
 
 impl Keeper {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::mechanisms::clock::{Beats, Clocks};
 use crate::mechanisms::wire::Form;
@@ -115,6 +116,11 @@ impl Hold {
     pub(crate) fn note_message(&self) {
         self.messages_in.fetch_add(1, Relaxed);
         self.note_activity();
+    }
+
+    /// Told when there may be room in the backlog.
+    pub(super) fn room(&self) -> Arc<Notify> {
+        self.pen.lock().room.get_or_insert_with(Arc::default).clone()
     }
 
     pub(super) fn clocks(&self) -> Clocks {

@@ -10,11 +10,16 @@
 pub(crate) mod admission; // a place for a newcomer, and who makes room for it
 pub(crate) mod end; // the beginning of every end, and its settling
 pub(crate) mod ended; // what an end hook is told
+pub(crate) mod flush; // writing what waits, and the last of it
 pub(crate) mod held; // the application's handle on a hold
 pub(crate) mod hold; // one held connection
 pub(crate) mod hub; // the application's view of all holds
+pub(crate) mod inbox; // messages that came by POST
+pub(crate) mod note; // what an end leaves for the hold's task
 pub(crate) mod pen; // what is written to one peer, in order
 pub(crate) mod publish; // topics
+pub(crate) mod send; // sending to one peer
+pub(crate) mod silence; // time in which we could not hear a peer
 pub(crate) mod sweep; // the clocks
 pub(crate) mod time; // served time
 pub(crate) mod token; // who may speak for a hold

@@ -1,29 +1,24 @@
-//! What is written to one peer, in order, by whoever has something to write.
+//! The side of a hold that writes: what it owns, and a single write.
 //!
-//! With nothing waiting, a publisher writes to the socket itself and the hold's task sleeps on. What the socket does
-//! not take waits in the backlog; the hold's task is woken and writes the rest when it can.
+//! With nothing waiting, whoever has something to write does so itself and the hold's task sleeps on. What the socket
+//! does not take waits in the backlog; the hold's task is woken and writes the rest when it can.
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
-use bytes::Bytes;
 use parking_lot::MutexGuard;
 use tokio::sync::Notify;
 
-use crate::mechanisms::backlog::{Backlog, Kind, Piece, Room};
+use crate::mechanisms::backlog::{Backlog, Piece, Room};
 use crate::mechanisms::topics::Place;
-use crate::mechanisms::wire::{Encoded, Form};
-use crate::words::cause::{Disconnect, End, Resume};
 use crate::words::line::Line;
 use crate::words::message::Message;
-use crate::words::terms::WhenSlow;
 use crate::words::tick::Since;
 use crate::words::topic::Topic;
 
-use super::end::Note;
-use super::hold::Hold;
+use super::note::Note;
 use super::time::Time;
 
 /// The side of a hold that writes; behind the hold's own lock.
@@ -35,16 +30,16 @@ pub(crate) struct Pen {
     pub(super) note: Option<Box<Note>>,
     pub(super) joined: Vec<(Topic, Place)>,
     /// What is published before `on_suspend` and the replies are through.
-    opening: Option<Box<Opening>>,
+    pub(super) opening: Option<Box<Opening>>,
     /// Messages that came by `POST` and wait for `on_message`.
     #[expect(clippy::box_collection, reason = "8 bytes of every hold instead of 32")]
-    inbox: Option<Box<VecDeque<Message>>>,
-    waker: Option<Waker>,
+    pub(super) inbox: Option<Box<VecDeque<Message>>>,
+    pub(super) waker: Option<Waker>,
     /// Whoever waits for room.
     pub(super) room: Option<Arc<Notify>>,
     /// Since when a write has made no progress.
     pub(super) blocked: Since,
-    is_deaf: bool,
+    pub(super) is_deaf: bool,
     /// Since when we have been blocked or deaf, whichever came first: that silence is given back once, whole.
     pub(super) unheard: Since,
     pub(super) messages_out: u64,
@@ -54,41 +49,15 @@ pub(crate) struct Pen {
 }
 
 #[derive(Default)]
-struct Opening {
+pub(super) struct Opening {
     /// A long poll's answers so far; other forms write at once.
-    direct: Vec<Message>,
-    live: Vec<Message>,
-    bytes: usize,
+    pub(super) direct: Vec<Message>,
+    pub(super) live: Vec<Message>,
+    pub(super) bytes: usize,
 }
-
-/// Who sends: what is published waits for `on_suspend` and the replies, what the application sends to this hold does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Origin {
-    Direct,
-    Published,
-}
-
-/// Why a message was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    Full,
-    Ended,
-    TooLarge,
-}
-
-/// Why a message that came by `POST` was not accepted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum PostRefusal {
-    Ended,
-    Full,
-}
-
-/// Nothing can be written any more: an end has begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Closed;
 
 /// How a write went.
-enum Wrote {
+pub(super) enum Wrote {
     All,
     /// The rest waits, and nothing did before.
     Blocked,
@@ -96,9 +65,6 @@ enum Wrote {
 }
 
 impl Pen {
-    /// How many messages that came by `POST` may wait.
-    const INBOX: usize = 8;
-
     pub(super) fn new(line: Arc<dyn Line>) -> Self {
         Pen {
             line: Some(line),
@@ -120,7 +86,7 @@ impl Pen {
     }
 
     /// Writes a piece now, or has it wait behind what waits already.
-    fn write(&mut self, piece: Piece, time: &Time) -> io::Result<Wrote> {
+    pub(super) fn write(&mut self, piece: Piece, time: &Time) -> io::Result<Wrote> {
         let mut written = 0;
         let was_empty = self.backlog.is_empty();
         if was_empty && let Some(line) = &self.line {
@@ -146,12 +112,12 @@ impl Pen {
         Ok(Wrote::Blocked)
     }
 
-    fn count(&mut self, piece: &Piece) {
+    pub(super) fn count(&mut self, piece: &Piece) {
         self.bytes_out += piece.bytes.len() as u64;
         self.messages_out += u64::from(piece.is_message());
     }
 
-    fn has_room(&mut self, more: usize, bound: usize) -> bool {
+    pub(super) fn has_room(&mut self, more: usize, bound: usize) -> bool {
         match self.backlog.room(more, bound) {
             Room::Yes => true,
             Room::No => false,
@@ -180,7 +146,7 @@ impl Pen {
 
     /// Watches for whoever polls; gives back whom to forget, once the pen is put down.
     #[must_use]
-    fn watch(&mut self, cx: &Context<'_>) -> Option<Waker> {
+    pub(super) fn watch(&mut self, cx: &Context<'_>) -> Option<Waker> {
         if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
             return None;
         }
@@ -194,326 +160,5 @@ pub(super) fn wake(pen: MutexGuard<'_, Pen>) {
     drop(pen);
     if let Some(waker) = waker {
         waker.wake();
-    }
-}
-
-impl Hold {
-    /// Sends a message, or says why not. Never waits.
-    pub(crate) fn send(&self, message: &Encoded<'_>, origin: Origin) -> Result<(), Refusal> {
-        let bound = self.post.terms.backlog;
-        let drops_oldest = origin == Origin::Published && self.post.terms.when_slow == WhenSlow::DropOldest;
-        let mut pen = self.pen.lock();
-        if pen.note.is_some() {
-            return Err(Refusal::Ended);
-        }
-        if self.form == Form::LongPoll || (origin == Origin::Published && pen.opening.is_some()) {
-            let length = message.message().len();
-            if length > bound {
-                return Err(Refusal::TooLarge);
-            }
-            let Some(opening) = &mut pen.opening else {
-                drop(pen);
-                return self.answer(message.message().clone());
-            };
-            let mut dropped = 0;
-            while drops_oldest && opening.bytes + length > bound && !opening.live.is_empty() {
-                opening.bytes -= opening.live.remove(0).len();
-                dropped += 1;
-            }
-            let is_full = opening.bytes + length > bound;
-            if is_full {
-                pen.undelivered += dropped;
-                return Err(Refusal::Full);
-            }
-            opening.bytes += length;
-            match origin {
-                Origin::Direct => opening.direct.push(message.message().clone()),
-                Origin::Published => opening.live.push(message.message().clone()),
-            }
-            pen.undelivered += dropped;
-            return Ok(());
-        }
-        let bytes = message.form(self.form);
-        if bytes.len() > bound {
-            return Err(Refusal::TooLarge);
-        }
-        while !pen.has_room(bytes.len(), bound) {
-            if !drops_oldest || !pen.backlog.drop_oldest() {
-                return Err(Refusal::Full);
-            }
-            pen.undelivered += 1;
-        }
-        let wrote = pen.write(Piece { bytes, kind: Kind::Message }, self.keeper().time());
-        if matches!(wrote, Ok(Wrote::All)) {
-            self.note_activity();
-        }
-        self.after(wrote, pen).map_err(|Closed| Refusal::Ended)
-    }
-
-    /// Writes something that is no message and needs no room: a head, a heartbeat.
-    pub(crate) fn write(&self, bytes: Bytes) -> Result<(), Closed> {
-        let mut pen = self.pen.lock();
-        if pen.note.is_some() {
-            return Err(Closed);
-        }
-        let wrote = pen.write(Piece { bytes, kind: Kind::Other }, self.keeper().time());
-        self.after(wrote, pen)
-    }
-
-    /// Answers a ping. Of the pongs that wait only the latest stays, or a peer that asks and never reads would fill memory.
-    pub(crate) fn pong(&self, bytes: Bytes) -> Result<(), Closed> {
-        let mut pen = self.pen.lock();
-        if pen.note.is_some() {
-            return Err(Closed);
-        }
-        if pen.backlog.replace_pong(&bytes) {
-            return Ok(());
-        }
-        let wrote = pen.write(Piece { bytes, kind: Kind::Pong }, self.keeper().time());
-        self.after(wrote, pen)
-    }
-
-    /// `on_suspend` is through: the replies go out, then what was published meanwhile, then everything live.
-    pub(crate) fn open(&self, replies: Vec<Message>) {
-        let mut pen = self.pen.lock();
-        let Some(opening) = pen.opening.take() else { return };
-        if pen.note.is_some() {
-            pen.undelivered += (opening.direct.len() + replies.len() + opening.live.len()) as u32;
-            return;
-        }
-        if self.form == Form::LongPoll {
-            let answers: Vec<_> = opening.direct.into_iter().chain(replies).chain(opening.live).collect();
-            drop(pen);
-            if !answers.is_empty() {
-                self.keeper().end(self, Note::with_farewell(Resume::Answered, answers));
-            }
-            return;
-        }
-        let mut first = Ok(Wrote::All);
-        let mut unsent = (replies.len() + opening.live.len()) as u32;
-        for message in replies.iter().chain(&opening.live) {
-            let bytes = Encoded::new(message).form(self.form);
-            // Not bounded by the backlog: the replies are the application's own, the rest was bounded when it came.
-            match pen.write(Piece { bytes, kind: Kind::Message }, self.keeper().time()) {
-                Ok(Wrote::All) => self.note_activity(),
-                Ok(Wrote::Queued) => {}
-                blocked_or_broken => {
-                    let is_broken = blocked_or_broken.is_err();
-                    first = blocked_or_broken;
-                    if is_broken {
-                        break;
-                    }
-                }
-            }
-            unsent -= 1;
-        }
-        pen.undelivered += unsent;
-        let _ = self.after(first, pen);
-    }
-
-    /// Writes what waits; ready when nothing does.
-    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut pen = self.pen.lock();
-        let messages_out = pen.messages_out;
-        let flushed = self.flush(&mut pen, cx);
-        // Whoever polls here also wants to hear of what will wait next.
-        let forgotten = pen.watch(cx);
-        let room = pen.room.clone().filter(|_| pen.messages_out > messages_out);
-        drop(pen);
-        drop(forgotten);
-        if let Some(room) = room {
-            room.notify_waiters();
-        }
-        flushed
-    }
-
-    /// Nothing is written any more: what waits will not be delivered, and the line goes.
-    pub(super) fn put_down(&self) {
-        let mut pen = self.pen.lock();
-        pen.undelivered = pen.undelivered();
-        let opening = pen.opening.take();
-        let backlog = std::mem::take(&mut pen.backlog);
-        let rest = (pen.line.take(), pen.waker.take(), pen.room.take(), pen.inbox.take());
-        drop(pen);
-        drop((opening, backlog, rest));
-    }
-
-    fn flush(&self, pen: &mut Pen, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        loop {
-            let Pen { line: Some(line), backlog, .. } = &*pen else { return Poll::Ready(Ok(())) };
-            let Some(bytes) = backlog.next() else { return Poll::Ready(Ok(())) };
-            match line.try_write(bytes) {
-                Ok(0) if !bytes.is_empty() => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
-                Ok(count) => {
-                    let done = pen.backlog.advance(count);
-                    pen.blocked = Since::NOT;
-                    if !pen.backlog.is_empty() {
-                        pen.blocked.begin(self.keeper().time().mark());
-                    }
-                    self.hear(pen);
-                    if let Some(piece) = done {
-                        pen.count(&piece);
-                        if piece.is_message() {
-                            self.note_activity();
-                        }
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match line.poll_writable(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    other => return other,
-                },
-                Err(error) => return Poll::Ready(Err(error)),
-            }
-        }
-    }
-
-    /// Ready when an end has begun.
-    pub(crate) fn poll_noted(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut pen = self.pen.lock();
-        if pen.note.is_some() {
-            return Poll::Ready(());
-        }
-        let forgotten = pen.watch(cx);
-        drop(pen);
-        drop(forgotten);
-        Poll::Pending
-    }
-
-    /// Puts the ending behind what waits, whatever the backlog allows.
-    pub(crate) fn write_last(&self, pieces: impl IntoIterator<Item = Piece>) -> io::Result<()> {
-        let mut pen = self.pen.lock();
-        for piece in pieces {
-            pen.write(piece, self.keeper().time())?;
-        }
-        Ok(())
-    }
-
-    /// Writes the ending in place of what waits, if the peer takes it whole at once.
-    pub(crate) fn write_last_word(&self, bytes: &[u8]) -> bool {
-        let mut pen = self.pen.lock();
-        let is_clean = !pen.backlog.is_torn();
-        pen.undelivered = pen.undelivered();
-        let waited = std::mem::take(&mut pen.backlog);
-        let line = pen.line.clone();
-        drop(pen);
-        drop(waited);
-        is_clean && line.is_some_and(|line| line.try_write(bytes).is_ok_and(|count| count == bytes.len()))
-    }
-
-    /// Notes accepted messages that have no place in the ending.
-    pub(crate) fn note_undelivered(&self, messages: usize) {
-        self.pen.lock().undelivered += messages as u32;
-    }
-
-    /// Ready when this hold must not go on ending politely: too many others are.
-    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut pen = self.pen.lock();
-        if pen.is_cut {
-            return Poll::Ready(());
-        }
-        let forgotten = pen.watch(cx);
-        drop(pen);
-        drop(forgotten);
-        Poll::Pending
-    }
-
-    /// Told when there may be room in the backlog.
-    pub(super) fn room(&self) -> Arc<Notify> {
-        self.pen.lock().room.get_or_insert_with(Arc::default).clone()
-    }
-
-    /// A message that came by `POST`.
-    pub(crate) fn post(&self, message: Message) -> Result<(), PostRefusal> {
-        let mut pen = self.pen.lock();
-        if pen.note.is_some() {
-            return Err(PostRefusal::Ended);
-        }
-        let inbox = pen.inbox.get_or_insert_default();
-        if inbox.len() >= Pen::INBOX {
-            return Err(PostRefusal::Full);
-        }
-        inbox.push_back(message);
-        wake(pen);
-        Ok(())
-    }
-
-    /// The next message that came by `POST`.
-    pub(crate) fn take_posted(&self) -> Option<Message> {
-        let mut pen = self.pen.lock();
-        let inbox = pen.inbox.as_mut()?;
-        let message = inbox.pop_front();
-        if inbox.is_empty() {
-            pen.inbox = None;
-        }
-        message
-    }
-
-    /// We stop reading from the peer: its silence proves nothing until [`listen`](Hold::listen).
-    pub(crate) fn deafen(&self) {
-        let mut pen = self.pen.lock();
-        pen.is_deaf = true;
-        pen.unheard.begin(self.keeper().time().mark());
-    }
-
-    /// We read again.
-    pub(crate) fn listen(&self) {
-        let mut pen = self.pen.lock();
-        pen.is_deaf = false;
-        self.hear(&mut pen);
-    }
-
-    /// Gives the silence back, once nothing keeps us from hearing the peer.
-    fn hear(&self, pen: &mut Pen) {
-        if pen.blocked.get().is_none()
-            && !pen.is_deaf
-            && let Some(since) = pen.unheard.end()
-        {
-            self.give_back_silence(since, self.keeper().time().mark());
-        }
-    }
-
-    /// A long poll's message is its answer, and its end.
-    fn answer(&self, message: Message) -> Result<(), Refusal> {
-        match self.keeper().end(self, Note::with_farewell(Resume::Answered, vec![message])) {
-            true => Ok(()),
-            false => Err(Refusal::Ended),
-        }
-    }
-
-    /// Draws the consequences of a write, with the pen put down.
-    fn after(&self, wrote: io::Result<Wrote>, pen: MutexGuard<'_, Pen>) -> Result<(), Closed> {
-        match wrote {
-            Ok(Wrote::All | Wrote::Queued) => Ok(()),
-            Ok(Wrote::Blocked) => {
-                wake(pen);
-                let keeper = self.keeper();
-                keeper.hasten(self, keeper.time().mark().plus(keeper.policy().write_deadline));
-                Ok(())
-            }
-            Err(error) => {
-                let end = self.fault(&error, pen.line.as_deref());
-                drop(pen);
-                self.keeper().end(self, end.into());
-                Err(Closed)
-            }
-        }
-    }
-
-    /// What an error of the socket says about the peer.
-    pub(crate) fn fault(&self, error: &io::Error, line: Option<&dyn Line>) -> End {
-        match error.kind() {
-            io::ErrorKind::TimedOut => {
-                // The kernel also gives up on a peer that is there but takes nothing: then it answered lately.
-                let patience = self.keeper().policy().write_deadline;
-                match line.and_then(|line| line.last_answer()) {
-                    Some(ago) if ago < patience => Disconnect::Stalled.into(),
-                    _ => Disconnect::Unreachable.into(),
-                }
-            }
-            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
-                Disconnect::Unreachable.into()
-            }
-            _ => Disconnect::Reset.into(),
-        }
     }
 }

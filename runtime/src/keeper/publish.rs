@@ -14,7 +14,7 @@ use crate::words::topic::Topic;
 
 use super::Keeper;
 use super::hold::Hold;
-use super::pen::{Origin, Refusal};
+use super::send::{Origin, Refusal};
 
 /// The members of all topics, in shards so that busy topics do not wait for each other.
 pub(super) struct TopicShards {

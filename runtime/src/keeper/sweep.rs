@@ -143,13 +143,6 @@ impl Hold {
         }
     }
 
-    /// Silence while we could not hear proves nothing: the peer gets that time back.
-    pub(super) fn give_back_silence(&self, since: Tick, now: Tick) {
-        let life = Tick(self.life.load(Relaxed));
-        // Signs of life may come meanwhile: never back behind one of them.
-        self.life.fetch_max(life.plus(now.since(since)).min(now).0, Relaxed);
-    }
-
     /// The first heartbeat comes at a random phase, so that holds that began together do not beat together.
     pub(super) fn draw_first_beat(&self, now: Tick) {
         let first = self.clocks().heartbeat.map_or(Tick::NEVER, |every| {

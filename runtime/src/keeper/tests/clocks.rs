@@ -4,7 +4,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, advance, sleep};
 
 use super::*;
-use crate::keeper::pen::Origin;
+use crate::keeper::send::Origin;
 use crate::mechanisms::wire::Encoded;
 use crate::words::message::Message;
 

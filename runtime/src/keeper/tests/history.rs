@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use tokio::time::advance;
 
 use super::*;
-use crate::keeper::pen::Origin;
+use crate::keeper::send::Origin;
 use crate::mechanisms::wire::Encoded;
 use crate::words::cause::{Disconnect, End, Resume};
 use crate::words::message::Message;

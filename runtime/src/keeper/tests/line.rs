@@ -32,8 +32,6 @@ pub(super) enum Answers {
     Always,
     /// It last answered then.
     Last(Instant),
-    /// Nothing is known.
-    Unknown,
 }
 
 impl FakeLine {
@@ -135,7 +133,6 @@ impl Line for FakeLine {
         match self.0.lock().answers {
             Answers::Always => Some(Duration::ZERO),
             Answers::Last(at) => Some(at.elapsed()),
-            Answers::Unknown => None,
         }
     }
 
