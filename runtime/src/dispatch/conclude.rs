@@ -35,6 +35,9 @@ impl Attendant {
         let Some(note) = self.hold.note() else { return After::Close };
         let deadline = Instant::now() + self.hold.keeper().policy().polite_end;
         let (written, keep_alive) = self.finish(&note, deadline).await;
+        if written != Written::Whole {
+            self.hold.discard();
+        }
         self.report(note.end.clone(), written == Written::Whole);
         if keep_alive && written == Written::Whole {
             self.settle();
@@ -63,8 +66,13 @@ impl Attendant {
                 (written, false)
             }
             Finish::Answer { bytes, keep_alive } => {
-                let is_message = !note.farewell.is_empty();
-                let written = self.flush([Piece { bytes, is_message }], deadline).await;
+                let written = self.flush([Piece { bytes, is_message: false }], deadline).await;
+                let carried = match written {
+                    Written::Whole if self.exchange.is_batch => note.farewell.len(),
+                    Written::Whole => note.farewell.len().min(1),
+                    Written::Torn | Written::Nothing => 0,
+                };
+                self.hold.count_answer(carried, note.farewell.len() - carried);
                 if written == Written::Whole && !keep_alive {
                     self.line.shut();
                 }

@@ -339,6 +339,18 @@ impl Hold {
                 .is_some_and(|line| line.try_write(bytes).is_ok_and(|count| count == bytes.len()))
     }
 
+    /// Counts the messages of a long poll's answer, and those that found no place in it.
+    pub(crate) fn count_answer(&self, carried: usize, left: usize) {
+        let mut pen = self.pen.lock();
+        pen.messages_out += carried as u64;
+        pen.undelivered += left as u32;
+    }
+
+    /// Drops what still waits, and counts it as not delivered.
+    pub(crate) fn discard(&self) {
+        self.pen.lock().discard();
+    }
+
     /// Lets go of the line, and counts what was not delivered.
     pub(crate) fn put_down(&self) {
         let mut pen = self.pen.lock();
