@@ -29,7 +29,10 @@ macro_rules! contract {
     };
 }
 
+mod beginning;
 mod clocks;
+mod endings;
+mod failures;
 
 use std::time::Duration;
 
