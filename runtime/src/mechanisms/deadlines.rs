@@ -23,8 +23,10 @@ impl Deadlines {
 
     /// Looks at `slot` at `at` if that is earlier than what is set.
     pub(crate) fn hasten(&mut self, slot: u32, at: Tick) {
-        if let Some(due) = self.column.get_mut(slot as usize) {
-            *due = at.min(*due);
+        match self.column.get_mut(slot as usize) {
+            Some(due) => *due = at.min(*due),
+            // Disarmed by `take_due`, and then cut off with the free slots behind it.
+            None => self.set(slot, at),
         }
     }
 
@@ -56,6 +58,17 @@ impl Deadlines {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slot_that_was_due_is_armed_again_although_the_last_one_was_forgotten_meanwhile() {
+        let mut deadlines = Deadlines::default();
+        deadlines.set(0, Tick(1));
+        deadlines.set(1, Tick(1));
+        assert_eq!(deadlines.take_due(Tick(1)), [0, 1]);
+        deadlines.clear(1);
+        deadlines.hasten(0, Tick(5));
+        assert_eq!(deadlines.take_due(Tick(5)), [0]);
+    }
 
     #[test]
     fn a_due_slot_is_found_once() {
