@@ -33,6 +33,10 @@ mod beginning;
 mod clocks;
 mod endings;
 mod failures;
+mod http;
+mod leaving;
+mod limits;
+mod shutdown;
 
 use std::time::Duration;
 
