@@ -44,12 +44,13 @@ impl Dispatch {
                 "a held request has no body to expect",
             ));
         }
+        let is_bodied = !body.is_end_stream();
         swallow(body, self.policy().head_deadline).await?;
         let admission = self
             .keeper
             .admit(served.post.endpoint, Peer::from(client.address.ip()))
             .map_err(refusal::full)?;
-        let asked = Asked::of(&parts, transport);
+        let asked = Asked::of(&parts, transport, is_bodied);
         let suspension = self.run(served, parts, captures, client).await?;
         let post = self.post(served, &suspension, transport)?;
         Ok(Box::new(Admitted { admission, suspension, post, peer: client.address, asked }))

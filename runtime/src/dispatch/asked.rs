@@ -20,14 +20,12 @@ pub(super) struct Asked {
 }
 
 impl Asked {
-    pub(super) fn of(parts: &Parts, transport: Transport) -> Self {
+    pub(super) fn of(parts: &Parts, transport: Transport, is_bodied: bool) -> Self {
         let version_11 = parts.version == Version::HTTP_11;
         let text = |name| parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        let connection = |word: &str| {
-            text(header::CONNECTION)
-                .flat_map(|value| value.split(','))
-                .any(|part| part.trim().eq_ignore_ascii_case(word))
-        };
+        let wants_close = text(header::CONNECTION)
+            .flat_map(|value| value.split(','))
+            .any(|word| word.trim().eq_ignore_ascii_case("close"));
         let protocols = text(header::SEC_WEBSOCKET_PROTOCOL).flat_map(|value| value.split(','));
         Asked {
             form: match transport {
@@ -39,7 +37,8 @@ impl Asked {
             path: parts.uri.path().into(),
             exchange: Exchange {
                 version_11,
-                keep_alive: if version_11 { !connection("close") } else { connection("keep-alive") },
+                // As the server judges it, or an answer would promise what the server does not keep.
+                keep_alive: version_11 && !wants_close && !is_bodied,
                 is_batch: accepts(&parts.headers, "application/x-ndjson"),
                 rest: None,
             },

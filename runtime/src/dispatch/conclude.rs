@@ -62,11 +62,13 @@ impl Attendant<'_> {
                 (written, false)
             }
             Finish::Answer { bytes, keep_alive } => {
-                let kind = if note.farewell.is_empty() { Kind::Other } else { Kind::Message };
-                if !matches!(self.reader, Reader::Poll(Exchange { is_batch: true, .. })) {
-                    self.hold.note_undelivered(note.farewell.len().saturating_sub(1));
-                }
-                let written = self.flush([Piece { bytes, kind }], deadline).await;
+                let written = self.flush([Piece { bytes, kind: Kind::Other }], deadline).await;
+                let carried = match (written, &self.reader) {
+                    (Written::Whole, Reader::Poll(Exchange { is_batch: true, .. })) => note.farewell.len(),
+                    (Written::Whole, _) => note.farewell.len().min(1),
+                    (Written::Torn | Written::Nothing, _) => 0,
+                };
+                self.hold.count_answer(carried, note.farewell.len() - carried);
                 if written == Written::Whole && !keep_alive {
                     self.line.shut();
                 }

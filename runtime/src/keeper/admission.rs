@@ -80,21 +80,20 @@ impl Admission {
         make: impl FnOnce(Id, Tick) -> Arc<Hold>,
     ) -> Result<Arc<Hold>, Refused> {
         let keeper = self.keeper.clone();
-        let now = keeper.time().now();
+        let now = keeper.time().mark();
         let mut gone = Vec::new();
         let mut books = keeper.books.lock();
         let begun = if books.draining {
             Err(Refused::Draining)
         } else {
             self.seat(&mut books, key.as_ref(), now, &mut gone).map(|()| {
-                let began = keeper.time().mark();
                 // Until the hold is there, whatever happens the place is still ours to give back.
-                let hold = make(books.ledger.next_id(), began);
+                let hold = make(books.ledger.next_id(), now);
                 if let Place::Permit(permit) = std::mem::replace(&mut self.place, Place::Spent) {
                     let slot = hold.id.slot();
                     books.limits.seat(&permit, slot);
                     books.deadlines.set(slot, now);
-                    books.ledger.begin(self.endpoint, began, hold.clone(), permit);
+                    books.ledger.begin(self.endpoint, now, hold.clone(), permit);
                 }
                 hold
             })

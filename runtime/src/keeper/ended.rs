@@ -36,7 +36,7 @@ pub struct Ended {
 impl Ended {
     pub(crate) fn of(hold: &Hold, is_delivered: bool) -> Self {
         let keeper = hold.keeper().clone();
-        let now = keeper.time().now();
+        let now = keeper.time().mark();
         let pen = hold.pen.lock();
         Ended {
             id: hold.id,

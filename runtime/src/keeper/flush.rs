@@ -90,9 +90,11 @@ impl Hold {
         is_clean && line.is_some_and(|line| line.try_write(bytes).is_ok_and(|count| count == bytes.len()))
     }
 
-    /// Notes accepted messages that have no place in the ending.
-    pub(crate) fn note_undelivered(&self, messages: usize) {
-        self.pen.lock().undelivered += messages as u32;
+    /// Counts the messages of a long poll's answer, and those that found no place in it.
+    pub(crate) fn count_answer(&self, carried: usize, left: usize) {
+        let mut pen = self.pen.lock();
+        pen.messages_out += carried as u64;
+        pen.undelivered += left as u32;
     }
 
     /// Ready when this hold must not go on ending politely: too many others are.

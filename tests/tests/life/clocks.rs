@@ -292,3 +292,17 @@ async fn the_clocks_of_many_holds_are_on_time(transport: Transport) {
     }
     house.close().await;
 }
+
+contract!(a_hold_is_looked_at_again_when_the_last_one_ends_in_the_same_sweep of lasting);
+async fn a_hold_is_looked_at_again_when_the_last_one_ends_in_the_same_sweep(transport: Transport) {
+    let house = plan().hold(|hold| hold.timeout(seconds(30)).heartbeat(None)).open();
+    let mut first = house.enter(transport).await;
+    let mut last = house.enter(transport).await;
+    first.stay(seconds(10)).await;
+    house.record.begun()[0].send("one").unwrap();
+    let set = Instant::now();
+    assert_eq!(last.end().await, resumed_by_timeout(transport));
+    assert_eq!(first.end().await, resumed_by_timeout(transport));
+    assert_within(&house.told(2).await, due(set..=set, seconds(30)));
+    house.close().await;
+}

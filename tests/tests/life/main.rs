@@ -29,7 +29,14 @@ macro_rules! contract {
     };
 }
 
+mod beginning;
 mod clocks;
+mod endings;
+mod failures;
+mod http;
+mod leaving;
+mod limits;
+mod shutdown;
 
 use std::time::Duration;
 
