@@ -17,7 +17,7 @@ use super::{Books, Keeper};
 /// What is left to do once the books are closed again.
 #[must_use]
 pub(super) struct Aftermath {
-    joined: Vec<(Topic, Place)>,
+    joined: Box<[(Topic, Place)]>,
     /// The hold's own task.
     waker: Option<Waker>,
     /// Whoever waits for room.

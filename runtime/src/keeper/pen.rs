@@ -28,7 +28,8 @@ pub(crate) struct Pen {
     pub(super) backlog: Backlog,
     /// The end that has begun; nothing is accepted after it.
     pub(super) note: Option<Box<Note>>,
-    pub(super) joined: Vec<(Topic, Place)>,
+    /// No `Vec`: an idle hold keeps it, and hardly ever joins more.
+    pub(super) joined: Box<[(Topic, Place)]>,
     /// What is published before `on_suspend` and the replies are through.
     pub(super) opening: Option<Box<Opening>>,
     /// Messages that came by `POST` and wait for `on_message`.
@@ -70,7 +71,7 @@ impl Pen {
             line: Some(line),
             backlog: Backlog::default(),
             note: None,
-            joined: Vec::new(),
+            joined: Box::default(),
             opening: Some(Box::default()),
             inbox: None,
             waker: None,

@@ -53,9 +53,8 @@ impl Keeper {
             return;
         }
         let joined = topics.join(topic, hold.clone());
-        // Exactly, because an idle hold keeps this list: doubling would waste up to half of it.
-        pen.joined.reserve_exact(1);
-        pen.joined.push(joined);
+        let before = std::mem::take(&mut pen.joined);
+        pen.joined = before.into_iter().chain([joined]).collect();
     }
 
     /// Leaves a topic; nothing happens if it was not joined.
@@ -63,7 +62,9 @@ impl Keeper {
         let mut topics = self.topics.shard(topic).lock();
         let mut pen = hold.pen.lock();
         let Some(at) = pen.joined.iter().position(|(joined, _)| joined.as_str() == topic) else { return };
-        let (_, place) = pen.joined.swap_remove(at);
+        let mut joined = std::mem::take(&mut pen.joined).into_vec();
+        let (_, place) = joined.swap_remove(at);
+        pen.joined = joined.into();
         drop(pen);
         let member = topics.leave(topic, place);
         drop(topics);
