@@ -61,10 +61,7 @@ fn a_signal_ends_every_hold_in_good_order_and_the_process_with_zero() {
     drop(peers);
     let (status, said) = child.exit();
     assert_eq!(status.code(), Some(0), "{said}");
-    assert!(
-        said.contains("SIGTERM: stopping") && said.contains("cut 0 holds, 0 connections"),
-        "{said}"
-    );
+    assert!(said.contains("SIGTERM: stopping") && said.contains("cut 0 holds, 0 connections"), "{said}");
 }
 
 #[test]
