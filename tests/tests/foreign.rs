@@ -1,7 +1,7 @@
 //! Clients that others wrote, and input that nobody should send: a clear answer, the right cause, and nothing left.
 
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use abeyance::extract::State;
