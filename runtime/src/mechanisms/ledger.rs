@@ -129,7 +129,7 @@ impl<H, E> Ledger<H, E> {
         let endpoint = entry.endpoint as usize;
         unlink(&mut self.entries, &mut self.ending, id.slot());
         let entry = self.entries.remove(id.slot() as usize);
-        if self.entries.is_empty() && self.entries.capacity() > 1024 {
+        if self.entries.is_empty() && self.entries.capacity() > 64 {
             self.entries.shrink_to_fit();
         }
         for counts in [&mut self.total, &mut self.endpoints[endpoint].counts] {
