@@ -30,6 +30,9 @@ pub(crate) enum Beats {
     Kernel,
 }
 
+/// Kernels count between probes in whole seconds: they ask no more often than this, whatever the `heartbeat`.
+const LEAST_PROBE: Duration = Duration::from_secs(1);
+
 /// What was written down about one hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Signs {
@@ -113,9 +116,12 @@ impl Clocks {
         if signs.unheard.is_some() {
             return false;
         }
-        let sent = match self.beats {
-            Beats::Ours => signs.beat,
-            Beats::Kernel => signs.life.plus(heartbeat),
+        let (heartbeat, sent) = match self.beats {
+            Beats::Ours => (heartbeat, signs.beat),
+            Beats::Kernel => {
+                let every = heartbeat.max(LEAST_PROBE);
+                (every, signs.life.plus(every))
+            }
         };
         let patience = Duration::from_secs(5).min(heartbeat / 2);
         sent > signs.life && sent.plus(patience) <= now
@@ -178,6 +184,15 @@ mod tests {
         assert_eq!(clocks.judge(&answered, Tick(30_000)), Due::End(Resume::Timeout.into()));
         let silent = Signs { life: Tick(10_000), ..signs() };
         assert_eq!(clocks.judge(&silent, Tick(30_000)), Due::End(Disconnect::Idle.into()));
+    }
+
+    #[test]
+    fn a_kernel_is_not_expected_to_probe_more_than_once_a_second() {
+        let (timeout, heartbeat) = (Some(2 * SECOND), Some(SECOND / 2));
+        let clocks = Clocks { beats: Beats::Kernel, timeout, heartbeat, ..clocks() };
+        let answered = Signs { life: Tick(1_000), ..signs() };
+        assert_eq!(clocks.judge(&answered, Tick(2_000)), Due::End(Resume::Timeout.into()));
+        assert_eq!(clocks.judge(&signs(), Tick(2_000)), Due::End(Disconnect::Idle.into()));
     }
 
     #[test]

@@ -58,7 +58,7 @@ impl Running {
         self.service.house.host.lines()
     }
 
-    /// Stops in good order: accepts nothing more, ends all holds spread over the `drain` window, lets requests finish
+    /// Stops in good order: accepts nothing more, ends all holds in good order, lets requests finish
     /// that are being answered, and cuts what is left when `drain` has passed.
     pub async fn shutdown(self) -> Drained {
         self.service.shutdown().await

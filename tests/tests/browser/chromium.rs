@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use abeyance_tests::net::{found, skipped};
 use serde_json::{Value, json};
 
 const LAUNCH: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1"#;
@@ -41,9 +42,8 @@ impl Browser {
     /// Starts Chromium; `None`, and a line that says so, where there is none.
     pub(crate) fn open() -> Option<Self> {
         let program = "chromium";
-        if !Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success()) {
-            // Past the test harness, which shows nothing of what passes.
-            _ = writeln!(std::io::stderr(), "skipped: chromium is not installed");
+        if !found(program, "--version") {
+            skipped("chromium is not installed");
             return None;
         }
         let thread = std::thread::current().id();
