@@ -1,3 +1,8 @@
-//! Tests of abeyance as its users see it; here is what they share.
+//! What the tests of held connections share: a server in memory, a client for every transport, and a context that
+//! writes down each call of its hooks. Time is paused; nothing here sleeps for real.
 
+pub mod client;
+pub mod guest;
+pub mod house;
 pub mod net;
+pub mod reader;

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
 
 use std::net::TcpStream;
-use std::process::{Command, Stdio};
+use std::process::Command;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use abeyance::extract::State;
@@ -103,10 +103,10 @@ fn beside(house: &House, arguments: &[&str], message: Message) -> String {
     let output = std::thread::scope(|scope| {
         let curl = scope.spawn(|| curl(arguments));
         house.publish_and_release(1, message);
-        curl.join().unwrap()
+        curl.join().expect("curl's thread")
     });
     assert!(output.status.success(), "{output:?}");
-    String::from_utf8(output.stdout).unwrap()
+    String::from_utf8(output.stdout).expect("text")
 }
 
 #[test]
@@ -152,9 +152,9 @@ fn curl_polls() {
                 house.site.until_held(1);
                 eventually("the poll to be open", || house.diary.read(|pages| pages.suspended.len() == 1));
                 assert_eq!(house.site.hub.publish("echo", message), 1);
-                curl.join().unwrap()
+                curl.join().expect("curl's thread")
             });
-            let said = String::from_utf8(output.stdout).unwrap();
+            let said = String::from_utf8(output.stdout).expect("text");
             assert!(said.starts_with(expected), "{said:?}");
             house.ended_as("answered");
             house.close();
@@ -221,32 +221,6 @@ fn tungstenite_is_told_that_it_was_released() {
     while socket.read().is_ok() {}
     drop(socket);
     house.ended_as("released");
-    house.close();
-}
-
-#[test]
-fn a_script_of_node_speaks_over_its_own_websocket() {
-    if !found("node", "--version") {
-        return skipped("node is not installed");
-    }
-    let script = "if (typeof WebSocket == 'undefined') { console.error('none'); process.exit(0); }\
-        const socket = new WebSocket(process.argv[1]);\
-        socket.onopen = () => socket.send('hello');\
-        socket.onmessage = (event) => { console.error(event.data); socket.close(4002, 'done'); };\
-        socket.onclose = (event) => console.error(`${event.code} ${event.reason} ${event.wasClean}`);";
-    let house = House::open();
-    let url = format!("ws://{}/echo", house.site.addr);
-    let mut command = Command::new("node");
-    // An option of 20 and 21, where the class is not yet there by default; newer ones take it as well.
-    command.args(["--no-warnings", "--experimental-websocket", "-e", script, &url]).stdout(Stdio::null());
-    let (status, said) = Child::start(&mut command).exit();
-    if said.contains("none") || said.contains("bad option") {
-        return skipped("this node has no WebSocket");
-    }
-    assert!(status.success(), "{said}");
-    // The answer to its close has the code and no reason (RFC 6455 §5.5.1).
-    assert_eq!(said, "hello\n4002  true\n");
-    house.ended_as("closed");
     house.close();
 }
 
@@ -395,7 +369,7 @@ fn a_post_that_is_too_large_is_refused_and_the_hold_stays() {
     let token = peer.head().header("abeyance-hold").unwrap().to_owned();
     let status = |url: &str, body: &str| {
         let output = curl(&["-d", body, url, "-o", "/dev/null", "-w", "%{http_code}"]);
-        String::from_utf8(output.stdout).unwrap()
+        String::from_utf8(output.stdout).expect("text")
     };
     let url = house.url(&format!("/echo?hold={token}"));
     assert_eq!(status(&url, &"x".repeat(1025)), "413");

@@ -77,9 +77,9 @@ impl Nginx {
         };
         let folder =
             Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("nginx-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).unwrap();
+        fs::create_dir_all(&folder).expect("a folder");
         // Taken and given back: nobody else takes it in this moment, or the test fails loudly.
-        let addr = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let addr = TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a free port");
         let [first, second] = upstreams;
         let here = folder.display();
         let config = format!(
@@ -91,7 +91,7 @@ impl Nginx {
              server {{ listen {addr}; location / {{ proxy_pass http://both; proxy_http_version 1.1; \
              proxy_set_header Connection \"\"; }} }}\n}}\n"
         );
-        fs::write(folder.join("config"), config).unwrap();
+        fs::write(folder.join("config"), config).expect("a file");
         let mut command = Command::new(program);
         let child = Child::start(
             command.arg("-e").arg(folder.join("errors")).arg("-p").arg(&folder).args(["-c", "config"]),
@@ -112,7 +112,7 @@ impl Nginx {
 
     /// What it had to complain of.
     fn errors(&self) -> String {
-        fs::read_to_string(self.folder.join("errors")).unwrap()
+        fs::read_to_string(self.folder.join("errors")).expect("a file")
     }
 }
 

@@ -52,7 +52,7 @@ fn read_all(mut peer: Peer, transport: Transport) -> Receiver<()> {
             };
             assert!(text.starts_with(format!("{number:06}x").as_bytes()), "{number}: {:?}", &text[..9]);
             assert!(text.len() >= SIZE);
-            tell.send(()).unwrap();
+            tell.send(()).expect("somebody waits for it");
         }
     });
     told

@@ -23,9 +23,9 @@ impl Deadlines {
 
     /// Looks at `slot` at `at` if that is earlier than what is set.
     pub(crate) fn hasten(&mut self, slot: u32, at: Tick) {
-        if let Some(due) = self.column.get_mut(slot as usize) {
-            *due = at.min(*due);
-        }
+        // A slot behind the end is one that was taken as due while `clear` shortened the column.
+        let due = self.column.get(slot as usize).copied().unwrap_or(Tick::NEVER);
+        self.set(slot, at.min(due));
     }
 
     /// Forgets `slot`, and gives back memory when the last slots are free and many.
@@ -38,6 +38,12 @@ impl Deadlines {
                 self.column.shrink_to(used * 2);
             }
         }
+    }
+
+    /// Nothing is armed.
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.column.iter().all(|at| *at == Tick::NEVER)
     }
 
     /// The slots that are due; each is disarmed until it is set again.
@@ -77,6 +83,17 @@ mod tests {
     }
 
     #[test]
+    fn a_slot_taken_while_the_column_shrinks_is_set_again() {
+        let mut deadlines = Deadlines::default();
+        deadlines.set(0, Tick(10));
+        deadlines.set(1, Tick(10));
+        assert_eq!(deadlines.take_due(Tick(10)), [0, 1]);
+        deadlines.clear(1);
+        deadlines.hasten(0, Tick(20));
+        assert_eq!(deadlines.take_due(Tick(20)), [0]);
+    }
+
+    #[test]
     fn cleared_slots_are_forgotten_and_their_memory_given_back() {
         let mut deadlines = Deadlines::default();
         for slot in 0..100_000 {
@@ -85,7 +102,7 @@ mod tests {
         for slot in (0..100_000).rev() {
             deadlines.clear(slot);
         }
-        assert!(deadlines.take_due(Tick::NEVER.minus(std::time::Duration::from_millis(1))).is_empty());
+        assert!(deadlines.take_due(Tick(u64::MAX - 1)).is_empty());
         assert!(deadlines.column.capacity() <= 64);
     }
 }

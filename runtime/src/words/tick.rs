@@ -14,41 +14,35 @@ impl Tick {
         Tick(self.0.saturating_add(millis(span)))
     }
 
-    pub(crate) const fn minus(self, span: Duration) -> Tick {
-        Tick(self.0.saturating_sub(millis(span)))
-    }
-
     /// How long before `self` the `earlier` tick was; zero if it was not before.
     pub(crate) const fn since(self, earlier: Tick) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
     }
 }
 
-/// Since when something has lasted, if it does: eight bytes in every hold, where an option of a tick has sixteen.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Since(Tick);
-
-impl Since {
-    /// It does not.
-    pub(crate) const NEVER: Since = Since(Tick::NEVER);
-
-    pub(crate) fn tick(self) -> Option<Tick> {
-        (self != Since::NEVER).then_some(self.0)
-    }
-
-    /// When it began, and it is over.
-    pub(crate) fn take(&mut self) -> Option<Tick> {
-        std::mem::replace(self, Since::NEVER).tick()
-    }
-}
-
-impl From<Tick> for Since {
-    fn from(begin: Tick) -> Self {
-        Since(begin)
-    }
-}
-
 const fn millis(span: Duration) -> u64 {
     let millis = span.as_millis();
     if millis > u64::MAX as u128 { u64::MAX } else { millis as u64 }
+}
+
+/// Since when something lasts, or that it does not. An `Option<Tick>` would have twice the size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Since(Tick);
+
+impl Since {
+    pub(crate) const NOT: Since = Since(Tick::NEVER);
+
+    /// It lasts since `tick`, unless it lasts already.
+    pub(crate) fn begin(&mut self, tick: Tick) {
+        self.0 = self.0.min(tick);
+    }
+
+    pub(crate) fn get(self) -> Option<Tick> {
+        (self.0 != Tick::NEVER).then_some(self.0)
+    }
+
+    /// It lasts no longer; says since when it did.
+    pub(crate) fn end(&mut self) -> Option<Tick> {
+        std::mem::replace(self, Since::NOT).get()
+    }
 }

@@ -1,0 +1,304 @@
+//! The table of endings as it is seen on each wire, and what the end hook is told of it.
+
+use abeyance::{Disconnect, End, Held, Resume, SendError, Transport};
+use abeyance_tests::client::Client;
+use abeyance_tests::house::{House, plan, until};
+use tokio::time::sleep;
+
+use super::seconds;
+
+/// One row of the table.
+struct Row {
+    websocket: &'static str,
+    sse: &'static str,
+    stream: &'static str,
+    long_poll: &'static str,
+}
+
+impl Row {
+    fn of(&self, transport: Transport) -> &'static str {
+        match transport {
+            Transport::WebSocket => self.websocket,
+            Transport::Sse => self.sse,
+            Transport::Stream => self.stream,
+            _ => self.long_poll,
+        }
+    }
+}
+
+async fn held(transport: Transport) -> (House, Client, Held) {
+    let house = plan().open();
+    let client = house.enter(transport).await;
+    let held = house.record.newest();
+    (house, client, held)
+}
+
+/// Ends the hold in some way; what the client sees must be the row, and the hook must be told the cause.
+async fn assert_row(transport: Transport, end: impl FnOnce(&Held), cause: impl Into<End>, row: Row) {
+    let (house, mut client, held) = held(transport).await;
+    end(&held);
+    assert_eq!(house.hub.held(), 0);
+    assert_eq!(client.end().await, row.of(transport));
+    let told = house.told(1).await;
+    assert_eq!(told.end, cause.into());
+    assert!(told.ended.is_delivered());
+    house.settled().await;
+    assert!(matches!(held.send("late"), Err(SendError::Ended(message)) if message.as_text() == Some("late")));
+    assert_eq!(house.record.ends().len(), 1);
+    house.close().await;
+}
+
+contract!(released_by_the_application of all);
+async fn released_by_the_application(transport: Transport) {
+    let row =
+        Row { websocket: "1000 released", sse: "resumed released, last", stream: "last", long_poll: "204" };
+    assert_row(transport, Held::resume, Resume::Released, row).await;
+}
+
+contract!(released_by_the_hub of all);
+async fn released_by_the_hub(transport: Transport) {
+    let (house, mut client, held) = held(transport).await;
+    assert!(house.hub.end(held.id()));
+    assert!(!house.hub.end(held.id()));
+    assert!(!house.hub.disconnect(held.id(), "again"));
+    let row =
+        Row { websocket: "1000 released", sse: "resumed released, last", stream: "last", long_poll: "204" };
+    assert_eq!(client.end().await, row.of(transport));
+    assert_eq!(house.cause().await, Resume::Released.into());
+    house.close().await;
+}
+
+contract!(a_last_message_goes_out_before_the_ending of all);
+async fn a_last_message_goes_out_before_the_ending(transport: Transport) {
+    let (house, mut client, held) = held(transport).await;
+    held.resume_with("goodbye");
+    let row =
+        Row { websocket: "1000 released", sse: "resumed released, last", stream: "last", long_poll: "200" };
+    assert_eq!(client.end().await, row.of(transport));
+    assert_eq!(client.messages, ["goodbye"]);
+    let told = house.told(1).await;
+    assert_eq!(told.end, Resume::Released.into());
+    assert_eq!(told.ended.messages_out(), 1);
+    house.close().await;
+}
+
+fn kicked(told: &End) -> (Option<u16>, &str) {
+    match told {
+        End::Disconnect(Disconnect::Kicked { code, reason, .. }) => (*code, reason),
+        other => panic!("{other:?}"),
+    }
+}
+
+contract!(kicked_with_a_reason of all);
+async fn kicked_with_a_reason(transport: Transport) {
+    let (house, mut client, held) = held(transport).await;
+    held.disconnect("no spam");
+    let row = Row {
+        websocket: "1008 no spam",
+        sse: "disconnected no spam, last",
+        stream: "last",
+        long_poll: "410 no spam",
+    };
+    assert_eq!(client.end().await, row.of(transport));
+    assert_eq!(kicked(&house.cause().await), (None, "no spam"));
+    house.close().await;
+}
+
+contract!(kicked_with_a_code of all);
+async fn kicked_with_a_code(transport: Transport) {
+    let (house, mut client, held) = held(transport).await;
+    held.disconnect_with(4321, "out");
+    // What comes later changes nothing.
+    held.resume();
+    let row =
+        Row { websocket: "4321 out", sse: "disconnected out, last", stream: "last", long_poll: "410 out" };
+    assert_eq!(client.end().await, row.of(transport));
+    assert_eq!(kicked(&house.cause().await), (Some(4321), "out"));
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reason_is_cut_to_what_a_close_frame_can_carry() {
+    let (house, mut client, held) = held(Transport::WebSocket).await;
+    held.disconnect("ü".repeat(100));
+    assert_eq!(client.end().await, format!("1008 {}", "ü".repeat(61)));
+    house.close().await;
+}
+
+contract!(a_message_ends_a_long_poll_only of all);
+async fn a_message_ends_a_long_poll_only(transport: Transport) {
+    let (house, mut client, held) = held(transport).await;
+    held.send("news").unwrap();
+    assert_eq!(client.message().await, "news");
+    if transport == Transport::LongPoll {
+        assert_eq!(client.end().await, "200");
+        assert_eq!(client.head.get("content-type"), Some("text/plain; charset=utf-8"));
+        assert_eq!(house.cause().await, Resume::Answered.into());
+        assert_eq!(held.send("more"), Err(SendError::Ended("more".into())));
+    } else {
+        held.send("more").unwrap();
+        assert_eq!(client.message().await, "more");
+        assert_eq!(house.hub.held(), 1);
+    }
+    house.close().await;
+}
+
+contract!(a_peer_that_reads_too_slowly_is_cut of lasting);
+async fn a_peer_that_reads_too_slowly_is_cut(transport: Transport) {
+    let house = plan().hold(|hold| hold.backlog(64 * 1024).join("news")).open();
+    let mut client = house.enter(transport).await;
+    client.stream().window(1024);
+    let large = "x".repeat(10_000);
+    let mut accepted = 0;
+    while house.hub.publish("news", large.as_str()) == 1 {
+        accepted += 1;
+        assert!(accepted < 10, "64 KiB were accepted long ago");
+    }
+    let told = house.told(1).await;
+    assert_eq!(told.end, Disconnect::Slow.into());
+    assert_eq!(client.end().await, "RST");
+    assert!(!told.ended.is_delivered());
+    assert_eq!(told.ended.messages_out() + told.ended.undelivered(), accepted);
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_websocket_is_told_so_where_the_close_frame_fits() {
+    let house = plan().hold(|hold| hold.backlog(32 * 1024).join("news")).open();
+    let mut client = house.enter(Transport::WebSocket).await;
+    // Whole frames that the kernel has taken; the peer has not, so they count.
+    for _ in 0..3 {
+        assert_eq!(house.hub.publish("news", "x".repeat(10_000)), 1);
+    }
+    assert_eq!(house.hub.publish("news", "x".repeat(10_000)), 0);
+    assert_eq!(client.end().await, "1008 slow");
+    assert_eq!(client.messages.len(), 3);
+    let told = house.told(1).await;
+    assert_eq!((told.end, told.ended.is_delivered()), (Disconnect::Slow.into(), true));
+    house.close().await;
+}
+
+contract!(a_message_larger_than_the_backlog_is_the_senders_fault of all);
+async fn a_message_larger_than_the_backlog_is_the_senders_fault(transport: Transport) {
+    let house = plan().hold(|hold| hold.backlog(32 * 1024).join("news")).open();
+    let mut client = house.enter(transport).await;
+    let held = house.record.newest();
+    let large = "x".repeat(40_000);
+    assert_eq!(held.send(large.as_str()), Err(SendError::TooLarge(large.as_str().into())));
+    assert_eq!(house.hub.publish("news", large), 0);
+    assert_eq!(house.hub.held(), 1);
+    held.send("small").unwrap();
+    assert_eq!(client.message().await, "small");
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_message_that_is_too_large_is_told_so() {
+    let house = plan().open();
+    let mut client = house.enter(Transport::WebSocket).await;
+    client.say(&"x".repeat(64 * 1024)).await;
+    until("the largest message", || house.record.heard().len() == 1).await;
+    // A head that announces one byte more is enough.
+    client.write([0x81, 0xff, 0, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0]).await;
+    assert_eq!(client.end().await, "1009 too_large");
+    assert_eq!(house.cause().await, Disconnect::TooLarge.into());
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_websocket_that_breaks_the_protocol_is_told_how() {
+    for (bytes, told) in [
+        (&[0x81, 0x01, b'x'][..], "1002 violation"),         // not masked
+        (&[0xc1, 0x80, 0, 0, 0, 0], "1002 violation"),       // a reserved bit
+        (&[0x83, 0x80, 0, 0, 0, 0], "1002 violation"),       // an unknown opcode
+        (&[0x80, 0x80, 0, 0, 0, 0], "1002 violation"),       // a continuation of nothing
+        (&[0x09, 0x80, 0, 0, 0, 0], "1002 violation"),       // a ping in fragments
+        (&[0x81, 0x81, 0, 0, 0, 0, 0xff], "1007 violation"), // no UTF-8
+        (&[0x88, 0x81, 0, 0, 0, 0, 0x03], "1002 violation"), // half a close code
+    ] {
+        let house = plan().open();
+        let mut client = house.enter(Transport::WebSocket).await;
+        client.write(bytes).await;
+        assert_eq!(client.end().await, told, "{bytes:x?}");
+        assert_eq!(house.cause().await, Disconnect::Violation.into());
+        house.close().await;
+    }
+}
+
+contract!(bytes_that_nobody_asked_for_are_a_violation_in_the_end of http);
+async fn bytes_that_nobody_asked_for_are_a_violation_in_the_end(transport: Transport) {
+    let (house, mut client, _) = held(transport).await;
+    client.write([b'x'; 32 * 1024]).await;
+    sleep(seconds(1)).await;
+    assert_eq!(house.hub.held(), 1);
+    client.write([b'x'; 33 * 1024]).await;
+    let row = Row { websocket: "", sse: "FIN", stream: "FIN", long_poll: "400 violation, close" };
+    assert_eq!(client.end().await, row.of(transport));
+    assert_eq!(house.cause().await, Disconnect::Violation.into());
+    house.close().await;
+}
+
+contract!(unreachable_when_the_kernel_gives_up of all);
+async fn unreachable_when_the_kernel_gives_up(transport: Transport) {
+    let (house, mut client, _) = held(transport).await;
+    client.stream().vanish();
+    sleep(seconds(20)).await;
+    client.stream().give_up();
+    assert_eq!(house.cause().await, Disconnect::Unreachable.into());
+    house.close().await;
+}
+
+contract!(stalled_when_the_kernel_gives_up_on_a_peer_that_answers of all);
+async fn stalled_when_the_kernel_gives_up_on_a_peer_that_answers(transport: Transport) {
+    let (house, mut client, _) = held(transport).await;
+    client.stream().give_up();
+    assert_eq!(house.cause().await, Disconnect::Stalled.into());
+    house.close().await;
+}
+
+contract!(what_the_end_hook_is_told_adds_up of lasting);
+async fn what_the_end_hook_is_told_adds_up(transport: Transport) {
+    let house = plan().hold(|hold| hold.reply("one").join("news")).open();
+    let mut client = house.enter(transport).await;
+    let held = house.record.newest();
+    held.send("two").unwrap();
+    house.hub.publish("news", "three");
+    client.say("hello").await;
+    client.stay(seconds(40)).await;
+    held.resume();
+    client.end().await;
+    let ended = house.told(1).await.ended;
+    assert_eq!((ended.id(), ended.path(), ended.transport()), (held.id(), "/hold", transport));
+    assert_eq!(ended.peer(), held.peer());
+    assert_eq!((ended.messages_in(), ended.messages_out(), ended.undelivered()), (1, 3, 0));
+    assert!(ended.is_delivered());
+    assert!((seconds(40)..seconds(41)).contains(&ended.held_for()), "{ended:?}");
+    assert!(ended.bytes_out() > 20, "the head counts");
+    if transport == Transport::WebSocket {
+        // A frame of five bytes with its mask, and a pong or two.
+        assert!((11..=11 + 3 * 6).contains(&ended.bytes_in()), "{}", ended.bytes_in());
+    }
+    assert_eq!(ended.publish("news", "after"), 0);
+    house.close().await;
+}
+
+contract!(a_handle_that_is_kept_for_ever_keeps_no_socket_open of all);
+async fn a_handle_that_is_kept_for_ever_keeps_no_socket_open(transport: Transport) {
+    let (house, client, held) = held(transport).await;
+    held.disconnect("out");
+    let mut reader = abeyance_tests::reader::Reader::new(client.into_stream());
+    if transport == Transport::LongPoll {
+        assert!(!reader.answer().await.unwrap().body.is_empty());
+        // It is an ordinary connection again, and closes like one.
+        sleep(seconds(61)).await;
+    }
+    let (_, how) = reader.rest().await;
+    assert_eq!(how, "FIN");
+    // The peer never closes its side: the polite end has a deadline.
+    sleep(seconds(6)).await;
+    assert_eq!(house.hub.tally().ending, 0);
+    let is_open = tokio::io::AsyncWriteExt::write_all(&mut reader.stream, b"x").await.is_ok();
+    assert!(!is_open, "the server has let go of it");
+    assert!(held.send("late").is_err());
+    house.close().await;
+}

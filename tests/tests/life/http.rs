@@ -1,0 +1,294 @@
+//! Around the hold: keep-alive, versions, methods, tokens, origins, and which transport a request gets.
+
+use std::future::pending;
+
+use abeyance::extract::{Query, State};
+use abeyance::{Disconnect, End, Refuse, Suspend, Transport, suspend};
+use abeyance_tests::guest::Guest;
+use abeyance_tests::house::{Asked, House, Plan, Stage, plan, until};
+use abeyance_tests::reader::Answer;
+use axum::Router;
+use axum::routing::get;
+use tokio::time::sleep;
+
+use super::seconds;
+
+#[suspend(path = "/socket", transports = [websocket])]
+async fn socket(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+    stage.enter(asked).await
+}
+
+#[suspend(path = "/events", transports = [sse, stream], max_message = "1KiB")]
+async fn events(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+    stage.enter(asked).await
+}
+
+fn with_more_paths() -> Plan {
+    let router = Router::new().route("/plain", get(|| async { "plain" }));
+    plan().server(|server| server.mount(socket).mount(events).fallback(router))
+}
+
+const PLAIN: &str = "GET /plain HTTP/1.1\r\nhost: a\r\n\r\n";
+
+/// A request without the last line of its head.
+fn request(first: &str, fields: &[&str]) -> String {
+    let mut text = format!("{first}\r\nhost: a\r\n");
+    for field in fields {
+        text += &format!("{field}\r\n");
+    }
+    text + "\r\n"
+}
+
+async fn ask(house: &House, first: &str, fields: &[&str]) -> Answer {
+    house.ask(request(first, fields)).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_goes_on_after_a_long_poll() {
+    let house = with_more_paths().open();
+    let mut reader = house.dial();
+    for round in 1..=3 {
+        reader.write(PLAIN).await;
+        assert_eq!(reader.answer().await.unwrap().body, "plain");
+        reader.write(house.visit(Transport::LongPoll).text()).await;
+        until("a hold", || house.record.begun().len() == round).await;
+        match round {
+            1 => house.record.newest().send("news").unwrap(),
+            2 => house.record.newest().resume(),
+            _ => house.record.newest().disconnect("out"),
+        }
+        let answer = reader.answer().await.unwrap();
+        assert_eq!(answer.head.status, [200, 204, 410][round - 1]);
+        assert!(answer.head.is_kept());
+    }
+    reader.write(PLAIN).await;
+    assert_eq!(reader.answer().await.unwrap().body, "plain");
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn pipelined_requests_are_answered_in_order() {
+    let house = with_more_paths().hold(|hold| hold.timeout(seconds(30))).open();
+    let mut reader = house.dial();
+    let poll = house.visit(Transport::LongPoll).text();
+    reader.write([PLAIN, &poll, PLAIN, PLAIN, &poll, PLAIN].concat()).await;
+    for expected in ["plain", "", "plain", "plain", "", "plain"] {
+        assert_eq!(reader.answer().await.unwrap().body, expected);
+    }
+    assert_eq!(house.hub.tally().ended("timeout"), 2);
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_not_kept_says_so() {
+    let house = with_more_paths().hold(|hold| hold.reply("one")).open();
+    for text in [
+        request("GET /hold HTTP/1.1", &["connection: close"]),
+        // What is left of a body cannot be told from the next request once hyper is gone.
+        request("GET /hold HTTP/1.1", &["content-length: 4"]) + "body",
+        request("GET /hold HTTP/1.0", &["connection: keep-alive"]),
+        request("GET /hold HTTP/1.0", &[]),
+    ] {
+        let mut reader = house.dial();
+        reader.write(&text).await;
+        let answer = reader.answer().await.unwrap();
+        assert_eq!((answer.head.status, answer.body.as_str()), (200, "one"));
+        assert!(!answer.head.is_kept(), "{text}{:?}", answer.head);
+        assert_eq!(reader.rest().await, (Vec::new(), "FIN"));
+    }
+    house.close().await;
+}
+
+contract!(an_old_version_is_served_up_to_the_end_of_the_connection of streams);
+async fn an_old_version_is_served_up_to_the_end_of_the_connection(transport: Transport) {
+    let house = plan().hold(|hold| hold.reply("one")).open();
+    let mut client = house.visit(transport).http10().enter().await;
+    assert_eq!((client.head.version.as_str(), client.head.get("transfer-encoding")), ("HTTP/1.0", None));
+    house.record.newest().resume();
+    assert!(client.end().await.ends_with("FIN"));
+    assert_eq!(client.messages, ["one"]);
+    house.close().await;
+}
+
+contract!(a_head_is_never_held of all);
+async fn a_head_is_never_held(transport: Transport) {
+    let house = plan().open();
+    let query = if transport == Transport::WebSocket { "" } else { transport.as_str() };
+    let answer = {
+        let mut reader = house.dial();
+        let query = if query.is_empty() { String::new() } else { format!("?transport={query}") };
+        reader.write(request(&format!("HEAD /hold{query} HTTP/1.1"), &["connection: close"])).await;
+        reader.head().await.unwrap()
+    };
+    assert_eq!(answer.status, 200);
+    assert_eq!(house.hub.tally().suspended, 0);
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn other_methods_are_told_which_there_are() {
+    let house = with_more_paths().open();
+    let answer = ask(&house, "PUT /hold HTTP/1.1", &[]).await;
+    assert_eq!(answer.head.status, 405);
+    assert_eq!(answer.head.get("allow"), Some("GET, HEAD, OPTIONS, POST, DELETE"));
+    let answer = ask(&house, "PUT /socket HTTP/1.1", &[]).await;
+    assert_eq!(answer.head.get("allow"), Some("GET, HEAD, OPTIONS"));
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_offered_is_refused_with_what_is() {
+    let house = with_more_paths().open();
+    for (path, offered) in
+        [("/socket?transport=sse", "websocket"), ("/events?transport=pigeon", "sse, stream")]
+    {
+        let answer = ask(&house, &format!("GET {path} HTTP/1.1"), &[]).await;
+        assert_eq!(answer.head.status, 406);
+        assert!(answer.body.ends_with(&format!("offered: {offered}")), "{}", answer.body);
+    }
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_handshake_that_lacks_something_is_told_what() {
+    const UPGRADE: &str = "upgrade: websocket";
+    const CONNECTION: &str = "connection: Upgrade";
+    const VERSION: &str = "sec-websocket-version: 13";
+    const KEY: &str = "sec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==";
+    let house = with_more_paths().open();
+    for (fields, status, text) in [
+        (&[CONNECTION, VERSION, KEY][..], 426, "a proxy removed `Upgrade`"),
+        (&[UPGRADE, CONNECTION, "sec-websocket-version: 8", KEY], 426, "version 13"),
+        (&[UPGRADE, CONNECTION, KEY], 426, "version 13"),
+        (&[UPGRADE, CONNECTION, VERSION], 400, "`Sec-WebSocket-Key` is missing"),
+        (&[UPGRADE, CONNECTION, VERSION, "sec-websocket-key: short"], 400, "16 bytes"),
+        (&[], 426, "only WebSocket"),
+    ] {
+        let answer = ask(&house, "GET /socket HTTP/1.1", fields).await;
+        assert_eq!(answer.head.status, status, "{fields:?}");
+        assert!(answer.body.contains(text), "{fields:?}: {}", answer.body);
+        if status == 426 {
+            assert_eq!(answer.head.get("sec-websocket-version"), Some("13"));
+        }
+    }
+    assert_eq!(house.hub.tally().suspended, 0);
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_query_wins_then_upgrade_then_accept() {
+    let house = plan().open();
+    for (first, field, content_type) in [
+        ("GET /hold HTTP/1.1", "accept: text/event-stream", Some("text/event-stream")),
+        ("GET /hold?transport=stream HTTP/1.1", "accept: text/event-stream", Some("application/x-ndjson")),
+        ("GET /hold HTTP/1.1", "accept: */*", None),
+    ] {
+        let mut reader = house.dial();
+        let before = house.record.begun().len();
+        reader.write(request(first, &[field])).await;
+        until("a hold", || house.record.begun().len() > before).await;
+        match content_type {
+            Some(_) => assert_eq!(reader.head().await.unwrap().get("content-type"), content_type),
+            None => assert_eq!(house.record.newest().transport(), Transport::LongPoll),
+        }
+    }
+    house.close().await;
+}
+
+contract!(only_its_token_speaks_for_a_hold of streams);
+async fn only_its_token_speaks_for_a_hold(transport: Transport) {
+    let house = with_more_paths().open();
+    let mut client = house.enter(transport).await;
+    let mut elsewhere = house.visit(transport).path("/events").enter().await;
+    let token = client.token();
+    let mut forged = token.clone();
+    forged.replace_range(..1, if forged.starts_with('A') { "B" } else { "A" });
+    for token in [forged.as_str(), "", "nonsense", &elsewhere.token()] {
+        for method in ["POST", "DELETE"] {
+            assert_eq!(client.speak(method, token, "hello").await.head.status, 404, "{method} {token:?}");
+        }
+    }
+    assert_eq!(house.hub.held(), 2);
+    let answer = client.speak("POST", &token, "hello").await;
+    assert_eq!((answer.head.status, answer.body.as_str()), (202, ""));
+    let first = format!("POST /hold?hold={token} HTTP/1.1");
+    let answer = house.ask(request(&first, &["content-length: 3"]) + "you").await;
+    assert_eq!(answer.head.status, 202);
+    until("both", || house.record.heard().len() == 2).await;
+    assert_eq!(house.record.heard(), ["hello", "you"]);
+    assert_eq!(client.speak("DELETE", &token, "").await.head.status, 204);
+    assert!(matches!(house.cause().await, End::Disconnect(Disconnect::Closed { code: None, .. })));
+    for method in ["POST", "DELETE"] {
+        assert_eq!(client.speak(method, &token, "late").await.head.status, 404);
+    }
+    client.end().await;
+    elsewhere.stay(seconds(1)).await;
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_token_a_post_is_none_of_ours() {
+    let house = plan().open();
+    let answer = ask(&house, "POST /hold HTTP/1.1", &["content-length: 0"]).await;
+    assert_eq!(answer.head.status, 405);
+    for transport in [Transport::WebSocket, Transport::LongPoll] {
+        let client = house.enter(transport).await;
+        let token = house.record.newest().token();
+        assert_eq!(client.speak("POST", &token, "x").await.head.status, 404);
+    }
+    house.close().await;
+}
+
+contract!(what_is_said_is_bounded of streams);
+async fn what_is_said_is_bounded(transport: Transport) {
+    let house = with_more_paths().on_message(|_, _| pending()).open();
+    let client = house.visit(transport).path("/events").enter().await;
+    assert_eq!(client.post(&"x".repeat(1025)).await.head.status, 413);
+    assert_eq!(client.post(&"x".repeat(1024)).await.head.status, 202);
+    until("the first", || house.record.heard().len() == 1).await;
+    for _ in 0..8 {
+        assert_eq!(client.post("one more").await.head.status, 202);
+    }
+    let answer = client.post("the ninth").await;
+    assert_eq!((answer.head.status, answer.head.get("retry-after")), (429, Some("1")));
+    assert_eq!(house.hub.held(), 1);
+    house.close().await;
+}
+
+contract!(a_page_of_another_site_is_refused_and_told_why of all);
+async fn a_page_of_another_site_is_refused_and_told_why(transport: Transport) {
+    let house = plan().server(|server| server.allowed_origins(["https://friend.example"])).open();
+    let answer = house.visit(transport).field("origin", "https://evil.example").refused().await;
+    assert_eq!(answer.head.status, 403);
+    assert!(
+        answer.body.contains("\"https://evil.example\"") && answer.body.contains("\"a\""),
+        "{}",
+        answer.body
+    );
+    assert_eq!(answer.head.get("access-control-allow-origin"), None);
+    let mut own = house.visit(transport).field("origin", "http://a").enter().await;
+    let mut friend = house.visit(transport).field("origin", "https://friend.example").enter().await;
+    for held in house.record.begun() {
+        held.resume();
+    }
+    own.end().await;
+    friend.end().await;
+    assert_eq!(own.head.get("access-control-allow-origin"), None);
+    assert_eq!(friend.head.get("access-control-allow-origin"), Some("https://friend.example"));
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_preflight_of_a_friend_is_let_through() {
+    let house = plan().server(|server| server.allowed_origins(["https://friend.example"])).open();
+    let asked = ["origin: https://friend.example", "access-control-request-method: GET"];
+    let answer = ask(&house, "OPTIONS /hold HTTP/1.1", &asked).await;
+    assert_eq!(answer.head.status, 204);
+    assert_eq!(answer.head.get("access-control-allow-origin"), Some("https://friend.example"));
+    assert!(answer.head.get("access-control-allow-headers").unwrap().contains("Last-Event-ID"));
+    assert!(answer.head.get("access-control-allow-methods").unwrap().contains("DELETE"));
+    let answer = ask(&house, "OPTIONS /hold HTTP/1.1", &["origin: https://evil.example"]).await;
+    assert_eq!(answer.head.status, 403);
+    sleep(seconds(1)).await;
+    house.close().await;
+}

@@ -1,0 +1,106 @@
+//! Shutdown: everybody gets an ending, every hook is told, and it does not take longer than it may.
+
+use std::future::pending;
+
+use abeyance::{Disconnect, Resume, Transport};
+use abeyance_tests::house::plan;
+use tokio::time::{Instant, sleep};
+
+use super::{LATE, seconds};
+
+contract!(three_hundred_holds_are_drained_each_with_its_ending of all);
+async fn three_hundred_holds_are_drained_each_with_its_ending(transport: Transport) {
+    let house = plan().open();
+    let mut clients = Vec::new();
+    for _ in 0..300 {
+        let mut client = house.enter(transport).await;
+        clients.push(tokio::spawn(async move { client.end().await }));
+    }
+    assert_eq!(house.hub.held(), 300);
+    let (hub, record) = (house.hub.clone(), house.record.clone());
+    let begun = Instant::now();
+    let drained = house.close().await;
+    assert!(begun.elapsed() <= seconds(10) + LATE, "{:?}", begun.elapsed());
+    assert_eq!((drained.holds_cut, drained.connections_cut), (0, 0));
+    assert_eq!(hub.tally().ended("drained"), 300);
+    assert!(record.ends().iter().all(|end| *end == Resume::Drained.into()));
+    let expected = match transport {
+        Transport::WebSocket => "1001 drained; retry-after",
+        Transport::Sse => "retry resumed drained, last",
+        Transport::Stream => "last",
+        _ => "503 retry drained, close",
+    };
+    for client in clients {
+        assert_eq!(client.await.unwrap(), expected);
+    }
+}
+
+contract!(newcomers_are_sent_away_while_the_server_drains of all);
+async fn newcomers_are_sent_away_while_the_server_drains(transport: Transport) {
+    let house = plan()
+        .function(|asked| async move {
+            if asked.contains_key("wait") {
+                sleep(seconds(1)).await;
+            }
+            Ok(())
+        })
+        .open();
+    // It was asked before, and its function says yes when there is no place any more.
+    let mut reader = house.dial();
+    let mut text = house.visit(transport).query("wait=1").text();
+    if transport == Transport::WebSocket {
+        text.truncate(text.len() - 2);
+        text += "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
+    }
+    reader.write(text).await;
+    sleep(seconds(1) / 2).await;
+    let answer = tokio::spawn(async move {
+        let answer = reader.answer().await.unwrap();
+        assert_eq!(reader.rest().await, (Vec::new(), "FIN"));
+        answer
+    });
+    let drained = house.close().await;
+    assert_eq!(drained.connections_cut, 0);
+    let answer = answer.await.unwrap();
+    assert_eq!((answer.head.status, answer.body.as_str()), (503, "shutting down"));
+    assert!(answer.head.get("retry-after").is_some());
+}
+
+contract!(a_peer_that_takes_nothing_delays_a_shutdown_no_longer_than_it_may of lasting);
+async fn a_peer_that_takes_nothing_delays_a_shutdown_no_longer_than_it_may(transport: Transport) {
+    let house = plan().open();
+    let mut client = house.enter(transport).await;
+    client.stream().window(0);
+    let record = house.record.clone();
+    let begun = Instant::now();
+    house.close().await;
+    assert!(begun.elapsed() <= seconds(10) + LATE);
+    assert_eq!(record.ends(), [Resume::Drained.into()]);
+    assert!(!record.told()[0].ended.is_delivered());
+    assert_eq!(client.end().await, "RST");
+}
+
+contract!(a_hook_that_hangs_is_dropped_by_a_shutdown of all);
+async fn a_hook_that_hangs_is_dropped_by_a_shutdown(transport: Transport) {
+    let house = plan().on_suspend(|_| pending()).open();
+    let mut client = house.enter(transport).await;
+    let ending = tokio::spawn(async move { client.end().await });
+    let record = house.record.clone();
+    let begun = Instant::now();
+    house.close().await;
+    assert!(begun.elapsed() < seconds(1), "{:?}", begun.elapsed());
+    assert_eq!(record.ends(), [Resume::Drained.into()]);
+    assert!(!ending.await.unwrap().is_empty());
+}
+
+contract!(a_server_that_is_dropped_cuts_what_it_had of all);
+async fn a_server_that_is_dropped_cuts_what_it_had(transport: Transport) {
+    let house = plan().open();
+    let mut client = house.enter(transport).await;
+    let hub = house.hub.clone();
+    drop(house);
+    assert_ne!(client.end().await, "");
+    let tally = hub.tally();
+    assert!(tally.is_lawful() && tally.held == 0, "{tally:?}");
+    assert_eq!(tally.ended(Disconnect::Shutdown.as_str()), 1, "{tally:?}");
+}
