@@ -1,7 +1,7 @@
 //! Beside an axum application: it keeps its routes, its state and its `main`; only `/prices/{symbol}` is held.
 //!
 //! ```text
-//! curl -N '127.0.0.1:8080/prices/gold?transport=stream'     # stays open: one line of JSON a price
+//! curl -N '127.0.0.1:8080/prices/gold?transport=stream'     # stays open: a price is a line of JSON
 //! curl -d 2431.5 '127.0.0.1:8080/prices?symbol=gold'        # an axum handler publishes
 //! curl 127.0.0.1:8080/prices                                # and another one answers from its state
 //! ```
@@ -9,7 +9,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};
 
-use abeyance::{Hub, Server, Suspend, extract, suspend};
+use abeyance::{Hub, Message, Server, Suspend, extract, suspend};
 use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::routing::get;
@@ -35,7 +35,8 @@ async fn quote(
     text: String,
 ) -> Result<String, StatusCode> {
     let price: f64 = text.trim().parse().map_err(|_| StatusCode::BAD_REQUEST)?;
-    let followers = hub.publish(&symbol, price.to_string());
+    let message = Message::json(&price).map_err(|_| StatusCode::BAD_REQUEST)?;
+    let followers = hub.publish(&symbol, message);
     prices.lock().expect("no holder panics").insert(symbol, price);
     Ok(format!("{followers} follow\n"))
 }

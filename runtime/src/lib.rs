@@ -1,4 +1,135 @@
 //! Connections that stay open and never leak: long polling, streaming, server-sent events and WebSocket.
+//!
+//! You annotate an async function, implement the hooks you care about, and run the generated server. Every held
+//! connection is bounded, timed and accounted for, and its end is reported exactly once, with the cause.
+//!
+//! ```no_run
+//! use abeyance::extract::{Path, Query};
+//! use abeyance::{End, Ended, Held, Lifecycle, Message, Refuse, Suspend, suspend};
+//!
+//! /// What the application keeps while one connection is held.
+//! struct Seat { room: String, nick: String }
+//!
+//! #[derive(serde::Deserialize)]
+//! struct Who { nick: String }
+//!
+//! #[suspend(path = "/rooms/{room}", timeout = "30s", max_idle = "5m", heartbeat = "20s")]
+//! async fn enter(Path(room): Path<String>, Query(who): Query<Who>) -> Result<Suspend<Seat>, Refuse> {
+//!     Ok(Suspend::with(Seat { room: room.clone(), nick: who.nick }).join(room))
+//! }
+//!
+//! impl Lifecycle for Seat {
+//!     async fn on_message(&mut self, held: &Held, message: Message) {
+//!         held.publish(&self.room, format!("{}: {}", self.nick, message.as_text().unwrap_or("")));
+//!     }
+//!     async fn on_end(self, ended: &Ended, end: End) {
+//!         ended.publish(&self.room, format!("{} left: {end}", self.nick));
+//!     }
+//! }
+//!
+//! #[abeyance::main(listen = "127.0.0.1:8080")]
+//! async fn main() {}
+//! ```
+//!
+//! Without the macro: [`Server::new`]`().mount(enter).bind("127.0.0.1:8080").await?`. The same function serves all four
+//! transports. `?transport=websocket|sse|stream|long_poll` chooses by name; then `Upgrade: websocket`, then
+//! `Accept: text/event-stream`; a plain request gets the first offered of long poll, stream and server-sent events.
+//!
+//! # The words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | suspend, hold | The function returned `Ok(`[`Suspend`]`)`: the connection stays open and is now a *hold*. |
+//! | resume | The server ends the hold on purpose and in good order; the client may come back ([`Resume`]). |
+//! | disconnect | The connection is gone, or judged to be gone ([`Disconnect`]). |
+//! | activity | An application message, delivered to the peer or received from it. Heartbeats are none. |
+//! | sign of life | Proof that somebody is at the other end; what counts as one is below. |
+//! | topic | A name that holds join, and to which messages are published. |
+//! | drain | Ending all holds in good order before the server stops. |
+//!
+//! # The life of a hold
+//!
+//! 1. The request's path is looked up, and a place is taken under every limit: server, endpoint, peer. Over a limit the
+//!    answer is `503` or `429` with `Retry-After`; or, with `when_full = "resume_oldest"`, the oldest hold makes room.
+//! 2. The annotated function runs, once, before anything is answered. What it refuses is an ordinary answer.
+//! 3. It returned [`Suspend`]: the hold begins. In this order it joins its topics, its head is written,
+//!    [`on_suspend`](Lifecycle::on_suspend) runs, the [replies](Suspend::reply) go out, then what is published. From the
+//!    end of `on_suspend` on, the [driver](Suspend::drive) runs.
+//! 4. While it is held, [`on_message`](Lifecycle::on_message) runs for each message of the peer, one after the other;
+//!    meanwhile the peer is not read. [`Held::send`] and [`Hub::publish`] never wait: what a peer has not taken waits
+//!    in its backlog, which is bounded in bytes, the kernel's share included.
+//! 5. Something ends it: a clock, a limit, the peer, the application, a fault. The first cause stands. The hold leaves
+//!    its topics and gives its place back, a running `on_message` or driver is dropped at its next await, and the
+//!    polite end of its transport is written.
+//! 6. One end hook runs, once: [`on_resume`](Lifecycle::on_resume) or [`on_disconnect`](Lifecycle::on_disconnect), both
+//!    of which call [`on_end`](Lifecycle::on_end) unless you write them. It owns the context and gets a snapshot,
+//!    [`Ended`]. It also runs after a panic in another hook. It does not run when the process is killed, or when [`Running`] is
+//!    dropped without [`shutdown`](Running::shutdown).
+//!
+//! At every moment `suspended = held + ending + ended`, which [`Hub::tally`] shows.
+//!
+//! # Three clocks
+//!
+//! | clock | measures | set back by | when it expires |
+//! |---|---|---|---|
+//! | `timeout` | no activity | activity | resumed, [`Resume::Timeout`] |
+//! | `max_idle` | no sign of life | a sign of life | disconnected, [`Disconnect::Idle`] |
+//! | `max_lifetime` | age | nothing | resumed, [`Resume::Lifetime`] |
+//!
+//! When `timeout` or `max_lifetime` falls due while a heartbeat has been unanswered for a while, the end is `Idle`: the
+//! peer was not there to be resumed. `max_idle` stands still while we do not read the peer, and a server that was itself
+//! stalled gives its peers the time back.
+//!
+//! # What a heartbeat proves
+//!
+//! | transport | heartbeat | what counts as a sign of life |
+//! |---|---|---|
+//! | WebSocket | a ping | bytes received, a pong among them |
+//! | server-sent events, stream | a comment, an empty line | bytes received, a `POST` with the hold's token, an acknowledgement |
+//! | long poll | a TCP keepalive probe | bytes received, an acknowledgement |
+//!
+//! A pong comes from the WebSocket implementation of the client, also through proxies. It proves that the client's
+//! process runs, not that its application does: a browser answers for a page whose script is stuck.
+//! An acknowledgement comes from a kernel: it proves that the host at the other end of *this* TCP connection is there.
+//! Behind a reverse proxy that is the proxy. It closes our connection when its own client leaves, which is noticed at
+//! once ([`Disconnect::Gone`]); a client that vanished without a word is only as well known as the proxy knows it. Where
+//! that matters, use WebSocket, or let the client `POST` now and then.
+//!
+//! With `heartbeat = "none"` only received bytes count, so a peer that says nothing is cut after `max_idle`.
+//!
+//! # Tests
+//!
+//! An annotated function stays a function that a unit test can call, and [`Suspend::context`] shows what it made.
+//! For the life of a hold there is [`Server::bind_memory`]: a network in [`memory`], in which paused time is exact.
+//!
+//! ```
+//! use abeyance::{Server, Suspend, suspend};
+//! use tokio::io::{AsyncReadExt, AsyncWriteExt};
+//! use tokio::time::Instant;
+//!
+//! #[suspend(path = "/wait", transports = [long_poll], timeout = "30s")]
+//! async fn wait() -> Suspend {
+//!     Suspend::new()
+//! }
+//!
+//! // In a test: #[tokio::test(start_paused = true)]
+//! #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//!     let (server, dialer) = Server::new().mount(wait).bind_memory()?;
+//!     let mut peer = dialer.connect(([10, 0, 0, 1], 4000).into())?;
+//!     let asked = Instant::now();
+//!     peer.write_all(b"GET /wait HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").await?;
+//!     let mut answer = String::new();
+//!     peer.read_to_string(&mut answer).await?; // half a minute, at once
+//!     assert!(answer.starts_with("HTTP/1.1 204 "), "{answer}");
+//!     assert_eq!(asked.elapsed().as_secs(), 30);
+//!     server.shutdown().await;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Let paused time run by itself, as here, or in small steps: to a server, one large `tokio::time::advance` is a stall of
+//! its own, for which its peers get the time back.
 
 // The generated code of our own tests names the crate as a user does.
 extern crate self as abeyance;
@@ -135,7 +266,7 @@ pub use endpoint::refuse::Refuse;
 pub use endpoint::suspend::Suspend;
 pub use keeper::ended::Ended;
 pub use keeper::held::{Held, SendError};
-pub use keeper::hub::Hub;
+pub use keeper::hub::{Hub, Listed, Tally};
 pub use server::builder::Server;
 pub use server::running::{Drained, Running};
 pub use server::start::StartError;
@@ -144,3 +275,8 @@ pub use words::id::Id;
 pub use words::message::Message;
 pub use words::terms::{Transport, WhenFull, WhenSlow};
 pub use words::topic::Topic;
+
+/// The program of the README compiles.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -129,7 +129,7 @@ impl Client {
 
     /// Sends a request for a hold, on a connection of its own.
     pub async fn speak(&self, method: &str, token: &str, body: &str) -> Answer {
-        let mut reader = Reader::new(self.dialer.dial(self.from).expect("the server listens"));
+        let mut reader = Reader::new(self.dialer.connect(self.from).expect("the server listens"));
         let (path, length) = (&self.path, body.len());
         let request = format!(
             "{method} {path} HTTP/1.1\r\nhost: a\r\nabeyance-hold: {token}\r\ncontent-length: {length}\r\nconnection: close\r\n\r\n{body}"

@@ -183,7 +183,7 @@ impl House {
     /// A connection.
     pub fn dial(&self) -> Reader {
         let from = SocketAddr::from(([10, 0, 0, 1], self.port.fetch_add(1, Relaxed)));
-        Reader::new(self.dialer.dial(from).expect("the server listens"))
+        Reader::new(self.dialer.connect(from).expect("the server listens"))
     }
 
     /// Waits for the `count`th end, and gives it.
@@ -284,7 +284,7 @@ impl<'a> Visit<'a> {
     /// Sends it; either it is held, or the answer says why not.
     pub async fn attempt(self) -> Result<Client, Answer> {
         let before = self.house.record.begun().len();
-        let stream = self.house.dialer.dial(self.from).expect("the server listens");
+        let stream = self.house.dialer.connect(self.from).expect("the server listens");
         let client = |head, wire| Client {
             transport: self.transport,
             head,

@@ -4,4 +4,5 @@
 pub mod client;
 pub mod guest;
 pub mod house;
+pub mod net;
 pub mod reader;

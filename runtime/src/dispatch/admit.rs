@@ -5,20 +5,20 @@ use std::sync::Arc;
 use axum_core::body::Body;
 use http::header;
 use http::request::Parts;
-use http::{Request, Response, StatusCode, Version};
+use http::{Request, Response, StatusCode};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
 use crate::endpoint::extract::{Captures, ClientIp};
+use crate::endpoint::suspension::Suspension;
 use crate::keeper::hold::Post;
 use crate::keeper::hub::Hub;
 use crate::mechanisms::limits::Peer;
-use crate::mechanisms::wire::Form;
 use crate::words::terms::{Settings, Transport};
 
-use super::attend::Exchange;
-use super::choose::{accepts, choose};
+use super::asked::Asked;
+use super::choose::choose;
 use super::client::Client;
 use super::guard::{Fault, Guarded};
 use super::suspend::Admitted;
@@ -63,7 +63,7 @@ impl Dispatch {
         mut parts: Parts,
         captures: Captures,
         client: Client,
-    ) -> Result<crate::endpoint::suspension::Suspension, Response<Body>> {
+    ) -> Result<Suspension, Response<Body>> {
         parts.extensions.insert(captures);
         parts.extensions.insert(ClientIp(client.address.ip()));
         parts.extensions.insert(Hub::new(self.keeper.clone()));
@@ -81,10 +81,11 @@ impl Dispatch {
     }
 
     /// What the hold shares with others of its endpoint; its own where the function changed the terms.
+    #[expect(clippy::result_large_err, reason = "an answer, made once a request and only moved")]
     fn post(
         &self,
         served: &Served,
-        suspension: &crate::endpoint::suspension::Suspension,
+        suspension: &Suspension,
         transport: Transport,
     ) -> Result<Arc<Post>, Response<Body>> {
         if suspension.settings == Settings::NONE {
@@ -101,45 +102,6 @@ impl Dispatch {
                 }
                 Err(refusal::empty(StatusCode::INTERNAL_SERVER_ERROR))
             }
-        }
-    }
-}
-
-/// What must be known of a request when it is held; hyper's buffers are gone by then, so these are copies.
-pub(super) struct Asked {
-    pub(super) form: Form,
-    pub(super) path: Box<str>,
-    pub(super) exchange: Exchange,
-    /// Of a WebSocket: the handshake's key, and the subprotocols the client knows.
-    pub(super) key: String,
-    pub(super) protocols: Vec<String>,
-}
-
-impl Asked {
-    fn of(parts: &Parts, transport: Transport, is_bodied: bool) -> Self {
-        let version_11 = parts.version == Version::HTTP_11;
-        let text = |name| parts.headers.get_all(name).iter().filter_map(|value| value.to_str().ok());
-        let wants_close = text(header::CONNECTION)
-            .flat_map(|value| value.split(','))
-            .any(|word| word.trim().eq_ignore_ascii_case("close"));
-        let protocols = text(header::SEC_WEBSOCKET_PROTOCOL).flat_map(|value| value.split(','));
-        Asked {
-            form: match transport {
-                Transport::WebSocket => Form::WebSocket,
-                Transport::Sse => Form::Sse { chunked: version_11 },
-                Transport::Stream => Form::Stream { chunked: version_11 },
-                Transport::LongPoll => Form::LongPoll,
-            },
-            path: parts.uri.path().into(),
-            exchange: Exchange {
-                version_11,
-                // As the server judges it, or an answer would promise what the server does not keep.
-                keep_alive: version_11 && !wants_close && !is_bodied,
-                is_batch: accepts(&parts.headers, "application/x-ndjson"),
-                headers: None,
-            },
-            key: text(header::SEC_WEBSOCKET_KEY).next().unwrap_or_default().to_owned(),
-            protocols: protocols.map(|name| name.trim().to_owned()).collect(),
         }
     }
 }

@@ -10,48 +10,36 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
-use http::HeaderMap;
 
 use crate::endpoint::erased::Erased;
 use crate::endpoint::suspension::Driver;
 use crate::endpoint::{BoxError, BoxFuture};
-use crate::keeper::end::Note;
 use crate::keeper::held::Held;
 use crate::keeper::hold::Hold;
+use crate::keeper::note::Note;
 use crate::mechanisms::wire::assembler::Incoming;
 use crate::mechanisms::wire::fault::Fault as Breach;
 use crate::mechanisms::wire::websocket;
+use crate::socket::Socket;
 use crate::words::cause::Disconnect;
 use crate::words::line::Line;
 use crate::words::message::Message;
 use crate::words::terms::Transport;
 
-use super::After;
 use super::guard::{Fault, Guarded, caught, drop_quietly, poll_caught};
 use super::reader::{Read, Reader};
 
-/// Everything one hold needs while it is held. Its size is part of the memory of every hold: what is needed only for
-/// a moment is boxed for that moment.
-pub(super) struct Attendant {
+/// Everything one hold needs while it is held. It lies in the connection's task, and its size is part of the memory of
+/// every hold: what is needed only for a moment is boxed for that moment.
+pub(super) struct Attendant<'a> {
     pub(super) hold: Arc<Hold>,
-    pub(super) line: Arc<dyn Line>,
+    pub(super) line: &'a Arc<dyn Socket>,
     /// Taken by the end hook, or by nobody.
     pub(super) context: Option<Box<dyn Erased>>,
     pub(super) driver: Option<BoxFuture<'static, Result<(), BoxError>>>,
     pub(super) reader: Reader,
-    pub(super) exchange: Exchange,
     /// Taken when the hold is opened.
     pub(super) opening: Option<Box<Opening>>,
-}
-
-/// What must be remembered of the request until it is answered.
-pub(super) struct Exchange {
-    pub(super) version_11: bool,
-    pub(super) keep_alive: bool,
-    /// Whether a long poll takes all that waits.
-    pub(super) is_batch: bool,
-    /// Boxed, and only where there are some: the headers of a long poll's answer.
-    pub(super) headers: Option<Box<HeaderMap>>,
 }
 
 /// What happens once, when a hold has begun.
@@ -65,17 +53,9 @@ pub(super) struct Opening {
 /// How many reads one turn may take before others get theirs.
 const READS: usize = 16;
 
-impl Attendant {
-    pub(super) async fn attend(&mut self) -> After {
-        Box::pin(self.open()).await;
-        while let Some(message) = poll_fn(|cx| self.poll_message(cx)).await {
-            Box::pin(self.hear(message)).await;
-        }
-        Box::pin(self.conclude()).await
-    }
-
+impl Attendant<'_> {
     /// The head, `on_suspend`, the replies, and what was published meanwhile, in this order; then the driver starts.
-    async fn open(&mut self) {
+    pub(super) async fn open(&mut self) {
         let Some(opening) = self.opening.take() else { return };
         let Opening { head, unread, replies, driver } = *opening;
         let held = Held::new(self.hold.clone());
@@ -97,21 +77,20 @@ impl Attendant {
             self.hold.note_received(unread.len());
             let read = self.reader.feed(&unread, self.hold.post.terms.max_message);
             if let Some(message) = self.take(read) {
-                Box::pin(self.hear(message)).await;
+                self.hear(message).await;
             }
         }
     }
 
     /// Gives one message to the application.
-    async fn hear(&mut self, message: Message) {
+    pub(super) async fn hear(&mut self, message: Box<Message>) {
         self.hold.note_message();
         let held = Held::new(self.hold.clone());
-        self.hold.deafen();
-        self.run("on_message", |context| context.on_message(&held, message)).await;
-        self.hold.listen();
+        self.run("on_message", |context| context.on_message(&held, *message)).await;
     }
 
     /// Runs a hook to its end, or until the hold's end begins: then it is dropped where it waits. `true` if it finished.
+    /// Nothing is read from the peer meanwhile, so that it cannot send faster than the application takes.
     async fn run<'a>(
         &'a mut self,
         name: &'static str,
@@ -120,27 +99,31 @@ impl Attendant {
         let Attendant { hold, line, context, driver, reader, .. } = self;
         let Some(context) = context else { return false };
         let hook = Guarded::start(|| hook(&mut **context), hold.keeper().policy().hook_deadline);
-        let mut side = Side { hold, line, driver };
-        match side.accompany(hook, name).await {
+        let mut side = Side { hold, line: &***line, driver };
+        hold.deafen();
+        let ran = side.accompany(hook, name).await;
+        hold.listen();
+        match ran {
             Ran::Finished => true,
             Ran::Over => false,
             Ran::Left => {
-                let note = last_words(hold, &**line, reader).unwrap_or(Disconnect::Gone.into());
+                let note = last_words(hold, &***line, reader).unwrap_or(Disconnect::Gone.into());
                 hold.keeper().end(hold, note);
                 false
             }
         }
     }
 
-    /// The next message of the peer; `None` when the hold's end has begun.
-    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+    /// The next message of the peer; `None` when the hold's end has begun. Boxed, or the future that waits for one would
+    /// have room for it all along.
+    pub(super) fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Box<Message>>> {
         if self.hold.poll_noted(cx).is_ready() {
             return Poll::Ready(None);
         }
         self.side().poll(cx);
         if let Some(message) = self.hold.take_posted() {
             self.hold.note_life();
-            return Poll::Ready(Some(message));
+            return Poll::Ready(Some(Box::new(message)));
         }
         let mut buffer = [0; 8 * 1024];
         for _ in 0..READS {
@@ -149,7 +132,7 @@ impl Attendant {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Ok(0)) => return self.ended(Disconnect::Gone.into(), cx),
                     Poll::Ready(Err(error)) => {
-                        let end = self.hold.fault(&error, Some(&*self.line));
+                        let end = self.hold.fault(&error, Some(&**self.line));
                         return self.ended(end.into(), cx);
                     }
                     Poll::Ready(Ok(count)) => {
@@ -171,11 +154,13 @@ impl Attendant {
     }
 
     /// Acts on what was read; a message is for the application.
-    fn take(&mut self, read: Read) -> Option<Message> {
+    fn take(&mut self, read: Read) -> Option<Box<Message>> {
         match read {
             Read::More | Read::Item(Incoming::Pong) => {}
-            Read::Item(Incoming::Message(message)) => return Some(message),
-            Read::Item(Incoming::Ping(payload)) => self.hold.write_if_room(websocket::pong(&payload)),
+            Read::Item(Incoming::Message(message)) => return Some(Box::new(message)),
+            Read::Item(Incoming::Ping(payload)) => {
+                let _ = self.hold.pong(websocket::pong(&payload));
+            }
             Read::Item(Incoming::Close { code, reason }) => self.end(closed(code, &reason)),
             Read::Fault(breach) => self.end(violated(breach)),
         }
@@ -186,13 +171,13 @@ impl Attendant {
         self.hold.keeper().end(&self.hold, note);
     }
 
-    fn ended(&self, note: Note, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+    fn ended(&self, note: Note, cx: &mut Context<'_>) -> Poll<Option<Box<Message>>> {
         self.end(note);
         self.hold.poll_noted(cx).map(|()| None)
     }
 
     fn side(&mut self) -> Side<'_> {
-        Side { hold: &self.hold, line: &self.line, driver: &mut self.driver }
+        Side { hold: &self.hold, line: &**self.line, driver: &mut self.driver }
     }
 }
 
@@ -208,7 +193,7 @@ enum Ran {
 /// What goes on beside reading, and while a hook runs.
 struct Side<'a> {
     hold: &'a Arc<Hold>,
-    line: &'a Arc<dyn Line>,
+    line: &'a dyn Line,
     driver: &'a mut Option<BoxFuture<'static, Result<(), BoxError>>>,
 }
 
@@ -259,7 +244,7 @@ impl Side<'_> {
     }
 
     fn broke(&self, error: &io::Error) {
-        self.hold.keeper().end(self.hold, self.hold.fault(error, Some(&**self.line)).into());
+        self.hold.keeper().end(self.hold, self.hold.fault(error, Some(self.line)).into());
     }
 
     fn fail(&self, what: &str, fault: &Fault) {

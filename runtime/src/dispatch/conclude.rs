@@ -14,35 +14,32 @@ use tokio::time::{Instant, sleep_until};
 
 use crate::endpoint::erased::Erased;
 use crate::keeper::Keeper;
-use crate::keeper::end::Note;
 use crate::keeper::ended::Ended;
-use crate::mechanisms::backlog::Piece;
-use crate::mechanisms::wire::ending::{Finish, ending};
+use crate::keeper::note::Note;
+use crate::mechanisms::backlog::{Kind, Piece};
+use crate::mechanisms::wire::ending::ending;
+use crate::mechanisms::wire::finish::Finish;
 use crate::mechanisms::wire::{Encoded, Form, head, long_poll};
 use crate::words::cause::{Disconnect, End};
 use crate::words::line::Line;
 
 use super::After;
-use super::attend::{Attendant, Exchange};
+use super::attend::Attendant;
 use super::date::http_date;
 use super::guard::{Guarded, drop_quietly};
-use super::reader::Reader;
+use super::reader::{Exchange, Reader};
 use super::refusal::retry_after;
 
-impl Attendant {
+impl Attendant<'_> {
     pub(super) async fn conclude(&mut self) -> After {
         drop_quietly(self.driver.take());
         let Some(note) = self.hold.note() else { return After::Close };
         let deadline = Instant::now() + self.hold.keeper().policy().polite_end;
         let (written, keep_alive) = self.finish(&note, deadline).await;
-        if written != Written::Whole {
-            self.hold.discard();
-        }
         self.report(note.end.clone(), written == Written::Whole);
         if keep_alive && written == Written::Whole {
             self.settle();
-            let reader = std::mem::replace(&mut self.reader, Reader::Strays(0));
-            return After::KeepAlive { unread: reader.into_unread() };
+            return After::KeepAlive { unread: self.reader.take_unread() };
         }
         if written != Written::Nothing {
             self.linger(deadline).await;
@@ -53,24 +50,23 @@ impl Attendant {
 
     /// Writes the ending; says how much of it was written, and whether the connection may serve another request.
     async fn finish(&mut self, note: &Note, deadline: Instant) -> (Written, bool) {
-        let is_message = true;
         match self.ending(note) {
             Finish::Polite(bytes) => {
                 let form = self.hold.form;
                 let farewell = note.farewell.iter().map(|message| Encoded::new(message).form(form));
-                let pieces = farewell.map(|bytes| Piece { bytes, is_message });
-                let written = self.flush(pieces.chain([Piece { bytes, is_message: false }]), deadline).await;
+                let pieces = farewell.map(|bytes| Piece { bytes, kind: Kind::Message });
+                let written = self.flush(pieces.chain([Piece { bytes, kind: Kind::Other }]), deadline).await;
                 if written == Written::Whole {
                     self.line.shut();
                 }
                 (written, false)
             }
             Finish::Answer { bytes, keep_alive } => {
-                let written = self.flush([Piece { bytes, is_message: false }], deadline).await;
-                let carried = match written {
-                    Written::Whole if self.exchange.is_batch => note.farewell.len(),
-                    Written::Whole => note.farewell.len().min(1),
-                    Written::Torn | Written::Nothing => 0,
+                let written = self.flush([Piece { bytes, kind: Kind::Other }], deadline).await;
+                let carried = match (written, &self.reader) {
+                    (Written::Whole, Reader::Poll(Exchange { is_batch: true, .. })) => note.farewell.len(),
+                    (Written::Whole, _) => note.farewell.len().min(1),
+                    (Written::Torn | Written::Nothing, _) => 0,
                 };
                 self.hold.count_answer(carried, note.farewell.len() - carried);
                 if written == Written::Whole && !keep_alive {
@@ -101,15 +97,18 @@ impl Attendant {
 
     fn ending(&self, note: &Note) -> Finish {
         let none = HeaderMap::new();
-        let Exchange { version_11, keep_alive, is_batch, headers } = &self.exchange;
-        let exchange = head::Exchange {
-            version_11: *version_11,
-            keep_alive: *keep_alive,
-            date: &http_date(),
-            extra: headers.as_deref().unwrap_or(&none),
-        };
+        let date = http_date();
+        // Of the other forms nothing is asked here but the cause.
+        let mut exchange = head::Exchange { version_11: true, keep_alive: false, date: &date, extra: &none };
+        let mut is_batch = false;
+        if let Reader::Poll(request) = &self.reader {
+            exchange.version_11 = request.version_11;
+            exchange.keep_alive = request.keep_alive;
+            exchange.extra = request.rest.as_ref().map_or(&none, |rest| &rest.headers);
+            is_batch = request.is_batch;
+        }
         match (self.hold.form, note.farewell.first()) {
-            (Form::LongPoll, Some(_)) if *is_batch => long_poll::batch(&note.farewell, &exchange),
+            (Form::LongPoll, Some(_)) if is_batch => long_poll::batch(&note.farewell, &exchange),
             (Form::LongPoll, Some(message)) => long_poll::one(message, &exchange),
             (form, _) => ending(form, &note.end, retry_after(), note.code, &exchange),
         }
@@ -137,11 +136,11 @@ impl Attendant {
 
     /// Discards what the peer still sends until it closes too.
     async fn linger(&mut self, deadline: Instant) {
-        if discard(&*self.line, &mut Context::from_waker(Waker::noop())).is_ready() {
+        if discard(&**self.line, &mut Context::from_waker(Waker::noop())).is_ready() {
             return;
         }
         let closed = poll_fn(|cx| {
-            if discard(&*self.line, cx).is_ready() {
+            if discard(&**self.line, cx).is_ready() {
                 return Poll::Ready(());
             }
             self.hold.poll_cut(cx)
@@ -161,7 +160,7 @@ impl Attendant {
             hold = %hold.id,
             path = %hold.path,
             transport = hold.transport().as_str(),
-            peer = %hold.peer,
+            peer = %hold.peer(),
             cause = end.as_str(),
             held_for = ?ended.held_for(),
             "a hold ended: {end}"
@@ -174,13 +173,12 @@ impl Attendant {
     }
 
     fn settle(&self) {
-        self.hold.put_down();
         self.hold.keeper().settle(&self.hold);
     }
 }
 
 /// A hold that is dropped before its end was concluded: the runtime is going away, or the server was dropped.
-impl Drop for Attendant {
+impl Drop for Attendant<'_> {
     fn drop(&mut self) {
         let keeper = self.hold.keeper();
         if keeper.end(&self.hold, Disconnect::Shutdown.into()) {

@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
-use crate::BoxError;
+use crate::endpoint::BoxError;
 
 /// The fallback, its type erased. Cloning it shares the service; each call uses a clone of the service itself.
 #[derive(Clone)]

@@ -1,6 +1,7 @@
 //! The order of things: route, admit, run the function, suspend, attend, conclude.
 
 mod admit; // from a request to a place and the function's word
+mod asked; // what is remembered of a request
 mod attend; // while it is held
 mod choose; // which transport
 mod client; // whose request it is
@@ -33,9 +34,9 @@ use crate::endpoint::extract::Captures;
 use crate::endpoint::record::Endpoint;
 use crate::endpoint::router::Router;
 use crate::endpoint::states::States;
+use crate::keeper::Keeper;
 use crate::keeper::hold::Post;
 use crate::keeper::hub::Hub;
-use crate::keeper::{Keeper, Plan};
 use crate::mechanisms::limits::Ceiling;
 use crate::words::cause::{Disconnect, Resume};
 use crate::words::policy::Policy;
@@ -65,7 +66,7 @@ struct Served {
 
 /// What a server was set up with.
 #[derive(Default)]
-pub(crate) struct Setup {
+pub(crate) struct Plan {
     pub(crate) hub: Hub,
     pub(crate) states: States,
     /// The functions that are mounted, with their settings after the environment has had its say.
@@ -91,15 +92,15 @@ pub(crate) enum After {
 
 impl Dispatch {
     /// Checks what only the router knows: paths that stand there twice.
-    pub(crate) fn new(policy: Policy, setup: Setup) -> Result<Arc<Self>, Vec<StartFault>> {
-        let Setup { hub, states, endpoints, fallback } = setup;
+    pub(crate) fn new(policy: Policy, plan: Plan) -> Result<Arc<Self>, Vec<StartFault>> {
+        let Plan { hub, states, endpoints, fallback } = plan;
         let keeper = hub.keeper().clone();
         let records: Vec<_> = endpoints.iter().map(|(endpoint, _)| *endpoint).collect();
         let router = Router::new(&records)?;
         let when_full = policy.when_full;
-        let plan = |(endpoint, settings): &(&'static Endpoint, Settings)| {
+        let kept = |(endpoint, settings): &(&'static Endpoint, Settings)| {
             let terms = settings.resolve();
-            Plan {
+            crate::keeper::Plan {
                 name: endpoint.name,
                 ceiling: Ceiling {
                     holds: terms.max_suspended,
@@ -109,7 +110,7 @@ impl Dispatch {
                 when_full: terms.when_full.unwrap_or(when_full),
             }
         };
-        keeper.configure(policy, endpoints.iter().map(plan).collect());
+        keeper.configure(policy, endpoints.iter().map(kept).collect());
         let serve = |((endpoint, settings), index): ((&'static Endpoint, Settings), u32)| Served {
             endpoint,
             settings,

@@ -1,6 +1,7 @@
 //! What a held peer's bytes mean, and how many of them are taken in.
 
 use bytes::Bytes;
+use http::HeaderMap;
 
 use crate::mechanisms::wire::Form;
 use crate::mechanisms::wire::assembler::{Assembler, Incoming};
@@ -11,9 +12,27 @@ pub(super) enum Reader {
     /// Frames; the assembler lives only while something is unfinished.
     Frames(Option<Box<Assembler>>),
     /// Bytes that must not come any more: the request is being answered. Counted, and dropped.
-    Strays(usize),
-    /// The beginning of the next request on this connection, which is served after the answer.
-    Next(Vec<u8>),
+    Strays(u32),
+    /// A long poll: nothing was answered, and the connection's next request may begin already.
+    Poll(Exchange),
+}
+
+/// What must be remembered of a long poll's request until it is answered.
+pub(super) struct Exchange {
+    pub(super) version_11: bool,
+    pub(super) keep_alive: bool,
+    /// Whether the client takes all that waits, as lines.
+    pub(super) is_batch: bool,
+    /// What most long polls have not.
+    pub(super) rest: Option<Box<Rest>>,
+}
+
+#[derive(Default)]
+pub(super) struct Rest {
+    /// The application's headers for the answer.
+    pub(super) headers: HeaderMap,
+    /// The beginning of the connection's next request, which is served after the answer.
+    pub(super) unread: Vec<u8>,
 }
 
 /// What came of some bytes.
@@ -29,11 +48,11 @@ pub(super) enum Read {
 const STRAYS: usize = 64 * 1024;
 
 impl Reader {
-    pub(super) fn new(form: Form) -> Self {
+    pub(super) fn new(form: Form, exchange: Exchange) -> Self {
         match form {
             Form::WebSocket => Reader::Frames(None),
             Form::Sse { .. } | Form::Stream { .. } => Reader::Strays(0),
-            Form::LongPoll => Reader::Next(Vec::new()),
+            Form::LongPoll => Reader::Poll(exchange),
         }
     }
 
@@ -45,10 +64,11 @@ impl Reader {
                 self.next()
             }
             Reader::Strays(count) => {
-                *count += bytes.len();
-                if *count > STRAYS { Read::Fault(TOO_MANY) } else { Read::More }
+                *count = count.saturating_add(bytes.len() as u32);
+                if *count as usize > STRAYS { Read::Fault(TOO_MANY) } else { Read::More }
             }
-            Reader::Next(kept) => {
+            Reader::Poll(exchange) => {
+                let kept = &mut exchange.rest.get_or_insert_default().unread;
                 if kept.len() + bytes.len() > STRAYS {
                     return Read::Fault(TOO_MANY);
                 }
@@ -74,11 +94,11 @@ impl Reader {
         }
     }
 
-    /// The beginning of the connection's next request.
-    pub(super) fn into_unread(self) -> Bytes {
+    /// Takes the beginning of the connection's next request.
+    pub(super) fn take_unread(&mut self) -> Bytes {
         match self {
-            Reader::Next(kept) => kept.into(),
-            Reader::Frames(_) | Reader::Strays(_) => Bytes::new(),
+            Reader::Poll(Exchange { rest: Some(rest), .. }) => std::mem::take(&mut rest.unread).into(),
+            _ => Bytes::new(),
         }
     }
 }

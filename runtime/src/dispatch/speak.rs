@@ -6,7 +6,7 @@ use http::{Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
-use crate::keeper::pen::PostRefusal;
+use crate::keeper::inbox::PostRefusal;
 use crate::mechanisms::wire::Form;
 use crate::mechanisms::wire::head::HOLD;
 use crate::words::cause::Disconnect;

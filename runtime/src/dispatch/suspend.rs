@@ -1,23 +1,25 @@
 //! The function said yes: the hold begins here, before a byte is written.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, StatusCode};
+use http::HeaderMap;
 
 use crate::endpoint::suspension::Suspension;
 use crate::keeper::admission::{Admission, Refused};
 use crate::keeper::hold::{Hold, Origins, Post};
 use crate::mechanisms::wire::{Form, chunk, head, long_poll, sse};
+use crate::socket::Socket;
 use crate::words::line::Line;
 
 use super::After;
-use super::admit::Asked;
-use super::attend::{Attendant, Exchange, Opening};
+use super::asked::Asked;
+use super::attend::{Attendant, Opening};
 use super::date::http_date;
 use super::origin::{self, Passage};
-use super::reader::Reader;
+use super::reader::{Exchange, Reader, Rest};
 use super::refusal;
 
 /// A request that is to be held, with its place.
@@ -36,22 +38,30 @@ impl Admitted {
     }
 
     /// Holds the connection on `line`, of which hyper had read `unread` more bytes. Ready when the wire is finished.
+    ///
+    /// The size of this future is part of the memory of every hold; hence one block, and boxes for what is not idle.
     pub(crate) fn attend(
         self: Box<Self>,
-        line: Arc<dyn Line>,
+        line: &Arc<dyn Socket>,
         unread: Bytes,
-    ) -> impl Future<Output = After> + Send + 'static {
+    ) -> impl Future<Output = After> + Send {
         // Begun here, not in the future: what only the beginning needs is no part of the future's size.
         let mut begun = self.begin(line, unread);
         async move {
             match &mut begun {
-                Ok(attendant) => attendant.attend().await,
+                Ok(attendant) => {
+                    Box::pin(attendant.open()).await;
+                    while let Some(message) = poll_fn(|cx| attendant.poll_message(cx)).await {
+                        Box::pin(attendant.hear(message)).await;
+                    }
+                    Box::pin(attendant.conclude()).await
+                }
                 Err(after) => std::mem::replace(&mut **after, After::Close),
             }
         }
     }
 
-    fn begin(self, line: Arc<dyn Line>, unread: Bytes) -> Result<Box<Attendant>, Box<After>> {
+    fn begin(self, line: &Arc<dyn Socket>, unread: Bytes) -> Result<Attendant<'_>, Box<After>> {
         let Admitted { admission, suspension, post, peer, asked } = self;
         let Suspension { context, topics, replies, driver, headers, protocol, key, .. } = suspension;
         let Asked { form, path, mut exchange, key: handshake, protocols } = asked;
@@ -59,14 +69,15 @@ impl Admitted {
         let origins = Origins { form, peer, path, line: line.clone() };
         let hold = match admission.suspend(key, |id, now| Hold::begin(id, now, post, origins)) {
             Ok(hold) => hold,
-            Err(refused) => return Err(Box::new(refuse(refused, &*line, &exchange, unread))),
+            Err(refused) => return Err(Box::new(refuse(refused, &**line, &exchange, unread))),
         };
         for topic in topics {
             keeper.join(&hold, topic);
         }
         let terms = &hold.post.terms;
-        if let (Some(every), Some(give_up)) = (terms.heartbeat(form.transport()), terms.max_idle) {
-            line.probe(every, give_up);
+        if let (Some(every), Some(max_idle)) = (terms.heartbeat(form.transport()), terms.max_idle) {
+            // The kernel gives up a little later than we do, so that a peer that fell silent is `Idle`, whoever asked it.
+            line.probe(every, max_idle + every);
         }
         let date = http_date();
         let head = head::Exchange {
@@ -91,17 +102,16 @@ impl Admitted {
             Form::LongPoll => Bytes::new(),
         };
         if form == Form::LongPoll && !headers.is_empty() {
-            exchange.headers = Some(Box::new(headers));
+            exchange.rest = Some(Box::new(Rest { headers, unread: Vec::new() }));
         }
-        Ok(Box::new(Attendant {
+        Ok(Attendant {
             hold,
             line,
             context: Some(context),
             driver: None,
-            reader: Reader::new(form),
-            exchange,
+            reader: Reader::new(form, exchange),
             opening: Some(Box::new(Opening { head, unread, replies, driver })),
-        }))
+        })
     }
 }
 
@@ -114,13 +124,7 @@ fn refuse(refused: Refused, line: &dyn Line, exchange: &Exchange, unread: Bytes)
     let date = http_date();
     let exchange = head::Exchange { version_11: exchange.version_11, keep_alive, date: &date, extra: &none };
     let seconds = refusal::retry_after().as_millis().div_ceil(1_000) as u64;
-    let answer = head::answer(
-        StatusCode::from(status),
-        Some(long_poll::TEXT),
-        text.as_bytes(),
-        Some(seconds),
-        &exchange,
-    );
+    let answer = head::answer(status, Some(long_poll::TEXT), text.as_bytes(), Some(seconds), &exchange);
     // The socket is empty: nothing was answered on it that the peer has not asked for after reading.
     match line.try_write(&answer) {
         Ok(count) if count == answer.len() && keep_alive => After::KeepAlive { unread },

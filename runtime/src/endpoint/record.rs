@@ -52,11 +52,6 @@ impl Endpoint {
         all.retain(|endpoint| (endpoint.identity)() == TypeId::of::<F>());
         all
     }
-
-    /// The function with its module, for logs.
-    pub(crate) fn full_name(&self) -> String {
-        format!("{}::{}", self.module, self.name)
-    }
 }
 
 /// The place and the name: ``src/main.rs:28: `enter` ``.

@@ -169,7 +169,7 @@ impl<C> Suspend<C> {
         }
     }
 
-    /// Says whose hold this is: counted by `max_per_key`, and ended with the others of its key by the hub.
+    /// Says whose hold this is, for `max_per_key`.
     pub fn key(mut self, user: impl Into<Arc<str>>) -> Self {
         self.key = Some(user.into());
         self

@@ -103,7 +103,7 @@ async fn what_cannot_be_extracted_is_answered_before_the_function_runs() {
 fn a_record_says_what_was_written_and_where() {
     let endpoint = record(&enter);
     assert_eq!((endpoint.name, endpoint.path), ("enter", "/tests/rooms/{room}"));
-    assert_eq!(endpoint.full_name(), "abeyance::endpoint::tests::enter");
+    assert_eq!((endpoint.module, endpoint.name), ("abeyance::endpoint::tests", "enter"));
     assert!(endpoint.file.ends_with("endpoint/tests.rs"), "{}", endpoint.file);
     let expected = Settings {
         transports: Some(&[Transport::WebSocket, Transport::Sse]),

@@ -67,6 +67,11 @@ impl Admission {
         &self.keeper
     }
 
+    #[cfg(test)]
+    pub(super) fn has_permit(&self) -> bool {
+        matches!(self.place, Place::Permit(_))
+    }
+
     /// The function said yes: the hold begins, made by `make` from its id and the present tick. Whoever must go for it
     /// goes in the same step, so that a limit is exceeded at no instant.
     pub(crate) fn suspend(
@@ -75,18 +80,21 @@ impl Admission {
         make: impl FnOnce(Id, Tick) -> Arc<Hold>,
     ) -> Result<Arc<Hold>, Refused> {
         let keeper = self.keeper.clone();
-        let now = keeper.time().now();
+        let now = keeper.time().mark();
         let mut gone = Vec::new();
         let mut books = keeper.books.lock();
         let begun = if books.draining {
             Err(Refused::Draining)
         } else {
-            self.seat(&mut books, key.as_ref(), now, &mut gone).map(|permit| {
+            self.seat(&mut books, key.as_ref(), now, &mut gone).map(|()| {
+                // Until the hold is there, whatever happens the place is still ours to give back.
                 let hold = make(books.ledger.next_id(), now);
-                let slot = hold.id.slot();
-                books.limits.seat(&permit, slot);
-                books.deadlines.set(slot, now);
-                books.ledger.begin(self.endpoint, now, hold.clone(), permit);
+                if let Place::Permit(permit) = std::mem::replace(&mut self.place, Place::Spent) {
+                    let slot = hold.id.slot();
+                    books.limits.seat(&permit, slot);
+                    books.deadlines.set(slot, now);
+                    books.ledger.begin(self.endpoint, now, hold.clone(), permit);
+                }
                 hold
             })
         };
@@ -97,14 +105,14 @@ impl Admission {
         begun
     }
 
-    /// Turns the place into a permit with everything the hold needs, ending others where it must.
+    /// Makes the place a permit with everything the hold needs, ending others where it must.
     fn seat(
         &mut self,
         books: &mut Books,
         key: Option<&Arc<str>>,
         now: Tick,
         gone: &mut Vec<Aftermath>,
-    ) -> Result<Permit, Refused> {
+    ) -> Result<(), Refused> {
         // A request that has a place needs at most its key's.
         let mut full = books.limits.full(self.endpoint, self.peer, key);
         if let Place::Permit(_) = self.place {
@@ -118,21 +126,15 @@ impl Admission {
                 gone.extend(books.end(&hold, Resume::Evicted.into()));
             }
         }
-        let mut permit = match std::mem::replace(&mut self.place, Place::Spent) {
-            Place::Permit(permit) => permit,
-            Place::Asking => {
-                books.limits.end_admitting(self.endpoint);
-                books.limits.take(self.endpoint, self.peer).map_err(Refused::Full)?
-            }
-            Place::Spent => unreachable!("an admission is used once: `suspend` takes it by value"),
-        };
-        if let Some(key) = key
-            && let Err(full) = books.limits.take_key(&mut permit, key.clone())
-        {
-            books.limits.give_back(permit, None);
-            return Err(Refused::Full(full));
+        if let Place::Asking = self.place {
+            let permit = books.limits.take(self.endpoint, self.peer).map_err(Refused::Full)?;
+            books.limits.end_admitting(self.endpoint);
+            self.place = Place::Permit(permit);
         }
-        Ok(permit)
+        if let (Place::Permit(permit), Some(key)) = (&mut self.place, key) {
+            books.limits.take_key(permit, key.clone()).map_err(Refused::Full)?;
+        }
+        Ok(())
     }
 
     /// The oldest hold under each limit in `full`, chosen before anyone is ended, so that nobody goes for nothing.
@@ -143,15 +145,15 @@ impl Admission {
         key: Option<&Arc<str>>,
         now: Tick,
     ) -> Result<Vec<Arc<Hold>>, Refused> {
+        let holders = |limit| books.limits.holders(limit, self.endpoint, self.peer, key);
+        let relieves = |hold: &Arc<Hold>, limit| match limit {
+            Full::Server => true,
+            Full::Endpoint => hold.post.endpoint == self.endpoint,
+            _ => holders(limit).contains(&hold.id.slot()),
+        };
         let mut victims: Vec<Arc<Hold>> = Vec::new();
         for &limit in full {
-            let holders = books.limits.holders(limit, self.endpoint, self.peer, key);
-            let relieves = |hold: &Arc<Hold>| match limit {
-                Full::Server => true,
-                Full::Endpoint => hold.post.endpoint == self.endpoint,
-                _ => holders.contains(&hold.id.slot()),
-            };
-            if victims.iter().any(relieves) {
+            if victims.iter().any(|victim| relieves(victim, limit)) {
                 continue;
             }
             let oldest = match limit {
@@ -161,7 +163,7 @@ impl Admission {
                     .filter_map(|endpoint| books.ledger.oldest_of(endpoint))
                     .min(),
                 Full::Endpoint => books.ledger.oldest_of(self.endpoint),
-                _ => holders
+                _ => holders(limit)
                     .iter()
                     .filter(|slot| {
                         books.ledger.at(**slot).is_some_and(|hold| self.keeper.evicts(hold.post.endpoint))
@@ -172,6 +174,18 @@ impl Admission {
                 .filter(|(_, began)| began.plus(SETTLED) <= now)
                 .and_then(|(id, _)| books.ledger.get(id))
                 .ok_or(Refused::Full(limit))?;
+            // Who was chosen for a limit that this one relieves as well stays.
+            let is_needed = |victims: &[Arc<Hold>], at: usize| {
+                let others = || victims[..at].iter().chain(&victims[at + 1..]).chain([victim]);
+                full.iter().any(|&limit| {
+                    relieves(&victims[at], limit) && !others().any(|other| relieves(other, limit))
+                })
+            };
+            for at in (0..victims.len()).rev() {
+                if !is_needed(&victims, at) {
+                    victims.remove(at);
+                }
+            }
             victims.push(victim.clone());
         }
         Ok(victims)

@@ -1,54 +1,28 @@
 //! The beginning of every end, and its settling. Whatever ends a hold comes through here and leaves a note.
 
 use std::sync::Arc;
+use std::task::Waker;
+
+use tokio::sync::Notify;
 
 use crate::mechanisms::topics::Place;
-use crate::words::cause::{Disconnect, End, Resume};
-use crate::words::message::Message;
+use crate::words::cause::End;
 use crate::words::topic::Topic;
 
 use super::hold::Hold;
+use super::note::Note;
+use super::pen::wake;
 use super::{Books, Keeper};
-
-/// What the hold's task reads when an end has begun.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Note {
-    pub(crate) end: End,
-    /// Messages that still go out before the ending; of a long poll, its answer.
-    pub(crate) farewell: Vec<Message>,
-    /// A closer word than the cause gives, where a protocol has one: the WebSocket close code of a violation.
-    pub(crate) code: Option<u16>,
-}
 
 /// What is left to do once the books are closed again.
 #[must_use]
 pub(super) struct Aftermath {
-    joined: Vec<(Topic, Place)>,
+    joined: Box<[(Topic, Place)]>,
+    /// The hold's own task.
+    waker: Option<Waker>,
+    /// Whoever waits for room.
+    room: Option<Arc<Notify>>,
     too_long: Option<Arc<Hold>>,
-}
-
-impl Note {
-    pub(crate) fn with_farewell(end: impl Into<End>, farewell: Vec<Message>) -> Self {
-        Note { end: end.into(), farewell, code: None }
-    }
-}
-
-impl From<End> for Note {
-    fn from(end: End) -> Self {
-        Note { end, farewell: Vec::new(), code: None }
-    }
-}
-
-impl From<Resume> for Note {
-    fn from(cause: Resume) -> Self {
-        End::from(cause).into()
-    }
-}
-
-impl From<Disconnect> for Note {
-    fn from(cause: Disconnect) -> Self {
-        End::from(cause).into()
-    }
 }
 
 impl Keeper {
@@ -74,8 +48,10 @@ impl Keeper {
         holds.iter().for_each(|hold| hold.cut_short());
     }
 
-    /// The wire of a hold is finished: from now on it counts as ended.
+    /// The wire of a hold is finished: it lets go of its line and of what still waits, whoever has a handle on it, and
+    /// from now on it counts as ended.
     pub(crate) fn settle(&self, hold: &Hold) {
+        hold.put_down();
         let settled = self.books.lock().ledger.settle(hold.id);
         drop(settled);
         self.tell_if_quiet();
@@ -84,6 +60,12 @@ impl Keeper {
     pub(super) fn finish(&self, aftermath: Aftermath) {
         for (topic, place) in aftermath.joined {
             self.topics.leave(&topic, place);
+        }
+        if let Some(waker) = aftermath.waker {
+            waker.wake();
+        }
+        if let Some(room) = aftermath.room {
+            room.notify_waiters();
         }
         if let Some(hold) = aftermath.too_long {
             hold.cut_short();
@@ -96,12 +78,11 @@ impl Books {
         let permit = self.ledger.end(hold.id, &note.end)?;
         self.limits.give_back(permit, Some(hold.id.slot()));
         self.deadlines.clear(hold.id.slot());
-        let joined = hold.leave_note(note);
-        let counts = self.ledger.counts();
+        let aftermath = hold.leave_note(note);
         // Endings are bounded like holds, or peers that never finish theirs would pile up uncounted.
-        let too_long =
-            if counts.ending > self.limits.server() { self.ledger.oldest_ending().cloned() } else { None };
-        Some(Aftermath { joined, too_long })
+        let is_over = self.ledger.counts().ending > self.limits.server();
+        let too_long = if is_over { self.ledger.cut().cloned() } else { None };
+        Some(Aftermath { too_long, ..aftermath })
     }
 }
 
@@ -111,20 +92,17 @@ impl Hold {
         self.pen.lock().note.as_deref().cloned()
     }
 
-    fn leave_note(&self, note: Note) -> Vec<(Topic, Place)> {
+    fn leave_note(&self, note: Note) -> Aftermath {
         let mut pen = self.pen.lock();
         pen.note = Some(Box::new(note));
-        pen.wake();
-        if let Some(room) = pen.room.take() {
-            room.notify_waiters();
-        }
-        std::mem::take(&mut pen.joined)
+        let joined = std::mem::take(&mut pen.joined);
+        Aftermath { joined, waker: pen.waker(), room: pen.room.take(), too_long: None }
     }
 
     /// Ends a polite ending that too many others wait behind.
     fn cut_short(&self) {
         let mut pen = self.pen.lock();
         pen.is_cut = true;
-        pen.wake();
+        wake(pen);
     }
 }

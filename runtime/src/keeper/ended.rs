@@ -36,20 +36,20 @@ pub struct Ended {
 impl Ended {
     pub(crate) fn of(hold: &Hold, is_delivered: bool) -> Self {
         let keeper = hold.keeper().clone();
-        let now = keeper.time().now();
+        let now = keeper.time().mark();
         let pen = hold.pen.lock();
         Ended {
             id: hold.id,
             path: hold.path.clone(),
             transport: hold.transport(),
-            peer: hold.peer,
+            peer: hold.peer(),
             held_for: now.since(hold.began),
             silent_for: now.since(crate::words::tick::Tick(hold.life.load(Relaxed))),
             messages_in: u64::from(hold.messages_in.load(Relaxed)),
             messages_out: pen.messages_out,
             bytes_in: hold.bytes_in.load(Relaxed),
             bytes_out: pen.bytes_out,
-            undelivered: u64::from(pen.undelivered),
+            undelivered: u64::from(pen.undelivered()),
             is_delivered,
             keeper: {
                 drop(pen);

@@ -12,9 +12,9 @@ use crate::words::message::Message;
 use crate::words::terms::Transport;
 use crate::words::topic::Topic;
 
-use super::end::Note;
 use super::hold::Hold;
-use super::pen::{Origin, Refusal};
+use super::note::Note;
+use super::send::{Origin, Refusal};
 
 /// A handle on one hold: cheap to clone, and harmless after the hold has ended.
 ///
@@ -51,7 +51,7 @@ impl Held {
 
     /// The peer's address; behind a trusted proxy, the one the proxy named, with port 0.
     pub fn peer(&self) -> SocketAddr {
-        self.0.peer
+        self.0.peer()
     }
 
     /// The path of the request.

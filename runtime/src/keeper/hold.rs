@@ -1,11 +1,12 @@
 //! One held connection: what everybody may know of it, and the pen that writes to it.
 
 use std::fmt;
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use parking_lot::Mutex;
+use tokio::sync::Notify;
 
 use crate::mechanisms::clock::{Beats, Clocks};
 use crate::mechanisms::wire::Form;
@@ -22,7 +23,7 @@ pub(crate) struct Hold {
     pub(crate) id: Id,
     pub(crate) post: Arc<Post>,
     pub(crate) form: Form,
-    pub(crate) peer: SocketAddr,
+    peer: Address,
     pub(crate) path: Box<str>,
     pub(crate) began: Tick,
     pub(super) expires: Tick,
@@ -33,6 +34,12 @@ pub(crate) struct Hold {
     pub(super) bytes_in: AtomicU64,
     pub(super) messages_in: AtomicU32,
     pub(super) pen: Mutex<Pen>,
+}
+
+/// An address in 18 bytes; a `SocketAddr` has 32, for flow labels and scopes that say nothing about who it is.
+struct Address {
+    ip: Ipv6Addr,
+    port: u16,
 }
 
 /// What the holds of one endpoint share: where they belong and on which terms.
@@ -60,7 +67,7 @@ impl Hold {
             id,
             post,
             form,
-            peer,
+            peer: peer.into(),
             path,
             began: now,
             expires: lifetime.map_or(Tick::NEVER, |span| now.plus(span)),
@@ -80,18 +87,23 @@ impl Hold {
         &self.post.keeper
     }
 
+    /// The peer's address; behind a trusted proxy, the one the proxy named, with port 0.
+    pub(crate) fn peer(&self) -> SocketAddr {
+        SocketAddr::new(self.peer.ip.to_canonical(), self.peer.port)
+    }
+
     pub(crate) fn transport(&self) -> Transport {
         self.form.transport()
     }
 
     /// Notes a message delivered or received.
     pub(crate) fn note_activity(&self) {
-        self.activity.store(self.keeper().time().stamp().0, Relaxed);
+        raise(&self.activity, self.keeper().time().stamp());
     }
 
     /// Notes a sign of life.
     pub(crate) fn note_life(&self) {
-        self.life.store(self.keeper().time().stamp().0, Relaxed);
+        raise(&self.life, self.keeper().time().stamp());
     }
 
     /// Notes bytes that came from the peer.
@@ -104,6 +116,11 @@ impl Hold {
     pub(crate) fn note_message(&self) {
         self.messages_in.fetch_add(1, Relaxed);
         self.note_activity();
+    }
+
+    /// Told when there may be room in the backlog.
+    pub(super) fn room(&self) -> Arc<Notify> {
+        self.pen.lock().room.get_or_insert_with(Arc::default).clone()
     }
 
     pub(super) fn clocks(&self) -> Clocks {
@@ -119,12 +136,30 @@ impl Hold {
     }
 }
 
+/// Sets a clock's start to a later tick. Between two sweeps all stamps are equal, so mostly it only looks.
+fn raise(start: &AtomicU64, to: Tick) {
+    if start.load(Relaxed) < to.0 {
+        // Not `store`: whoever is slow between stamp and store must not set it back.
+        start.fetch_max(to.0, Relaxed);
+    }
+}
+
+impl From<SocketAddr> for Address {
+    fn from(address: SocketAddr) -> Self {
+        let ip = match address.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        Address { ip, port: address.port() }
+    }
+}
+
 impl fmt::Debug for Hold {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Hold")
             .field("id", &self.id)
             .field("transport", &self.transport())
-            .field("peer", &self.peer)
+            .field("peer", &self.peer())
             .field("path", &self.path)
             .finish_non_exhaustive()
     }

@@ -129,7 +129,7 @@ impl Keeper {
             endpoint: self.plans()[hold.post.endpoint as usize].name,
             path: hold.path.to_string(),
             transport: hold.transport(),
-            peer: hold.peer,
+            peer: hold.peer(),
             held_for: now.since(hold.began),
         };
         holds.iter().map(listed).collect()

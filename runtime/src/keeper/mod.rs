@@ -1,8 +1,8 @@
 //! The keeper of all holds: the only locks, and the only waiter on time.
 //!
 //! Ground rules:
-//! 1. Two kinds of lock, in this order: the books, then one hold's pen. Topics are locked alone. No lock is held
-//!    over an await or while user code runs.
+//! 1. Two orders of locks: the books, then one hold's pen; a shard of topics, then one hold's pen. No lock is held over
+//!    an await or while user code runs, and a waker is user code.
 //! 2. A hold's end begins in one place, [`Keeper::end`], under the books: the first cause stands, the permit goes back,
 //!    the pen takes no more. It leaves a note; the hold's own task reads it and concludes.
 //! 3. The keeper keeps an `Arc` of a hold until it has settled, and a hold keeps the keeper: no circle outlives its hold.
@@ -10,14 +10,22 @@
 pub(crate) mod admission; // a place for a newcomer, and who makes room for it
 pub(crate) mod end; // the beginning of every end, and its settling
 pub(crate) mod ended; // what an end hook is told
+pub(crate) mod flush; // writing what waits, and the last of it
 pub(crate) mod held; // the application's handle on a hold
 pub(crate) mod hold; // one held connection
 pub(crate) mod hub; // the application's view of all holds
+pub(crate) mod inbox; // messages that came by POST
+pub(crate) mod note; // what an end leaves for the hold's task
 pub(crate) mod pen; // what is written to one peer, in order
 pub(crate) mod publish; // topics
+pub(crate) mod send; // sending to one peer
+pub(crate) mod silence; // time in which we could not hear a peer
 pub(crate) mod sweep; // the clocks
 pub(crate) mod time; // served time
 pub(crate) mod token; // who may speak for a hold
+
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::pin::pin;
@@ -130,10 +138,6 @@ impl Keeper {
     /// Refuses newcomers from now on.
     pub(crate) fn close_doors(&self) {
         self.books.lock().draining = true;
-    }
-
-    pub(crate) fn is_draining(&self) -> bool {
-        self.books.lock().draining
     }
 
     /// Waits until nothing is held, nothing is ending and no end hook runs.

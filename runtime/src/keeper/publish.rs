@@ -9,11 +9,12 @@ use crate::mechanisms::topics::{Place, Topics};
 use crate::mechanisms::wire::Encoded;
 use crate::words::cause::Disconnect;
 use crate::words::message::Message;
+use crate::words::terms::WhenSlow;
 use crate::words::topic::Topic;
 
 use super::Keeper;
 use super::hold::Hold;
-use super::pen::{Origin, Refusal};
+use super::send::{Origin, Refusal};
 
 /// The members of all topics, in shards so that busy topics do not wait for each other.
 pub(super) struct TopicShards {
@@ -30,6 +31,11 @@ impl TopicShards {
         &self.shards[self.hasher.hash_one(topic) as usize % self.shards.len()]
     }
 
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.shards.iter().all(|shard| shard.lock().is_empty())
+    }
+
     pub(super) fn leave(&self, topic: &Topic, place: Place) {
         let member = self.shard(topic.as_str()).lock().leave(topic.as_str(), place);
         // Not under the lock: it may be the last handle on the hold.
@@ -40,39 +46,48 @@ impl TopicShards {
 impl Keeper {
     /// Joins a topic; joining twice is joining once, and a hold whose end has begun joins nothing.
     pub(crate) fn join(&self, hold: &Arc<Hold>, topic: Topic) {
-        let place = self.topics.shard(topic.as_str()).lock().join(&topic, hold.clone());
+        // The pen under the topics: a second place, or one that is taken back, would be seen by publishers.
+        let mut topics = self.topics.shard(topic.as_str()).lock();
         let mut pen = hold.pen.lock();
-        let is_member = pen.joined.iter().any(|(joined, _)| *joined == topic);
-        if pen.note.is_none() && !is_member {
-            // Exactly, because an idle hold keeps this list: doubling would waste up to half of it.
-            pen.joined.reserve_exact(1);
-            pen.joined.push((topic, place));
+        if pen.note.is_some() || pen.joined.iter().any(|(joined, _)| *joined == topic) {
             return;
         }
-        drop(pen);
-        self.topics.leave(&topic, place);
+        let joined = topics.join(topic, hold.clone());
+        let before = std::mem::take(&mut pen.joined);
+        pen.joined = before.into_iter().chain([joined]).collect();
     }
 
     /// Leaves a topic; nothing happens if it was not joined.
     pub(crate) fn leave(&self, hold: &Hold, topic: &str) {
+        let mut topics = self.topics.shard(topic).lock();
         let mut pen = hold.pen.lock();
         let Some(at) = pen.joined.iter().position(|(joined, _)| joined.as_str() == topic) else { return };
-        let (topic, place) = pen.joined.swap_remove(at);
+        let mut joined = std::mem::take(&mut pen.joined).into_vec();
+        let (_, place) = joined.swap_remove(at);
+        pen.joined = joined.into();
         drop(pen);
-        self.topics.leave(&topic, place);
+        let member = topics.leave(topic, place);
+        drop(topics);
+        drop(member);
+    }
+
+    /// Everybody who joined `topic`.
+    pub(super) fn members(&self, topic: &str) -> Vec<Arc<Hold>> {
+        self.topics.shard(topic).lock().members(topic).cloned().collect()
     }
 
     /// Sends a message to all that joined `topic`; says for how many holds it was accepted. Never waits.
     pub(crate) fn publish(&self, topic: &str, message: &Message) -> usize {
-        let members: Vec<_> = self.topics.shard(topic).lock().members(topic).cloned().collect();
         let encoded = Encoded::new(message);
         let mut accepted = 0;
-        for hold in members {
+        for hold in self.members(topic) {
             match hold.send(&encoded, Origin::Published) {
                 Ok(()) => accepted += 1,
                 // Not `TooLarge`: that is the publisher's fault, not the peer's.
                 Err(Refusal::Full) => {
-                    self.end(&hold, Disconnect::Slow.into());
+                    if hold.post.terms.when_slow == WhenSlow::Disconnect {
+                        self.end(&hold, Disconnect::Slow.into());
+                    }
                 }
                 Err(Refusal::Ended) => {}
                 Err(Refusal::TooLarge) => tracing::warn!(

@@ -14,6 +14,15 @@ use super::Keeper;
 use super::hold::Hold;
 use super::time::Time;
 
+/// A stall worth a line in the log.
+const NOTABLE: Duration = Duration::from_secs(1);
+
+/// The sweep sends no heartbeats faster than it comes, and would never be done with one that is due again at once.
+const LEAST_BEAT: Duration = Time::PERIOD;
+
+/// How coarsely kernels date answers: by their own ticks, of which the slowest come every 10 ms.
+const GRAIN: Duration = Duration::from_millis(10);
+
 impl Keeper {
     /// Sweeps for as long as it is polled.
     pub(crate) async fn keep_time(self: Arc<Self>) {
@@ -28,7 +37,7 @@ impl Keeper {
     /// Looks at every hold that may be due.
     pub(crate) fn sweep(&self) {
         let (now, stall) = self.time.sweep();
-        if !stall.is_zero() {
+        if stall >= NOTABLE {
             tracing::warn!(?stall, "the server was stalled: peers get the time back");
         }
         let due: Vec<Arc<Hold>> = {
@@ -98,8 +107,8 @@ impl Hold {
             beat: Tick(self.beat.load(Relaxed)),
             next_beat: Tick(self.next_beat.load(Relaxed)),
             expires: self.expires,
-            blocked: pen.blocked,
-            deaf: pen.deaf,
+            blocked: pen.blocked.get(),
+            unheard: pen.unheard.get(),
         })
     }
 
@@ -111,12 +120,14 @@ impl Hold {
         }
         let line = self.pen.lock().line.clone();
         if let Some(ago) = line.and_then(|line| line.last_answer()) {
-            self.life.fetch_max(now.minus(ago).0, Relaxed);
+            // Coarsely in the peer's favour, or what it answered at once would seem older than the question.
+            let answered = self.keeper().time().dated(ago).plus(GRAIN);
+            self.life.fetch_max(answered.min(now).0, Relaxed);
         }
     }
 
     fn send_heartbeat(&self, clocks: &Clocks, signs: &Signs, now: Tick) {
-        let next = clocks.heartbeat.map_or(Tick::NEVER, |every| now.plus(every));
+        let next = clocks.heartbeat.map_or(Tick::NEVER, |every| now.plus(every.max(LEAST_BEAT)));
         self.next_beat.store(next.0, Relaxed);
         if clocks.beats == Beats::Kernel || !self.pen.lock().is_clear() {
             return;
@@ -124,16 +135,12 @@ impl Hold {
         if let Some(bytes) = wire::heartbeat(self.form)
             && self.write(bytes).is_ok()
             && signs.beat <= signs.life
+            // A sign this fresh could not be told from the answer; the next heartbeat will do.
+            && signs.life < now
         {
             // Of several unanswered ones the first counts.
-            self.beat.store(now.0.max(signs.life.0 + 1), Relaxed);
+            self.beat.store(now.0, Relaxed);
         }
-    }
-
-    /// Silence while we could not hear proves nothing: the peer gets that time back.
-    pub(super) fn give_back_silence(&self, since: Tick, now: Tick) {
-        let life = self.life.load(Relaxed);
-        self.life.store(Tick(life).plus(now.since(since)).min(now).0.max(life), Relaxed);
     }
 
     /// The first heartbeat comes at a random phase, so that holds that began together do not beat together.

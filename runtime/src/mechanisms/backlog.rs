@@ -11,6 +11,7 @@ use bytes::Bytes;
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     /// Boxed, because an idle peer has none.
+    #[expect(clippy::box_collection, reason = "8 bytes of every hold instead of 32")]
     queue: Option<Box<VecDeque<Piece>>>,
     queued: u32,
     offset: u32,
@@ -22,8 +23,18 @@ pub(crate) struct Backlog {
 #[derive(Debug)]
 pub(crate) struct Piece {
     pub(crate) bytes: Bytes,
-    /// Whether it is an application's message, not a head, heartbeat or pong.
-    pub(crate) is_message: bool,
+    pub(crate) kind: Kind,
+}
+
+/// What a piece is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// An application's message.
+    Message,
+    /// The answer to a ping: only the latest need be sent (RFC 6455 §5.5.3).
+    Pong,
+    /// A head, a heartbeat and the like.
+    Other,
 }
 
 /// Whether more bytes may wait.
@@ -49,7 +60,7 @@ impl Backlog {
 
     /// How many messages wait, one that was begun included.
     pub(crate) fn messages(&self) -> usize {
-        self.pieces().filter(|piece| piece.is_message).count()
+        self.pieces().filter(|piece| piece.is_message()).count()
     }
 
     /// Whether `more` bytes may wait within `bound`, as far as is known without asking the kernel.
@@ -86,6 +97,25 @@ impl Backlog {
         queue.push_back(piece);
     }
 
+    /// Drops the oldest message but the front, which is begun or blocked; `false` if there is none.
+    pub(crate) fn drop_oldest(&mut self) -> bool {
+        let Some(queue) = &mut self.queue else { return false };
+        let oldest = queue.iter().skip(1).position(Piece::is_message);
+        let Some(piece) = oldest.and_then(|at| queue.remove(1 + at)) else { return false };
+        self.queued = self.queued.saturating_sub(clamp(piece.bytes.len()));
+        true
+    }
+
+    /// Puts a pong in the place of one that waits and is not begun; `false` if there is none.
+    pub(crate) fn replace_pong(&mut self, bytes: &Bytes) -> bool {
+        let begun = usize::from(self.offset > 0);
+        let waiting = self.queue.iter_mut().flat_map(|queue| queue.iter_mut().skip(begun));
+        let Some(pong) = waiting.rev().find(|piece| piece.kind == Kind::Pong) else { return false };
+        self.queued = self.queued.saturating_sub(clamp(pong.bytes.len())).saturating_add(clamp(bytes.len()));
+        pong.bytes = bytes.clone();
+        true
+    }
+
     /// What to write next.
     pub(crate) fn next(&self) -> Option<&[u8]> {
         let piece = self.queue.as_ref()?.front()?;
@@ -111,15 +141,14 @@ impl Backlog {
         piece
     }
 
-    /// Drops everything that waits.
-    pub(crate) fn clear(&mut self) {
-        self.queue = None;
-        self.queued = 0;
-        self.offset = 0;
-    }
-
     fn pieces(&self) -> impl Iterator<Item = &Piece> {
         self.queue.iter().flat_map(|queue| queue.iter())
+    }
+}
+
+impl Piece {
+    pub(crate) fn is_message(&self) -> bool {
+        self.kind == Kind::Message
     }
 }
 
@@ -133,7 +162,7 @@ mod tests {
     use super::*;
 
     fn piece(text: &'static str) -> Piece {
-        Piece { bytes: Bytes::from_static(text.as_bytes()), is_message: true }
+        Piece { bytes: Bytes::from_static(text.as_bytes()), kind: Kind::Message }
     }
 
     #[test]
@@ -181,7 +210,7 @@ mod tests {
     #[test]
     fn what_waits_here_counts_whatever_the_kernel_says() {
         let mut backlog = Backlog::default();
-        backlog.push(Piece { bytes: Bytes::from(vec![0; 80]), is_message: true }, 0);
+        backlog.push(Piece { bytes: Bytes::from(vec![0; 80]), kind: Kind::Message }, 0);
         assert_eq!(backlog.room(21, 100), Room::No);
     }
 }

@@ -30,6 +30,9 @@ pub(crate) enum Beats {
     Kernel,
 }
 
+/// Kernels count between probes in whole seconds: they ask no more often than this, whatever the `heartbeat`.
+const LEAST_PROBE: Duration = Duration::from_secs(1);
+
 /// What was written down about one hold.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Signs {
@@ -45,8 +48,8 @@ pub(crate) struct Signs {
     pub(crate) expires: Tick,
     /// Since when a write has made no progress.
     pub(crate) blocked: Option<Tick>,
-    /// Since when we have not been reading.
-    pub(crate) deaf: Option<Tick>,
+    /// Since when its silence proves nothing: a write is blocked, or we do not read, or one after the other.
+    pub(crate) unheard: Option<Tick>,
 }
 
 /// What a look at a hold found.
@@ -93,9 +96,9 @@ impl Clocks {
     fn idle_at(&self, signs: &Signs, now: Tick) -> Tick {
         let Some(span) = self.max_idle else { return Tick::NEVER };
         let at = signs.life.plus(span);
-        match [signs.blocked, signs.deaf].into_iter().flatten().min() {
-            // Stands still: what was left when it stopped is left now.
-            Some(since) => now.plus(at.since(since).max(Duration::from_millis(1))),
+        match signs.unheard {
+            // Stands still: what was left when it stopped, or at a later sign, is left now.
+            Some(since) => now.plus(at.since(since.max(signs.life)).max(Duration::from_millis(1))),
             None => at,
         }
     }
@@ -110,12 +113,15 @@ impl Clocks {
     /// Whether a heartbeat was sent long enough ago that a peer which is there would have answered.
     fn is_unanswered(&self, signs: &Signs, now: Tick) -> bool {
         let Some(heartbeat) = self.heartbeat else { return false };
-        if signs.blocked.is_some() || signs.deaf.is_some() {
+        if signs.unheard.is_some() {
             return false;
         }
-        let sent = match self.beats {
-            Beats::Ours => signs.beat,
-            Beats::Kernel => signs.life.plus(heartbeat),
+        let (heartbeat, sent) = match self.beats {
+            Beats::Ours => (heartbeat, signs.beat),
+            Beats::Kernel => {
+                let every = heartbeat.max(LEAST_PROBE);
+                (every, signs.life.plus(every))
+            }
         };
         let patience = Duration::from_secs(5).min(heartbeat / 2);
         sent > signs.life && sent.plus(patience) <= now
@@ -146,7 +152,7 @@ mod tests {
             next_beat: Tick(4_000),
             expires: Tick::NEVER,
             blocked: None,
-            deaf: None,
+            unheard: None,
         }
     }
 
@@ -181,6 +187,15 @@ mod tests {
     }
 
     #[test]
+    fn a_kernel_is_not_expected_to_probe_more_than_once_a_second() {
+        let (timeout, heartbeat) = (Some(2 * SECOND), Some(SECOND / 2));
+        let clocks = Clocks { beats: Beats::Kernel, timeout, heartbeat, ..clocks() };
+        let answered = Signs { life: Tick(1_000), ..signs() };
+        assert_eq!(clocks.judge(&answered, Tick(2_000)), Due::End(Resume::Timeout.into()));
+        assert_eq!(clocks.judge(&signs(), Tick(2_000)), Due::End(Disconnect::Idle.into()));
+    }
+
+    #[test]
     fn silence_for_max_idle_is_idle() {
         let clocks = Clocks { timeout: None, heartbeat: None, ..clocks() };
         assert_eq!(clocks.judge(&signs(), Tick(299_999)), Due::Rest(Tick(300_000)));
@@ -190,13 +205,14 @@ mod tests {
     #[test]
     fn max_idle_stands_still_while_we_do_not_read() {
         let clocks = Clocks { timeout: None, heartbeat: None, ..clocks() };
-        let deaf = Signs { deaf: Some(Tick(200_000)), ..signs() };
+        let deaf = Signs { unheard: Some(Tick(200_000)), ..signs() };
         assert_eq!(clocks.judge(&deaf, Tick(900_000)), Due::Rest(Tick(1_000_000)));
     }
 
     #[test]
     fn a_write_without_progress_is_stalled_whatever_else_is_due() {
-        let blocked = Signs { blocked: Some(Tick(20_000)), ..signs() };
+        let since = Some(Tick(20_000));
+        let blocked = Signs { blocked: since, unheard: since, ..signs() };
         assert_eq!(clocks().judge(&blocked, Tick(30_000)), Due::End(Disconnect::Stalled.into()));
     }
 

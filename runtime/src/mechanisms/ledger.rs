@@ -1,7 +1,8 @@
 //! Which holds there are, and the law over them: `suspended = held + ending + Σ ended by cause`.
 //!
 //! An entry is *held* until its first [`end`](Ledger::end), *ending* until [`settle`](Ledger::settle), then gone. Both lists
-//! (the held of each endpoint, and all that are ending) are kept oldest first, by links inside the entries.
+//! (the held of each endpoint, and all that are ending) are kept oldest first, by links inside the entries; what was
+//! [`cut`](Ledger::cut) goes to the back.
 
 use slab::Slab;
 
@@ -65,6 +66,7 @@ const NONE: u32 = u32::MAX;
 
 impl Counts {
     /// The law. It holds between any two calls.
+    #[cfg(test)]
     pub(crate) fn is_lawful(&self) -> bool {
         self.suspended == self.held as u64 + self.ending as u64 + self.ended.iter().sum::<u64>()
     }
@@ -127,7 +129,7 @@ impl<H, E> Ledger<H, E> {
         let endpoint = entry.endpoint as usize;
         unlink(&mut self.entries, &mut self.ending, id.slot());
         let entry = self.entries.remove(id.slot() as usize);
-        if self.entries.is_empty() && self.entries.capacity() > 1024 {
+        if self.entries.is_empty() && self.entries.capacity() > 64 {
             self.entries.shrink_to_fit();
         }
         for counts in [&mut self.total, &mut self.endpoints[endpoint].counts] {
@@ -167,17 +169,22 @@ impl<H, E> Ledger<H, E> {
         self.entries.get(slot as usize).filter(|entry| entry.is_held()).map(Entry::age)
     }
 
-    pub(crate) fn endpoint(&self, id: Id) -> Option<u32> {
-        self.entries.get(id.slot() as usize).filter(|entry| entry.id == id).map(|entry| entry.endpoint)
-    }
-
-    /// The hold that has been ending for longest.
-    pub(crate) fn oldest_ending(&self) -> Option<&E> {
-        self.entries.get(self.ending.oldest as usize).map(|entry| &entry.each)
+    /// The hold that has been ending for longest, to be cut; the next call gives the one after it.
+    pub(crate) fn cut(&mut self) -> Option<&E> {
+        let slot = self.ending.oldest;
+        self.entries.get(slot as usize)?;
+        unlink(&mut self.entries, &mut self.ending, slot);
+        push(&mut self.entries, &mut self.ending, slot);
+        self.entries.get(slot as usize).map(|entry| &entry.each)
     }
 
     pub(crate) fn counts(&self) -> &Counts {
         &self.total
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     pub(crate) fn counts_of(&self, endpoint: u32) -> &Counts {

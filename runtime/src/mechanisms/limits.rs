@@ -198,6 +198,12 @@ impl Limits {
         self.endpoints[endpoint as usize].admitting -= 1;
     }
 
+    /// How many places are taken of the server's.
+    #[cfg(test)]
+    pub(crate) fn taken(&self) -> usize {
+        self.taken
+    }
+
     /// Nothing is taken of anything.
     #[cfg(test)]
     pub(crate) fn is_untouched(&self) -> bool {
@@ -213,16 +219,6 @@ impl Full {
     /// Whether the limit is one on a single peer or key, not on all.
     pub(crate) fn is_personal(self) -> bool {
         matches!(self, Full::Key | Full::EndpointPeer | Full::Peer)
-    }
-}
-
-impl Permit {
-    pub(crate) fn endpoint(&self) -> u32 {
-        self.endpoint
-    }
-
-    pub(crate) fn peer(&self) -> Peer {
-        self.peer
     }
 }
 

@@ -21,16 +21,14 @@ impl<M> Topics<M> {
         Topics { rooms: HashMap::new() }
     }
 
-    pub(crate) fn join(&mut self, topic: &Topic, member: M) -> Place {
-        // Not `entry`: that would clone the name of a topic that is there already.
-        let room = match self.rooms.get_mut(topic) {
-            Some(room) => room,
-            None => self.rooms.entry(topic.clone()).or_default(),
+    /// Joins; gives back the place, and the topic's name as all its members share it.
+    pub(crate) fn join(&mut self, topic: Topic, member: M) -> (Topic, Place) {
+        let name = match self.rooms.get_key_value(&topic) {
+            Some((name, _)) => name.clone(),
+            None => topic,
         };
-        Place(
-            u32::try_from(room.insert(member))
-                .expect("fewer members than holds, of which there are under 2^24"),
-        )
+        let place = self.rooms.entry(name.clone()).or_default().insert(member);
+        (name, Place(u32::try_from(place).expect("fewer members than holds, of which there are under 2^24")))
     }
 
     pub(crate) fn leave(&mut self, topic: &str, place: Place) -> Option<M> {
@@ -43,6 +41,11 @@ impl<M> Topics<M> {
             }
         }
         member
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.rooms.is_empty()
     }
 
     /// The members of `topic`, in no order.
@@ -59,9 +62,9 @@ mod tests {
     fn a_member_leaves_the_topic_it_joined_and_no_other() {
         let mut topics = Topics::new();
         let (a, b) = (Topic::from("a"), Topic::from("b"));
-        let place = topics.join(&a, 1);
-        topics.join(&a, 2);
-        topics.join(&b, 1);
+        let (_, place) = topics.join(a.clone(), 1);
+        topics.join(a, 2);
+        topics.join(b, 1);
         assert_eq!(topics.leave("a", place), Some(1));
         assert_eq!(topics.members("a").copied().collect::<Vec<_>>(), [2]);
         assert_eq!(topics.members("b").copied().collect::<Vec<_>>(), [1]);
@@ -73,14 +76,12 @@ mod tests {
         let mut topics = Topics::new();
         for n in 0..10_000 {
             let topic = Topic::from(n.to_string());
-            let place = topics.join(&topic, ());
+            let (topic, place) = topics.join(topic, ());
             topics.leave(topic.as_str(), place);
         }
-        let places: Vec<_> = (0..10_000)
-            .map(|n| Topic::from(n.to_string()))
-            .map(|topic| (topics.join(&topic, ()), topic))
-            .collect();
-        for (place, topic) in places {
+        let places: Vec<_> =
+            (0..10_000).map(|n| Topic::from(n.to_string())).map(|topic| topics.join(topic, ())).collect();
+        for (topic, place) in places {
             topics.leave(topic.as_str(), place);
         }
         assert!(topics.rooms.is_empty());

@@ -2,45 +2,31 @@
 
 use std::any::type_name;
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum_core::body::Body;
 use axum_core::response::IntoResponse;
 use http::Request;
-use nix::sys::resource::{Resource, getrlimit};
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tower_service::Service;
 
-use super::environment::Environment;
 use super::running::Running;
+use super::setup::{Setup, environment};
 use super::start::StartError;
 use super::wishes::{Wishes, network, origin};
-use crate::BoxError;
 use crate::dispatch::fallback::Fallback;
-use crate::dispatch::{Dispatch, Setup};
-use crate::endpoint::check::{check, check_settings};
+use crate::endpoint::BoxError;
 use crate::endpoint::record::Endpoint;
 use crate::keeper::hub::Hub;
 use crate::socket::memory::{Dialer, MemoryDoor};
-use crate::socket::tcp::TcpDoor;
-use crate::words::policy::Policy;
 use crate::words::terms::WhenFull;
-
-/// How many descriptors are never given to connections.
-const SPARE: usize = 32;
 
 /// A server that is being set up.
 ///
 /// Every setting is overridden by the environment (`ABEYANCE_DRAIN=30s`, `ABEYANCE_ENTER_MAX_IDLE=1m` for the
 /// function `enter`), except for [`bind_memory`](Server::bind_memory), which reads none.
 #[derive(Default)]
-pub struct Server {
-    wishes: Wishes,
-    setup: Setup,
-    endpoints: Vec<&'static Endpoint>,
-    faults: Vec<String>,
-}
+pub struct Server(Setup);
 
 impl Server {
     /// A server with nothing mounted.
@@ -51,7 +37,7 @@ impl Server {
     /// Gives functions a value, which they take as [`State<T>`](crate::extract::State).
     #[must_use]
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
-        self.setup.states = self.setup.states.with(value);
+        self.0.plan.states = self.0.plan.states.with(value);
         self
     }
 
@@ -63,9 +49,9 @@ impl Server {
         let found = Endpoint::of::<F>();
         if found.is_empty() {
             let name = type_name::<F>();
-            self.faults.push(format!("`mount({name})`: that is no `#[suspend]` function by its own name"));
+            self.0.faults.push(format!("`mount({name})`: that is no `#[suspend]` function by its own name"));
         }
-        self.add(found);
+        self.0.add(found);
         self
     }
 
@@ -74,7 +60,7 @@ impl Server {
     /// Functions of a crate that nothing names are not linked: `use that_crate as _;` cures it.
     #[must_use]
     pub fn mount_all(mut self) -> Self {
-        self.add(Endpoint::all());
+        self.0.add(Endpoint::all());
         self
     }
 
@@ -88,84 +74,84 @@ impl Server {
             + Sync
             + 'static,
     {
-        self.setup.fallback = Some(Fallback::new(service));
+        self.0.plan.fallback = Some(Fallback::new(service));
         self
     }
 
     /// Where `#[abeyance::main]` listens, as `host:port`; `127.0.0.1:8080` unless set.
     #[must_use]
     pub fn listen(mut self, address: impl Into<String>) -> Self {
-        self.wishes.listen = Some(address.into());
+        self.0.wishes.listen = Some(address.into());
         self
     }
 
     /// How many holds there may be at once; the descriptor limit less 64 unless set.
     #[must_use]
     pub fn max_suspended(mut self, holds: usize) -> Self {
-        self.wishes.max_suspended = Some(holds);
+        self.0.wishes.max_suspended = Some(holds);
         self
     }
 
     /// How many holds one peer address may have at once; no limit unless set.
     #[must_use]
     pub fn max_per_peer(mut self, holds: usize) -> Self {
-        self.wishes.max_per_peer = Some(holds);
+        self.0.wishes.max_per_peer = Some(holds);
         self
     }
 
     /// What happens to a newcomer when `max_suspended` is reached; it is rejected unless set.
     #[must_use]
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.wishes.when_full = Some(when_full);
+        self.0.wishes.when_full = Some(when_full);
         self
     }
 
     /// How long a shutdown may take; 10 s unless set.
     #[must_use]
     pub fn drain(mut self, window: Duration) -> Self {
-        self.wishes.drain = Some(window);
+        self.0.wishes.drain = Some(window);
         self
     }
 
     /// How long the head of a request may take to arrive; 10 s unless set.
     #[must_use]
     pub fn head_deadline(mut self, deadline: Duration) -> Self {
-        self.wishes.head_deadline = Some(deadline);
+        self.0.wishes.head_deadline = Some(deadline);
         self
     }
 
     /// How long an annotated function may take; 10 s unless set.
     #[must_use]
     pub fn function_deadline(mut self, deadline: Duration) -> Self {
-        self.wishes.function_deadline = Some(deadline);
+        self.0.wishes.function_deadline = Some(deadline);
         self
     }
 
     /// How long a hook may take; 30 s unless set.
     #[must_use]
     pub fn hook_deadline(mut self, deadline: Duration) -> Self {
-        self.wishes.hook_deadline = Some(deadline);
+        self.0.wishes.hook_deadline = Some(deadline);
         self
     }
 
     /// How long a peer may take nothing of what is being written to it; 10 s unless set.
     #[must_use]
     pub fn write_deadline(mut self, deadline: Duration) -> Self {
-        self.wishes.write_deadline = Some(deadline);
+        self.0.wishes.write_deadline = Some(deadline);
         self
     }
 
     /// How long an ending may take on the wire; 5 s unless set.
     #[must_use]
     pub fn polite_end(mut self, deadline: Duration) -> Self {
-        self.wishes.polite_end = Some(deadline);
+        self.0.wishes.polite_end = Some(deadline);
         self
     }
 
     /// How long a connection may rest between two requests; 60 s unless set.
     #[must_use]
     pub fn keep_alive(mut self, idle: Duration) -> Self {
-        self.wishes.keep_alive = Some(idle);
+        self.0.wishes.keep_alive = Some(idle);
         self
     }
 
@@ -174,8 +160,8 @@ impl Server {
     pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item: AsRef<str>>) -> Self {
         let read = proxies.into_iter().map(|proxy| network(proxy.as_ref()));
         match read.collect() {
-            Ok(networks) => self.wishes.trusted_proxies = Some(networks),
-            Err(fault) => self.faults.push(format!("`Server::trusted_proxies`: {fault}")),
+            Ok(networks) => self.0.wishes.trusted_proxies = Some(networks),
+            Err(fault) => self.0.faults.push(format!("`Server::trusted_proxies`: {fault}")),
         }
         self
     }
@@ -185,15 +171,15 @@ impl Server {
     pub fn allowed_origins(mut self, origins: impl IntoIterator<Item: AsRef<str>>) -> Self {
         let read = origins.into_iter().map(|text| origin(text.as_ref()));
         match read.collect() {
-            Ok(origins) => self.wishes.allowed_origins = Some(origins),
-            Err(fault) => self.faults.push(format!("`Server::allowed_origins`: {fault}")),
+            Ok(origins) => self.0.wishes.allowed_origins = Some(origins),
+            Err(fault) => self.0.faults.push(format!("`Server::allowed_origins`: {fault}")),
         }
         self
     }
 
     /// The application's view of all holds, before there are any: to give to an axum router, or to a task.
     pub fn hub(&self) -> Hub {
-        self.setup.hub.clone()
+        self.0.plan.hub.clone()
     }
 
     /// Starts the server on this address. (`listen` is for `#[abeyance::main]`.)
@@ -204,9 +190,9 @@ impl Server {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn bind(self, address: impl ToSocketAddrs) -> Result<Running, StartError> {
-        let ready = self.check(std::env::vars_os().filter_map(text))?;
+        let ready = self.0.check(environment())?;
         let listener = TcpListener::bind(address).await.map_err(StartError::listen)?;
-        ready.start(listener)
+        ready.listen(listener)
     }
 
     /// Starts the server in memory: for tests with paused time. Reads nothing from the environment.
@@ -217,90 +203,30 @@ impl Server {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn bind_memory(self) -> Result<(Running, Dialer), StartError> {
-        let ready = self.check([])?;
+        let ready = self.0.check([])?;
         let (door, dialer) = MemoryDoor::new();
-        Ok((Running::start(door, ready.dispatch, ready.hub, ready.capacity), dialer))
+        Ok((ready.start(door), dialer))
     }
 
     /// Starts the server where its settings say; `attribute` stands behind what the code and the environment say.
     pub(super) async fn serve(mut self, attribute: Wishes) -> Result<Running, StartError> {
-        self.wishes = self.wishes.or(attribute);
-        let ready = self.check(std::env::vars_os().filter_map(text))?;
-        let listen = ready.dispatch.policy().listen.clone();
+        self.0.wishes = self.0.wishes.or(attribute);
+        let ready = self.0.check(environment())?;
+        let listen = ready.policy().listen.clone();
         let listener =
             TcpListener::bind(&listen).await.map_err(|error| StartError::listen_on(&listen, error))?;
-        ready.start(listener)
-    }
-
-    fn add(&mut self, endpoints: Vec<&'static Endpoint>) {
-        for endpoint in endpoints {
-            if !self.endpoints.iter().any(|known| std::ptr::eq(*known, endpoint)) {
-                self.endpoints.push(endpoint);
-            }
-        }
-    }
-
-    fn check(self, variables: impl IntoIterator<Item = (String, String)>) -> Result<Ready, StartError> {
-        let Server { wishes, mut setup, endpoints, mut faults } = self;
-        let names: Vec<_> = endpoints.iter().map(|endpoint| endpoint.name).collect();
-        let mut environment = Environment::read(variables, &names);
-        faults.append(&mut environment.faults);
-        faults.extend(check(&endpoints, &setup.states).iter().map(ToString::to_string));
-        for endpoint in endpoints {
-            let settings = environment.function(endpoint.name).or(endpoint.settings);
-            faults.extend(check_settings(endpoint, &settings).iter().map(ToString::to_string));
-            setup.endpoints.push((endpoint, settings));
-        }
-        let descriptors = descriptors();
-        let (policy, wrong): (Policy, _) = environment.server.or(wishes).resolve(descriptors);
-        faults.extend(wrong);
-        let hub = setup.hub.clone();
-        match Dispatch::new(policy, setup) {
-            Ok(dispatch) if faults.is_empty() => {
-                Ok(Ready { dispatch, hub, capacity: descriptors.saturating_sub(SPARE).max(16) })
-            }
-            Ok(_) => Err(StartError::faults(faults)),
-            Err(wrong) => {
-                faults.extend(wrong.iter().map(ToString::to_string));
-                Err(StartError::faults(faults))
-            }
-        }
+        ready.listen(listener)
     }
 }
 
 impl fmt::Debug for Server {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let endpoints: Vec<_> = self.endpoints.iter().map(|endpoint| endpoint.path).collect();
+        let endpoints: Vec<_> = self.0.endpoints.iter().map(|endpoint| endpoint.path).collect();
         f.debug_struct("Server")
             .field("paths", &endpoints)
-            .field("settings", &self.wishes)
+            .field("settings", &self.0.wishes)
             .finish_non_exhaustive()
     }
-}
-
-/// A server whose setup was found to be right.
-struct Ready {
-    dispatch: Arc<Dispatch>,
-    hub: Hub,
-    /// How many connections there may be, held or not.
-    capacity: usize,
-}
-
-impl Ready {
-    fn start(self, listener: TcpListener) -> Result<Running, StartError> {
-        let door = TcpDoor::new(listener).map_err(StartError::listen)?;
-        Ok(Running::start(door, self.dispatch, self.hub, self.capacity))
-    }
-}
-
-/// How many files this process may have open; a cautious guess where the system does not say.
-fn descriptors() -> usize {
-    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX))
-}
-
-/// A variable whose value is no text cannot be a setting, but must not be passed over either.
-fn text((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<(String, String)> {
-    Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
 }
 
 #[cfg(test)]
@@ -309,7 +235,7 @@ mod tests {
 
     fn fault(server: Server, variables: &[(&str, &str)]) -> String {
         let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
-        server.check(variables).map(|_| ()).expect_err("a start error").to_string()
+        server.0.check(variables).map(|_| ()).expect_err("a start error").to_string()
     }
 
     #[test]
@@ -342,10 +268,10 @@ mod tests {
             max_suspended: Some(1),
             ..Wishes::default()
         };
-        let server = Server { wishes: server.wishes.or(attribute), ..Server::new() };
-        let ready =
-            server.check([("ABEYANCE_DRAIN".into(), "3s".into())]).map_err(|e| e.to_string()).unwrap();
-        let policy = ready.dispatch.policy();
+        let mut setup = server.0;
+        setup.wishes = setup.wishes.or(attribute);
+        let ready = setup.check([("ABEYANCE_DRAIN".into(), "3s".into())]).map_err(|e| e.to_string()).unwrap();
+        let policy = ready.policy();
         assert_eq!((policy.drain.as_secs(), policy.max_per_peer, policy.max_suspended), (3, Some(2), 1));
     }
 
@@ -372,7 +298,7 @@ mod tests {
         assert_eq!(running.shutdown().await.connections_cut, 0);
 
         let (running, dialer) = Server::new().fallback(router()).bind_memory().unwrap();
-        let mut peer = dialer.dial(([10, 0, 0, 1], 1).into()).unwrap();
+        let mut peer = dialer.connect(([10, 0, 0, 1], 1).into()).unwrap();
         peer.write_all(request).await.unwrap();
         let mut said = String::new();
         peer.read_to_string(&mut said).await.unwrap();

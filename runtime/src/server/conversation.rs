@@ -19,12 +19,13 @@ pub(super) fn converse<H: Host>(seat: Seat<H>, line: Arc<dyn Socket>) -> impl Fu
         let mut head = first;
         loop {
             let Some(Turn { guest, unread, lasting }) = head.await else { return };
-            let attending = guest.attend(line.clone(), unread);
+            let attending = guest.attend(&line, unread);
             match attending.await {
-                After::KeepAlive { unread } if lasting => {
-                    head = Box::pin(hear(seat.house.clone(), line.clone(), Visit::Return(unread)));
+                After::KeepAlive { unread } => {
+                    let visit = if lasting { Visit::Return(unread) } else { Visit::Leave };
+                    head = Box::pin(hear(seat.house.clone(), line.clone(), visit));
                 }
-                After::KeepAlive { .. } | After::Close => return,
+                After::Close => return,
             }
         }
     }

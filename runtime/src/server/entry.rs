@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::builder::Server;
-use super::running::{Drained, Running};
+use super::running::Running;
 use super::wishes::Wishes;
 use crate::words::terms::WhenFull;
 
@@ -97,22 +97,18 @@ async fn serve(output: impl MainOutput, settings: Main) -> Result<ExitCode, Stri
     report(&running);
     let name = signals.next().await.0;
     say(&format!("abeyance: {name}: stopping"));
-    let mut shutdown = pin!(running.shutdown());
-    let mut again = pin!(signals.next());
-    poll_fn(|cx| {
-        if let Poll::Ready((name, code)) = again.as_mut().poll(cx) {
-            say(&format!("abeyance: {name} again: stopped at once"));
-            return Poll::Ready(Ok(ExitCode::from(code)));
-        }
-        shutdown.as_mut().poll(cx).map(|drained| {
-            let Drained { holds_cut, connections_cut, took, .. } = drained;
-            say(&format!(
-                "abeyance: stopped after {took:.1?}; {holds_cut} holds and {connections_cut} connections were cut"
-            ));
+    match first(running.shutdown(), signals.next()).await {
+        First::One(drained) => {
+            let (holds, connections) = (drained.holds_cut, drained.connections_cut);
+            let took = drained.took;
+            say(&format!("abeyance: stopped after {took:.1?}; cut {holds} holds, {connections} connections"));
             Ok(ExitCode::SUCCESS)
-        })
-    })
-    .await
+        }
+        First::Other((name, code)) => {
+            say(&format!("abeyance: {name} again: stopped at once"));
+            Ok(ExitCode::from(code))
+        }
+    }
 }
 
 /// The signals that stop a server, with the exit code of a process that one has killed.
@@ -130,14 +126,26 @@ impl Signals {
     }
 
     async fn next(&mut self) -> (&'static str, u8) {
-        poll_fn(|cx| {
-            if self.terminate.poll_recv(cx).is_ready() {
-                return Poll::Ready(("SIGTERM", 128 + 15));
-            }
-            self.interrupt.poll_recv(cx).map(|_| ("SIGINT", 128 + 2))
-        })
-        .await
+        match first(self.terminate.recv(), self.interrupt.recv()).await {
+            First::One(_) => ("SIGTERM", 128 + 15),
+            First::Other(_) => ("SIGINT", 128 + 2),
+        }
     }
+}
+
+enum First<A, B> {
+    One(A),
+    Other(B),
+}
+
+/// Whichever is ready first. (`tokio::select!` would bring a feature and a procedural macro with it.)
+async fn first<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) -> First<A, B> {
+    let (mut one, mut other) = (pin!(one), pin!(other));
+    poll_fn(|cx| match one.as_mut().poll(cx) {
+        Poll::Ready(value) => Poll::Ready(First::One(value)),
+        Poll::Pending => other.as_mut().poll(cx).map(First::Other),
+    })
+    .await
 }
 
 impl From<Main> for Wishes {

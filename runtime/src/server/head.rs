@@ -18,6 +18,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::exchange::{Exchange, REST, Step};
+use super::farewell::{linger, released};
 use super::host::Host;
 use super::house::House;
 use super::wire::{Answer, Notes, Wire};
@@ -25,9 +26,6 @@ use crate::socket::Socket;
 
 /// The longest head; a longer one is answered with 431.
 const LONGEST_HEAD: usize = 16 * 1024;
-
-/// How much is discarded after our last word, so that closing does not destroy it.
-const MOST_DISCARDED: usize = 1 << 20;
 
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
@@ -37,6 +35,8 @@ pub(super) enum Visit {
     First,
     /// It comes back from a hold, with what was read and not used.
     Return(Bytes),
+    /// It comes back from a hold, and cannot be used again.
+    Leave,
 }
 
 /// A request that is to be held.
@@ -54,6 +54,26 @@ pub(super) async fn hear<H: Host>(
     line: Arc<dyn Socket>,
     visit: Visit,
 ) -> Option<Turn<H::Guest>> {
+    let mut halt = pin!(house.halt.rung());
+    let mut answering = pin!(answer(&house, &line, visit));
+    poll_fn(|cx| {
+        if let Poll::Ready(turn) = answering.as_mut().poll(cx) {
+            return Poll::Ready(turn);
+        }
+        halt.as_mut().poll(cx).map(|()| {
+            // Not a FIN, which could pass for the end of an answer that is not whole.
+            line.cut();
+            None
+        })
+    })
+    .await
+}
+
+async fn answer<H: Host>(
+    house: &Arc<House<H>>,
+    line: &Arc<dyn Socket>,
+    visit: Visit,
+) -> Option<Turn<H::Guest>> {
     let peer = line.peer().ok()?;
     let policy = house.host.policy();
     let accepted = Instant::now();
@@ -62,10 +82,14 @@ pub(super) async fn hear<H: Host>(
             (Some(accepted + policy.head_deadline), accepted + policy.head_deadline, Bytes::new())
         }
         Visit::Return(unread) => (None, accepted + policy.keep_alive, unread),
+        Visit::Leave => {
+            linger(line, accepted + policy.polite_end).await;
+            return None;
+        }
     };
     loop {
         if unread.is_empty() {
-            unread = first_bytes(&house, &line, first_due).await?;
+            unread = first_bytes(house, line, first_due).await?;
         }
         // The first head has the time from the connection's first moment, later ones from their first byte.
         let due = head_due.take().unwrap_or_else(|| Instant::now() + policy.head_deadline);
@@ -77,7 +101,7 @@ pub(super) async fn hear<H: Host>(
                 first_due = Instant::now() + policy.keep_alive.saturating_sub(REST);
             }
             Spoken::Over => {
-                linger(&line, Instant::now() + policy.polite_end).await;
+                linger(line, Instant::now() + policy.polite_end).await;
                 return None;
             }
             Spoken::Cut => {
@@ -85,9 +109,7 @@ pub(super) async fn hear<H: Host>(
                 return None;
             }
             Spoken::Upgraded(notes) => {
-                let mut cut = CutOnDrop(Some(&line));
-                released::<H>(notes).await;
-                cut.0 = None;
+                released::<H>(line, notes).await;
                 return None;
             }
         }
@@ -97,7 +119,7 @@ pub(super) async fn hear<H: Host>(
 /// Waits for a request without any buffer; `None` when none came in time, the peer left, or the server stops.
 async fn first_bytes<H: Host>(house: &House<H>, line: &Arc<dyn Socket>, due: Instant) -> Option<Bytes> {
     let mut late = pin!(sleep_until(due));
-    let mut stopping = pin!(house.stopping());
+    let mut stopping = pin!(house.stop.rung());
     poll_fn(|cx| {
         let mut bytes = [0; 2048];
         if let Poll::Ready(read) = line.poll_read(cx, &mut bytes) {
@@ -132,11 +154,11 @@ async fn speak<H: Host>(
     peer: SocketAddr,
     unread: Bytes,
     head_due: Instant,
-    permit: OwnedSemaphorePermit,
+    // Given back at the end: with hyper's buffers, and before an upgraded connection lives on.
+    _permit: OwnedSemaphorePermit,
 ) -> Spoken<H> {
     let notes: Notes<H> = Arc::new(Mutex::new(Exchange::new(head_due)));
-    let wire =
-        Wire { line: line.clone(), unread, notes: notes.clone(), house: house.clone(), _permit: permit };
+    let wire = Wire { line: line.clone(), unread, notes: notes.clone(), house: house.clone() };
     let service = {
         let (host, notes) = (house.host.clone(), notes.clone());
         service_fn(move |request: Request<Incoming>| {
@@ -158,7 +180,7 @@ async fn speak<H: Host>(
         http1::Builder::new().max_buf_size(LONGEST_HEAD).serve_connection(wire, service).with_upgrades();
 
     let mut timer = pin!(sleep_until(head_due));
-    let mut stop = pin!(house.stopping());
+    let mut stop = pin!(house.stop.rung());
     let mut stopping = false;
     let policy = house.host.policy();
     let step = poll_fn(|cx| {
@@ -222,7 +244,7 @@ fn take_back<H, S>(connection: http1::UpgradeableConnection<Wire<H>, S>) -> Byte
 where
     H: Host,
     S: hyper::service::HttpService<Incoming, ResBody = Answer<H>>,
-    S::Error: Into<crate::BoxError>,
+    S::Error: Into<crate::endpoint::BoxError>,
 {
     match connection.into_parts() {
         Some(parts) if parts.io.unread.is_empty() && parts.read_buf.is_empty() => Bytes::new(),
@@ -241,47 +263,4 @@ fn is_lasting(request: &Request<Incoming>) -> bool {
             .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
     });
     request.version() == Version::HTTP_11 && !wants_close
-}
-
-/// Sends our FIN and waits for the peer's, discarding what it still sends: closing on unread bytes is an RST, and
-/// that would destroy our last word on its way.
-async fn linger(line: &Arc<dyn Socket>, due: Instant) {
-    line.shut();
-    let mut late = pin!(sleep_until(due));
-    let mut discarded = 0;
-    poll_fn(|cx| {
-        let mut bytes = [0; 4096];
-        loop {
-            match line.poll_read(cx, &mut bytes) {
-                Poll::Ready(Ok(count)) if count > 0 && discarded < MOST_DISCARDED => discarded += count,
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return late.as_mut().poll(cx),
-            }
-        }
-    })
-    .await
-}
-
-/// Cuts an upgraded connection when the server stops waiting for it.
-struct CutOnDrop<'a>(Option<&'a Arc<dyn Socket>>);
-
-impl Drop for CutOnDrop<'_> {
-    fn drop(&mut self) {
-        if let Some(line) = self.0 {
-            line.cut();
-        }
-    }
-}
-
-/// Returns when the wire of an upgraded connection is dropped.
-async fn released<H: Host>(notes: Notes<H>) {
-    poll_fn(|cx| {
-        let mut notes = notes.lock();
-        if notes.released {
-            return Poll::Ready(());
-        }
-        notes.waiting = Some(cx.waker().clone());
-        Poll::Pending
-    })
-    .await
 }

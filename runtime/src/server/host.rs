@@ -12,7 +12,7 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 use crate::dispatch::{Admitted, After, Dispatch, Reply};
-use crate::words::line::Line;
+use crate::socket::Socket;
 use crate::words::policy::Policy;
 
 /// Who answers requests.
@@ -41,7 +41,7 @@ pub(super) trait Host: Send + Sync + 'static {
 /// A request that is to be held. Once the server has it, it attends it, whatever became of the connection.
 pub(super) trait Guest: Send + 'static {
     /// Writes the head, holds, ends; returns when the wire is finished and the end hook ran.
-    fn attend(self, line: Arc<dyn Line>, unread: Bytes) -> impl Future<Output = After> + Send;
+    fn attend(self, line: &Arc<dyn Socket>, unread: Bytes) -> impl Future<Output = After> + Send;
 }
 
 impl Host for Dispatch {
@@ -76,7 +76,7 @@ impl Host for Dispatch {
 }
 
 impl Guest for Box<Admitted> {
-    fn attend(self, line: Arc<dyn Line>, unread: Bytes) -> impl Future<Output = After> + Send {
+    fn attend(self, line: &Arc<dyn Socket>, unread: Bytes) -> impl Future<Output = After> + Send {
         Admitted::attend(self, line, unread)
     }
 }

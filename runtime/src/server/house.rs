@@ -2,12 +2,9 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 
-use parking_lot::Mutex;
-use slab::Slab;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
-use tokio::task::AbortHandle;
 
 use super::conversation::converse;
 use super::host::Host;
@@ -18,56 +15,59 @@ use crate::socket::Socket;
 const SPEAKING: usize = 16 * 1024;
 
 /// All connections of one server.
+///
+/// They are only counted: a list of their tasks would cost each hold 16 bytes, and aborting a task would take the end
+/// hook from the hold in it. What is not held stops by [`halt`](House::halt), holds end by their host's will.
 pub(super) struct House<H> {
     pub(super) host: Arc<H>,
     /// How many connections there may be.
     capacity: usize,
-    /// The task of each connection: 16 bytes each, and one lock at its start and its end.
-    seats: Mutex<Slab<Option<AbortHandle>>>,
+    count: AtomicUsize,
     left: Notify,
-    stopped: AtomicBool,
-    stop: Notify,
+    /// Nothing new shall begin.
+    pub(super) stop: Bell,
+    /// What is not held shall end at once.
+    pub(super) halt: Bell,
     speaking: Arc<Semaphore>,
 }
 
 /// A connection's place in the house; dropping it gives the place back.
 pub(super) struct Seat<H> {
     pub(super) house: Arc<House<H>>,
-    key: u32,
+}
+
+/// Something that happens once, and that whoever comes later learns too.
+#[derive(Default)]
+pub(super) struct Bell {
+    rung: AtomicBool,
+    waiting: Notify,
 }
 
 impl<H: Host> House<H> {
     pub(super) fn new(host: Arc<H>, capacity: usize) -> Arc<Self> {
         Arc::new(House {
             host,
-            capacity: capacity.clamp(1, u32::MAX as usize),
-            seats: Mutex::default(),
+            capacity: capacity.max(1),
+            count: AtomicUsize::new(0),
             left: Notify::new(),
-            stopped: AtomicBool::new(false),
-            stop: Notify::new(),
+            stop: Bell::default(),
+            halt: Bell::default(),
             speaking: Arc::new(Semaphore::new(SPEAKING)),
         })
     }
 
-    /// Takes a new connection in. Called by the one task that accepts.
+    /// Takes a new connection in.
     pub(super) fn admit(self: &Arc<Self>, line: Arc<dyn Socket>) {
-        let seat = self.seat();
-        let key = seat.key as usize;
-        // Not under the lock: a runtime that shuts down drops the future, and with it the seat, right here. The key
-        // cannot be another connection's by now, because only this task takes any in.
-        let task = tokio::spawn(converse(seat, line)).abort_handle();
-        if let Some(place) = self.seats.lock().get_mut(key) {
-            *place = Some(task);
-        }
+        tokio::spawn(converse(self.seat(), line));
     }
 
     pub(super) fn seat(self: &Arc<Self>) -> Seat<H> {
-        let key = self.seats.lock().insert(None);
-        Seat { house: self.clone(), key: key as u32 }
+        self.count.fetch_add(1, SeqCst);
+        Seat { house: self.clone() }
     }
 
     pub(super) fn count(&self) -> usize {
-        self.seats.lock().len()
+        self.count.load(SeqCst)
     }
 
     /// Returns when another connection may be taken in.
@@ -81,37 +81,14 @@ impl<H: Host> House<H> {
     }
 
     async fn until(&self, count: usize) {
-        loop {
+        while self.count() > count {
             let mut left = pin!(self.left.notified());
             left.as_mut().enable();
-            if self.count() <= count {
-                return;
+            // Again, now that nobody can leave unnoticed.
+            if self.count() > count {
+                left.await;
             }
-            left.await;
         }
-    }
-
-    /// Tells all connections that nothing new shall begin.
-    pub(super) fn stop(&self) {
-        self.stopped.store(true, Ordering::SeqCst);
-        self.stop.notify_waiters();
-    }
-
-    /// Returns when [`stop`](House::stop) was called.
-    pub(super) async fn stopping(&self) {
-        let mut stop = pin!(self.stop.notified());
-        stop.as_mut().enable();
-        if !self.stopped.load(Ordering::SeqCst) {
-            stop.await;
-        }
-    }
-
-    /// Drops all connections at their next await; says how many there were.
-    pub(super) fn abort(&self) -> usize {
-        // Collected first: aborting may drop a connection here and now, and its seat takes the lock.
-        let tasks: Vec<_> = self.seats.lock().iter().filter_map(|(_, task)| task.clone()).collect();
-        tasks.iter().for_each(AbortHandle::abort);
-        tasks.len()
     }
 
     /// Leave to have an HTTP parser. `None` cannot be: the semaphore is never closed.
@@ -122,7 +99,23 @@ impl<H: Host> House<H> {
 
 impl<H> Drop for Seat<H> {
     fn drop(&mut self) {
-        self.house.seats.lock().try_remove(self.key as usize);
+        self.house.count.fetch_sub(1, SeqCst);
         self.house.left.notify_waiters();
+    }
+}
+
+impl Bell {
+    pub(super) fn ring(&self) {
+        self.rung.store(true, SeqCst);
+        self.waiting.notify_waiters();
+    }
+
+    /// Returns when it has rung.
+    pub(super) async fn rung(&self) {
+        let mut ring = pin!(self.waiting.notified());
+        ring.as_mut().enable();
+        if !self.rung.load(SeqCst) {
+            ring.await;
+        }
     }
 }

@@ -31,6 +31,8 @@ pub struct Drained {
     pub holds_cut: usize,
     /// How many connections were cut in the end, holds among them.
     pub connections_cut: usize,
+    /// How many of the cut holds still have a hook running, which its own deadline will end.
+    pub still_ending: usize,
     /// How long it took.
     pub took: Duration,
 }
@@ -56,7 +58,7 @@ impl Running {
         self.service.house.host.lines()
     }
 
-    /// Stops in good order: accepts nothing more, ends all holds spread over the `drain` window, lets requests finish
+    /// Stops in good order: accepts nothing more, ends all holds in good order, lets requests finish
     /// that are being answered, and cuts what is left when `drain` has passed.
     pub async fn shutdown(self) -> Drained {
         self.service.shutdown().await
@@ -87,21 +89,20 @@ impl<H: Host> Service<H> {
         // Awaited, so that the port is free from here on.
         self.accepting.abort();
         let _ = (&mut self.accepting).await;
-        house.stop();
+        house.stop.ring();
         let orderly = async {
             house.host.drain().await;
             house.empty().await;
         };
-        let mut drained = Drained { holds_cut: 0, connections_cut: 0, took: Duration::ZERO };
+        let mut drained = Drained { holds_cut: 0, connections_cut: 0, still_ending: 0, took: Duration::ZERO };
         if timeout_at(deadline, orderly).await.is_err() {
             drained.holds_cut = house.host.held();
             drained.connections_cut = house.count();
             house.host.cut();
-            // Holds that were cut end by themselves, with their end hooks; the rest is dropped where it stands.
-            if timeout(Self::GRACE, house.empty()).await.is_err() {
-                house.abort();
-                let _ = timeout(Self::GRACE, house.empty()).await;
-            }
+            house.halt.ring();
+            // Holds that were cut end by themselves, with their end hooks.
+            let _ = timeout(Self::GRACE, house.empty()).await;
+            drained.still_ending = house.count();
         }
         drained.took = begun.elapsed();
         if drained.connections_cut > 0 {
@@ -119,7 +120,7 @@ impl<H: Host> Drop for Service<H> {
         if connections > 0 {
             tracing::warn!(connections, holds, "the server was dropped without `shutdown`: cut what it had");
             self.house.host.cut();
-            self.house.abort();
+            self.house.halt.ring();
         }
     }
 }

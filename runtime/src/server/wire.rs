@@ -7,10 +7,9 @@ use std::task::{Context, Poll, ready};
 
 use axum_core::body::Body;
 use bytes::{Buf, Bytes};
-use http_body::{Body as _, Frame, SizeHint};
+use http_body::{Frame, SizeHint};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use parking_lot::Mutex;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
 use super::exchange::Exchange;
@@ -29,8 +28,6 @@ pub(super) struct Wire<H: Host> {
     pub(super) unread: Bytes,
     pub(super) notes: Notes<H>,
     pub(super) house: Arc<House<H>>,
-    /// Leave to have hyper's buffers; an upgraded connection keeps it.
-    pub(super) _permit: OwnedSemaphorePermit,
 }
 
 impl<H: Host> Read for Wire<H> {
@@ -66,10 +63,13 @@ impl<H: Host> Wire<H> {
 
 impl<H: Host> Write for Wire<H> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        // A body that is always ready and a peer that always reads would keep hyper, and this thread, for ever.
+        let turn = ready!(tokio::task::coop::poll_proceed(cx));
         loop {
             match self.line.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => {
+                    turn.made_progress();
                     self.notes.lock().wrote(Instant::now(), true);
                     return Poll::Ready(result);
                 }

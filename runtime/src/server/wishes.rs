@@ -182,7 +182,7 @@ fn address(text: &str) -> Result<String, Misread> {
         Some(Ok(_)) => Ok(text.to_owned()),
         _ => Err(Misread::new(
             "an address such as \"127.0.0.1:8080\" or \"[::]:8080\"",
-            &format!("{text:?}"),
+            format!("{text:?}"),
             "",
         )),
     }
@@ -195,7 +195,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, Misread> {
         || {
             Misread::new(
                 "an address or a network such as \"10.0.0.7\" or \"10.0.0.0/8\"",
-                &format!("{text:?}"),
+                format!("{text:?}"),
                 "",
             )
         },
@@ -204,7 +204,7 @@ pub(super) fn network(text: &str) -> Result<IpNet, Misread> {
 
 /// Reads an origin; gives it as browsers write it.
 pub(super) fn origin(text: &str) -> Result<String, Misread> {
-    let misread = |why| Misread::new("an origin such as \"https://example.com\"", &format!("{text:?}"), why);
+    let misread = |why| Misread::new("an origin such as \"https://example.com\"", format!("{text:?}"), why);
     let lower = text.to_ascii_lowercase();
     match lower.split_once("://") {
         Some(("http" | "https", host)) if host.contains(['/', '?', '#', '@']) => {

@@ -42,6 +42,11 @@ impl TcpLine {
         }
     }
 
+    #[cfg(test)]
+    pub(super) fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// Notes an error that ends the connection, so that it is told again to whoever asks later.
     fn note(&self, error: io::Error) -> io::Error {
         if let Some(code) = error.raw_os_error() {

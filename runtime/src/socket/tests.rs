@@ -13,7 +13,7 @@ use tokio::net::{TcpListener, TcpStream};
 
 use super::Listener;
 use super::memory::{MemoryDoor, MemoryStream};
-use super::tcp::TcpDoor;
+use super::tcp::{TcpDoor, TcpLine};
 use crate::words::line::Line;
 
 trait Peer: AsyncRead + AsyncWrite + Unpin + Send + Sized + 'static {
@@ -41,7 +41,7 @@ async fn over_tcp() -> (Arc<dyn Line>, TcpStream) {
 
 async fn in_memory() -> (Arc<dyn Line>, MemoryStream) {
     let (mut door, dialer) = MemoryDoor::new();
-    let peer = dialer.dial(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
+    let peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
     (door.accept().await.unwrap(), peer)
 }
 
@@ -211,12 +211,26 @@ async fn unread_bytes_wake_once_and_do_not_spin() {
 
 #[tokio::test]
 async fn the_kernel_tells_when_the_peer_last_answered() {
-    let (line, peer) = over_tcp().await;
+    let (line, _peer) = over_tcp().await;
     if cfg!(target_os = "linux") {
         assert!(line.last_answer().unwrap() < Duration::from_secs(5));
     }
-    line.probe(Duration::from_secs(20), Duration::from_secs(60));
-    drop(peer);
+}
+
+#[tokio::test]
+async fn a_probed_peer_is_given_up_in_time() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let line = TcpLine::new(peer);
+    for (every, give_up, expected) in [(20, 60, (20, 13, 60)), (1, 1, (1, 1, 2)), (30, 31, (30, 1, 31))] {
+        line.probe(Duration::from_secs(every), Duration::from_secs(give_up));
+        let socket = socket2::SockRef::from(line.stream());
+        assert!(socket.keepalive().unwrap());
+        let time = socket.tcp_keepalive_time().unwrap().as_secs();
+        let interval = socket.tcp_keepalive_interval().unwrap().as_secs();
+        let limit = socket.tcp_user_timeout().unwrap().unwrap().as_secs();
+        assert_eq!((time, interval, limit), expected);
+    }
 }
 
 #[tokio::test]

@@ -14,10 +14,6 @@ impl Tick {
         Tick(self.0.saturating_add(millis(span)))
     }
 
-    pub(crate) const fn minus(self, span: Duration) -> Tick {
-        Tick(self.0.saturating_sub(millis(span)))
-    }
-
     /// How long before `self` the `earlier` tick was; zero if it was not before.
     pub(crate) const fn since(self, earlier: Tick) -> Duration {
         Duration::from_millis(self.0.saturating_sub(earlier.0))
@@ -27,4 +23,26 @@ impl Tick {
 const fn millis(span: Duration) -> u64 {
     let millis = span.as_millis();
     if millis > u64::MAX as u128 { u64::MAX } else { millis as u64 }
+}
+
+/// Since when something lasts, or that it does not. An `Option<Tick>` would have twice the size.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Since(Tick);
+
+impl Since {
+    pub(crate) const NOT: Since = Since(Tick::NEVER);
+
+    /// It lasts since `tick`, unless it lasts already.
+    pub(crate) fn begin(&mut self, tick: Tick) {
+        self.0 = self.0.min(tick);
+    }
+
+    pub(crate) fn get(self) -> Option<Tick> {
+        (self.0 != Tick::NEVER).then_some(self.0)
+    }
+
+    /// It lasts no longer; says since when it did.
+    pub(crate) fn end(&mut self) -> Option<Tick> {
+        std::mem::replace(self, Since::NOT).get()
+    }
 }

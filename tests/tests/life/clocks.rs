@@ -231,7 +231,7 @@ async fn a_lifetime_is_drawn_between_nine_and_ten_tenths(transport: Transport) {
         _ => "204",
     };
     for client in clients {
-        assert_eq!(client.await.unwrap(), expected);
+        assert_eq!(client.await.expect("its task"), expected);
     }
     house.told(40).await;
     let lives: Vec<_> = house.record.told().iter().map(|told| told.ended.held_for()).collect();
@@ -284,7 +284,7 @@ async fn the_clocks_of_many_holds_are_on_time(transport: Transport) {
         sleep(Duration::from_millis(37)).await;
     }
     for client in clients {
-        assert_eq!(client.await.unwrap(), resumed_by_timeout(transport));
+        assert_eq!(client.await.expect("its task"), resumed_by_timeout(transport));
     }
     for told in house.record.told() {
         let life = told.ended.held_for();

@@ -2,28 +2,13 @@
 
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::StatusCode;
 
+use super::finish::Finish;
 use super::head::{self, Exchange};
 use super::websocket::{self, code};
 use super::{Form, chunk, long_poll, sse};
 use crate::words::cause::{Disconnect, End, Resume};
-
-/// What is left to do with a connection whose hold ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Finish {
-    /// Write these bytes, then FIN, and wait for the peer's.
-    Polite(Bytes),
-    /// As `Polite` if the kernel takes these bytes at once and nothing half-written stands before them; else RST.
-    LastWord(Bytes),
-    /// Write this answer; then the connection serves its next request, or closes politely.
-    Answer { bytes: Bytes, keep_alive: bool },
-    /// Close without another byte (FIN).
-    Close,
-    /// Drop it with all that is queued (RST).
-    Cut,
-}
 
 /// The table. `retry_after` is when the client shall come back, jittered by the caller. `code_hint` is the close
 /// code of the fault that ended a WebSocket ([`Fault::close_code`](super::fault::Fault::close_code)): a

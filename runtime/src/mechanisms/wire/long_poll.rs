@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::ending::Finish;
+use super::finish::Finish;
 use super::head::{self, Exchange};
 use super::stream;
 use crate::words::message::{Kind, Message};

@@ -34,11 +34,6 @@ pub(crate) fn opening(token: &str, id: Option<&str>) -> Vec<u8> {
     block(Some("hold"), id, token.as_bytes())
 }
 
-/// A block that only tells the client how long to wait before it comes back.
-pub(crate) fn retry(after: Duration) -> Vec<u8> {
-    format!("retry: {}\n\n", after.as_millis()).into_bytes()
-}
-
 /// The last block of a resume. With `retry` the wait stands before the event, in force when the page reads it.
 pub(crate) fn resumed(cause: &str, retry: Option<Duration>) -> Vec<u8> {
     let mut bytes =
@@ -163,7 +158,6 @@ mod tests {
             "an id stays in force until the next"
         );
         assert_eq!(retry, Some(1500));
-        assert_eq!(read(&super::retry(Duration::from_secs(2))), (vec![], Some(2000)));
     }
 
     proptest! {

@@ -18,6 +18,7 @@ use super::host::{Guest, Host};
 use super::running::Service;
 use crate::dispatch::After;
 use crate::dispatch::fallback::arriving;
+use crate::socket::Socket;
 use crate::socket::memory::{Dialer, MemoryDoor, MemoryStream};
 use crate::socket::tcp::TcpDoor;
 use crate::words::line::Line;
@@ -38,8 +39,9 @@ struct Inn {
     ends: Arc<Mutex<Vec<&'static str>>>,
     held: Arc<Mutex<usize>>,
     drained: Arc<Notify>,
-    /// Holds ignore the drain.
+    /// Holds ignore the drain; the cut they hear.
     deaf: bool,
+    cut: Arc<Notify>,
 }
 
 struct Lodger {
@@ -47,7 +49,7 @@ struct Lodger {
     version: http::Version,
     ends: Arc<Mutex<Vec<&'static str>>>,
     held: Arc<Mutex<usize>>,
-    drained: Option<Arc<Notify>>,
+    drained: Arc<Notify>,
 }
 
 enum Wish {
@@ -96,7 +98,7 @@ impl Host for Inn {
             version: request.version(),
             ends: self.ends.clone(),
             held: self.held.clone(),
-            drained: (!self.deaf).then(|| self.drained.clone()),
+            drained: if self.deaf { self.cut.clone() } else { self.drained.clone() },
         })
     }
 
@@ -108,7 +110,10 @@ impl Host for Inn {
         self.drained.notify_waiters();
     }
 
-    fn cut(&self) {}
+    fn cut(&self) {
+        self.cut.notify_waiters();
+        self.drained.notify_waiters();
+    }
 }
 
 impl Drop for Lodger {
@@ -118,8 +123,8 @@ impl Drop for Lodger {
 }
 
 impl Guest for Lodger {
-    async fn attend(self, line: Arc<dyn Line>, unread: Bytes) -> After {
-        let after = self.stay(line, unread).await;
+    async fn attend(self, line: &Arc<dyn Socket>, unread: Bytes) -> After {
+        let after = self.stay(line.clone(), unread).await;
         let end = if matches!(after, After::Close) { "closed" } else { "kept" };
         self.ends.lock().push(end);
         after
@@ -143,10 +148,7 @@ impl Lodger {
                 }
             }
         };
-        match &self.drained {
-            Some(drained) => tokio::select! { () = echo => {}, () = drained.notified() => {} },
-            None => echo.await,
-        }
+        tokio::select! { () = echo => {}, () = self.drained.notified() => {} }
         line.shut();
         After::Close
     }
@@ -161,7 +163,7 @@ async fn over_tcp(inn: Inn) -> (Service<Inn>, TcpStream) {
 
 fn in_memory(inn: Inn) -> (Service<Inn>, Dialer, MemoryStream) {
     let (door, dialer) = MemoryDoor::new();
-    let peer = dialer.dial(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
+    let peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
     (Service::start(door, Arc::new(inn), 1000), dialer, peer)
 }
 

@@ -7,7 +7,7 @@ use super::*;
 #[tokio::test(start_paused = true)]
 async fn resting_connections_close_at_once_and_holds_are_drained() {
     let (service, dialer, mut resting) = in_memory(Inn::default());
-    let dial = || dialer.dial(SocketAddr::from(([10, 0, 0, 2], 1))).unwrap();
+    let dial = || dialer.connect(SocketAddr::from(([10, 0, 0, 2], 1))).unwrap();
     let (mut silent, mut held, mut halfway) = (dial(), dial(), dial());
     assert_eq!(ask(&mut resting, "/one").await.0, 200);
     say(&mut halfway, "GET /hal").await;
@@ -23,7 +23,7 @@ async fn resting_connections_close_at_once_and_holds_are_drained() {
     let (drained, ()) = tokio::join!(service.shutdown(), clients);
     assert_eq!((drained.holds_cut, drained.connections_cut), (0, 0));
     assert!(begun.elapsed() < seconds(1));
-    assert!(dialer.dial(SocketAddr::from(([10, 0, 0, 2], 1))).is_err(), "nobody listens");
+    assert!(dialer.connect(SocketAddr::from(([10, 0, 0, 2], 1))).is_err(), "nobody listens");
 }
 
 #[tokio::test(start_paused = true)]
@@ -47,7 +47,7 @@ async fn an_answer_under_way_is_finished_and_says_close() {
 #[tokio::test(start_paused = true)]
 async fn what_is_left_when_drain_has_passed_is_cut_and_reported() {
     let (service, dialer, mut stuck) = in_memory(Inn { deaf: true, ..Inn::default() });
-    let mut held = dialer.dial(SocketAddr::from(([10, 0, 0, 2], 1))).unwrap();
+    let mut held = dialer.connect(SocketAddr::from(([10, 0, 0, 2], 1))).unwrap();
     say(&mut stuck, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
     say(&mut held, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;
     assert_eq!(answer(&mut held).await.0, 200);
@@ -73,7 +73,7 @@ async fn dropping_a_server_stops_its_tasks() {
 #[tokio::test]
 async fn a_full_house_takes_nobody_in_until_somebody_leaves() {
     let (door, dialer) = MemoryDoor::new();
-    let dial = || dialer.dial(SocketAddr::from(([10, 0, 0, 1], 1))).unwrap();
+    let dial = || dialer.connect(SocketAddr::from(([10, 0, 0, 1], 1))).unwrap();
     let (mut first, mut second) = (dial(), dial());
     let service = Service::start(door, Arc::new(Inn::default()), 1);
     assert_eq!(ask(&mut first, "/one").await.0, 200);

@@ -74,6 +74,20 @@ async fn old_http_and_connection_close_are_not_kept_after_a_hold() {
 }
 
 #[tokio::test]
+async fn an_answer_after_which_the_connection_is_not_kept_arrives_in_spite_of_stray_bytes() {
+    let (service, _, mut peer) = in_memory(Inn::default());
+    say(&mut peer, "GET /poll HTTP/1.0\r\n\r\n").await;
+    while service.house.host.ends.lock().is_empty() {
+        tokio::task::yield_now().await;
+    }
+    say(&mut peer, "stray").await;
+    tokio::task::yield_now().await;
+    assert_eq!(answer(&mut peer).await, (200, "held".into()));
+    peer.shutdown().await.unwrap();
+    service.house.empty().await;
+}
+
+#[tokio::test]
 async fn a_head_request_and_a_body_behind_100_continue_are_answered_by_hyper() {
     let (_service, mut peer) = over_tcp(Inn::default()).await;
     say(&mut peer, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
@@ -119,4 +133,38 @@ async fn a_resting_connection_gives_hypers_buffers_back_and_is_served_again() {
     assert_eq!(answer(&mut peer).await, (200, "/two".into()));
     tokio::time::sleep(seconds(30)).await;
     assert_eq!(ask(&mut peer, "/three").await, (200, "/three".into()));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn many_connections_take_turns_without_losing_a_byte() {
+    let (service, _) = over_tcp(Inn::default()).await;
+    let addr = service.addr;
+    let clients = (0..64).map(|client| {
+        tokio::spawn(async move {
+            let mut peer = TcpStream::connect(addr).await.unwrap();
+            let paths: Vec<_> =
+                (0..50).map(|turn| ["/poll", "/a", "/poll", "/b"][(client + turn * 7 / 3) % 4]).collect();
+            let all: String =
+                paths.iter().map(|path| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).collect();
+            let (mut reader, mut writer) = peer.split();
+            let write = async {
+                // In odd pieces, so that heads are torn everywhere.
+                for piece in all.as_bytes().chunks(37 + client) {
+                    writer.write_all(piece).await.unwrap();
+                    tokio::task::yield_now().await;
+                }
+            };
+            let read = async {
+                for path in paths {
+                    let expected = if path == "/poll" { "held" } else { path };
+                    assert_eq!(answer(&mut reader).await, (200, expected.into()));
+                }
+            };
+            tokio::join!(write, read);
+        })
+    });
+    for client in clients.collect::<Vec<_>>() {
+        client.await.unwrap();
+    }
+    assert_eq!(service.house.host.held(), 0);
 }

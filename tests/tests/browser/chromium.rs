@@ -9,6 +9,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
+use abeyance_tests::net::{found, skipped};
 use serde_json::{Value, json};
 
 const LAUNCH: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1"#;
@@ -25,7 +26,7 @@ const FLAGS: [&str; 9] = [
     "--disable-sync",
 ];
 
-pub struct Browser {
+pub(crate) struct Browser {
     process: Child,
     commands: Option<ChildStdin>,
     answers: Receiver<Value>,
@@ -33,14 +34,16 @@ pub struct Browser {
     profile: PathBuf,
 }
 
-pub struct Page {
+pub(crate) struct Page {
     session: String,
 }
 
 impl Browser {
-    /// Starts `program`; `None` if there is no such program.
-    pub fn open(program: &str) -> Option<Self> {
-        if !Command::new(program).arg("--version").output().is_ok_and(|output| output.status.success()) {
+    /// Starts Chromium; `None`, and a line that says so, where there is none.
+    pub(crate) fn open() -> Option<Self> {
+        let program = "chromium";
+        if !found(program, "--version") {
+            skipped("chromium is not installed");
             return None;
         }
         let thread = std::thread::current().id();
@@ -73,7 +76,7 @@ impl Browser {
     }
 
     /// A new tab at `url`.
-    pub fn page(&mut self, url: &str) -> Page {
+    pub(crate) fn page(&mut self, url: &str) -> Page {
         let target = self.call(None, "Target.createTarget", json!({ "url": "about:blank" }));
         let attach = json!({ "targetId": target["targetId"], "flatten": true });
         let session = self.call(None, "Target.attachToTarget", attach)["sessionId"]
@@ -81,25 +84,35 @@ impl Browser {
             .expect("a session")
             .to_owned();
         self.call(Some(&session), "Page.enable", json!({}));
-        self.call(Some(&session), "Page.navigate", json!({ "url": url }));
-        Page { session }
+        let page = Page { session };
+        self.go(&page, url);
+        page
+    }
+
+    /// Opens `url` in this tab.
+    pub(crate) fn go(&mut self, page: &Page, url: &str) {
+        let went = self.call(Some(&page.session), "Page.navigate", json!({ "url": url }));
+        assert!(went["errorText"].is_null(), "{url}: {went}");
+        // The new document is there when this is answered, but its scripts may not have run yet.
+        self.wait_until(page, "document.readyState === 'complete'");
     }
 
     /// What `script` evaluates to in the page; a promise is awaited.
-    pub fn evaluate(&mut self, page: &Page, script: &str) -> Value {
+    pub(crate) fn evaluate(&mut self, page: &Page, script: &str) -> Value {
         let params = json!({ "expression": script, "returnByValue": true, "awaitPromise": true });
         let answer = self.call(Some(&page.session), "Runtime.evaluate", params);
         assert!(answer["exceptionDetails"].is_null(), "{script}: {}", answer["exceptionDetails"]);
         answer["result"]["value"].clone()
     }
 
-    /// Waits until `script`, an expression, is `true` in the page. A real browser lives in real time.
-    pub fn wait_until(&mut self, page: &Page, script: &str) {
-        // Inside the page, so that a short-lived state is seen: at most 10 s, looked at every 10 ms.
+    /// Waits until `script`, an expression, is true in the page. A real browser lives in real time.
+    pub(crate) fn wait_until(&mut self, page: &Page, script: &str) {
+        // Inside the page, so that a short-lived state is seen: at most 30 s, looked at every 10 ms.
+        let look = json!(format!("return !!({script})"));
         let poll = format!(
-            "new Promise(done => {{ const end = performance.now() + 10000; \
-             (function look() {{ let ok = false; try {{ ok = !!({script}); }} catch {{}} \
-             ok || performance.now() > end ? done(ok) : setTimeout(look, 10); }})(); }})"
+            "new Promise(done => {{ const look = new Function({look}), end = performance.now() + 30000; \
+             (function again() {{ let seen = false; try {{ seen = look(); }} catch {{}} \
+             seen || performance.now() > end ? done(seen) : setTimeout(again, 10); }})(); }})"
         );
         let seen = self.evaluate(page, &poll);
         assert!(
@@ -110,7 +123,7 @@ impl Browser {
     }
 
     /// Closes the tab as a user would: `pagehide` runs.
-    pub fn close(&mut self, page: Page) {
+    pub(crate) fn close(&mut self, page: Page) {
         self.call(Some(&page.session), "Page.close", json!({}));
     }
 
@@ -124,7 +137,7 @@ impl Browser {
         bytes.push(0);
         self.commands.as_mut().expect("open until dropped").write_all(&bytes).expect("chromium runs");
         loop {
-            let answer = self.answers.recv_timeout(Duration::from_secs(20)).expect("chromium answers");
+            let answer = self.answers.recv_timeout(Duration::from_secs(60)).expect("chromium answers");
             if answer["id"] == self.last {
                 assert!(answer["error"].is_null(), "{method}: {answer}");
                 return answer["result"].clone();

@@ -1,0 +1,140 @@
+//! Writing what waits, and the last of it.
+
+use std::io;
+use std::task::{Context, Poll};
+
+use crate::mechanisms::backlog::Piece;
+use crate::words::cause::{Disconnect, End};
+use crate::words::line::Line;
+use crate::words::tick::Since;
+
+use super::hold::Hold;
+use super::pen::Pen;
+
+impl Hold {
+    /// Writes what waits; ready when nothing does.
+    pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut pen = self.pen.lock();
+        let messages_out = pen.messages_out;
+        let flushed = self.flush(&mut pen, cx);
+        // Whoever polls here also wants to hear of what will wait next.
+        let forgotten = pen.watch(cx);
+        let room = pen.room.clone().filter(|_| pen.messages_out > messages_out);
+        drop(pen);
+        drop(forgotten);
+        if let Some(room) = room {
+            room.notify_waiters();
+        }
+        flushed
+    }
+
+    fn flush(&self, pen: &mut Pen, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            let Pen { line: Some(line), backlog, .. } = &*pen else { return Poll::Ready(Ok(())) };
+            let Some(bytes) = backlog.next() else { return Poll::Ready(Ok(())) };
+            match line.try_write(bytes) {
+                Ok(0) if !bytes.is_empty() => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Ok(count) => {
+                    let done = pen.backlog.advance(count);
+                    pen.blocked = Since::NOT;
+                    if !pen.backlog.is_empty() {
+                        pen.blocked.begin(self.keeper().time().mark());
+                    }
+                    self.hear(pen);
+                    if let Some(piece) = done {
+                        pen.count(&piece);
+                        if piece.is_message() {
+                            self.note_activity();
+                        }
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match line.poll_writable(cx) {
+                    Poll::Ready(Ok(())) => {}
+                    other => return other,
+                },
+                Err(error) => return Poll::Ready(Err(error)),
+            }
+        }
+    }
+
+    /// Ready when an end has begun.
+    pub(crate) fn poll_noted(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut pen = self.pen.lock();
+        if pen.note.is_some() {
+            return Poll::Ready(());
+        }
+        let forgotten = pen.watch(cx);
+        drop(pen);
+        drop(forgotten);
+        Poll::Pending
+    }
+
+    /// Puts the ending behind what waits, whatever the backlog allows.
+    pub(crate) fn write_last(&self, pieces: impl IntoIterator<Item = Piece>) -> io::Result<()> {
+        let mut pen = self.pen.lock();
+        for piece in pieces {
+            pen.write(piece, self.keeper().time())?;
+        }
+        Ok(())
+    }
+
+    /// Writes the ending in place of what waits, if the peer takes it whole at once.
+    pub(crate) fn write_last_word(&self, bytes: &[u8]) -> bool {
+        let mut pen = self.pen.lock();
+        let is_clean = !pen.backlog.is_torn();
+        pen.undelivered = pen.undelivered();
+        let waited = std::mem::take(&mut pen.backlog);
+        let line = pen.line.clone();
+        drop(pen);
+        drop(waited);
+        is_clean && line.is_some_and(|line| line.try_write(bytes).is_ok_and(|count| count == bytes.len()))
+    }
+
+    /// Counts the messages of a long poll's answer, and those that found no place in it.
+    pub(crate) fn count_answer(&self, carried: usize, left: usize) {
+        let mut pen = self.pen.lock();
+        pen.messages_out += carried as u64;
+        pen.undelivered += left as u32;
+    }
+
+    /// Ready when this hold must not go on ending politely: too many others are.
+    pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut pen = self.pen.lock();
+        if pen.is_cut {
+            return Poll::Ready(());
+        }
+        let forgotten = pen.watch(cx);
+        drop(pen);
+        drop(forgotten);
+        Poll::Pending
+    }
+
+    /// Nothing is written any more: what waits will not be delivered, and the line goes.
+    pub(super) fn put_down(&self) {
+        let mut pen = self.pen.lock();
+        pen.undelivered = pen.undelivered();
+        let opening = pen.opening.take();
+        let backlog = std::mem::take(&mut pen.backlog);
+        let rest = (pen.line.take(), pen.waker.take(), pen.room.take(), pen.inbox.take());
+        drop(pen);
+        drop((opening, backlog, rest));
+    }
+
+    /// What an error of the socket says about the peer.
+    pub(crate) fn fault(&self, error: &io::Error, line: Option<&dyn Line>) -> End {
+        match error.kind() {
+            io::ErrorKind::TimedOut => {
+                // The kernel also gives up on a peer that is there but takes nothing: then it answered lately.
+                let patience = self.keeper().policy().write_deadline;
+                match line.and_then(|line| line.last_answer()) {
+                    Some(ago) if ago < patience => Disconnect::Stalled.into(),
+                    _ => Disconnect::Unreachable.into(),
+                }
+            }
+            io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
+                Disconnect::Unreachable.into()
+            }
+            _ => Disconnect::Reset.into(),
+        }
+    }
+}

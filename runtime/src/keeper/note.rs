@@ -1,0 +1,38 @@
+//! The note an end leaves: what the hold's own task reads and concludes from.
+
+use crate::words::cause::{Disconnect, End, Resume};
+use crate::words::message::Message;
+
+/// What the hold's task reads when an end has begun.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Note {
+    pub(crate) end: End,
+    /// Messages that still go out before the ending; of a long poll, its answer.
+    pub(crate) farewell: Vec<Message>,
+    /// A closer word than the cause gives, where a protocol has one: the WebSocket close code of a violation.
+    pub(crate) code: Option<u16>,
+}
+
+impl Note {
+    pub(crate) fn with_farewell(end: impl Into<End>, farewell: Vec<Message>) -> Self {
+        Note { end: end.into(), farewell, code: None }
+    }
+}
+
+impl From<End> for Note {
+    fn from(end: End) -> Self {
+        Note { end, farewell: Vec::new(), code: None }
+    }
+}
+
+impl From<Resume> for Note {
+    fn from(cause: Resume) -> Self {
+        End::from(cause).into()
+    }
+}
+
+impl From<Disconnect> for Note {
+    fn from(cause: Disconnect) -> Self {
+        End::from(cause).into()
+    }
+}

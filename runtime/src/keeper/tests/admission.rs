@@ -1,0 +1,117 @@
+//! Admission: who gets a place, and who goes for it.
+
+use tokio::time::advance;
+
+use super::*;
+use crate::mechanisms::limits::Full;
+use crate::words::terms::WhenFull::ResumeOldest;
+
+/// A minute later everybody is old enough to be evicted.
+async fn grow_old(house: &House) {
+    for _ in 0..60 {
+        advance(millis(25)).await;
+        house.keeper.sweep();
+    }
+}
+
+impl House {
+    fn enter(&self, endpoint: u32, peer: u8, key: Option<&str>) -> Result<Guest, Refused> {
+        let guest = self.seat(self.admit(endpoint, peer)?, endpoint, SSE, key)?;
+        guest.hold.open(Vec::new());
+        Ok(guest)
+    }
+}
+
+fn evicting(settings: Settings) -> Settings {
+    Settings { when_full: Some(ResumeOldest), ..settings }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_oldest_goes_and_the_newcomer_has_its_place_in_one_step() {
+    let house = House::of(evicting(Settings { max_suspended: Some(2), ..STILL }));
+    let guests = [house.enter(0, 1, None).unwrap(), house.enter(0, 2, None).unwrap()];
+    grow_old(&house).await;
+    let asking = house.admit(0, 3).unwrap();
+    assert_eq!(guests[0].cause(), None, "nobody goes before the function said yes");
+    let third = house.seat(asking, 0, SSE, None).unwrap();
+    assert_eq!(guests.each_ref().map(Guest::cause), [Some("evicted"), None]);
+    assert_eq!(third.cause(), None);
+    let counts = house.keeper.counts();
+    assert_eq!((counts.held, counts.peak), (2, 2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_younger_than_a_second_is_not_evicted() {
+    let house = House::of(evicting(Settings { max_suspended: Some(1), ..STILL }));
+    let guest = house.enter(0, 1, None).unwrap();
+    for _ in 0..40 {
+        assert_eq!(house.enter(0, 2, None).unwrap_err(), Refused::Full(Full::Endpoint));
+        advance(millis(25)).await;
+        house.keeper.sweep();
+    }
+    assert_eq!(guest.cause(), None);
+    advance(millis(1)).await;
+    house.enter(0, 2, None).unwrap();
+    assert_eq!(guest.cause(), Some("evicted"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endpoint_that_rejects_gives_way_to_nobody() {
+    let policy = Policy { max_suspended: 2, ..Policy::default() };
+    let house = House::new(policy, &[STILL, evicting(STILL)]);
+    let rejecting = house.enter(0, 1, None).unwrap();
+    let yielding = house.enter(1, 1, None).unwrap();
+    grow_old(&house).await;
+    assert_eq!(house.enter(0, 2, None).unwrap_err(), Refused::Full(Full::Server));
+    house.enter(1, 2, None).unwrap();
+    assert_eq!((rejecting.cause(), yielding.cause()), (None, Some("evicted")));
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_goes_when_another_limit_cannot_be_relieved() {
+    let policy = Policy { max_suspended: 2, ..Policy::default() };
+    let house = House::new(policy, &[evicting(Settings { max_per_key: Some(1), ..STILL })]);
+    let first = house.enter(0, 1, Some("user")).unwrap();
+    grow_old(&house).await;
+    let _open = house.admit(0, 3).unwrap();
+    // Enough is over for the first to be taken, but the key's holder is too young.
+    let house_is_full = house.seat(house.admit(0, 2).unwrap(), 0, SSE, Some("user"));
+    assert!(house_is_full.is_ok());
+    assert_eq!(first.cause(), Some("evicted"), "one hold relieves both limits");
+    let again = house.seat(house.admit(0, 2).unwrap(), 0, SSE, Some("user"));
+    assert_eq!(again.unwrap_err(), Refused::Full(Full::Key));
+    assert_eq!(house_is_full.unwrap().cause(), None);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_goes_whose_place_another_victim_frees_too() {
+    let settings = Settings { max_per_key: Some(2), max_per_peer: Some(1), ..STILL };
+    let house = House::of(evicting(settings));
+    let oldest_of_key = house.enter(0, 1, Some("user")).unwrap();
+    let of_both = house.enter(0, 2, Some("user")).unwrap();
+    grow_old(&house).await;
+    house.enter(0, 2, Some("user")).unwrap();
+    assert_eq!((oldest_of_key.cause(), of_both.cause()), (None, Some("evicted")));
+}
+
+#[test]
+fn a_place_is_given_back_when_nothing_comes_of_it() {
+    let house = House::new(Policy { max_per_peer: Some(1), ..Policy::default() }, &[evicting(STILL)]);
+    let permit = house.admit(0, 1).unwrap();
+    let asking = house.admit(0, 1).unwrap();
+    drop((permit, asking));
+    let admission = house.admit(0, 1).unwrap();
+    let panics = std::panic::AssertUnwindSafe(|| admission.suspend(None, |_, _| panic!("on purpose")));
+    assert!(std::panic::catch_unwind(panics).is_err());
+    assert!(house.keeper.books.lock().limits.is_untouched());
+}
+
+#[test]
+fn while_draining_nobody_enters_whatever_was_promised() {
+    let house = House::of(STILL);
+    let admission = house.admit(0, 1).unwrap();
+    house.keeper.close_doors();
+    assert_eq!(house.seat(admission, 0, SSE, None).unwrap_err(), Refused::Draining);
+    assert_eq!(house.admit(0, 1).map(drop).unwrap_err(), Refused::Draining);
+    assert!(house.keeper.books.lock().limits.is_untouched());
+}

@@ -1,0 +1,98 @@
+//! Ends: what is given back, and that nobody is woken under a lock.
+
+use std::task::Wake;
+
+use super::*;
+use crate::keeper::ended::Ended;
+use crate::keeper::held::Held;
+use crate::words::cause::{Disconnect, Resume};
+
+/// A waker that does at once what a task would do later.
+struct Inline<F>(F);
+
+impl<F: Fn() + Send + Sync + 'static> Wake for Inline<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+}
+
+/// Whoever is woken may use the hold at once.
+fn user_of(guest: &Guest) -> Waker {
+    let hold = guest.hold.clone();
+    Waker::from(Arc::new(Inline(move || {
+        let keeper = hold.keeper();
+        assert!(keeper.books.try_lock().is_some(), "woken under the books");
+        assert!(hold.pen.try_lock().is_some(), "woken under the pen");
+    })))
+}
+
+#[test]
+fn nobody_is_woken_under_a_lock() {
+    let house = House::of(STILL);
+    let guest = house.suspend(SSE);
+    let waker = user_of(&guest);
+    let cx = &mut Context::from_waker(&waker);
+    assert!(guest.hold.poll_noted(cx).is_pending());
+    guest.hold.post("posted".into()).unwrap();
+    guest.line.window(1);
+    let held = Held::new(guest.hold.clone());
+    held.send("blocks").unwrap();
+    let room = guest.hold.room();
+    let mut told = std::pin::pin!(room.notified());
+    assert!(told.as_mut().poll(cx).is_pending());
+    guest.line.window(usize::MAX);
+    assert!(guest.flush().is_ready());
+    let room = guest.hold.room();
+    let mut told = std::pin::pin!(room.notified());
+    assert!(told.as_mut().poll(cx).is_pending());
+    let quiet = house.keeper.quiet();
+    let mut quiet = std::pin::pin!(quiet);
+    assert!(quiet.as_mut().poll(cx).is_pending());
+    assert!(house.keeper.end(&guest.hold, Resume::Released.into()));
+    assert!(told.as_mut().poll(cx).is_ready());
+    house.keeper.settle(&guest.hold);
+    assert!(quiet.as_mut().poll(cx).is_ready());
+}
+
+#[test]
+fn a_settled_hold_keeps_no_line_and_no_bytes_whoever_has_a_handle() {
+    let house = House::of(STILL);
+    let guest = house.suspend(SSE);
+    let held = Held::new(guest.hold.clone());
+    guest.line.window(0);
+    held.send("never arrives").unwrap();
+    guest.hold.post("never read".into()).unwrap();
+    let line = Arc::downgrade(&guest.line);
+    house.keeper.end(&guest.hold, Disconnect::Gone.into());
+    house.keeper.settle(&guest.hold);
+    drop(guest.line);
+    assert!(line.upgrade().is_none(), "the socket stays open");
+    assert_eq!(Ended::of(&guest.hold, false).undelivered(), 1);
+    assert_eq!(guest.hold.take_posted(), None);
+}
+
+#[test]
+fn what_an_opening_line_did_not_take_counts_as_undelivered() {
+    let house = House::of(STILL);
+    let guest = house.seat(house.admit(0, 1).unwrap(), 0, SSE, None).unwrap();
+    guest.line.fail(std::io::ErrorKind::BrokenPipe);
+    guest.hold.open(vec!["one".into(), "two".into(), "three".into()]);
+    assert_eq!(guest.cause(), Some("reset"));
+    house.keeper.settle(&guest.hold);
+    assert_eq!(Ended::of(&guest.hold, false).undelivered(), 3);
+}
+
+#[test]
+fn endings_beyond_the_limit_are_cut_oldest_first_each_once() {
+    let house = House::new(Policy { max_suspended: 2, ..Policy::default() }, &[STILL]);
+    let ending: Vec<Guest> = (0..5)
+        .map(|_| {
+            let guest = house.suspend(SSE);
+            house.keeper.end(&guest.hold, Resume::Released.into());
+            guest
+        })
+        .collect();
+    let cut: Vec<bool> =
+        ending.iter().map(|guest| poll_once(|cx| guest.hold.poll_cut(cx)).is_ready()).collect();
+    assert_eq!(cut, [true, true, true, false, false]);
+}

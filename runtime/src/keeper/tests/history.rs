@@ -1,0 +1,281 @@
+//! Random histories: whatever happens in whatever order, the books are right after every step and empty at the end.
+
+use std::collections::HashMap;
+use std::sync::Weak;
+
+use proptest::prelude::*;
+use tokio::time::advance;
+
+use super::*;
+use crate::keeper::send::Origin;
+use crate::mechanisms::wire::Encoded;
+use crate::words::cause::{Disconnect, End, Resume};
+use crate::words::message::Message;
+use crate::words::terms::{WhenFull, WhenSlow};
+
+const TOPICS: [&str; 3] = ["a", "b", "c"];
+const KEYS: [Option<&str>; 3] = [None, Some("one"), Some("two")];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Admit { endpoint: u32, peer: u8 },
+    Forget(usize),
+    Suspend { admission: usize, form: usize, key: usize },
+    Open(usize),
+    Join(usize, usize),
+    Leave(usize, usize),
+    Publish(usize, usize),
+    Send(usize, usize),
+    Window(usize, usize),
+    Flush(usize),
+    Deafen(usize),
+    Listen(usize),
+    Life(usize),
+    Pass(u64),
+    End(usize, usize),
+    Settle(usize),
+    CloseDoors,
+    EndAll,
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let which = || 0usize..12;
+    let small = || 0usize..3;
+    prop_oneof![
+        8 => (0u32..3, 1u8..4).prop_map(|(endpoint, peer)| Step::Admit { endpoint, peer }),
+        1 => which().prop_map(Step::Forget),
+        8 => (which(), 0usize..4, small())
+            .prop_map(|(admission, form, key)| Step::Suspend { admission, form, key }),
+        4 => which().prop_map(Step::Open),
+        3 => (which(), small()).prop_map(|(hold, topic)| Step::Join(hold, topic)),
+        1 => (which(), small()).prop_map(|(hold, topic)| Step::Leave(hold, topic)),
+        3 => (small(), 0usize..40_000).prop_map(|(topic, length)| Step::Publish(topic, length)),
+        3 => (which(), 0usize..40_000).prop_map(|(hold, length)| Step::Send(hold, length)),
+        2 => (which(), 0usize..3).prop_map(|(hold, bytes)| Step::Window(hold, bytes)),
+        2 => which().prop_map(Step::Flush),
+        1 => which().prop_map(Step::Deafen),
+        1 => which().prop_map(Step::Listen),
+        2 => which().prop_map(Step::Life),
+        4 => (0u64..4_000).prop_map(Step::Pass),
+        3 => (which(), 0usize..4).prop_map(|(hold, side)| Step::End(hold, side)),
+        4 => which().prop_map(Step::Settle),
+        1 => Just(Step::CloseDoors),
+        1 => Just(Step::EndAll),
+    ]
+}
+
+/// What the history believes.
+#[derive(Default)]
+struct Model {
+    admissions: Vec<(Option<Admission>, u32, u8)>,
+    holds: Vec<Known>,
+    settled: u64,
+    is_closed: bool,
+}
+
+struct Known {
+    guest: Guest,
+    endpoint: u32,
+    peer: u8,
+    key: Option<&'static str>,
+    first: Option<End>,
+}
+
+fn endpoints() -> [Settings; 3] {
+    let clocks = Settings {
+        timeout: Some(Some(secs(3))),
+        max_idle: Some(Some(secs(4))),
+        heartbeat: Some(Some(secs(1))),
+        backlog: Some(32 << 10),
+        ..Settings::NONE
+    };
+    let evicting = Settings { when_full: Some(WhenFull::ResumeOldest), ..clocks };
+    [
+        Settings { max_suspended: Some(3), max_per_peer: Some(2), max_per_key: Some(1), ..evicting },
+        Settings {
+            max_per_key: Some(2),
+            max_lifetime: Some(Some(secs(10))),
+            when_slow: Some(WhenSlow::DropOldest),
+            ..evicting
+        },
+        Settings { max_suspended: Some(3), max_per_key: Some(1), ..clocks },
+    ]
+}
+
+fn house() -> House {
+    let policy =
+        Policy { max_suspended: 6, max_per_peer: Some(4), write_deadline: secs(1), ..Policy::default() };
+    House::new(policy, &endpoints())
+}
+
+async fn take(house: &House, model: &mut Model, step: &Step) {
+    let keeper = &house.keeper;
+    let hold = |model: &Model, which: usize| model.holds.get(which).map(|known| known.guest.clone());
+    match *step {
+        Step::Admit { endpoint, peer } => match house.admit(endpoint, peer) {
+            Ok(admission) => model.admissions.push((Some(admission), endpoint, peer)),
+            Err(refused) => assert_eq!(refused == Refused::Draining, model.is_closed),
+        },
+        Step::Forget(which) if which < model.admissions.len() => drop(model.admissions.remove(which)),
+        Step::Suspend { admission, form, key } if admission < model.admissions.len() => {
+            let (admission, endpoint, peer) = model.admissions.remove(admission);
+            let form = [SSE, Form::WebSocket, Form::Stream { chunked: true }, Form::LongPoll][form];
+            let begun = house.seat(admission.unwrap(), endpoint, form, KEYS[key]);
+            if let Ok(guest) = begun {
+                assert!(!model.is_closed);
+                model.holds.push(Known { guest, endpoint, peer, key: KEYS[key], first: None });
+            }
+        }
+        Step::Publish(topic, length) => {
+            keeper.publish(TOPICS[topic], &Message::from("x".repeat(length)));
+        }
+        Step::Pass(millis) => {
+            let mut left = millis;
+            while left > 0 {
+                let span = left.min(40);
+                advance(Duration::from_millis(span)).await;
+                keeper.sweep();
+                left -= span;
+            }
+        }
+        Step::CloseDoors => {
+            keeper.close_doors();
+            model.is_closed = true;
+        }
+        Step::EndAll => {
+            keeper.end_all(&Disconnect::Shutdown.into());
+            assert_eq!(keeper.counts().held, 0);
+        }
+        Step::Open(which)
+        | Step::Join(which, _)
+        | Step::Leave(which, _)
+        | Step::Send(which, _)
+        | Step::Window(which, _)
+        | Step::Flush(which)
+        | Step::Deafen(which)
+        | Step::Listen(which)
+        | Step::Life(which)
+        | Step::End(which, _)
+        | Step::Settle(which) => {
+            let Some(guest) = hold(model, which) else { return };
+            with_hold(keeper, model, &guest, which, step);
+        }
+        _ => {}
+    }
+}
+
+fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, guest: &Guest, which: usize, step: &Step) {
+    let Guest { hold, line } = guest;
+    match *step {
+        Step::Open(_) => hold.open(vec!["reply".into()]),
+        Step::Join(_, topic) => keeper.join(hold, TOPICS[topic].into()),
+        Step::Leave(_, topic) => keeper.leave(hold, TOPICS[topic]),
+        Step::Send(_, length) => {
+            let has_ended = hold.note().is_some();
+            let sent = hold.send(&Encoded::new(&"x".repeat(length).into()), Origin::Direct);
+            assert!(!has_ended || sent.is_err());
+        }
+        Step::Window(_, bytes) => line.window([0, 1_000, usize::MAX][bytes]),
+        Step::Flush(_) => drop(guest.flush()),
+        Step::Deafen(_) => hold.deafen(),
+        Step::Listen(_) => hold.listen(),
+        Step::Life(_) => hold.note_received(1),
+        Step::End(_, side) => {
+            let sides: [End; 4] = [
+                Resume::Released.into(),
+                Disconnect::Gone.into(),
+                Disconnect::Failed.into(),
+                Disconnect::Kicked { code: None, reason: "spam".into() }.into(),
+            ];
+            let had_ended = hold.note().is_some();
+            assert_eq!(keeper.end(hold, sides[side].clone().into()), !had_ended);
+        }
+        Step::Settle(_) => {
+            if hold.note().is_some() {
+                keeper.settle(hold);
+                model.holds.remove(which);
+                model.settled += 1;
+            }
+        }
+        _ => unreachable!("no step of one hold"),
+    }
+}
+
+/// What must be true between any two steps.
+fn check(house: &House, model: &mut Model) {
+    let counts = house.keeper.counts();
+    assert!(counts.is_lawful(), "{counts:?}");
+    assert_eq!(counts.ended.iter().sum::<u64>(), model.settled);
+    assert!(counts.peak <= 6);
+    let mut places: HashMap<(&str, String), usize> = HashMap::new();
+    let mut seen = |group, name: String| *places.entry((group, name)).or_default() += 1;
+    for known in &mut model.holds {
+        let note = known.guest.hold.note().map(|note| note.end);
+        if known.first.is_none() {
+            known.first = note;
+            if known.first.is_none() {
+                seen("server", String::new());
+                seen("endpoint", known.endpoint.to_string());
+                seen("peer", known.peer.to_string());
+                seen("endpoint and peer", format!("{} {}", known.endpoint, known.peer));
+                if let Some(key) = known.key {
+                    seen("key", format!("{} {key}", known.endpoint));
+                }
+            }
+        } else {
+            assert_eq!(note, known.first, "the first cause stands");
+        }
+    }
+    let settings = endpoints();
+    for ((group, name), count) in places {
+        let endpoint = || &settings[name[..1].parse::<usize>().unwrap()];
+        let limit = match group {
+            "server" => Some(6),
+            "endpoint" => endpoint().max_suspended,
+            "peer" => Some(4),
+            "endpoint and peer" => endpoint().max_per_peer,
+            _ => endpoint().max_per_key,
+        };
+        assert!(limit.is_none_or(|limit| count <= limit), "{group} {name}: {count}");
+    }
+    let held: Vec<_> = model.holds.iter().filter(|known| known.first.is_none()).collect();
+    assert_eq!(counts.held, held.len());
+    assert_eq!(counts.ending, model.holds.len() - held.len());
+    for topic in TOPICS {
+        for member in house.keeper.members(topic) {
+            assert!(held.iter().any(|known| known.guest.hold.id == member.id), "a member that is not held");
+        }
+    }
+    let open = model.admissions.iter().flat_map(|(admission, ..)| admission).filter(|open| open.has_permit());
+    assert_eq!(house.keeper.books.lock().limits.taken(), held.len() + open.count());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_books_are_right_after_every_step(steps in prop::collection::vec(step(), 0..120)) {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let house = house();
+            let mut model = Model::default();
+            let mut every: Vec<Weak<Hold>> = Vec::new();
+            for step in &steps {
+                take(&house, &mut model, step).await;
+                check(&house, &mut model);
+                if let (Step::Suspend { .. }, Some(known)) = (step, model.holds.last()) {
+                    every.push(Arc::downgrade(&known.guest.hold));
+                }
+            }
+            model.admissions.clear();
+            house.keeper.end_all(&Disconnect::Shutdown.into());
+            for known in std::mem::take(&mut model.holds) {
+                house.keeper.settle(&known.guest.hold);
+            }
+            assert!(house.keeper.is_empty());
+            assert!(every.iter().all(|hold| hold.upgrade().is_none()), "a hold is still alive");
+            tokio::time::timeout(secs(1), house.keeper.quiet()).await.expect("quiet");
+        });
+    }
+}

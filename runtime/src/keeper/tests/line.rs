@@ -1,0 +1,144 @@
+//! A line without a network: it takes what its script says and remembers what was written.
+
+use std::fmt;
+use std::io;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::time::Instant;
+
+use crate::words::line::Line;
+
+/// Takes everything, until told otherwise.
+pub(super) struct FakeLine(Mutex<Script>);
+
+struct Script {
+    written: Vec<u8>,
+    /// How many more bytes the kernel takes.
+    window: usize,
+    fault: Option<io::ErrorKind>,
+    kernel_share: usize,
+    /// How often the kernel was asked for its share.
+    looks: usize,
+    answers: Answers,
+    writer: Option<Waker>,
+}
+
+/// What the kernel knows of its peer's.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Answers {
+    /// It answers everything at once.
+    Always,
+    /// It last answered then.
+    Last(Instant),
+}
+
+impl FakeLine {
+    pub(super) fn new() -> Self {
+        FakeLine(Mutex::new(Script {
+            written: Vec::new(),
+            window: usize::MAX,
+            fault: None,
+            kernel_share: 0,
+            looks: 0,
+            answers: Answers::Always,
+            writer: None,
+        }))
+    }
+
+    /// Everything that was written, as text.
+    pub(super) fn text(&self) -> String {
+        String::from_utf8_lossy(&self.0.lock().written).into_owned()
+    }
+
+    pub(super) fn take_written(&self) -> Vec<u8> {
+        std::mem::take(&mut self.0.lock().written)
+    }
+
+    /// From now on the kernel takes `bytes` more.
+    pub(super) fn window(&self, bytes: usize) {
+        let mut script = self.0.lock();
+        script.window = bytes;
+        let writer = script.writer.take().filter(|_| bytes > 0);
+        drop(script);
+        if let Some(writer) = writer {
+            writer.wake();
+        }
+    }
+
+    /// From now on every write fails.
+    pub(super) fn fail(&self, kind: io::ErrorKind) {
+        self.0.lock().fault = Some(kind);
+    }
+
+    pub(super) fn keep(&self, kernel_share: usize) {
+        self.0.lock().kernel_share = kernel_share;
+    }
+
+    pub(super) fn looks(&self) -> usize {
+        self.0.lock().looks
+    }
+
+    pub(super) fn answer(&self, answers: Answers) {
+        self.0.lock().answers = answers;
+    }
+}
+
+impl fmt::Debug for FakeLine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("FakeLine").field(&self.text()).finish()
+    }
+}
+
+impl Line for FakeLine {
+    fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
+        Poll::Pending
+    }
+
+    fn poll_gone(&self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Pending
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut script = self.0.lock();
+        if script.window > 0 || script.fault.is_some() {
+            return Poll::Ready(Ok(()));
+        }
+        script.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut script = self.0.lock();
+        if let Some(kind) = script.fault {
+            return Err(kind.into());
+        }
+        let count = bytes.len().min(script.window);
+        if count == 0 && !bytes.is_empty() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        script.window -= count;
+        script.written.extend_from_slice(&bytes[..count]);
+        Ok(count)
+    }
+
+    fn kernel_share(&self) -> usize {
+        let mut script = self.0.lock();
+        script.looks += 1;
+        script.kernel_share
+    }
+
+    fn last_answer(&self) -> Option<Duration> {
+        match self.0.lock().answers {
+            Answers::Always => Some(Duration::ZERO),
+            Answers::Last(at) => Some(at.elapsed()),
+        }
+    }
+
+    fn probe(&self, _: Duration, _: Duration) {}
+
+    fn shut(&self) {}
+
+    fn cut(&self) {}
+}

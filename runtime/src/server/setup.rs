@@ -1,0 +1,109 @@
+//! What a server was given, and whether it can start with it.
+
+use std::sync::Arc;
+
+use nix::sys::resource::{Resource, getrlimit};
+use tokio::net::TcpListener;
+
+use super::environment::Environment;
+use super::running::Running;
+use super::start::StartError;
+use super::wishes::Wishes;
+use crate::dispatch::{Dispatch, Plan};
+use crate::endpoint::check::{check, check_settings};
+use crate::endpoint::record::Endpoint;
+use crate::keeper::hub::Hub;
+use crate::socket::Listener;
+use crate::socket::tcp::TcpDoor;
+use crate::words::policy::Policy;
+
+/// How many descriptors are never given to connections.
+const SPARE: usize = 32;
+
+/// What a server was given.
+#[derive(Default)]
+pub(super) struct Setup {
+    pub(super) wishes: Wishes,
+    pub(super) plan: Plan,
+    pub(super) endpoints: Vec<&'static Endpoint>,
+    pub(super) faults: Vec<String>,
+}
+
+impl Setup {
+    pub(super) fn add(&mut self, endpoints: Vec<&'static Endpoint>) {
+        for endpoint in endpoints {
+            if !self.endpoints.iter().any(|known| std::ptr::eq(*known, endpoint)) {
+                self.endpoints.push(endpoint);
+            }
+        }
+    }
+
+    /// Everything that is wrong, or a server that can start.
+    pub(super) fn check(
+        self,
+        variables: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Ready, StartError> {
+        let Setup { wishes, mut plan, endpoints, mut faults } = self;
+        let names: Vec<_> = endpoints.iter().map(|endpoint| endpoint.name).collect();
+        let mut environment = Environment::read(variables, &names);
+        faults.append(&mut environment.faults);
+        faults.extend(check(&endpoints, &plan.states).iter().map(ToString::to_string));
+        for endpoint in endpoints {
+            let settings = environment.function(endpoint.name).or(endpoint.settings);
+            faults.extend(check_settings(endpoint, &settings).iter().map(ToString::to_string));
+            plan.endpoints.push((endpoint, settings));
+        }
+        let descriptors = descriptors();
+        let (policy, wrong): (Policy, _) = environment.server.or(wishes).resolve(descriptors);
+        faults.extend(wrong);
+        let hub = plan.hub.clone();
+        match Dispatch::new(policy, plan) {
+            Ok(dispatch) if faults.is_empty() => {
+                Ok(Ready { dispatch, hub, capacity: descriptors.saturating_sub(SPARE).max(16) })
+            }
+            Ok(_) => Err(StartError::faults(faults)),
+            Err(wrong) => {
+                faults.extend(wrong.iter().map(ToString::to_string));
+                Err(StartError::faults(faults))
+            }
+        }
+    }
+}
+
+/// A server whose setup was found to be right.
+pub(super) struct Ready {
+    dispatch: Arc<Dispatch>,
+    hub: Hub,
+    /// How many connections there may be, held or not.
+    capacity: usize,
+}
+
+impl Ready {
+    pub(super) fn policy(&self) -> &Policy {
+        self.dispatch.policy()
+    }
+
+    pub(super) fn listen(self, listener: TcpListener) -> Result<Running, StartError> {
+        let door = TcpDoor::new(listener).map_err(StartError::listen)?;
+        Ok(self.start(door))
+    }
+
+    pub(super) fn start(self, door: impl Listener) -> Running {
+        Running::start(door, self.dispatch, self.hub, self.capacity)
+    }
+}
+
+/// The variables of this process.
+pub(super) fn environment() -> impl Iterator<Item = (String, String)> {
+    std::env::vars_os().filter_map(text)
+}
+
+/// How many files this process may have open; a cautious guess where the system does not say.
+fn descriptors() -> usize {
+    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX))
+}
+
+/// A variable whose value is no text cannot be a setting, but must not be passed over either.
+fn text((name, value): (std::ffi::OsString, std::ffi::OsString)) -> Option<(String, String)> {
+    Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+}

@@ -1,0 +1,142 @@
+//! The server's end of a connection in memory.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::Dialer;
+use super::cable::Cable;
+use crate::socket::{Listener, Socket};
+use crate::words::line::Line;
+
+/// The server's end.
+pub(crate) struct MemoryLine {
+    pub(super) cable: Arc<Cable>,
+    pub(super) peer: SocketAddr,
+}
+
+impl Socket for MemoryLine {
+    fn peer(&self) -> io::Result<SocketAddr> {
+        Ok(self.peer)
+    }
+}
+
+impl Line for MemoryLine {
+    fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut wires = self.cable.lock();
+        match wires.fault {
+            // As in a kernel: what came before the reset can still be read.
+            Some(kind) if wires.up.bytes.is_empty() && !wires.up.finished => Poll::Ready(Err(kind.into())),
+            _ if wires.cut => Poll::Ready(Ok(0)),
+            _ => wires.up.take(cx, buffer).map(Ok),
+        }
+    }
+
+    fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut wires = self.cable.lock();
+        match wires.fault {
+            Some(kind) if !wires.up.finished => Poll::Ready(Err(kind.into())),
+            _ if wires.up.finished || wires.cut => Poll::Ready(Ok(())),
+            _ => {
+                wires.up.reader = Some(cx.waker().clone());
+                Poll::Pending
+            }
+        }
+    }
+
+    fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let mut wires = self.cable.lock();
+        if wires.cut {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionAborted.into()));
+        }
+        if wires.fault.is_some() || wires.closed || wires.down.room() > 0 {
+            return Poll::Ready(Ok(()));
+        }
+        wires.down.writer = Some(cx.waker().clone());
+        Poll::Pending
+    }
+
+    fn try_write(&self, bytes: &[u8]) -> io::Result<usize> {
+        let mut wires = self.cable.lock();
+        if wires.cut {
+            return Err(io::ErrorKind::ConnectionAborted.into());
+        }
+        if let Some(kind) = wires.fault {
+            return Err(kind.into());
+        }
+        if wires.down.finished {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        if wires.closed {
+            // As in a kernel: the first write after the peer's close is taken, and answered with an RST.
+            wires.fail(io::ErrorKind::BrokenPipe);
+            return Ok(bytes.len());
+        }
+        match wires.down.put(bytes) {
+            0 if !bytes.is_empty() => Err(io::ErrorKind::WouldBlock.into()),
+            count => Ok(count),
+        }
+    }
+
+    fn kernel_share(&self) -> usize {
+        self.cable.lock().down.bytes.len()
+    }
+
+    fn last_answer(&self) -> Option<Duration> {
+        Some(self.cable.lock().vanished.map_or(Duration::ZERO, |since| since.elapsed()))
+    }
+
+    fn probe(&self, _every: Duration, _give_up: Duration) {}
+
+    fn shut(&self) {
+        self.cable.lock().down.finish();
+    }
+
+    fn cut(&self) {
+        self.cable.lock().cut();
+    }
+}
+
+impl Drop for MemoryLine {
+    fn drop(&mut self) {
+        let mut wires = self.cable.lock();
+        wires.hung_up = true;
+        // As in a kernel: closing on bytes that nobody has read is an RST, and destroys what was written.
+        if wires.up.bytes.is_empty() {
+            wires.down.finish()
+        } else {
+            wires.cut()
+        }
+        wires.up.wake_writer();
+    }
+}
+
+/// Accepts what dialers dial.
+pub(crate) struct MemoryDoor {
+    arrivals: mpsc::Receiver<MemoryLine>,
+}
+
+impl MemoryDoor {
+    pub(crate) fn new() -> (Self, Dialer) {
+        let (door, arrivals) = mpsc::channel(1024);
+        (MemoryDoor { arrivals }, Dialer { door })
+    }
+}
+
+impl Listener for MemoryDoor {
+    async fn accept(&mut self) -> io::Result<Arc<dyn Socket>> {
+        match self.arrivals.recv().await {
+            Some(line) => Ok(Arc::new(line)),
+            // Nobody can dial any more; the server goes on with what it has.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn addr(&self) -> SocketAddr {
+        SocketAddr::from(([127, 0, 0, 1], 0))
+    }
+}

@@ -1,0 +1,31 @@
+//! Support for the suites over real sockets: a server in the test's own process, peers that are nothing but sockets,
+//! and programs of others.
+//!
+//! Nothing here sleeps for a fixed time: whatever must come true is waited for, with a patience so long that only a
+//! failure needs it.
+
+mod diary; // what the application was told
+mod frames; // WebSocket frames, right and wrong
+mod peer; // a client that is only a socket
+mod process; // programs of others
+mod site; // a server under test
+
+pub use diary::{Diary, Pages, Witness};
+pub use frames::{Frame, frame, unmasked};
+pub use peer::{Answer, Peer, narrow};
+pub use process::{Child, curl, found, skipped};
+pub use site::{Site, descriptors, eventually};
+
+use std::time::Duration;
+
+use abeyance::Transport;
+
+/// How long a test waits for what must come true; only a failing test takes so long.
+pub const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Every transport: most contracts hold for all of them.
+pub const TRANSPORTS: [Transport; 4] =
+    [Transport::WebSocket, Transport::Sse, Transport::Stream, Transport::LongPoll];
+
+/// Those that go on after a message.
+pub const LASTING: [Transport; 3] = [Transport::WebSocket, Transport::Sse, Transport::Stream];

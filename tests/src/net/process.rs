@@ -1,0 +1,99 @@
+//! Programs of others, and servers in processes of their own.
+
+use std::io::{Read, Write};
+use std::process::{Command, ExitStatus, Output, Stdio};
+
+use super::site::eventually;
+
+/// A running program, killed when it is dropped.
+#[derive(Debug)]
+pub struct Child(std::process::Child);
+
+impl Child {
+    /// Starts it, with its standard error as text to read.
+    #[track_caller]
+    pub fn start(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::null()).stderr(Stdio::piped());
+        Child(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
+    /// Sends it a signal, by name.
+    #[track_caller]
+    pub fn signal(&self, name: &str) {
+        let status = Command::new("kill").args(["-s", name, &self.id().to_string()]).status().expect("kill");
+        assert!(status.success(), "kill -s {name}");
+    }
+
+    /// What it says on standard error, a line at a time, until `wanted` finds something in one.
+    #[track_caller]
+    pub fn told<T>(&mut self, mut wanted: impl FnMut(&str) -> Option<T>) -> T {
+        let pipe = self.0.stderr.as_mut().expect("a pipe");
+        let mut said = String::new();
+        let mut byte = [0];
+        let mut begin = 0;
+        // A byte at a time: nothing that comes behind may be taken.
+        while pipe.read(&mut byte).expect("a pipe") == 1 {
+            said.push(char::from(byte[0]));
+            if byte[0] == b'\n' {
+                if let Some(found) = wanted(&said[begin..]) {
+                    return found;
+                }
+                begin = said.len();
+            }
+        }
+        panic!("it never said so: {said}");
+    }
+
+    /// Waits until it exits; gives the status and what else it said on standard error.
+    #[track_caller]
+    pub fn exit(mut self) -> (ExitStatus, String) {
+        let mut status = None;
+        eventually("the exit of a process", || {
+            status = self.0.try_wait().expect("a child");
+            status.is_some()
+        });
+        let mut said = String::new();
+        if let Some(mut pipe) = self.0.stderr.take() {
+            let _ = pipe.read_to_string(&mut said);
+        }
+        (status.expect("it was waited for"), said)
+    }
+
+    /// How much processor time it has used, in ticks of the kernel (hundredths of a second).
+    pub fn ticks(&self) -> u64 {
+        let stat = std::fs::read_to_string(format!("/proc/{}/stat", self.id())).expect("a process");
+        let fields: Vec<_> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+        fields[11..13].iter().map(|ticks| ticks.parse::<u64>().expect("a number")).sum()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs curl, which is always there.
+#[track_caller]
+pub fn curl(arguments: &[&str]) -> Output {
+    Command::new("curl").args(["--silent", "--max-time", "60"]).args(arguments).output().expect("curl")
+}
+
+/// Whether a program can be run.
+pub fn found(program: &str, argument: &str) -> bool {
+    let mut command = Command::new(program);
+    let quiet = command.arg(argument).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    quiet.status().is_ok_and(|status| status.success())
+}
+
+/// Says that a test is passed over, in words that can be looked for.
+pub fn skipped(why: &str) {
+    // Past the test harness, which shows nothing that a passing test prints.
+    _ = writeln!(std::io::stderr(), "skipped: {why}");
+}

@@ -1,0 +1,81 @@
+//! A server under test, with a runtime of its own, so that the tests may block.
+
+use std::net::SocketAddr;
+use std::thread::park_timeout;
+use std::time::Duration;
+
+use abeyance::{Drained, Hub, Running, Server};
+use tokio::runtime::{Builder, Runtime};
+use tokio::time::Instant;
+
+use super::PATIENCE;
+
+/// A server that runs on 127.0.0.1.
+#[derive(Debug)]
+pub struct Site {
+    running: Option<Running>,
+    runtime: Runtime,
+    /// Where it listens.
+    pub addr: SocketAddr,
+    /// Its holds.
+    pub hub: Hub,
+}
+
+impl Site {
+    /// Starts it.
+    pub fn start(server: Server) -> Self {
+        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        let running = runtime.block_on(server.bind("127.0.0.1:0")).expect("a server");
+        Site { addr: running.addr(), hub: running.hub(), running: Some(running), runtime }
+    }
+
+    /// Its address with a path, for programs that take a URL.
+    pub fn url(&self, path: &str) -> String {
+        format!("http://{}{path}", self.addr)
+    }
+
+    /// Waits until exactly so many are held.
+    pub fn until_held(&self, count: usize) {
+        eventually(&format!("{count} holds"), || self.hub.held() == count);
+    }
+
+    /// Waits until nothing is held and nothing is ending, and judges the books.
+    pub fn until_quiet(&self) {
+        eventually("no hold and no ending", || {
+            let tally = self.hub.tally();
+            tally.held == 0 && tally.ending == 0
+        });
+        let tally = self.hub.tally();
+        assert!(tally.is_lawful(), "{tally:?}");
+    }
+
+    /// Shuts it down, as a signal would.
+    pub fn stop(mut self) -> Drained {
+        let running = self.running.take().expect("stopped once: `stop` takes it by value");
+        self.runtime.block_on(running.shutdown())
+    }
+
+    /// Shuts it down beside what the test does meanwhile.
+    pub fn stop_beside<T>(mut self, meanwhile: impl FnOnce() -> T) -> T {
+        let running = self.running.take().expect("stopped once: `stop_beside` takes it by value");
+        let stopping = self.runtime.spawn(running.shutdown());
+        let outcome = meanwhile();
+        self.runtime.block_on(stopping).expect("a shutdown");
+        outcome
+    }
+}
+
+/// Waits until `is_so` says yes.
+#[track_caller]
+pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let begun = Instant::now();
+    while !is_so() {
+        assert!(begun.elapsed() < PATIENCE, "waited in vain for: {what}");
+        park_timeout(Duration::from_millis(2));
+    }
+}
+
+/// How many descriptors this process has open.
+pub fn descriptors() -> usize {
+    std::fs::read_dir("/proc/self/fd").expect("procfs").count()
+}

@@ -1,0 +1,404 @@
+//! Clients that others wrote, and input that nobody should send: a clear answer, the right cause, and nothing left.
+
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use abeyance::extract::State;
+use abeyance::{
+    Disconnect, End, Ended, Held, Lifecycle, Message, Resume, Server, Suspend, Transport, suspend,
+};
+use abeyance_tests::net::{
+    Child, Diary, Peer, Site, TRANSPORTS, Witness, curl, descriptors, eventually, found, frame, skipped,
+    unmasked,
+};
+use axum::{Router, routing::get};
+use tokio_tungstenite::tungstenite::{self, protocol::frame::coding::CloseCode};
+
+/// Says everything back.
+struct Echo(Witness);
+
+#[suspend(path = "/echo", timeout = "30m", max_idle = "1h", heartbeat = "none", max_message = "1KiB")]
+async fn echo(State(diary): State<Diary>) -> Suspend<Echo> {
+    Suspend::with(Echo(diary.witness())).join("echo")
+}
+
+#[suspend(path = "/now", transports = [long_poll], timeout = "100ms", heartbeat = "none")]
+async fn now(State(diary): State<Diary>) -> Suspend<Witness> {
+    Suspend::with(diary.witness())
+}
+
+impl Lifecycle for Echo {
+    async fn on_suspend(&mut self, held: &Held) {
+        self.0.on_suspend(held).await;
+    }
+
+    async fn on_message(&mut self, held: &Held, message: Message) {
+        let _ = held.send(message.clone());
+        self.0.on_message(held, message).await;
+    }
+
+    async fn on_end(self, ended: &Ended, end: End) {
+        self.0.on_end(ended, end).await;
+    }
+}
+
+/// A server, and what the process had open before it was asked anything.
+struct House {
+    site: Site,
+    diary: Diary,
+    descriptors: usize,
+    /// The tests count the descriptors of their process, so they run one after the other.
+    _alone: MutexGuard<'static, ()>,
+}
+
+static ALONE: Mutex<()> = Mutex::new(());
+
+impl House {
+    fn open() -> Self {
+        let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
+        let diary = Diary::default();
+        let router = Router::new().route("/plain", get(async || "plain"));
+        let site = Site::start(Server::new().state(diary.clone()).mount(echo).mount(now).fallback(router));
+        House { descriptors: descriptors(), site, diary, _alone: alone }
+    }
+
+    /// Nothing is held, the books are right, every hold was told of its end, and every socket is closed.
+    fn close(self) {
+        self.site.until_quiet();
+        let tally = self.site.hub.tally();
+        self.diary
+            .wait("an end for each hold", |pages| (pages.ends.len() as u64 == tally.suspended).then_some(()));
+        eventually("all descriptors", || descriptors() <= self.descriptors);
+        let drained = self.site.stop();
+        assert_eq!((drained.holds_cut, drained.connections_cut), (0, 0));
+    }
+
+    fn url(&self, path: &str) -> String {
+        self.site.url(path)
+    }
+
+    /// The only end so far is this one.
+    #[track_caller]
+    fn ended_as(&self, cause: &str) {
+        self.diary.wait("an end", |pages| (!pages.ends.is_empty()).then_some(()));
+        let causes =
+            self.diary.read(|pages| pages.ends.iter().map(|(end, _)| end.as_str()).collect::<Vec<_>>());
+        assert_eq!(causes, [cause]);
+    }
+
+    /// Publishes when so many are held, and lets all go.
+    fn publish_and_release(&self, held: usize, message: Message) {
+        self.site.until_held(held);
+        self.diary.wait("on_suspend", |pages| (pages.suspended.len() == held).then_some(()));
+        assert_eq!(self.site.hub.publish("echo", message), held);
+        self.site.hub.list().iter().for_each(|hold| assert!(self.site.hub.end(hold.id)));
+    }
+}
+
+/// What curl wrote.
+fn beside(house: &House, arguments: &[&str], message: Message) -> String {
+    let output = std::thread::scope(|scope| {
+        let curl = scope.spawn(|| curl(arguments));
+        house.publish_and_release(1, message);
+        curl.join().expect("curl's thread")
+    });
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+#[test]
+fn curl_follows_server_sent_events_to_their_end() {
+    for version in ["--http1.1", "--http1.0"] {
+        let house = House::open();
+        let url = house.url("/echo?transport=sse");
+        let said = beside(&house, &["-N", version, &url], Message::from("one\ntwo").named("word"));
+        assert!(said.starts_with("event: hold\n"), "{said}");
+        assert!(said.contains("event: word\ndata: one\ndata: two\n\n"), "{said}");
+        assert!(said.ends_with("event: resumed\ndata: released\n\n"), "{said}");
+        house.close();
+    }
+}
+
+#[test]
+fn curl_follows_a_stream_to_its_end() {
+    for version in ["--http1.1", "--http1.0"] {
+        let house = House::open();
+        let url = house.url("/echo?transport=stream");
+        let said = beside(&house, &["-N", version, "-D", "-", &url], Message::from("a \"b\""));
+        assert!(said.to_lowercase().contains("content-type: application/x-ndjson\r\n"), "{said}");
+        assert_eq!(said.contains("chunked"), version == "--http1.1", "{said}");
+        assert!(said.ends_with("\r\n\r\n\"a \\\"b\\\"\"\n"), "{said:?}");
+        house.close();
+    }
+}
+
+#[test]
+fn curl_polls() {
+    let told = "%{http_code} %{content_type}";
+    let messages = [
+        (Message::from("hello"), "hello200 text/plain"),
+        (Message::json(&[1, 2]).unwrap(), "[1,2]200 application/json"),
+        (Message::from(b"\x01\x02"), "\x01\x02200 application/octet-stream"),
+    ];
+    for version in ["--http1.1", "--http1.0"] {
+        for (message, expected) in messages.clone() {
+            let house = House::open();
+            let url = house.url("/echo?transport=long_poll");
+            let output = std::thread::scope(|scope| {
+                let curl = scope.spawn(|| curl(&[version, "-w", told, &url]));
+                house.site.until_held(1);
+                eventually("the poll to be open", || house.diary.read(|pages| pages.suspended.len() == 1));
+                assert_eq!(house.site.hub.publish("echo", message), 1);
+                curl.join().expect("curl's thread")
+            });
+            let said = String::from_utf8(output.stdout).expect("text");
+            assert!(said.starts_with(expected), "{said:?}");
+            house.ended_as("answered");
+            house.close();
+        }
+        let house = House::open();
+        let output = curl(&[version, "-w", "%{http_code}", &house.url("/now")]);
+        assert_eq!(String::from_utf8_lossy(&output.stdout), "204");
+        house.ended_as("timeout");
+        house.close();
+    }
+}
+
+#[test]
+fn curl_keeps_one_connection_over_plain_answers_and_long_polls() {
+    let house = House::open();
+    let (plain, poll) = (house.url("/plain"), house.url("/now"));
+    let output = curl(&["-w", "[%{http_code} %{num_connects}]", &plain, &poll, &plain, &poll, &plain]);
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(said, "plain[200 1][204 0]plain[200 0][204 0]plain[200 0]");
+    house.close();
+}
+
+#[test]
+fn curl_asks_for_the_head_only_and_is_not_held() {
+    let house = House::open();
+    let output = curl(&["-I", &house.url("/echo?transport=sse"), "-w", "%{http_code}"]);
+    assert!(String::from_utf8_lossy(&output.stdout).ends_with("200"), "{output:?}");
+    assert_eq!(house.site.hub.tally().suspended, 0);
+    house.close();
+}
+
+#[test]
+fn tungstenite_speaks_and_says_goodbye() {
+    let house = House::open();
+    let stream = TcpStream::connect(house.site.addr).unwrap();
+    let url = format!("ws://{}/echo", house.site.addr);
+    let (mut socket, answer) = tungstenite::client(url, stream).unwrap();
+    assert_eq!(answer.status(), 101);
+    for message in [tungstenite::Message::text("höre"), tungstenite::Message::binary(vec![0, 255, 7])] {
+        socket.send(message.clone()).unwrap();
+        assert_eq!(socket.read().unwrap(), message);
+    }
+    socket.send(tungstenite::Message::Ping("are you there".into())).unwrap();
+    assert_eq!(socket.read().unwrap(), tungstenite::Message::Pong("are you there".into()));
+    let goodbye = tungstenite::protocol::CloseFrame { code: CloseCode::Library(4001), reason: "bye".into() };
+    socket.close(Some(goodbye)).unwrap();
+    while socket.read().is_ok() {}
+    let (end, _) = house.diary.wait("an end", |pages| pages.ends.first().cloned());
+    let End::Disconnect(Disconnect::Closed { code, reason, .. }) = end else { panic!("{end:?}") };
+    assert_eq!((code, &*reason), (Some(4001), "bye"));
+    drop(socket);
+    house.close();
+}
+
+#[test]
+fn tungstenite_is_told_that_it_was_released() {
+    let house = House::open();
+    let stream = TcpStream::connect(house.site.addr).unwrap();
+    let (mut socket, _) = tungstenite::client(format!("ws://{}/echo", house.site.addr), stream).unwrap();
+    house.publish_and_release(1, Message::from("x".repeat(70_000)));
+    assert_eq!(socket.read().unwrap().len(), 70_000);
+    let tungstenite::Message::Close(Some(close)) = socket.read().unwrap() else { panic!("no close") };
+    assert_eq!((close.code, close.reason.as_str()), (CloseCode::Normal, "released"));
+    while socket.read().is_ok() {}
+    drop(socket);
+    house.ended_as("released");
+    house.close();
+}
+
+#[test]
+fn a_script_of_python_follows_events_and_speaks_by_post() {
+    if !found("python3", "--version") {
+        return skipped("python3 is not installed");
+    }
+    let script = "import http.client, sys\n\
+        host = sys.argv[1]\n\
+        events = http.client.HTTPConnection(host, timeout=60)\n\
+        events.request('GET', '/echo', headers={'Accept': 'text/event-stream'})\n\
+        answer = events.getresponse()\n\
+        token = answer.headers['Abeyance-Hold']\n\
+        assert answer.readline() == b'event: hold\\n'\n\
+        while answer.readline() != b'\\n': pass\n\
+        speak = http.client.HTTPConnection(host, timeout=60)\n\
+        speak.request('POST', '/echo', 'from python', {'Abeyance-Hold': token})\n\
+        accepted = speak.getresponse(); accepted.read()\n\
+        assert accepted.status == 202, accepted.status\n\
+        assert answer.readline() == b'data: from python\\n'\n\
+        speak.request('POST', '/echo', 'x' * 1025, {'Abeyance-Hold': token})\n\
+        refused = speak.getresponse(); refused.read()\n\
+        assert refused.status == 413, refused.status\n\
+        speak = http.client.HTTPConnection(host, timeout=60)\n\
+        speak.request('DELETE', '/echo?hold=' + token)\n\
+        assert speak.getresponse().status == 204\n\
+        try:\n\
+        \x20 answer.read()\n\
+        \x20 assert False, 'there is no ending for whoever said goodbye'\n\
+        except http.client.IncompleteRead as cut:\n\
+        \x20 assert cut.partial == b'\\n', cut.partial\n";
+    let house = House::open();
+    let mut command = Command::new("python3");
+    command.args(["-c", script, &house.site.addr.to_string()]);
+    let (status, said) = Child::start(&mut command).exit();
+    assert!(status.success(), "{said}");
+    house.ended_as("closed");
+    house.close();
+}
+
+#[test]
+fn a_head_that_is_too_large_is_refused() {
+    let house = House::open();
+    let mut peer = Peer::connect(house.site.addr);
+    peer.try_send(format!("GET /echo HTTP/1.1\r\nHost: test\r\nX-Large: {}\r\n\r\n", "x".repeat(64 * 1024)));
+    assert_eq!(peer.head().status, 431);
+    peer.read_to_end();
+    drop(peer);
+    assert_eq!(house.site.hub.tally().suspended, 0);
+    house.close();
+}
+
+#[test]
+fn a_handshake_that_is_none_is_told_what_is_missing() {
+    let key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    let upgrade = "Connection: Upgrade\r\nUpgrade: websocket\r\n";
+    let version = "Sec-WebSocket-Version: 13\r\n";
+    let bad = [
+        (format!("{upgrade}{key}Sec-WebSocket-Version: 8\r\n"), 426, "13"),
+        (format!("{upgrade}{key}"), 426, "13"),
+        (format!("{upgrade}{version}"), 400, "Sec-WebSocket-Key"),
+        (format!("{upgrade}{version}Sec-WebSocket-Key: c2hvcnQ=\r\n"), 400, "Sec-WebSocket-Key"),
+        (format!("{upgrade}{version}{key}{key}"), 400, "Sec-WebSocket-Key"),
+        (format!("{version}{key}"), 426, "Upgrade"),
+    ];
+    let house = House::open();
+    for (headers, status, hint) in bad {
+        let mut peer = Peer::connect(house.site.addr);
+        peer.send(format!("GET /echo HTTP/1.1\r\nHost: test\r\n{headers}\r\n"));
+        let answer = peer.answer();
+        assert_eq!(answer.status, status, "{headers:?}");
+        assert!(answer.text().contains(hint), "{headers:?}: {:?}", answer.text());
+        if status == 426 {
+            assert_eq!(answer.header("sec-websocket-version"), Some("13"), "{headers:?}");
+        }
+    }
+    assert_eq!(house.site.hub.tally().suspended, 0);
+    house.close();
+}
+
+#[test]
+fn frames_that_are_none_are_told_what_is_wrong_with_them() {
+    let bad: [(&str, Vec<u8>, u16, &str); 12] = [
+        ("a message that is too large", frame(0x82, &[0; 1025]), 1009, "too_large"),
+        (
+            "a length that is too large",
+            vec![0x82, 0xff, 0x7f, 255, 255, 255, 255, 255, 255, 255, 0, 0, 0, 0],
+            1009,
+            "too_large",
+        ),
+        (
+            "fragments that are too large",
+            [frame(0x02, &[0; 1000]), frame(0x80, &[0; 1000])].concat(),
+            1009,
+            "too_large",
+        ),
+        ("text that is no UTF-8", frame(0x81, b"\xff\xfe"), 1007, "violation"),
+        ("text that ends in the middle", frame(0x81, b"\xe2\x82"), 1007, "violation"),
+        ("an unmasked frame", unmasked(0x81, b"hello"), 1002, "violation"),
+        ("an unknown opcode", frame(0x83, b"hello"), 1002, "violation"),
+        ("a reserved bit", frame(0xc1, b"hello"), 1002, "violation"),
+        ("a ping in parts", frame(0x09, b"hello"), 1002, "violation"),
+        ("a ping that is too long", frame(0x89, &[0; 126]), 1002, "violation"),
+        ("the end of nothing", frame(0x80, b"hello"), 1002, "violation"),
+        ("a code that nobody may send", frame(0x88, b"\x03\xed"), 1002, "violation"),
+    ];
+    for (what, bytes, code, cause) in bad {
+        let house = House::open();
+        let mut peer = Peer::hold(house.site.addr, "/echo", Transport::WebSocket);
+        peer.try_send(bytes);
+        let close = peer.frame().unwrap_or_else(|| panic!("{what}: no close"));
+        assert_eq!(close.close().map(|(code, _)| code), Some(code), "{what}");
+        assert_eq!(peer.read_to_end(), (Vec::new(), true), "{what}: then the server closes");
+        drop(peer);
+        house.ended_as(cause);
+        assert!(house.diary.read(|pages| pages.heard.is_empty()), "{what} is no message");
+        house.close();
+    }
+}
+
+#[test]
+fn bytes_that_nobody_asked_for_are_bounded() {
+    for (transport, status) in
+        [(Transport::Sse, None), (Transport::Stream, None), (Transport::LongPoll, Some(400))]
+    {
+        let house = House::open();
+        let mut peer = Peer::hold(house.site.addr, "/echo", transport);
+        house.site.until_held(1);
+        peer.try_send(vec![b'x'; 256 * 1024]);
+        match status {
+            Some(status) => assert_eq!(peer.answer().status, status),
+            None => assert!(!peer.read_to_end().0.ends_with(b"0\r\n\r\n"), "{transport:?}: cut"),
+        }
+        drop(peer);
+        house.ended_as("violation");
+        house.close();
+    }
+}
+
+#[test]
+fn a_post_that_is_too_large_is_refused_and_the_hold_stays() {
+    let house = House::open();
+    let mut peer = Peer::connect(house.site.addr);
+    peer.ask("/echo", Transport::Stream);
+    let token = peer.head().header("abeyance-hold").unwrap().to_owned();
+    let status = |url: &str, body: &str| {
+        let output = curl(&["-d", body, url, "-o", "/dev/null", "-w", "%{http_code}"]);
+        String::from_utf8(output.stdout).expect("text")
+    };
+    let url = house.url(&format!("/echo?hold={token}"));
+    assert_eq!(status(&url, &"x".repeat(1025)), "413");
+    assert_eq!(status(&url, &"x".repeat(1024)), "202");
+    assert_eq!(status(&house.url("/echo?hold=other"), "x"), "404");
+    peer.read_until(b"\n");
+    assert_eq!(house.diary.read(|pages| pages.heard.len()), 1);
+    assert_eq!(house.site.hub.held(), 1);
+    peer.fin();
+    house.ended_as("gone");
+    drop(peer);
+    house.close();
+}
+
+#[test]
+fn every_transport_is_left_without_a_trace() {
+    let house = House::open();
+    let mut peers: Vec<_> =
+        TRANSPORTS.into_iter().map(|transport| Peer::hold(house.site.addr, "/echo", transport)).collect();
+    house.site.until_held(4);
+    house.site.hub.list().iter().for_each(|hold| assert!(house.site.hub.end(hold.id)));
+    for peer in &mut peers {
+        peer.fin();
+        assert!(peer.read_to_end().1, "a FIN, and no reset");
+    }
+    drop(peers);
+    house.site.until_quiet();
+    house.diary.wait("four ends", |pages| (pages.ends.len() == 4).then_some(()));
+    let delivered = house.diary.read(|pages| {
+        pages.ends.iter().all(|(end, ended)| *end == End::Resume(Resume::Released) && ended.is_delivered())
+    });
+    assert!(delivered, "{:?}", house.diary.read(|pages| pages.ends.clone()));
+    house.close();
+}

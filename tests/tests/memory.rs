@@ -1,0 +1,162 @@
+//! What an idle hold costs, and that nothing is left when it has ended.
+//!
+//! One test in a process of its own, because the allocator counts for the whole process. The clients are bare
+//! sockets, which have no heap, in lists that are allocated before anything is measured.
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::thread::scope;
+use std::time::Duration;
+
+use abeyance::extract::State;
+use abeyance::{End, Ended, Held, Lifecycle, Message, Server, Suspend, Transport, suspend};
+use abeyance_tests::net::{Peer, Site, TRANSPORTS, eventually};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
+use peak_alloc::PeakAlloc;
+
+#[global_allocator]
+static HEAP: PeakAlloc = PeakAlloc;
+
+const HOLDS: usize = 1_000;
+const CYCLES: usize = 20_000;
+const CLIENTS: usize = 4;
+
+/// What one idle hold may cost. It costs 1,115 B today, of which tokio's task cell and its record of the socket are 256
+/// each; the aim is below 1,024, and this number only ever falls.
+const MOST: usize = 1_128;
+
+/// What may be left, whatever the number of holds there were: the ledger keeps a table of up to 1,024 entries (72 B
+/// each), and the seats, the deadlines and tokio's own lists keep theirs for whoever comes next.
+const LEFT: usize = 96 * 1024;
+
+static HOOKS: AtomicUsize = AtomicUsize::new(0);
+
+/// A context whose hooks need much memory for a moment.
+struct Greedy;
+
+async fn greedy() {
+    let array = [1_u8; 4096];
+    tokio::task::yield_now().await;
+    HOOKS.fetch_add(usize::from(array[HOOKS.load(Relaxed) % array.len()]), Relaxed);
+}
+
+#[suspend(path = "/hold", timeout = "1h", max_idle = "2h", heartbeat = "30m")]
+async fn hold(_: State<()>) -> Suspend<Greedy> {
+    Suspend::with(Greedy).join("topic")
+}
+
+impl Lifecycle for Greedy {
+    async fn on_suspend(&mut self, _: &Held) {
+        greedy().await;
+    }
+
+    async fn on_message(&mut self, _: &Held, _: Message) {
+        greedy().await;
+    }
+
+    async fn on_end(self, _: &Ended, _: End) {
+        greedy().await;
+    }
+}
+
+fn bytes() -> usize {
+    HEAP.current_usage()
+}
+
+/// Opens one; its `on_suspend` has run, or will soon.
+fn open(site: &Site, transport: Transport) -> Peer {
+    Peer::hold(site.addr, "/hold", transport)
+}
+
+/// Waits until everybody is held, all hooks have run, and nothing of the beginning is left: that shows as memory
+/// that does not fall any more.
+fn settled(site: &Site, held: usize, hooks: usize) {
+    site.until_held(held);
+    eventually("the hooks", || HOOKS.load(Relaxed) >= hooks);
+    let (mut least, mut turns) = (usize::MAX, 0);
+    eventually("memory that rests", || {
+        let now = bytes();
+        turns = if now < least { 0 } else { turns + 1 };
+        least = least.min(now);
+        turns == 50
+    });
+}
+
+fn idle(site: &Site, transport: Transport) {
+    HOOKS.store(0, Relaxed);
+    // The first holds make the runtime's own tables.
+    let first: Vec<_> = (0..64).map(|_| open(site, transport)).collect();
+    settled(site, 64, 64);
+    drop(first);
+    site.until_quiet();
+    settled(site, 0, 128);
+    HOOKS.store(0, Relaxed);
+
+    let mut peers = Vec::with_capacity(HOLDS);
+    let before = bytes();
+    for _ in 0..HOLDS {
+        peers.push(open(site, transport).idle());
+    }
+    settled(site, HOLDS, HOLDS);
+    let each = bytes().saturating_sub(before).div_ceil(HOLDS);
+    println!("{:9} {each:4} B of heap for an idle hold", transport.as_str());
+    assert!(each <= MOST, "{transport:?}: {each} B");
+
+    peers.clear();
+    site.until_quiet();
+    settled(site, 0, 2 * HOLDS);
+    let left = bytes().saturating_sub(before);
+    println!("{:9} {left} B are left when {HOLDS} have ended", transport.as_str());
+    assert!(left <= LEFT, "{transport:?}: {left} B");
+}
+
+/// Opens and closes, many times; every other peer resets.
+fn cycles(site: &Site, transport: Transport) {
+    let round = |count: usize| {
+        let left = AtomicUsize::new(CLIENTS);
+        scope(|scope| {
+            for _ in 0..CLIENTS {
+                scope.spawn(|| {
+                    for turn in 0..count / CLIENTS {
+                        let mut peer = open(site, transport);
+                        if transport == Transport::LongPoll {
+                            assert_eq!(peer.answer().status, 200);
+                        }
+                        if turn % 8 != 0 {
+                            peer.reset();
+                        }
+                    }
+                    left.fetch_sub(1, Relaxed);
+                });
+            }
+            // A held long poll shows nothing until it is answered.
+            while transport == Transport::LongPoll && left.load(Relaxed) > 0 {
+                site.hub.publish("topic", "an answer");
+                std::thread::park_timeout(Duration::from_micros(200));
+            }
+        });
+        site.until_quiet();
+        settled(site, 0, 0);
+    };
+    round(400);
+    let before = bytes();
+    let suspended = site.hub.tally().suspended;
+    round(CYCLES);
+    let left = bytes().saturating_sub(before);
+    let held = site.hub.tally().suspended - suspended;
+    println!("{:9} {left} B are left after {held} were held and ended", transport.as_str());
+    assert_eq!(held, CYCLES as u64, "{transport:?}");
+    assert!(left <= LEFT, "{transport:?}: {left} B");
+}
+
+#[test]
+fn an_idle_hold_costs_little_and_leaves_nothing() {
+    // Both ends of every connection are ours.
+    let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+    for transport in TRANSPORTS {
+        let site = Site::start(Server::new().state(()).mount(hold));
+        idle(&site, transport);
+        cycles(&site, transport);
+        assert!(site.hub.tally().is_lawful());
+    }
+}

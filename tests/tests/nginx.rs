@@ -1,0 +1,206 @@
+//! Behind nginx with two upstreams: a long poll always gets an answer. One that is closed without is taken for a dead
+//! server; nginx would send it to the other, mark both as failed, and refuse everybody with 502.
+
+use std::fs;
+use std::net::{SocketAddr, TcpListener};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use abeyance::extract::State;
+use abeyance::{Held, Lifecycle, Server, Suspend, suspend};
+use abeyance_tests::net::{Answer, Child, Diary, Peer, Site, Witness, eventually, found, skipped};
+
+#[suspend(path = "/hold", transports = [long_poll], timeout = "30m", max_idle = "1h", heartbeat = "none")]
+async fn hold(State(diary): State<Diary>) -> Suspend<Witness> {
+    Suspend::with(diary.witness())
+}
+
+#[suspend(path = "/timeout", transports = [long_poll], timeout = "200ms", heartbeat = "none")]
+async fn timeout(State(diary): State<Diary>) -> Suspend<Witness> {
+    Suspend::with(diary.witness())
+}
+
+#[suspend(path = "/idle", transports = [long_poll], timeout = "30m", max_idle = "200ms", heartbeat = "none")]
+async fn idle(State(diary): State<Diary>) -> Suspend<Witness> {
+    Suspend::with(diary.witness())
+}
+
+#[suspend(
+    path = "/evict",
+    transports = [long_poll],
+    timeout = "30m",
+    max_idle = "1h",
+    heartbeat = "none",
+    max_suspended = 1,
+    when_full = "resume_oldest"
+)]
+async fn evict(State(diary): State<Diary>) -> Suspend<Witness> {
+    Suspend::with(diary.witness())
+}
+
+struct Failing;
+
+#[suspend(path = "/fail", transports = [long_poll])]
+async fn fail(State(diary): State<Diary>) -> Suspend<Failing> {
+    drop(diary.witness());
+    Suspend::with(Failing)
+}
+
+impl Lifecycle for Failing {
+    async fn on_suspend(&mut self, _: &Held) {
+        panic!("on purpose");
+    }
+}
+
+fn site(diary: &Diary) -> Site {
+    let server = Server::new().state(diary.clone()).mount(hold).mount(timeout).mount(idle).mount(evict);
+    Site::start(server.mount(fail))
+}
+
+/// nginx, and the files it runs on.
+struct Nginx {
+    addr: SocketAddr,
+    folder: PathBuf,
+    _child: Child,
+}
+
+impl Nginx {
+    /// Starts it before these servers; `None` where it is not installed.
+    fn before(name: &str, upstreams: [SocketAddr; 2]) -> Option<Nginx> {
+        let programs = ["nginx", "/usr/sbin/nginx"];
+        let Some(program) = programs.into_iter().find(|program| found(program, "-v")) else {
+            skipped("nginx is not installed");
+            return None;
+        };
+        let folder =
+            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("nginx-{name}-{}", std::process::id()));
+        fs::create_dir_all(&folder).expect("a folder");
+        // Taken and given back: nobody else takes it in this moment, or the test fails loudly.
+        let addr = TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a free port");
+        let [first, second] = upstreams;
+        let here = folder.display();
+        let config = format!(
+            "daemon off;\nmaster_process off;\nworker_processes 1;\npid {here}/pid;\nerror_log {here}/errors warn;\n\
+             events {{ worker_connections 512; }}\n\
+             http {{\n access_log off;\n client_body_temp_path {here}/1;\n proxy_temp_path {here}/2;\n \
+             fastcgi_temp_path {here}/3;\n uwsgi_temp_path {here}/4;\n scgi_temp_path {here}/5;\n \
+             upstream both {{ server {first}; server {second}; keepalive 8; }}\n \
+             server {{ listen {addr}; location / {{ proxy_pass http://both; proxy_http_version 1.1; \
+             proxy_set_header Connection \"\"; }} }}\n}}\n"
+        );
+        fs::write(folder.join("config"), config).expect("a file");
+        let mut command = Command::new(program);
+        let child = Child::start(
+            command.arg("-e").arg(folder.join("errors")).arg("-p").arg(&folder).args(["-c", "config"]),
+        );
+        eventually("nginx", || std::net::TcpStream::connect(addr).is_ok());
+        Some(Nginx { addr, folder, _child: child })
+    }
+
+    fn ask(&self, path: &str) -> Peer {
+        let mut peer = Peer::connect(self.addr);
+        peer.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        peer
+    }
+
+    fn get(&self, path: &str) -> Answer {
+        self.ask(path).answer()
+    }
+
+    /// What it had to complain of.
+    fn errors(&self) -> String {
+        fs::read_to_string(self.folder.join("errors")).expect("a file")
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+fn functions(diary: &Diary) -> usize {
+    diary.read(|pages| pages.functions)
+}
+
+#[test]
+fn every_end_of_a_long_poll_reaches_the_client_once() {
+    let diary = Diary::default();
+    let sites = [site(&diary), site(&diary)];
+    let Some(nginx) = Nginx::before("ends", [sites[0].addr, sites[1].addr]) else { return };
+    let held = |count: usize| {
+        eventually("holds", || sites.iter().map(|site| site.hub.held()).sum::<usize>() == count);
+    };
+    let each = |act: &dyn Fn(&Site, abeyance::Id)| {
+        for site in &sites {
+            site.hub.list().iter().for_each(|hold| act(site, hold.id));
+        }
+    };
+
+    let mut asked = 0;
+    // Twice, so that both servers have their turn, and each again.
+    for _ in 0..4 {
+        let mut peer = nginx.ask("/hold");
+        held(1);
+        each(&|site, id| assert!(site.hub.end(id)));
+        assert_eq!(peer.answer().status, 204, "released");
+
+        let mut peer = nginx.ask("/hold");
+        held(1);
+        each(&|site, id| assert!(site.hub.disconnect(id, "not you")));
+        let answer = peer.answer();
+        assert_eq!((answer.status, answer.text().as_str()), (410, "not you"), "kicked");
+
+        assert_eq!(nginx.get("/timeout").status, 204, "timed out");
+        assert_eq!(nginx.get("/idle").status, 408, "idle");
+        assert_eq!(nginx.get("/fail").status, 500, "failed");
+        asked += 5;
+        assert_eq!(functions(&diary), asked, "each request arrives once");
+    }
+
+    // The third takes the place of one of the first two, which have had theirs for more than a second.
+    let mut polls: Vec<_> = (0..2).map(|_| nginx.ask("/evict")).collect();
+    held(2);
+    assert!(sites.iter().all(|site| site.hub.held() == 1), "nginx takes turns");
+    eventually("holds of a second", || {
+        let mut listed = sites.iter().flat_map(|site| site.hub.list());
+        listed.all(|hold| hold.held_for > Duration::from_millis(1100))
+    });
+    let evicted = |site: &Site| site.hub.tally().ended("evicted");
+    polls.push(nginx.ask("/evict"));
+    eventually("an eviction", || sites.iter().map(evicted).sum::<u64>() == 1);
+    each(&|site, id| assert!(site.hub.end(id)));
+    let mut answers: Vec<_> = polls.iter_mut().map(|peer| peer.answer().status).collect();
+    answers.sort_unstable();
+    assert_eq!(answers, [204, 204, 503], "evicted");
+    asked += 3;
+    assert_eq!(functions(&diary), asked, "each request arrives once");
+    assert!(!nginx.errors().contains("upstream"), "{}", nginx.errors());
+    sites.iter().for_each(Site::until_quiet);
+}
+
+#[test]
+fn a_long_poll_of_a_server_that_stops_is_answered_and_the_other_serves_on() {
+    let diary = Diary::default();
+    let [first, second] = [site(&diary), site(&diary)];
+    let Some(nginx) = Nginx::before("drain", [first.addr, second.addr]) else { return };
+    let mut polls: Vec<_> = (0..4).map(|_| nginx.ask("/hold")).collect();
+    eventually("two holds on each", || first.hub.held() == 2 && second.hub.held() == 2);
+    let statuses = first.stop_beside(|| {
+        eventually("the drain", || diary.read(|pages| pages.ends.len()) == 2);
+        second.hub.list().iter().for_each(|hold| assert!(second.hub.end(hold.id)));
+        let mut statuses: Vec<_> = polls.iter_mut().map(|peer| peer.answer().status).collect();
+        statuses.sort_unstable();
+        statuses
+    });
+    assert_eq!(statuses, [204, 204, 503, 503]);
+    assert_eq!(functions(&diary), 4, "each request arrives once");
+    // nginx finds out that the first is gone by itself, and nobody else does.
+    for _ in 0..8 {
+        assert_eq!(nginx.get("/timeout").status, 204);
+    }
+    assert_eq!(functions(&diary), 12, "each request arrives once");
+    assert!(!nginx.errors().contains("prematurely"), "{}", nginx.errors());
+    second.until_quiet();
+}

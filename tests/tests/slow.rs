@@ -1,0 +1,172 @@
+//! Peers that do not read: bounded, ended for the right cause, and nobody else's matter.
+
+use std::process::Command;
+use std::sync::mpsc::{Receiver, channel};
+use std::thread::spawn;
+use std::time::Duration;
+
+use abeyance::extract::State;
+use abeyance::{Disconnect, End, Message, Server, Suspend, Transport, suspend};
+use abeyance_tests::net::{Diary, LASTING, PATIENCE, Peer, Site, Witness, found, narrow, skipped};
+
+const READERS: usize = 3;
+const MESSAGES: usize = 3_000;
+const SIZE: usize = 8 * 1024;
+const BACKLOG: usize = 256 * 1024;
+/// How many messages may be under way to a good reader: a quarter of its backlog.
+const AHEAD: usize = 8;
+
+#[suspend(path = "/news", backlog = "256KiB", heartbeat = "none", max_idle = "1h")]
+async fn news(State(diary): State<Diary>) -> Suspend<Witness> {
+    Suspend::with(diary.witness()).join("news")
+}
+
+// So large that it is never full: what does not move is cut for not moving.
+#[suspend(path = "/roomy", backlog = "64MiB", heartbeat = "none", max_idle = "1h")]
+async fn roomy(State(diary): State<Diary>) -> Suspend<Witness> {
+    Suspend::with(diary.witness()).join("roomy")
+}
+
+/// A message that says which one it is.
+fn numbered(number: usize) -> String {
+    format!("{number:06}{}", "x".repeat(SIZE - 6))
+}
+
+/// Reads all messages in order, telling of each.
+fn read_all(mut peer: Peer, transport: Transport) -> Receiver<()> {
+    let (tell, told) = channel();
+    spawn(move || {
+        for number in 0..MESSAGES {
+            let text = match transport {
+                Transport::WebSocket => peer.frame().expect("a message").payload,
+                Transport::Sse => {
+                    peer.read_until(b"data: ");
+                    peer.read_until(b"\n\n")
+                }
+                _ => {
+                    peer.read_until(b"\"");
+                    peer.read_until(b"\"")
+                }
+            };
+            assert!(text.starts_with(format!("{number:06}x").as_bytes()), "{number}: {:?}", &text[..9]);
+            assert!(text.len() >= SIZE);
+            tell.send(()).expect("somebody waits for it");
+        }
+    });
+    told
+}
+
+/// What the kernel keeps of what was written to this peer and not acknowledged: the bytes themselves, and the memory
+/// that it has for them. (`ss` knows; the socket is the server's.)
+fn kernel_share(site: &Site, peer: &Peer) -> Option<(usize, usize)> {
+    let filter = format!("sport = :{} and dport = :{}", site.addr.port(), peer.addr().port());
+    let output = Command::new("ss").args(["-tmnH", &filter]).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let queued = text.split_whitespace().nth(2)?.parse().ok()?;
+    let memory = text.split_once("skmem:(")?.1;
+    let memory = memory.split(',').find_map(|field| field.strip_prefix('w')?.parse().ok())?;
+    Some((queued, memory))
+}
+
+fn one_that_never_reads(transport: Transport) {
+    let diary = Diary::default();
+    let site = Site::start(Server::new().state(diary.clone()).mount(news));
+    let readers: Vec<_> =
+        (0..READERS).map(|_| read_all(Peer::hold(site.addr, "/news", transport), transport)).collect();
+    let mut bad = narrow(site.addr);
+    bad.ask("/news", transport);
+    site.until_held(READERS + 1);
+    diary.wait("on_suspend", |pages| (pages.suspended.len() == READERS + 1).then_some(()));
+
+    let has_ss = found("ss", "--version");
+    let mut share = (0, 0);
+    for number in 0..MESSAGES {
+        if number >= AHEAD {
+            readers.iter().for_each(|reader| reader.recv_timeout(PATIENCE).expect("a good reader"));
+        }
+        let count = site.hub.publish("news", numbered(number));
+        assert!((READERS..=READERS + 1).contains(&count), "message {number} went to {count}");
+        if has_ss && count > READERS {
+            share = share.max(kernel_share(&site, &bad).unwrap_or_default());
+        }
+    }
+    for _ in 0..AHEAD {
+        readers.iter().for_each(|reader| reader.recv_timeout(PATIENCE).expect("a good reader"));
+    }
+    let (end, ended) = diary.end_of(bad.addr());
+    assert_eq!(end, End::Disconnect(Disconnect::Slow), "{transport:?}");
+    // Ours is what it never got, the kernel's what it got and did not take.
+    let ours = ended.undelivered() as usize * SIZE;
+    assert!(ours <= BACKLOG, "{transport:?}: {ours} bytes waited");
+    assert!(ended.messages_out() + ended.undelivered() < MESSAGES as u64 / 2, "{ended:?}");
+    if has_ss {
+        let (queued, memory) = share;
+        assert!(0 < queued && queued <= BACKLOG, "{transport:?}: the kernel kept {queued} bytes");
+        // Its overhead is known only after a look, and what was written since counts bare.
+        assert!(memory <= BACKLOG * 3 / 2, "{transport:?}: the kernel used {memory} bytes");
+    } else {
+        skipped("ss is not installed");
+    }
+    drop(bad);
+    site.until_quiet();
+    assert_eq!(site.hub.tally().ended("slow"), 1);
+}
+
+#[test]
+fn one_websocket_that_never_reads_is_ended_as_slow_and_the_others_get_everything() {
+    one_that_never_reads(Transport::WebSocket);
+}
+
+#[test]
+fn one_event_source_that_never_reads_is_ended_as_slow_and_the_others_get_everything() {
+    one_that_never_reads(Transport::Sse);
+}
+
+#[test]
+fn one_stream_that_never_reads_is_ended_as_slow_and_the_others_get_everything() {
+    one_that_never_reads(Transport::Stream);
+}
+
+#[test]
+fn a_write_that_makes_no_progress_is_stalled_without_any_further_message() {
+    for transport in LASTING {
+        let diary = Diary::default();
+        let server =
+            Server::new().state(diary.clone()).mount(roomy).write_deadline(Duration::from_millis(300));
+        let site = Site::start(server);
+        let mut bad = narrow(site.addr);
+        bad.ask("/roomy", transport);
+        diary.wait("on_suspend", |pages| (!pages.suspended.is_empty()).then_some(()));
+        // More than any kernel keeps by default.
+        let message = Message::from("x".repeat(24 << 20));
+        assert_eq!(site.hub.publish("roomy", message), 1);
+        let (end, ended) = diary.end_of(bad.addr());
+        assert_eq!(end, End::Disconnect(Disconnect::Stalled), "{transport:?}");
+        assert_eq!((ended.messages_out(), ended.undelivered()), (0, 1), "{transport:?}");
+        assert!(!ended.is_delivered());
+        site.until_quiet();
+    }
+}
+
+#[test]
+fn a_slow_write_that_makes_progress_is_not_stalled() {
+    for transport in LASTING {
+        let diary = Diary::default();
+        let server = Server::new().state(diary.clone()).mount(roomy).write_deadline(Duration::from_secs(30));
+        let site = Site::start(server);
+        let mut peer = Peer::hold(site.addr, "/roomy", transport);
+        diary.wait("on_suspend", |pages| (!pages.suspended.is_empty()).then_some(()));
+        assert_eq!(site.hub.publish("roomy", Message::from("x".repeat(24 << 20))), 1);
+        // Whatever waits is written by the hold's own task as the peer makes room.
+        let before = peer.received();
+        while peer.received() - before < 24 << 20 {
+            assert!(peer.more(), "{transport:?} ended after {} bytes", peer.received());
+        }
+        let listed = site.hub.list();
+        assert_eq!(listed.len(), 1, "{transport:?}");
+        peer.fin();
+        let (end, ended) = diary.end_of(peer.addr());
+        assert_eq!(end, End::Disconnect(Disconnect::Gone));
+        assert_eq!((ended.messages_out(), ended.undelivered()), (1, 0));
+    }
+}

@@ -1,0 +1,176 @@
+//! A whole process: how it stops, what the environment tells it, and what it does when it is short of something.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::Command;
+use std::time::Duration;
+
+use abeyance::Transport;
+use abeyance_tests::net::{Child, PATIENCE, Peer, TRANSPORTS, eventually, found, skipped};
+use tokio::time::Instant;
+
+/// Starts the server with these variables; gives it and its address.
+fn inn(variables: &[(&str, &str)]) -> (Child, SocketAddr) {
+    let mut child = Child::start(command().envs(variables.iter().copied()));
+    let addr = child.told(|line| line.trim().strip_prefix("abeyance: listening on http://")?.parse().ok());
+    (child, addr)
+}
+
+fn command() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_inn"));
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ABEYANCE_")) {
+        command.env_remove(name);
+    }
+    command
+}
+
+/// Whether the limit is reached: a held long poll itself shows nothing.
+fn refused(addr: SocketAddr) -> bool {
+    let mut peer = Peer::connect(addr);
+    peer.ask("/hold", Transport::Stream);
+    peer.head().status == 503
+}
+
+#[test]
+fn a_signal_ends_every_hold_in_good_order_and_the_process_with_zero() {
+    let (child, addr) = inn(&[("ABEYANCE_MAX_SUSPENDED", "4")]);
+    let mut peers: Vec<_> =
+        TRANSPORTS.iter().map(|transport| (*transport, Peer::hold(addr, "/hold", *transport))).collect();
+    eventually("four holds", || refused(addr));
+    child.signal("TERM");
+    for (transport, peer) in &mut peers {
+        match transport {
+            Transport::WebSocket => {
+                let frame = peer.frame().expect("a close");
+                let (code, reason) = frame.close().expect("a code");
+                assert!(code == 1001 && reason.starts_with("drained; retry-after="), "{code} {reason}");
+            }
+            Transport::LongPoll => {
+                let answer = peer.answer();
+                assert!(answer.status == 503 && answer.header("retry-after").is_some(), "{answer:?}");
+            }
+            _ => {
+                let (said, is_fin) = peer.read_to_end();
+                let said = String::from_utf8_lossy(&said).into_owned();
+                assert!(is_fin && said.ends_with("0\r\n\r\n"), "{said:?}");
+                assert_eq!(said.contains("event: resumed\ndata: drained\n"), *transport == Transport::Sse);
+            }
+        }
+    }
+    assert!(TcpStream::connect(addr).is_err(), "nothing listens any more");
+    drop(peers);
+    let (status, said) = child.exit();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(said.contains("SIGTERM: stopping") && said.contains("cut 0 holds, 0 connections"), "{said}");
+}
+
+#[test]
+fn a_second_signal_stops_at_once() {
+    // The peer does not close its side, so its ending takes as long as it may.
+    let (child, addr) = inn(&[("ABEYANCE_POLITE_END", "10m"), ("ABEYANCE_DRAIN", "20m")]);
+    let mut peer = Peer::hold(addr, "/hold", Transport::WebSocket);
+    child.signal("TERM");
+    assert!(peer.frame().is_some_and(|frame| frame.close().is_some()));
+    child.signal("INT");
+    let (status, said) = child.exit();
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(said.contains("SIGINT again: stopped at once"), "{said}");
+}
+
+#[test]
+fn what_does_not_end_in_time_is_cut() {
+    let (child, addr) = inn(&[("ABEYANCE_POLITE_END", "10m"), ("ABEYANCE_DRAIN", "200ms")]);
+    let mut peer = Peer::hold(addr, "/hold", Transport::WebSocket);
+    child.signal("TERM");
+    assert!(peer.frame().is_some_and(|frame| frame.close().is_some()));
+    let (status, said) = child.exit();
+    assert_eq!(status.code(), Some(0), "{said}");
+    assert!(said.contains("cut 0 holds, 1 connections"), "{said}");
+}
+
+#[test]
+fn the_environment_stands_before_the_code() {
+    let (_child, addr) =
+        inn(&[("ABEYANCE_HOLD_MAX_SUSPENDED", "1"), ("ABEYANCE_HOLD_TRANSPORTS", "stream,sse")]);
+    let _held = Peer::hold(addr, "/hold", Transport::Sse);
+    assert!(refused(addr));
+    let mut peer = Peer::connect(addr);
+    peer.ask("/hold", Transport::LongPoll);
+    assert_eq!(peer.answer().status, 406);
+}
+
+#[test]
+fn a_bad_variable_is_a_start_error_that_names_it() {
+    let bad = [
+        ("ABEYANCE_DRAIN", "soon"),
+        ("ABEYANCE_DRAYN", "5s"),
+        ("ABEYANCE_HOLD_MAX_IDLE", "5 minutes"),
+        ("ABEYANCE_LISTEN", "nowhere"),
+    ];
+    for (name, value) in bad {
+        let (status, said) = Child::start(command().env(name, value)).exit();
+        assert_eq!(status.code(), Some(1), "{name}: {said}");
+        assert!(said.contains(name) || (name == "ABEYANCE_LISTEN" && said.contains(value)), "{name}: {said}");
+    }
+    // All at once.
+    let (_, said) = Child::start(command().envs(bad)).exit();
+    assert!(bad[..3].iter().all(|(name, _)| said.contains(name)), "{said}");
+}
+
+#[test]
+fn a_server_without_descriptors_waits_and_serves_again() {
+    if !found("prlimit", "--version") {
+        return skipped("prlimit is not installed");
+    }
+    let (child, addr) = inn(&[]);
+    let pid = child.id().to_string();
+    let limit = |files: &str| {
+        let status = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={files}:")]).status();
+        assert!(status.unwrap().success());
+    };
+    let open = || std::fs::read_dir(format!("/proc/{pid}/fd")).unwrap().count();
+    limit(&(open() + 8).to_string());
+    // More than it has descriptors for; the kernel completes these connections by itself.
+    let full = open() + 8;
+    let crowd: Vec<_> = (0..32).map(|_| Peer::connect(addr)).collect();
+    eventually("the last descriptor to be taken", || open() >= full);
+    let (before, begun) = (child.ticks(), Instant::now());
+    // A window to look at, not a wait for something.
+    eventually("a second", || begun.elapsed() >= Duration::from_secs(1));
+    let used = child.ticks() - before;
+    assert!(used < 50, "it spins: {used} of 100 ticks");
+    limit("1024");
+    drop(crowd);
+    let mut peer = Peer::hold(addr, "/hold", Transport::WebSocket);
+    child.signal("TERM");
+    assert!(peer.frame().is_some_and(|frame| frame.close().is_some()), "it serves again");
+    drop(peer);
+    assert_eq!(child.exit().0.code(), Some(0));
+}
+
+#[test]
+fn a_client_that_says_nothing_or_hardly_anything_is_cut_at_the_head_deadline() {
+    let (_child, addr) = inn(&[("ABEYANCE_HEAD_DEADLINE", "300ms")]);
+    let mut silent = Peer::connect(addr);
+    let (said, _) = silent.read_to_end();
+    assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 408"), "{said:?}");
+
+    let mut slow = TcpStream::connect(addr).unwrap();
+    slow.set_read_timeout(Some(Duration::from_millis(20))).unwrap();
+    slow.set_nodelay(true).unwrap();
+    let begun = Instant::now();
+    slow.write_all(b"GET /hold HTTP/1.1\r\nHost: test\r\nX-Slow: ").unwrap();
+    let mut answer = Vec::new();
+    loop {
+        assert!(begun.elapsed() < PATIENCE, "a byte now and then keeps a connection open");
+        let _ = slow.write_all(b"x");
+        let mut part = [0; 1024];
+        match slow.read(&mut part) {
+            Ok(0) => break,
+            Ok(count) => answer.extend_from_slice(&part[..count]),
+            Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+            Err(_) => break,
+        }
+    }
+    assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{answer:?}");
+}
