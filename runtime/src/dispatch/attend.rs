@@ -58,14 +58,14 @@ impl Attendant<'_> {
     pub(super) async fn open(&mut self) {
         let Some(opening) = self.opening.take() else { return };
         let Opening { head, unread, replies, driver } = *opening;
-        if !head.is_empty() && self.hold.write(head).is_err() {
-            return;
-        }
         let held = Held::new(self.hold.clone());
-        if !self.run("on_suspend", |context| context.on_suspend(&held)).await {
+        let is_open = (head.is_empty() || self.hold.write(head).is_ok())
+            && self.run("on_suspend", |context| context.on_suspend(&held)).await;
+        // Where an end has begun, this only counts what will not be delivered.
+        self.hold.open(replies);
+        if !is_open {
             return;
         }
-        self.hold.open(replies);
         if let Some(driver) = driver {
             match caught(|| driver(held)) {
                 Ok(future) => self.driver = Some(future),

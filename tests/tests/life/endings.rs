@@ -302,3 +302,119 @@ async fn a_handle_that_is_kept_for_ever_keeps_no_socket_open(transport: Transpor
     assert!(held.send("late").is_err());
     house.close().await;
 }
+
+contract!(unread_bytes_destroy_no_ending of all);
+async fn unread_bytes_destroy_no_ending(transport: Transport) {
+    let house = plan().on_suspend(|_| std::future::pending()).open();
+    let mut client = house.enter(transport).await;
+    match transport {
+        Transport::WebSocket => client.say("unread").await,
+        Transport::LongPoll => client.write("GET /hold HTTP/1.1\r\nhost: a\r\n").await,
+        _ => client.write("strays").await,
+    }
+    sleep(seconds(1)).await;
+    house.record.newest().resume();
+    // And more after our ending is written.
+    sleep(seconds(1)).await;
+    if transport != Transport::LongPoll {
+        client.write([0x8a, 0x80, 0, 0, 0, 0]).await;
+    }
+    let row =
+        Row { websocket: "1000 released", sse: "resumed released, last", stream: "last", long_poll: "204" };
+    assert_eq!(client.end().await, row.of(transport));
+    if transport == Transport::LongPoll {
+        // The rest of the request whose beginning came while the first one was held.
+        client.write("\r\n").await;
+        until("the next hold", || house.record.begun().len() == 2).await;
+        house.record.newest().disconnect("out");
+        assert_eq!(client.end().await, "410 out");
+    }
+    house.close().await;
+}
+
+contract!(a_hook_may_end_its_own_hold of all);
+async fn a_hook_may_end_its_own_hold(transport: Transport) {
+    let house = plan()
+        .on_suspend(|held| async move {
+            held.resume_with("goodbye");
+            // It is dropped here.
+            sleep(seconds(1)).await;
+            held.disconnect("never");
+        })
+        .open();
+    let mut client = house.enter(transport).await;
+    let row =
+        Row { websocket: "1000 released", sse: "resumed released, last", stream: "last", long_poll: "200" };
+    assert_eq!(client.end().await, row.of(transport));
+    assert_eq!(client.messages, ["goodbye"]);
+    house.settled().await;
+    assert_eq!(house.record.ends(), [Resume::Released.into()]);
+    house.close().await;
+}
+
+contract!(a_sender_may_wait_for_room of lasting);
+async fn a_sender_may_wait_for_room(transport: Transport) {
+    let house = plan().hold(|hold| hold.backlog(32 * 1024)).open();
+    let mut client = house.enter(transport).await;
+    let held = house.record.newest();
+    let large = "x".repeat(20_000);
+    held.send(large.as_str()).unwrap();
+    assert_eq!(held.send(large.as_str()), Err(SendError::Full(large.as_str().into())));
+    // Whoever stops waiting has sent nothing.
+    let waiting = tokio::time::timeout(seconds(1), held.send_when_ready("never"));
+    let small_fits = waiting.await.is_ok();
+    assert!(small_fits, "there was room for a small one");
+    let waiting = tokio::time::timeout(seconds(1), held.send_when_ready(large.as_str()));
+    assert!(waiting.await.is_err(), "there was no room for a large one");
+    let sent = tokio::spawn(held.send_when_ready(format!("{large}!")));
+    for expected in [large.as_str(), "never", &format!("{large}!")] {
+        assert_eq!(client.message().await, expected);
+    }
+    sent.await.unwrap().unwrap();
+    held.send(large.as_str()).unwrap();
+    let waiting = tokio::spawn(held.send_when_ready(large.clone()));
+    sleep(seconds(1)).await;
+    held.resume();
+    assert!(matches!(waiting.await.unwrap(), Err(SendError::Ended(_))));
+    client.end().await;
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ping_is_answered_with_its_own_payload() {
+    let (house, client, _) = held(Transport::WebSocket).await;
+    let mut reader = abeyance_tests::reader::Reader::new(client.into_stream());
+    reader.write([0x89, 0x83, 0, 0, 0, 0, b'a', b'b', b'c']).await;
+    reader.write([0x88, 0x80, 0, 0, 0, 0]).await;
+    assert_eq!(reader.rest().await, (b"\x8a\x03abc\x88\x00".to_vec(), "FIN"));
+    house.close().await;
+}
+
+contract!(what_a_peer_that_left_did_not_get_is_undelivered of lasting);
+async fn what_a_peer_that_left_did_not_get_is_undelivered(transport: Transport) {
+    let house = plan().hold(|hold| hold.join("news")).open();
+    let mut client = house.enter(transport).await;
+    client.stream().window(0);
+    for _ in 0..5 {
+        assert_eq!(house.hub.publish("news", "lost"), 1);
+    }
+    sleep(seconds(1)).await;
+    client.fin().await;
+    let told = house.told(1).await;
+    assert_eq!(told.end, Disconnect::Gone.into());
+    assert_eq!((told.ended.messages_out(), told.ended.undelivered()), (0, 5));
+    house.close().await;
+}
+
+contract!(what_was_sent_to_a_hook_that_never_opened_the_hold_is_undelivered of all);
+async fn what_was_sent_to_a_hook_that_never_opened_the_hold_is_undelivered(transport: Transport) {
+    let house = plan().hold(|hold| hold.join("news")).on_suspend(|_| std::future::pending()).open();
+    let mut client = house.enter(transport).await;
+    assert_eq!(house.hub.publish("news", "lost"), 1);
+    assert_eq!(house.hub.publish("news", "lost"), 1);
+    house.record.newest().resume();
+    client.end().await;
+    let ended = house.told(1).await.ended;
+    assert_eq!((ended.messages_out(), ended.undelivered()), (0, 2));
+    house.close().await;
+}

@@ -33,6 +33,7 @@ mod beginning;
 mod clocks;
 mod endings;
 mod failures;
+mod histories;
 mod http;
 mod leaving;
 mod limits;

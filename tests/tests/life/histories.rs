@@ -1,0 +1,103 @@
+//! Long histories of everything at once: the books are right after every step, and every hold is told one end.
+
+use std::collections::BTreeSet;
+
+use abeyance::{Transport, WhenFull};
+use abeyance_tests::client::Client;
+use abeyance_tests::house::plan;
+use tokio::io::AsyncWriteExt;
+use tokio::time::sleep;
+
+use super::seconds;
+
+/// The same numbers in every run (Knuth's MMIX generator).
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) as usize % sides
+    }
+}
+
+/// Lives through one history; says what its holds ended of.
+async fn live(seed: u64) -> Vec<&'static str> {
+    let house = plan()
+        .server(|server| server.max_suspended(12).when_full(WhenFull::ResumeOldest))
+        .hold(|hold| hold.timeout(seconds(20)).max_idle(seconds(30)).backlog(32 * 1024).join("news"))
+        .on_message(|held, message| async move {
+            match message.as_text() {
+                Some("panic") => panic!("on purpose"),
+                Some("leave") => held.resume_with("goodbye"),
+                Some("think") => sleep(seconds(40)).await,
+                _ => drop(held.publish("news", message)),
+            }
+        })
+        .on_end(|ended, end| async move {
+            ended.publish("news", end.as_str());
+        })
+        .open();
+    let mut dice = Dice(seed);
+    let mut clients: Vec<Client> = Vec::new();
+    for _ in 0..400 {
+        let chosen = if clients.is_empty() { None } else { Some(dice.roll(clients.len())) };
+        match (dice.roll(14), chosen) {
+            (0..4, _) | (_, None) => {
+                let transport = Transport::ALL[dice.roll(4)];
+                if let Ok(client) = house.visit(transport).attempt().await {
+                    clients.push(client);
+                }
+            }
+            (4, _) => drop(house.hub.publish("news", "x".repeat(dice.roll(20_000)))),
+            (5, Some(chosen)) => drop(clients.swap_remove(chosen)),
+            (6, Some(chosen)) => clients.swap_remove(chosen).into_stream().reset(),
+            (7, Some(chosen)) => clients[chosen].stream().vanish(),
+            (8, Some(chosen)) => {
+                // It may have been closed long ago.
+                let _ = clients[chosen].stream().shutdown().await;
+            }
+            (9, Some(chosen)) => {
+                let text = ["panic", "leave", "think", "hello"][dice.roll(4)];
+                match clients[chosen].transport {
+                    Transport::WebSocket => {
+                        let mut frame = vec![0x81, 0x80 | text.len() as u8, 0, 0, 0, 0];
+                        frame.extend(text.bytes());
+                        let _ = clients[chosen].stream().write_all(&frame).await;
+                    }
+                    Transport::LongPoll => {}
+                    _ => drop(clients[chosen].post(text).await),
+                }
+            }
+            (10, _) => {
+                let begun = house.record.begun();
+                let held = &begun[dice.roll(begun.len())];
+                match dice.roll(3) {
+                    0 => held.resume(),
+                    1 => held.disconnect("out"),
+                    _ => drop(held.send("you")),
+                }
+            }
+            (11, Some(chosen)) => {
+                let mut client = clients.swap_remove(chosen);
+                tokio::spawn(async move {
+                    while let abeyance_tests::client::Said::Message(_) = client.next().await {}
+                });
+            }
+            (_, _) => sleep(seconds(1) * dice.roll(8) as u32).await,
+        }
+        house.assert_lawful();
+        assert!(house.hub.peak() <= 12);
+    }
+    let hub = house.hub.clone();
+    house.close().await;
+    hub.tally().ended.into_iter().map(|(cause, _)| cause).collect()
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_books_are_right_after_every_step() {
+    let mut causes = BTreeSet::new();
+    for seed in 1..=6 {
+        causes.extend(live(seed).await);
+    }
+    assert!(causes.len() >= 9, "not much happened: {causes:?}");
+}
