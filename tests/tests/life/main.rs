@@ -1,5 +1,7 @@
 //! The life of a hold, written once and lived on every transport, over a network in memory and with paused time.
 
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
+
 /// Instantiates a contract for each transport that it binds.
 macro_rules! contract {
     ($name:ident of all) => {
