@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,13 +88,14 @@ impl Held {
     ///
     /// # Errors
     /// [`SendError::Ended`] or [`SendError::TooLarge`], never [`SendError::Full`].
-    pub fn send_when_ready<M: Into<Message>>(
+    pub fn send_when_ready(
         &self,
-        message: M,
-    ) -> impl Future<Output = Result<(), SendError>> + Send + use<M> {
+        message: impl Into<Message>,
+    ) -> Pin<Box<dyn Future<Output = Result<(), SendError>> + Send>> {
+        // Boxed: an `impl Future` would borrow what the message was made from.
         let held = self.clone();
         let mut message = message.into();
-        async move {
+        Box::pin(async move {
             let mut pause = Duration::from_millis(2);
             loop {
                 let room = held.0.room();
@@ -106,7 +108,7 @@ impl Held {
                 let _ = tokio::time::timeout(pause, has_room).await;
                 pause = (pause * 2).min(Duration::from_millis(50));
             }
-        }
+        })
     }
 
     /// Ends the hold in good order: the client is expected to come back or move on ([`Resume::Released`]).

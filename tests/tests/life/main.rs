@@ -4,8 +4,6 @@
     reason = "the contracts are tests, though the attribute stands on their instances"
 )]
 
-#![allow(clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
-
 /// Instantiates a contract for each transport that it binds.
 macro_rules! contract {
     ($name:ident of all) => {
