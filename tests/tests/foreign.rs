@@ -22,7 +22,8 @@ struct Echo(Witness);
 
 #[suspend(path = "/echo", timeout = "30m", max_idle = "1h", heartbeat = "none", max_message = "1KiB")]
 async fn echo(State(diary): State<Diary>) -> Suspend<Echo> {
-    Suspend::with(Echo(diary.witness())).join("echo")
+    let echo = Echo(diary.witness());
+    Suspend::with(echo).join("echo").drive(|_| async move { diary.opened() })
 }
 
 #[suspend(path = "/now", transports = [long_poll], timeout = "100ms", heartbeat = "none")]
@@ -92,7 +93,7 @@ impl House {
     /// Publishes when so many are held, and lets all go.
     fn publish_and_release(&self, held: usize, message: Message) {
         self.site.until_held(held);
-        self.diary.wait("on_suspend", |pages| (pages.suspended.len() == held).then_some(()));
+        self.diary.wait("the drivers", |pages| (pages.opened == held).then_some(()));
         assert_eq!(self.site.hub.publish("echo", message), held);
         self.site.hub.list().iter().for_each(|hold| assert!(self.site.hub.end(hold.id)));
     }

@@ -18,6 +18,8 @@ pub struct Pages {
     pub functions: usize,
     /// Which holds' `on_suspend` ran.
     pub suspended: Vec<Id>,
+    /// How many drivers have begun: what is published before that is still kept back.
+    pub opened: usize,
     /// What peers said.
     pub heard: Vec<Message>,
     /// Which end hooks ran.
@@ -33,6 +35,11 @@ impl Diary {
     pub fn witness(&self) -> Witness {
         self.write(|pages| pages.functions += 1);
         Witness(self.clone())
+    }
+
+    /// Notes that a driver has begun.
+    pub fn opened(&self) {
+        self.write(|pages| pages.opened += 1);
     }
 
     /// Reads what stands there now.
