@@ -65,11 +65,15 @@ impl Client {
     /// Reads on to the end, and says in one line what it was: `1000 timeout` and so on for a WebSocket, the last event and
     /// chunk for SSE, the status for a long poll; `FIN` or `RST` where the connection ends without a word.
     pub async fn end(&mut self) -> String {
-        loop {
-            if let Said::End(end) = self.next().await {
-                return end;
+        let end = async {
+            loop {
+                if let Said::End(end) = self.next().await {
+                    return end;
+                }
             }
-        }
+        };
+        // Of the paused clock. Without it a hold that is forgotten would be waited for without end.
+        timeout(Duration::from_secs(3600), end).await.expect("an end within the hour")
     }
 
     /// Reads for so long, answering heartbeats.

@@ -36,10 +36,18 @@ impl Keeper {
         is_first
     }
 
-    /// Ends every hold for shutdown; each is told.
+    /// Ends every hold for shutdown; each is told. In one step: or what the first to leave publish in their end hooks
+    /// would be the last word to the others, and a long poll's answer.
     pub(crate) fn end_all(&self, cause: &End) -> usize {
-        let holds: Vec<_> = self.books.lock().ledger.held().cloned().collect();
-        holds.iter().filter(|hold| self.end(hold, cause.clone().into())).count()
+        let mut books = self.books.lock();
+        let holds: Vec<_> = books.ledger.held().cloned().collect();
+        let ended: Vec<_> = holds.iter().filter_map(|hold| books.end(hold, cause.clone().into())).collect();
+        drop(books);
+        let count = ended.len();
+        for aftermath in ended {
+            self.finish(aftermath);
+        }
+        count
     }
 
     /// Cuts every ending that is not finished: there is no time for manners any more.

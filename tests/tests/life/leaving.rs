@@ -66,6 +66,16 @@ async fn a_pipelined_request_hides_no_fin(transport: Transport) {
     house.close().await;
 }
 
+contract!(a_pipelined_request_hides_no_reset of http);
+async fn a_pipelined_request_hides_no_reset(transport: Transport) {
+    let house = plan().open();
+    let mut client = house.enter(transport).await;
+    client.write("GET /other HTTP/1.1\r\nhost: a\r\n\r\n").await;
+    client.into_stream().reset();
+    assert_eq!(at_once(&house).await, Disconnect::Reset.into());
+    house.close().await;
+}
+
 contract!(half_a_frame_hides_no_fin of websocket WebSocket);
 async fn half_a_frame_hides_no_fin(transport: Transport) {
     let house = plan().open();

@@ -215,3 +215,17 @@ async fn of_one_key_the_oldest_may_leave(transport: Transport) {
     assert_eq!((house.hub.held(), house.record.ends().len()), (2, 1));
     house.close().await;
 }
+
+contract!(an_evicted_hold_whose_hook_hangs_is_ended_all_the_same of all);
+async fn an_evicted_hold_whose_hook_hangs_is_ended_all_the_same(transport: Transport) {
+    let house = plan().server(|server| server.mount(two)).on_suspend(|_| std::future::pending()).open();
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(house.visit(transport).path("/two").enter().await);
+        sleep(seconds(2)).await;
+    }
+    assert_eq!(clients[0].end().await, evicted(transport));
+    assert_eq!(house.record.ends(), [Resume::Evicted.into()]);
+    assert_eq!(house.hub.held(), 2);
+    house.close().await;
+}

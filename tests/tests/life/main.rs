@@ -1,4 +1,10 @@
 //! The life of a hold, written once and lived on every transport, over a network in memory and with paused time.
+#![expect(
+    clippy::unwrap_used,
+    reason = "the contracts are tests, though the attribute stands on their instances"
+)]
+
+#![allow(clippy::unwrap_used, reason = "tests fail by panicking, and so do their helpers")]
 
 /// Instantiates a contract for each transport that it binds.
 macro_rules! contract {
