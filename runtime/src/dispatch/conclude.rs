@@ -5,9 +5,9 @@
 //! settled. The wait and the hook do not wait for each other.
 
 use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-use std::time::Duration;
 
 use http::HeaderMap;
 use tokio::time::{Instant, sleep_until};
@@ -228,14 +228,14 @@ fn discard(line: &dyn Line, cx: &mut Context<'_>) -> Poll<()> {
     Poll::Pending
 }
 
+/// What a future gives before the deadline.
 async fn before<T>(deadline: Instant, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = std::pin::pin!(future);
+    let mut future = pin!(future);
     // Most endings are written at once: no timer then.
     if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
         return Some(done);
     }
-    let timer = sleep_until(deadline + Duration::ZERO);
-    tokio::pin!(timer);
+    let mut timer = pin!(sleep_until(deadline));
     poll_fn(|cx| match future.as_mut().poll(cx) {
         Poll::Ready(done) => Poll::Ready(Some(done)),
         Poll::Pending => timer.as_mut().poll(cx).map(|()| None),

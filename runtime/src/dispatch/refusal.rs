@@ -13,6 +13,11 @@ pub(super) fn retry_after() -> Duration {
     Duration::from_millis(fastrand::u64(1_000..=5_000))
 }
 
+/// The same in whole seconds, as `Retry-After` has it.
+pub(super) fn retry_seconds() -> u64 {
+    retry_after().as_millis().div_ceil(1_000) as u64
+}
+
 /// A short answer in plain text.
 pub(super) fn plain(status: StatusCode, text: impl Into<String>) -> Response<Body> {
     let mut response = Response::new(Body::from(text.into()));
@@ -35,8 +40,7 @@ pub(super) fn empty(status: StatusCode) -> Response<Body> {
 pub(super) fn full(refused: Refused) -> Response<Body> {
     let (status, text) = words(refused);
     let mut response = plain(status, text);
-    let seconds = retry_after().as_millis().div_ceil(1_000) as u64;
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_seconds()));
     response
 }
 

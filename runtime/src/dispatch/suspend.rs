@@ -123,8 +123,13 @@ fn refuse(refused: Refused, line: &dyn Line, exchange: &Exchange, unread: Bytes)
     let none = HeaderMap::new();
     let date = http_date();
     let exchange = head::Exchange { version_11: exchange.version_11, keep_alive, date: &date, extra: &none };
-    let seconds = refusal::retry_after().as_millis().div_ceil(1_000) as u64;
-    let answer = head::answer(status, Some(long_poll::TEXT), text.as_bytes(), Some(seconds), &exchange);
+    let answer = head::answer(
+        status,
+        Some(long_poll::TEXT),
+        text.as_bytes(),
+        Some(refusal::retry_seconds()),
+        &exchange,
+    );
     // The socket is empty: nothing was answered on it that the peer has not asked for after reading.
     match line.try_write(&answer) {
         Ok(count) if count == answer.len() && keep_alive => After::KeepAlive { unread },

@@ -30,6 +30,10 @@ pub struct Tally {
     pub ending: usize,
     /// The most that were held at one instant.
     pub peak: usize,
+    /// How many end hooks run now.
+    pub hooks_running: usize,
+    /// How many end hooks panicked or overran their deadline. (Another hook's failure is its hold's cause, `failed`.)
+    pub hooks_failed: u64,
     /// How many ended, by cause ([`End::as_str`](crate::End::as_str)); causes that never happened are not listed.
     pub ended: Vec<(&'static str, u64)>,
 }
@@ -78,10 +82,11 @@ impl Hub {
 
     /// The whole count, of all endpoints together.
     pub fn tally(&self) -> Tally {
-        self.0.counts().into()
+        let (hooks_running, hooks_failed) = self.0.hooks();
+        Tally { hooks_running, hooks_failed, ..self.0.counts().into() }
     }
 
-    /// The count of every endpoint, by the name of its function.
+    /// The count of every endpoint, by the name of its function. End hooks are counted for all together only.
     pub fn tally_by_endpoint(&self) -> Vec<(&'static str, Tally)> {
         self.0.counts_by_endpoint().into_iter().map(|(name, counts)| (name, counts.into())).collect()
     }
@@ -156,6 +161,8 @@ impl From<Counts> for Tally {
             held: counts.held,
             ending: counts.ending,
             peak: counts.peak,
+            hooks_running: 0,
+            hooks_failed: 0,
             ended: CAUSES.into_iter().zip(counts.ended).filter(|(_, count)| *count > 0).collect(),
         }
     }

@@ -164,6 +164,11 @@ impl Keeper {
         }
     }
 
+    /// How many end hooks run, and how many ever failed.
+    fn hooks(&self) -> (usize, u64) {
+        (self.hooks.load(Acquire), self.hooks_failed.load(Relaxed))
+    }
+
     /// An end hook begins; it has ended when the guard is dropped.
     pub(crate) fn begin_hook(self: &Arc<Self>) -> RunningHook {
         self.hooks.fetch_add(1, Acquire);

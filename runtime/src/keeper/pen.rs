@@ -57,6 +57,13 @@ pub(super) struct Opening {
     pub(super) bytes: usize,
 }
 
+impl Opening {
+    /// What waits here, as the backlog counts it.
+    pub(super) fn cost(&self) -> usize {
+        self.bytes + (self.direct.len() + self.live.len()) * Backlog::COST
+    }
+}
+
 /// How a write went.
 pub(super) enum Wrote {
     All,

@@ -53,11 +53,11 @@ impl Hold {
                 return self.answer(message.message().clone());
             };
             let mut dropped = 0;
-            while drops_oldest && opening.bytes + length > bound && !opening.live.is_empty() {
+            while drops_oldest && opening.cost() + length > bound && !opening.live.is_empty() {
                 opening.bytes -= opening.live.remove(0).len();
                 dropped += 1;
             }
-            let is_full = opening.bytes + length > bound;
+            let is_full = opening.cost() + length > bound;
             if is_full {
                 pen.undelivered += dropped;
                 return Err(Refusal::Full);

@@ -58,6 +58,10 @@ impl Backlog {
         self.offset > 0
     }
 
+    /// What a piece that waits costs beside its bytes: its place, and room to grow. Else many tiny messages would cost
+    /// many times the bound.
+    pub(crate) const COST: usize = 64;
+
     /// How many messages wait, one that was begun included.
     pub(crate) fn messages(&self) -> usize {
         self.pieces().filter(|piece| piece.is_message()).count()
@@ -65,7 +69,8 @@ impl Backlog {
 
     /// Whether `more` bytes may wait within `bound`, as far as is known without asking the kernel.
     pub(crate) fn room(&self, more: usize, bound: usize) -> Room {
-        let ours = self.queued as usize + more;
+        let pieces = self.queue.as_ref().map_or(0, |queue| queue.len());
+        let ours = self.queued as usize + pieces * Self::COST + more;
         if ours > bound {
             Room::No
         } else if ours + self.kernel as usize + self.since as usize <= bound {
@@ -205,6 +210,17 @@ mod tests {
         let mut backlog = Backlog::default();
         assert!(!backlog.looked(95, 10, 100));
         assert_eq!(backlog.room(10, 100), Room::Look);
+    }
+
+    #[test]
+    fn many_tiny_messages_cost_more_than_their_bytes() {
+        let mut backlog = Backlog::default();
+        let fitting = (0..).take_while(|_| {
+            let fits = backlog.room(1, 32 * 1024) == Room::Yes;
+            backlog.push(piece("x"), 0);
+            fits
+        });
+        assert!((400..600).contains(&fitting.count()));
     }
 
     #[test]

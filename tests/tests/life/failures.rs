@@ -156,6 +156,7 @@ async fn an_end_hook_that_panics_has_ended_its_hold_all_the_same(transport: Tran
         assert_eq!(house.told(round).await.end, abeyance::Resume::Released.into());
         house.settled().await;
     }
+    assert_eq!(house.hub.tally().hooks_failed, 3);
     house.close().await;
 }
 
@@ -171,6 +172,9 @@ async fn an_end_hook_that_hangs_delays_nobody(transport: Transport) {
         house.settled().await;
         assert!(begun.elapsed() < seconds(1));
     }
+    assert_eq!((house.hub.tally().hooks_running, house.hub.tally().hooks_failed), (3, 0));
+    tokio::time::sleep(seconds(31)).await;
+    assert_eq!((house.hub.tally().hooks_running, house.hub.tally().hooks_failed), (0, 3));
     house.close().await;
 }
 
