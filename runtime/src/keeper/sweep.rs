@@ -14,9 +14,6 @@ use super::Keeper;
 use super::hold::Hold;
 use super::time::Time;
 
-/// A stall worth a line in the log.
-const NOTABLE: Duration = Duration::from_secs(1);
-
 /// The sweep sends no heartbeats faster than it comes, and would never be done with one that is due again at once.
 const LEAST_BEAT: Duration = Time::PERIOD;
 
@@ -37,7 +34,7 @@ impl Keeper {
     /// Looks at every hold that may be due.
     pub(crate) fn sweep(&self) {
         let (now, stall) = self.time.sweep();
-        if stall >= NOTABLE {
+        if !stall.is_zero() {
             tracing::warn!(?stall, "the server was stalled: peers get the time back");
         }
         let due: Vec<Arc<Hold>> = {
@@ -101,9 +98,10 @@ impl Hold {
         if pen.note.is_some() {
             return None;
         }
+        let time = self.keeper().time();
         Some(Signs {
-            activity: Tick(self.activity.load(Relaxed)),
-            life: Tick(self.life.load(Relaxed)),
+            activity: time.latest(Tick(self.activity.load(Relaxed))),
+            life: time.latest(Tick(self.life.load(Relaxed))),
             beat: Tick(self.beat.load(Relaxed)),
             next_beat: Tick(self.next_beat.load(Relaxed)),
             expires: self.expires,

@@ -15,11 +15,11 @@ use crate::words::tick::Tick;
 /// The clock of one server.
 ///
 /// Two readings: [`now`](Time::now) asks the system; [`stamp`](Time::stamp) is one atomic load, cheap enough for every
-/// message. A stamp is never earlier than the moment it was taken, so no clock that starts from it fires too soon:
+/// message. No clock that starts from a stamp fires too soon, and none runs late because the server was busy:
 ///
-/// 1. A stamp is the tick of the last sweep and a `LEAD`.
-/// 2. No sweep moves time on by more than the `LEAD`; what comes on top is a stall, during which time stood still.
-///    So time never goes back either when the sweep after a stall notices it.
+/// 1. A stamp is the tick of the last sweep and a `LEAD`. If the next sweep comes within the lead, no stamp was early.
+/// 2. If it comes later, the stamps in between may have been taken as late as that: [`latest`](Time::latest) says so.
+/// 3. If it comes much later, the server was stalled: the time but for the lead is given back to every clock.
 #[derive(Debug)]
 pub(crate) struct Time {
     origin: Instant,
@@ -29,6 +29,17 @@ pub(crate) struct Time {
     swept: AtomicU64,
     /// The latest stalls, oldest first, so that moments before them can be dated.
     stalls: Mutex<VecDeque<Stall>>,
+    /// The latest sweeps that came late, oldest first.
+    late: Mutex<VecDeque<Late>>,
+}
+
+/// A sweep that came later than its lead.
+#[derive(Clone, Copy, Debug)]
+struct Late {
+    /// What every stamp said that was taken before it.
+    stamp: Tick,
+    /// When it came.
+    end: Tick,
 }
 
 /// A stall, in milliseconds of real time.
@@ -42,8 +53,14 @@ impl Time {
     /// How often the sweep comes.
     pub(crate) const PERIOD: Duration = Duration::from_millis(25);
 
-    /// How far one sweep may move time on. Twice the period, so that a sweep which comes a little late is no stall.
+    /// How far stamps are ahead of the last sweep: twice the period, so that hardly any sweep comes later.
     const LEAD: Duration = Duration::from_millis(50);
+
+    /// A sweep that comes so late finds a server that was stalled: no peer could have been heard meanwhile.
+    const STALL: Duration = Duration::from_secs(1);
+
+    /// How many late sweeps are remembered. Stamps before the first of them may be early, by as much as their sweep was late.
+    const LATE: usize = 1024;
 
     /// Ticks are rounded down; what starts from one is not to end early for that.
     const ROUNDING: Duration = Duration::from_millis(1);
@@ -57,6 +74,7 @@ impl Time {
             lost: AtomicU64::new(0),
             swept: AtomicU64::new(0),
             stalls: Mutex::default(),
+            late: Mutex::default(),
         }
     }
 
@@ -64,7 +82,7 @@ impl Time {
     pub(crate) fn now(&self) -> Tick {
         // In this order, or time would jump when both change in between.
         let swept = Tick(self.swept.load(Acquire));
-        self.unstalled().min(swept.plus(Self::LEAD))
+        self.unstalled().min(swept.plus(Self::STALL))
     }
 
     /// The present, for spans that start from it: not early by a part of a millisecond.
@@ -72,9 +90,18 @@ impl Time {
         self.now().plus(Self::ROUNDING)
     }
 
-    /// A tick that is not earlier than the present, and at most the lead ahead of it.
+    /// The present or a little later, for the price of a load; see [`latest`](Time::latest).
     pub(crate) fn stamp(&self) -> Tick {
         Tick(self.swept.load(Relaxed)).plus(Self::LEAD).plus(Self::ROUNDING)
+    }
+
+    /// The latest moment at which a stamp can have been taken.
+    pub(crate) fn latest(&self, stamp: Tick) -> Tick {
+        let late = self.late.lock();
+        match late.binary_search_by_key(&stamp, |late| late.stamp) {
+            Ok(at) => late[at].end.max(stamp),
+            Err(_) => stamp,
+        }
     }
 
     /// The tick of the moment that was `ago` in real time.
@@ -103,8 +130,9 @@ impl Time {
     pub(crate) fn sweep(&self) -> (Tick, Duration) {
         let before = Tick(self.swept.load(Relaxed));
         let mut now = self.unstalled();
-        let stall = now.since(before).saturating_sub(Self::LEAD);
-        if !stall.is_zero() {
+        let mut stall = Duration::ZERO;
+        if now.since(before) >= Self::STALL {
+            stall = now.since(before) - Self::LEAD;
             let length = stall.as_millis() as u64;
             let mut stalls = self.stalls.lock();
             if stalls.len() == Self::STALLS {
@@ -113,6 +141,13 @@ impl Time {
             stalls.push_back(Stall { end: self.real(), length });
             self.lost.fetch_add(length, Relaxed);
             now = before.plus(Self::LEAD);
+        } else if now.since(before) > Self::LEAD {
+            let mut late = self.late.lock();
+            if late.len() == Self::LATE {
+                late.pop_front();
+            }
+            let stamp = before.plus(Self::LEAD).plus(Self::ROUNDING);
+            late.push_back(Late { stamp, end: now.plus(Self::ROUNDING) });
         }
         self.swept.store(now.0, Release);
         (now, stall)
@@ -137,7 +172,7 @@ mod tests {
         tokio::time::advance(Duration::from_millis(50)).await;
         assert_eq!(time.sweep(), (Tick(50), Duration::ZERO));
         tokio::time::advance(Duration::from_secs(60)).await;
-        assert_eq!(time.now(), Tick(100));
+        assert_eq!(time.now(), Tick(1_050), "before anyone has noticed");
         assert_eq!(time.sweep(), (Tick(100), Duration::from_millis(59_950)));
         tokio::time::advance(Duration::from_millis(30)).await;
         assert_eq!(time.now(), Tick(130));
@@ -155,18 +190,31 @@ mod tests {
         for (moment, tick) in moments {
             assert_eq!(time.dated(moment.elapsed()), tick);
         }
-        assert_eq!(time.dated(Duration::from_secs(30)), Tick(190));
+        assert_eq!(time.dated(Duration::from_secs(30)), Tick(840));
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_stamp_is_never_early() {
+    async fn a_stamp_is_never_early_however_late_the_sweep() {
         let time = Time::start();
-        for _ in 0..10 {
+        for late in [0, 10, 40, 300, 900] {
             time.sweep();
             tokio::time::advance(Time::PERIOD / 2).await;
             assert!(time.stamp() >= time.now());
-            tokio::time::advance(Duration::from_secs(2)).await;
-            assert!(time.stamp() >= time.now(), "also when the sweep is late");
+            tokio::time::advance(Duration::from_millis(late)).await;
+            let (stamp, taken) = (time.stamp(), time.now());
+            time.sweep();
+            assert!(time.latest(stamp) >= taken);
+            assert!(time.latest(stamp) <= taken.plus(Time::LEAD).plus(Time::ROUNDING), "and hardly late");
         }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_busy_server_does_not_lose_time() {
+        let time = Time::start();
+        for _ in 0..100 {
+            tokio::time::advance(Duration::from_millis(200)).await;
+            assert_eq!(time.sweep().1, Duration::ZERO);
+        }
+        assert_eq!(time.now(), Tick(20_000));
     }
 }
