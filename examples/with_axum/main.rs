@@ -50,7 +50,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = Router::new().route("/prices", get(list).post(quote)).with_state(Prices::default());
     let server = Server::new().mount(follow).fallback(app).bind("127.0.0.1:8080").await?;
     println!("listening on {}", server.addr());
-    tokio::signal::ctrl_c().await?;
+    abeyance::shutdown_signal().await?;
     server.shutdown().await;
     Ok(())
 }

@@ -29,7 +29,13 @@ pub(super) fn captures(path: &str) -> Result<Vec<String>, String> {
         if found.len() > 1 {
             return expected(&format!("`{segment}` holds two captures; there is one between two slashes"));
         }
-        let Some(capture) = found.pop() else { continue };
+        let Some(capture) = found.pop() else {
+            // As other routers wrote captures; here it would match nothing but itself.
+            if let Some(name) = segment.strip_prefix(':').filter(|name| !name.is_empty()) {
+                return expected(&format!("write `{{{name}}}` for a capture"));
+            }
+            continue;
+        };
         let name = capture.strip_prefix('*').unwrap_or(capture);
         if name.is_empty() {
             return expected("a capture has a name, as in `{room}`");
@@ -110,6 +116,7 @@ mod tests {
             ("/x{*rest}", "all the rest"),
             ("/{a}/{a}", "named `a`"),
             ("/{a:u32}", "letters, digits"),
+            ("/rooms/:room", "write `{room}`"),
         ] {
             let told = captures(path).expect_err(path);
             assert!(told.contains(why), "{path}: {told}");

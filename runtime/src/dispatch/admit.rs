@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use axum_core::body::Body;
-use http::header;
+use http::header::{self, HeaderValue};
 use http::request::Parts;
 use http::{Request, Response, StatusCode};
 use http_body::Body as _;
@@ -69,7 +69,12 @@ impl Dispatch {
         parts.extensions.insert(Hub::new(self.keeper.clone()));
         let function = || (served.endpoint.run)(parts, self.states.clone());
         match Guarded::start(function, self.policy().function_deadline).await {
-            Ok(answer) => answer,
+            Ok(answer) => answer.map_err(|mut refusal| {
+                // A refusal is as little cacheable as the hold would have been, unless the application says otherwise.
+                let no_store = HeaderValue::from_static("no-store");
+                refusal.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_store);
+                refusal
+            }),
             Err(fault) => {
                 tracing::error!(%fault, "{} failed", served.endpoint);
                 Err(match fault {

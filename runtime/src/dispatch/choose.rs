@@ -17,6 +17,8 @@ pub(super) enum Misfit {
     NotOffered { asked: String, offered: Vec<Transport> },
     /// A WebSocket is wanted, and something between us took the `Upgrade` header away.
     UpgradeRemoved,
+    /// A WebSocket is wanted by name, and nothing of its handshake is there.
+    UpgradeMissing,
     /// Only a WebSocket would do here.
     UpgradeRequired,
     /// Another version of the WebSocket protocol than 13.
@@ -57,7 +59,7 @@ fn shake_hands(parts: &Parts) -> Result<(), Misfit> {
     if !has_token(headers, header::UPGRADE, "websocket") {
         return Err(match headers.contains_key(header::SEC_WEBSOCKET_KEY) {
             true => Misfit::UpgradeRemoved,
-            false => Misfit::UpgradeRequired,
+            false => Misfit::UpgradeMissing,
         });
     }
     if parts.version != Version::HTTP_11 {
@@ -107,9 +109,10 @@ impl Misfit {
     pub(super) fn status(&self) -> StatusCode {
         match self {
             Misfit::NotOffered { .. } => StatusCode::NOT_ACCEPTABLE,
-            Misfit::UpgradeRemoved | Misfit::UpgradeRequired | Misfit::WrongVersion => {
-                StatusCode::UPGRADE_REQUIRED
-            }
+            Misfit::UpgradeRemoved
+            | Misfit::UpgradeMissing
+            | Misfit::UpgradeRequired
+            | Misfit::WrongVersion => StatusCode::UPGRADE_REQUIRED,
             Misfit::BadHandshake(_) => StatusCode::BAD_REQUEST,
         }
     }
@@ -125,6 +128,7 @@ impl fmt::Display for Misfit {
             Misfit::UpgradeRemoved => {
                 f.write_str("a WebSocket was asked for, but a proxy removed `Upgrade` on the way")
             }
+            Misfit::UpgradeMissing => f.write_str("a WebSocket was asked for, without `Upgrade: websocket`"),
             Misfit::UpgradeRequired => f.write_str("only WebSocket is offered here"),
             Misfit::WrongVersion => f.write_str("only version 13 of the WebSocket protocol is spoken here"),
             Misfit::BadHandshake(why) => f.write_str(why),

@@ -165,7 +165,7 @@ impl Dispatch {
                 // Not for a hold: it may be a route of the application's on the same path.
                 return Err(allowed(match &self.fallback {
                     Some(_) => self.fall_back(request).await,
-                    None => wrong_method(served),
+                    None => wrong_method(served, request.method()),
                 }));
             };
             return Err(allowed(self.speak(served, &token, request).await));
@@ -183,7 +183,7 @@ impl Dispatch {
                 origin::preflight(&passage, response.headers_mut());
                 response
             }
-            _ => wrong_method(served),
+            _ => wrong_method(served, request.method()),
         };
         Err(allowed(answer))
     }
@@ -216,6 +216,11 @@ impl Dispatch {
     /// How many are held.
     pub(crate) fn held(&self) -> usize {
         self.keeper.counts().held
+    }
+
+    /// How many end hooks run.
+    pub(crate) fn hooks(&self) -> usize {
+        self.keeper.hooks().0
     }
 
     /// One line for each endpoint, with the effective settings.
@@ -260,8 +265,13 @@ fn misfit_answer(misfit: &choose::Misfit) -> Response<Body> {
     response
 }
 
-fn wrong_method(served: &Served) -> Response<Body> {
-    let mut response = refusal::plain(StatusCode::METHOD_NOT_ALLOWED, "this path is for holding connections");
+fn wrong_method(served: &Served, method: &Method) -> Response<Body> {
+    let text = if *method == Method::POST || *method == Method::DELETE {
+        "a POST or DELETE here speaks for a hold: send its token in `Abeyance-Hold`"
+    } else {
+        "this path is for holding connections"
+    };
+    let mut response = refusal::plain(StatusCode::METHOD_NOT_ALLOWED, text);
     response.headers_mut().insert(header::ALLOW, methods(served));
     response
 }

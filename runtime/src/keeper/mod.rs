@@ -165,7 +165,7 @@ impl Keeper {
     }
 
     /// How many end hooks run, and how many ever failed.
-    fn hooks(&self) -> (usize, u64) {
+    pub(crate) fn hooks(&self) -> (usize, u64) {
         (self.hooks.load(Acquire), self.hooks_failed.load(Relaxed))
     }
 

@@ -11,7 +11,7 @@ use std::time::Duration;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::builder::Server;
-use super::running::Running;
+use super::running::{Drained, Running};
 use super::wishes::Wishes;
 use crate::words::terms::WhenFull;
 
@@ -99,9 +99,14 @@ async fn serve(output: impl MainOutput, settings: Main) -> Result<ExitCode, Stri
     say(&format!("abeyance: {name}: stopping"));
     match first(running.shutdown(), signals.next()).await {
         First::One(drained) => {
-            let (holds, connections) = (drained.holds_cut, drained.connections_cut);
-            let took = drained.took;
-            say(&format!("abeyance: stopped after {took:.1?}; cut {holds} holds, {connections} connections"));
+            let Drained { holds_cut: holds, connections_cut: connections, hooks_unfinished: hooks, took } =
+                drained;
+            let mut text =
+                format!("abeyance: stopped after {took:.1?}; cut {holds} holds, {connections} connections");
+            if hooks > 0 {
+                text.push_str(&format!("; {hooks} end hooks had not returned"));
+            }
+            say(&text);
             Ok(ExitCode::SUCCESS)
         }
         First::Other((name, code)) => {
@@ -109,6 +114,24 @@ async fn serve(output: impl MainOutput, settings: Main) -> Result<ExitCode, Stri
             Ok(ExitCode::from(code))
         }
     }
+}
+
+/// Waits until the process is asked to stop: for SIGTERM or SIGINT. For servers without `#[abeyance::main]`.
+///
+/// ```no_run
+/// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = abeyance::Server::new().mount_all().bind("127.0.0.1:8080").await?;
+/// abeyance::shutdown_signal().await?;
+/// server.shutdown().await;
+/// # Ok(())
+/// # }
+/// ```
+///
+/// # Errors
+/// When the system does not let the process listen for signals.
+pub async fn shutdown_signal() -> io::Result<()> {
+    Signals::new()?.next().await;
+    Ok(())
 }
 
 /// The signals that stop a server, with the exit code of a process that one has killed.
@@ -173,6 +196,9 @@ fn report(running: &Running) {
     for line in lines {
         text.push_str("\n  ");
         text.push_str(&line);
+    }
+    if !tracing::dispatcher::has_been_set() {
+        text.push_str("\n  no `tracing` subscriber is set: ends and errors are logged nowhere");
     }
     say(&text);
 }

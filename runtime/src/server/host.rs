@@ -31,7 +31,10 @@ pub(super) trait Host: Send + Sync + 'static {
     /// How many are held.
     fn held(&self) -> usize;
 
-    /// Ends all holds in good order; returns when the last has ended.
+    /// How many end hooks run.
+    fn hooks(&self) -> usize;
+
+    /// Ends all holds in good order; returns when the last has ended and its end hook has returned.
     fn drain(&self) -> impl Future<Output = ()> + Send;
 
     /// Cuts what is still held.
@@ -64,6 +67,10 @@ impl Host for Dispatch {
 
     fn held(&self) -> usize {
         self.held()
+    }
+
+    fn hooks(&self) -> usize {
+        self.hooks()
     }
 
     async fn drain(&self) {

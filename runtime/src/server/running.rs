@@ -18,6 +18,7 @@ use crate::socket::Listener;
 ///
 /// Dropping it without [`shutdown`](Running::shutdown) cuts every connection, and logs how many.
 #[derive(Debug)]
+#[must_use = "dropping a running server stops it at once: keep it, and call `shutdown`"]
 pub struct Running {
     service: Service<Dispatch>,
     hub: Hub,
@@ -31,8 +32,8 @@ pub struct Drained {
     pub holds_cut: usize,
     /// How many connections were cut in the end, holds among them.
     pub connections_cut: usize,
-    /// How many of the cut holds still have a hook running, which its own deadline will end.
-    pub still_ending: usize,
+    /// How many end hooks had not returned a second later. They are not waited for.
+    pub hooks_unfinished: usize,
     /// How long it took.
     pub took: Duration,
 }
@@ -94,20 +95,25 @@ impl<H: Host> Service<H> {
             house.host.drain().await;
             house.empty().await;
         };
-        let mut drained = Drained { holds_cut: 0, connections_cut: 0, still_ending: 0, took: Duration::ZERO };
+        let mut drained =
+            Drained { holds_cut: 0, connections_cut: 0, hooks_unfinished: 0, took: Duration::ZERO };
         if timeout_at(deadline, orderly).await.is_err() {
             drained.holds_cut = house.host.held();
             drained.connections_cut = house.count();
             house.host.cut();
             house.halt.ring();
             // Holds that were cut end by themselves, with their end hooks.
-            let _ = timeout(Self::GRACE, house.empty()).await;
-            drained.still_ending = house.count();
+            let quiet = async {
+                house.empty().await;
+                house.host.drain().await;
+            };
+            let _ = timeout(Self::GRACE, quiet).await;
+            drained.hooks_unfinished = house.host.hooks();
         }
         drained.took = begun.elapsed();
-        if drained.connections_cut > 0 {
-            let Drained { holds_cut, connections_cut, .. } = drained;
-            tracing::warn!(holds_cut, connections_cut, "the drain deadline has passed");
+        let Drained { holds_cut, connections_cut, hooks_unfinished, .. } = drained;
+        if connections_cut > 0 || hooks_unfinished > 0 {
+            tracing::warn!(holds_cut, connections_cut, hooks_unfinished, "the drain deadline has passed");
         }
         drained
     }

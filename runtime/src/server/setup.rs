@@ -8,7 +8,7 @@ use tokio::net::TcpListener;
 use super::environment::Environment;
 use super::running::Running;
 use super::start::StartError;
-use super::wishes::Wishes;
+use super::wishes::{RESERVE, Wishes};
 use crate::dispatch::{Dispatch, Plan};
 use crate::endpoint::check::{check, check_settings};
 use crate::endpoint::record::Endpoint;
@@ -56,6 +56,11 @@ impl Setup {
         let descriptors = descriptors();
         let (policy, wrong): (Policy, _) = environment.server.or(wishes).resolve(descriptors);
         faults.extend(wrong);
+        let fitting = descriptors.saturating_sub(RESERVE);
+        if policy.max_suspended > fitting {
+            let wished = policy.max_suspended;
+            tracing::warn!(wished, fitting, "`max_suspended` is more than the limit of open files allows");
+        }
         let hub = plan.hub.clone();
         match Dispatch::new(policy, plan) {
             Ok(dispatch) if faults.is_empty() => {
@@ -85,7 +90,12 @@ impl Ready {
 
     pub(super) fn listen(self, listener: TcpListener) -> Result<Running, StartError> {
         let door = TcpDoor::new(listener).map_err(StartError::listen)?;
-        Ok(self.start(door))
+        let running = self.start(door);
+        tracing::info!(addr = %running.addr(), "listening");
+        for line in running.lines() {
+            tracing::info!("{line}");
+        }
+        Ok(running)
     }
 
     pub(super) fn start(self, door: impl Listener) -> Running {

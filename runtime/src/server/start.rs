@@ -3,8 +3,7 @@
 use std::fmt;
 use std::io;
 
-/// Why a server could not start.
-#[derive(Debug)]
+/// Why a server could not start: everything that is wrong, a line each.
 pub struct StartError(Reason);
 
 #[derive(Debug)]
@@ -14,7 +13,8 @@ enum Reason {
 }
 
 impl StartError {
-    pub(super) fn faults(faults: Vec<String>) -> Self {
+    pub(super) fn faults(mut faults: Vec<String>) -> Self {
+        faults.dedup();
         StartError(Reason::Faults(faults))
     }
 
@@ -34,6 +34,13 @@ impl fmt::Display for StartError {
             Reason::Listen { on: Some(address), error } => write!(f, "cannot listen on {address:?}: {error}"),
             Reason::Listen { on: None, error } => write!(f, "cannot listen: {error}"),
         }
+    }
+}
+
+/// As [`Display`](fmt::Display): it is what a `main` that returns it shows.
+impl fmt::Debug for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
     }
 }
 

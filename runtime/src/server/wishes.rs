@@ -9,7 +9,7 @@ use crate::words::policy::Policy;
 use crate::words::terms::WhenFull;
 
 /// How many descriptors are left for what is not held: the listener, newcomers, the application's own files.
-const RESERVE: usize = 64;
+pub(super) const RESERVE: usize = 64;
 
 /// The name of one setting of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -93,6 +93,18 @@ async fn a_hook_that_hangs_is_dropped_by_a_shutdown(transport: Transport) {
     assert!(!ending.await.unwrap().is_empty());
 }
 
+contract!(an_end_hook_that_hangs_delays_a_shutdown_no_longer_than_it_may_and_is_told of all);
+async fn an_end_hook_that_hangs_delays_a_shutdown_no_longer_than_it_may_and_is_told(transport: Transport) {
+    let house = plan().server(|server| server.drain(seconds(2))).on_end(|_, _| pending()).open();
+    let mut client = house.enter(transport).await;
+    let ending = tokio::spawn(async move { client.end().await });
+    let begun = Instant::now();
+    let drained = house.close().await;
+    assert!(begun.elapsed() < seconds(4), "{:?}", begun.elapsed());
+    assert_eq!((drained.holds_cut, drained.connections_cut, drained.hooks_unfinished), (0, 0, 1));
+    assert!(!ending.await.unwrap().is_empty());
+}
+
 contract!(a_server_that_is_dropped_cuts_what_it_had of all);
 async fn a_server_that_is_dropped_cuts_what_it_had(transport: Transport) {
     let house = plan().open();

@@ -106,6 +106,10 @@ impl Host for Inn {
         *self.held.lock()
     }
 
+    fn hooks(&self) -> usize {
+        0
+    }
+
     async fn drain(&self) {
         self.drained.notify_waiters();
     }

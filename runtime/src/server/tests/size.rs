@@ -33,6 +33,10 @@ impl Host for Scale {
         0
     }
 
+    fn hooks(&self) -> usize {
+        0
+    }
+
     async fn drain(&self) {}
 
     fn cut(&self) {}
