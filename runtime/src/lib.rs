@@ -36,7 +36,8 @@
 //! when: it waits for SIGTERM or SIGINT.
 //!
 //! The same function serves all four transports. `?transport=websocket|sse|stream|long_poll` chooses by name; then
-//! `Upgrade: websocket`, then `Accept: text/event-stream`; a plain request gets the first offered of long poll, stream and server-sent events.
+//! `Upgrade: websocket`, then `Accept: text/event-stream`; a plain request gets the first offered of long poll, stream
+//! and server-sent events.
 //!
 //! # The words
 //!
@@ -56,8 +57,8 @@
 //!    answer is `503` or `429` with `Retry-After`; or, with `when_full = "resume_oldest"`, the oldest hold makes room.
 //! 2. The annotated function runs, once, before anything is answered. What it refuses is an ordinary answer.
 //! 3. It returned [`Suspend`]: the hold begins, if its [key](Suspend::key) has a place left. In this order it joins its
-//!    topics, its head is written, [`on_suspend`](Lifecycle::on_suspend) runs, the [replies](Suspend::reply) go out, then
-//!    what is published. From the end of `on_suspend` on, the [driver](Suspend::drive) runs.
+//!    topics, its head is written, [`on_suspend`](Lifecycle::on_suspend) runs, the [replies](Suspend::reply) go out,
+//!    then what is published. From the end of `on_suspend` on, the [driver](Suspend::drive) runs.
 //! 4. While it is held, [`on_message`](Lifecycle::on_message) runs for each message of the peer, one after the other;
 //!    meanwhile the peer is not read. [`Held::send`] and [`Hub::publish`] never wait: what a peer has not taken waits
 //!    in its backlog, which is bounded in bytes, the kernel's share included.
@@ -234,8 +235,8 @@ pub mod extract {
 /// `B`, `KiB`, `MiB` or `GiB`; counts are plain integers. Whatever is faulty or cannot be meant (a `heartbeat` that is
 /// no shorter than `max_idle`, a long poll without a `timeout`) does not compile, and all of it is told at once.
 ///
-/// The limit for a key is checked after the function, which names the key. The first heartbeat comes at a random part of
-/// `heartbeat`.
+/// The limit for a key is checked after the function, which names the key. The first heartbeat comes at a random part
+/// of `heartbeat`.
 ///
 /// The environment stands before the annotation: `ABEYANCE_ENTER_MAX_IDLE` for `max_idle` of the function `enter`. Two
 /// functions of one name share their variables.
