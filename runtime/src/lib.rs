@@ -31,9 +31,13 @@
 //! async fn main() {}
 //! ```
 //!
-//! Without the macro: [`Server::new`]`().mount(enter).bind("127.0.0.1:8080").await?`. The same function serves all four
-//! transports. `?transport=websocket|sse|stream|long_poll` chooses by name; then `Upgrade: websocket`, then
-//! `Accept: text/event-stream`; a plain request gets the first offered of long poll, stream and server-sent events.
+//! Without the macro: `let server = `[`Server::new`]`().mount(enter).bind("127.0.0.1:8080").await?;`. Keep it: dropping
+//! it cuts every connection. [`shutdown`](Running::shutdown) ends in good order, and `abeyance::shutdown_signal` tells
+//! when: it waits for SIGTERM or SIGINT.
+//!
+//! The same function serves all four transports. `?transport=websocket|sse|stream|long_poll` chooses by name; then
+//! `Upgrade: websocket`, then `Accept: text/event-stream`; a plain request gets the first offered of long poll, stream
+//! and server-sent events.
 //!
 //! # The words
 //!
@@ -52,9 +56,9 @@
 //! 1. The request's path is looked up, and a place is taken under every limit: server, endpoint, peer. Over a limit the
 //!    answer is `503` or `429` with `Retry-After`; or, with `when_full = "resume_oldest"`, the oldest hold makes room.
 //! 2. The annotated function runs, once, before anything is answered. What it refuses is an ordinary answer.
-//! 3. It returned [`Suspend`]: the hold begins. In this order it joins its topics, its head is written,
-//!    [`on_suspend`](Lifecycle::on_suspend) runs, the [replies](Suspend::reply) go out, then what is published. From the
-//!    end of `on_suspend` on, the [driver](Suspend::drive) runs.
+//! 3. It returned [`Suspend`]: the hold begins, if its [key](Suspend::key) has a place left. In this order it joins its
+//!    topics, its head is written, [`on_suspend`](Lifecycle::on_suspend) runs, the [replies](Suspend::reply) go out,
+//!    then what is published. From the end of `on_suspend` on, the [driver](Suspend::drive) runs.
 //! 4. While it is held, [`on_message`](Lifecycle::on_message) runs for each message of the peer, one after the other;
 //!    meanwhile the peer is not read. [`Held::send`] and [`Hub::publish`] never wait: what a peer has not taken waits
 //!    in its backlog, which is bounded in bytes, the kernel's share included.
@@ -127,6 +131,9 @@
 //!     Ok(())
 //! }
 //! ```
+//!
+//! Hooks are tested in the same way. When a hold ends, the server waits for the FIN of its peer, for `polite_end` at
+//! most, and a shutdown waits with it. So a peer that keeps its end open delays a shutdown: drop the peers first.
 //!
 //! Let paused time run by itself, as here, or in small steps: to a server, one large `tokio::time::advance` is a stall of
 //! its own, for which its peers get the time back.
@@ -217,7 +224,7 @@ pub mod extract {
 /// | `heartbeat` | how often a silent peer is asked for a sign of life; a duration or `"none"` | the least of `"25s"`, `max_idle` / 3 and `timeout` / 3 |
 /// | `max_suspended` | how many holds there may be; a count | none: the server's own limit |
 /// | `max_per_peer` | how many of them from one address; a count | none: the server's own limit |
-/// | `max_per_key` | how many of them with one [`key`](Suspend::key); a count | none |
+/// | `max_per_key` | how many with one [`key`](Suspend::key); a hold without a key is not counted; a count | none |
 /// | `when_full` | what happens to a newcomer then: `"reject"` or `"resume_oldest"` | `"reject"` |
 /// | `backlog` | bytes that may wait for one peer, the kernel's share included; a size of at least `"32KiB"` | `"256KiB"` |
 /// | `when_slow` | what happens when more would wait: `"disconnect"` | `"disconnect"` |
@@ -227,6 +234,12 @@ pub mod extract {
 /// Durations are integers with `ms`, `s`, `m`, `h` or `d`, as in `"1h30m"`, of at most `"365d"`; sizes are an integer with
 /// `B`, `KiB`, `MiB` or `GiB`; counts are plain integers. Whatever is faulty or cannot be meant (a `heartbeat` that is
 /// no shorter than `max_idle`, a long poll without a `timeout`) does not compile, and all of it is told at once.
+///
+/// The limit for a key is checked after the function, which names the key. The first heartbeat comes at a random part
+/// of `heartbeat`.
+///
+/// The environment stands before the annotation: `ABEYANCE_ENTER_MAX_IDLE` for `max_idle` of the function `enter`. Two
+/// functions of one name share their variables.
 pub use abeyance_macros::suspend;
 
 /// Runs the server, after the body of an async `main`.
@@ -251,7 +264,13 @@ pub use abeyance_macros::suspend;
 /// | `drain` | how long a shutdown may take to end all holds in good order; a duration | `"10s"` |
 /// | `crate` | the path to this crate, where another re-exports it | `::abeyance` |
 ///
-/// The environment stands before the attribute: `ABEYANCE_LISTEN`, `ABEYANCE_MAX_SUSPENDED` and so on.
+/// The environment comes first (`ABEYANCE_LISTEN`, `ABEYANCE_MAX_SUSPENDED` and so on), then the [`Server`] that the
+/// body returned, then the attribute.
+///
+/// # The end
+///
+/// SIGTERM or SIGINT drains the server; a second one stops it at once. When `drain` has passed, what is still held is
+/// cut. An end hook that has not returned by then, or soon after, is dropped at its next await.
 pub use abeyance_macros::main;
 pub mod memory {
     #![doc = "A network in memory, for tests of held connections with paused time."]

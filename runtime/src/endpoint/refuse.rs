@@ -18,6 +18,9 @@ use super::Response;
 ///     Err(Refuse::unauthorized("log in first"))
 /// }
 /// ```
+///
+/// The `E` of a function's `Result<Suspend<C>, E>` may be any `IntoResponse`. Where a header is needed, such as
+/// `WWW-Authenticate`, use `abeyance::http::Response<abeyance::Body>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refuse {
     status: StatusCode,

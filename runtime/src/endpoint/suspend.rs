@@ -79,7 +79,9 @@ impl<C> Suspend<C> {
         self
     }
 
-    /// Sends a message at once, before what is published; of several, in this order. It answers a long poll.
+    /// Sends a message at once, before what is published; of several, in this order.
+    ///
+    /// The first answers a long poll; further ones go with it only if the client sent `Accept: application/x-ndjson`.
     pub fn reply(mut self, message: impl Into<Message>) -> Self {
         self.replies.push(message.into());
         self

@@ -34,7 +34,8 @@ impl Server {
         Server::default()
     }
 
-    /// Gives functions a value, which they take as [`State<T>`](crate::extract::State).
+    /// Gives functions a value, which they take as [`State<T>`](crate::extract::State). Of two values of one type the
+    /// last counts.
     #[must_use]
     pub fn state<T: Clone + Send + Sync + 'static>(mut self, value: T) -> Self {
         self.0.plan.states = self.0.plan.states.with(value);
@@ -65,6 +66,10 @@ impl Server {
     }
 
     /// Answers whatever is not held: an axum `Router`, or another tower service.
+    ///
+    /// The paths of annotated functions come first, also where the router has a more specific route: `/rooms/{room}` of
+    /// a function hides `/rooms/new` of the router. At such a path a `POST` or `DELETE` without the token of a hold
+    /// still goes to the fallback.
     #[must_use]
     pub fn fallback<S>(mut self, service: S) -> Self
     where
@@ -182,7 +187,9 @@ impl Server {
         self.0.plan.hub.clone()
     }
 
-    /// Starts the server on this address. (`listen` is for `#[abeyance::main]`.)
+    /// Starts the server on this address. (`listen` and `ABEYANCE_LISTEN` are for `#[abeyance::main]`.)
+    ///
+    /// Keep what it returns: dropping it cuts every connection.
     ///
     /// # Errors
     /// Everything that is wrong with the setup, at once; or the address cannot be listened on.

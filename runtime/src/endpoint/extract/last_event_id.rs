@@ -9,6 +9,9 @@ use percent_encoding::percent_decode_str;
 
 /// The id of the last message the client has seen: the `Last-Event-ID` header that a returning `EventSource` sends, or
 /// else `?last_event_id=`; `None` for a client that is new.
+///
+/// abeyance sends no ids yet (replay is to come). So only a client that keeps its own place, and says it in the header
+/// or in `?last_event_id=`, has one.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LastEventId(pub Option<String>);
 
