@@ -106,7 +106,9 @@ impl Keeper {
         }
         let ceilings = plans.iter().map(|plan| plan.ceiling).collect();
         books.ledger = Ledger::new(plans.len());
-        books.limits = Limits::new(policy.max_suspended, policy.max_per_peer, ceilings);
+        // As many may be ending as may be held, and each has a slot.
+        let holds = policy.max_suspended.min(Id::MAX_SLOTS / 2);
+        books.limits = Limits::new(holds, policy.max_per_peer, ceilings);
         self.time.begin();
         let _ = self.policy.set(policy);
         let _ = self.plans.set(plans);
