@@ -64,6 +64,8 @@ impl Attendant<'_> {
         // Where an end has begun, this only counts what will not be delivered.
         self.hold.open(replies);
         if !is_open {
+            // It never ran; what it captured may panic when dropped, and the end hook is still to come.
+            drop_quietly(driver);
             return;
         }
         if let Some(driver) = driver {

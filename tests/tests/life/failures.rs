@@ -160,6 +160,38 @@ async fn an_end_hook_that_panics_has_ended_its_hold_all_the_same(transport: Tran
     house.close().await;
 }
 
+/// Cannot even be dropped.
+struct Bomb;
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        panic!("on purpose");
+    }
+}
+
+contract!(a_driver_that_never_ran_and_cannot_be_dropped_keeps_no_end_hook_from_running of all);
+async fn a_driver_that_never_ran_and_cannot_be_dropped_keeps_no_end_hook_from_running(transport: Transport) {
+    let armed = |hold: abeyance::Suspend<_>| {
+        let bomb = Bomb;
+        hold.drive(move |_| async move {
+            let _bomb = bomb;
+            pending().await
+        })
+    };
+    let house = with_one_place().hold(armed).on_suspend(|held| async move {
+        held.resume();
+        pending().await
+    });
+    let house = house.open();
+    for round in 1..=2 {
+        let mut client = house.enter(transport).await;
+        client.end().await;
+        assert_eq!(house.told(round).await.end, abeyance::Resume::Released.into());
+        house.settled().await;
+    }
+    house.close().await;
+}
+
 contract!(an_end_hook_that_hangs_delays_nobody of all);
 async fn an_end_hook_that_hangs_delays_nobody(transport: Transport) {
     let house = with_one_place().on_end(|_, _| pending()).open();
