@@ -1,9 +1,7 @@
 //! The service that answers everything that is not held: an axum `Router`, or another tower service.
 
-use std::any::Any;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
-use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -18,16 +16,16 @@ use hyper::body::Incoming;
 use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
-use crate::endpoint::BoxError;
+use crate::endpoint::{BoxError, BoxFuture};
+
+use super::guard::{caught, poll_caught};
 
 /// The fallback, its type erased. Cloning it shares the service; each call uses a clone of the service itself.
 #[derive(Clone)]
 pub(crate) struct Fallback(Arc<dyn Serve>);
 
-type Answering = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
-
 trait Serve: Send + Sync {
-    fn serve(&self, request: Request<Body>) -> Answering;
+    fn serve(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>>;
 }
 
 impl Fallback {
@@ -44,13 +42,14 @@ impl Fallback {
 
     /// Answers; a panic or an error of the service is a 500, and the server lives on.
     pub(crate) async fn call(&self, request: Request<Body>) -> Response<Body> {
-        match guarded(self.0.serve(request)).await {
-            Ok(response) => response,
-            Err(panic) => {
-                tracing::error!(panic = panic_text(&*panic), "the fallback panicked");
-                failed()
-            }
-        }
+        let answered = match caught(|| self.0.serve(request)) {
+            Ok(mut answering) => poll_fn(|cx| poll_caught(&mut answering, cx)).await,
+            Err(fault) => Err(fault),
+        };
+        answered.unwrap_or_else(|fault| {
+            tracing::error!(%fault, "the fallback failed");
+            failed()
+        })
     }
 }
 
@@ -70,12 +69,12 @@ where
         + Sync
         + 'static,
 {
-    fn serve(&self, request: Request<Body>) -> Answering {
+    fn serve(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>> {
         // The clone that was made ready is the one that is called, as tower's contract asks.
         let mut service = self.0.clone();
         Box::pin(async move {
             let answer = async {
-                std::future::poll_fn(|cx| service.poll_ready(cx)).await?;
+                poll_fn(|cx| service.poll_ready(cx)).await?;
                 service.call(request).await
             };
             match answer.await {
@@ -90,29 +89,10 @@ where
     }
 }
 
-async fn guarded(mut answering: Answering) -> Result<Response<Body>, Box<dyn Any + Send>> {
-    std::future::poll_fn(|cx| {
-        // Nothing of the future is looked at after a panic; it is dropped.
-        match std::panic::catch_unwind(AssertUnwindSafe(|| answering.as_mut().poll(cx))) {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => Poll::Ready(Err(panic)),
-        }
-    })
-    .await
-}
-
 fn failed() -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = StatusCode::INTERNAL_SERVER_ERROR;
     response
-}
-
-fn panic_text(panic: &(dyn Any + Send)) -> &str {
-    match (panic.downcast_ref::<&str>(), panic.downcast_ref::<String>()) {
-        (Some(text), _) => text,
-        (_, Some(text)) => text,
-        _ => "not a text",
-    }
 }
 
 struct Arriving {
