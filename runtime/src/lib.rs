@@ -293,6 +293,7 @@ pub use server::running::{Drained, Running};
 pub use server::start::StartError;
 pub use words::cause::{Disconnect, End, Resume};
 pub use words::id::Id;
+pub use words::keep::Keep;
 pub use words::message::Message;
 pub use words::terms::{Transport, WhenFull, WhenSlow};
 pub use words::topic::Topic;

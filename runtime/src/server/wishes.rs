@@ -139,6 +139,10 @@ impl Wishes {
             write_deadline: self.write_deadline.unwrap_or(preset.write_deadline),
             polite_end: self.polite_end.unwrap_or(preset.polite_end),
             keep_alive: self.keep_alive.unwrap_or(preset.keep_alive),
+            memory: preset.memory,
+            history: preset.history,
+            max_topics: preset.max_topics,
+            topics: preset.topics,
             trusted_proxies: self.trusted_proxies.unwrap_or(preset.trusted_proxies),
             allowed_origins: self.allowed_origins.unwrap_or(preset.allowed_origins),
         };

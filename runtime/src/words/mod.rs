@@ -4,6 +4,7 @@
 pub(crate) mod amount;
 pub(crate) mod cause;
 pub(crate) mod id;
+pub(crate) mod keep;
 pub(crate) mod line;
 pub(crate) mod message;
 pub(crate) mod policy;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+use super::keep::Rule;
 use super::terms::WhenFull;
 
 /// The server-wide settings, resolved.
@@ -27,6 +28,14 @@ pub(crate) struct Policy {
     pub(crate) polite_end: Duration,
     /// How long a connection may rest between two requests.
     pub(crate) keep_alive: Duration,
+    /// How many bytes may wait for all peers together.
+    pub(crate) memory: usize,
+    /// How many bytes all topics together may keep of their past.
+    pub(crate) history: usize,
+    /// How many topics one hold may have joined at once.
+    pub(crate) max_topics: usize,
+    /// Which topics keep how much of their past.
+    pub(crate) topics: Vec<Rule>,
     /// Peers whose `X-Forwarded-For` and `X-Forwarded-Host` are believed.
     pub(crate) trusted_proxies: Vec<IpNet>,
     /// Origins, as `https://host[:port]`, that may connect although they are not the server's own.
@@ -47,6 +56,10 @@ impl Default for Policy {
             write_deadline: Duration::from_secs(10),
             polite_end: Duration::from_secs(5),
             keep_alive: Duration::from_secs(60),
+            memory: 256 << 20,
+            history: 64 << 20,
+            max_topics: 128,
+            topics: Vec::new(),
             trusted_proxies: Vec::new(),
             allowed_origins: Vec::new(),
         }

@@ -1,0 +1,114 @@
+//! What a topic keeps of its past: for clients that come back, and for newcomers.
+
+use std::time::Duration;
+
+use super::amount::{LONGEST, Misread};
+
+/// How much of its past a topic keeps. Whatever is reached first counts: the oldest messages go.
+///
+/// ```
+/// use abeyance::{Keep, Server};
+///
+/// let server = Server::new()
+///     .topic("news", Keep::default())
+///     .topic("rooms/*", Keep { count: 20, ..Keep::default() });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// How many messages.
+    pub count: usize,
+    /// How many bytes, with what keeping a message costs beside its own (about 100 bytes each).
+    pub bytes: usize,
+    /// How long, in time that the server served: while it was stalled, nothing ages.
+    pub age: Duration,
+}
+
+impl Default for Keep {
+    /// 1,000 messages, 1 MiB, 10 minutes.
+    fn default() -> Self {
+        Keep { count: 1_000, bytes: 1 << 20, age: Duration::from_secs(600) }
+    }
+}
+
+/// Which topics keep something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Pattern {
+    /// The topic of this name.
+    Name(Box<str>),
+    /// Every topic whose name begins so.
+    Prefix(Box<str>),
+}
+
+/// Which topics keep how much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Rule {
+    pub(crate) pattern: Pattern,
+    pub(crate) keep: Keep,
+}
+
+impl Pattern {
+    /// Reads a name, or a prefix that ends in `*`.
+    ///
+    /// # Errors
+    /// When a `*` stands elsewhere, or there is nothing.
+    pub(crate) fn read(text: &str) -> Result<Pattern, Misread> {
+        let misread = |why| {
+            Err(Misread::new(
+                "the name of a topic, or a prefix such as \"rooms/*\"",
+                format!("{text:?}"),
+                why,
+            ))
+        };
+        let (name, is_prefix) = match text.strip_suffix('*') {
+            Some(prefix) => (prefix, true),
+            None => (text, false),
+        };
+        if name.contains('*') {
+            return misread("a `*` stands at the end only");
+        }
+        match is_prefix {
+            true => Ok(Pattern::Prefix(name.into())),
+            false if name.is_empty() => misread(""),
+            false => Ok(Pattern::Name(name.into())),
+        }
+    }
+}
+
+impl Keep {
+    /// What cannot be meant: nothing that keeps nothing, and no age that never comes.
+    pub(crate) fn fault(&self) -> Option<&'static str> {
+        match self {
+            Keep { count: 0, .. } => Some("`count` 0 keeps nothing"),
+            Keep { bytes: 0, .. } => Some("`bytes` 0 keeps nothing"),
+            Keep { age, .. } if age.is_zero() => Some("`age` 0 keeps nothing"),
+            Keep { age, .. } if *age > LONGEST => Some("`age` may be a year at most"),
+            Keep { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_a_name_or_a_prefix() {
+        assert_eq!(Pattern::read("news"), Ok(Pattern::Name("news".into())));
+        assert_eq!(Pattern::read("rooms/*"), Ok(Pattern::Prefix("rooms/".into())));
+        assert_eq!(Pattern::read("*"), Ok(Pattern::Prefix("".into())));
+        for wrong in ["", "a*b", "a**", "*a"] {
+            assert!(Pattern::read(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_nothing_is_a_fault() {
+        let none = Duration::ZERO;
+        for wrong in [Keep { count: 0, ..Keep::default() }, Keep { bytes: 0, ..Keep::default() }] {
+            assert!(wrong.fault().is_some_and(|fault| fault.contains("keeps nothing")));
+        }
+        assert!(Keep { age: none, ..Keep::default() }.fault().is_some());
+        assert!(Keep { age: LONGEST * 2, ..Keep::default() }.fault().is_some());
+        assert_eq!(Keep::default().fault(), None);
+    }
+}
