@@ -1,0 +1,120 @@
+//! What somebody asks of the benchmark.
+
+use crate::wire::Wire;
+
+pub(crate) const HELP: &str = "\
+What one delivery of a published message costs a server: a bare loop of `write`, abeyance, axum.
+
+  --quick           a tenth of the time: 1,000 peers, texts of 64 B, fewer rounds
+  --peers <count>   so many peers, instead of 1,000 and then 10,000
+  --wire <name>     websocket or sse, instead of both
+  --size <bytes>    texts of that size, instead of 64 and then 1024
+  --rounds <count>  so many rounds, instead of 12
+  --test            no measuring: each server delivers to a few peers, once
+";
+
+/// What is measured, and how long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Wishes {
+    /// Whether only the delivery is checked, and nothing measured.
+    pub(crate) is_test: bool,
+    pub(crate) peers: Vec<usize>,
+    pub(crate) wires: Vec<Wire>,
+    pub(crate) sizes: Vec<usize>,
+    pub(crate) rounds: usize,
+    /// How many deliveries make a round, about.
+    pub(crate) deliveries: usize,
+}
+
+impl Wishes {
+    fn full() -> Self {
+        Wishes {
+            is_test: false,
+            peers: vec![1_000, 10_000],
+            wires: Wire::BOTH.into(),
+            sizes: vec![64, 1024],
+            rounds: 12,
+            deliveries: 100_000,
+        }
+    }
+
+    fn quick() -> Self {
+        Wishes { peers: vec![1_000], sizes: vec![64], rounds: 6, deliveries: 50_000, ..Self::full() }
+    }
+
+    fn test() -> Self {
+        Wishes { is_test: true, peers: vec![20], rounds: 1, deliveries: 0, ..Self::full() }
+    }
+
+    /// Reads the arguments; `None` if somebody wants to know which there are.
+    pub(crate) fn read(arguments: &[String]) -> Result<Option<Self>, String> {
+        let has = |name: &str| arguments.iter().any(|argument| argument == name);
+        if has("--help") {
+            return Ok(None);
+        }
+        // `cargo bench` says `--bench` and `cargo test` does not. What is built for a test is too slow to measure.
+        let mut wishes = match (has("--bench") && !has("--test"), has("--quick")) {
+            (false, _) => Self::test(),
+            (true, true) => Self::quick(),
+            (true, false) => Self::full(),
+        };
+        let mut arguments = arguments.iter();
+        while let Some(name) = arguments.next() {
+            let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value"));
+            match name.as_str() {
+                "--bench" | "--test" | "--quick" => {}
+                "--peers" => wishes.peers = vec![count(name, value()?)?],
+                "--size" => wishes.sizes = vec![count(name, value()?)?],
+                "--rounds" => wishes.rounds = count(name, value()?)?,
+                "--wire" => wishes.wires = vec![value()?.parse()?],
+                other => return Err(format!("{other:?} is not known\n\n{HELP}")),
+            }
+        }
+        if wishes.sizes.iter().any(|size| !Self::SIZES.contains(size)) {
+            return Err(format!("a text has {} to {} bytes", Self::SIZES.start(), Self::SIZES.end()));
+        }
+        Ok(Some(wishes))
+    }
+
+    /// From a message's number on, as long as a burst fits within a peer's backlog.
+    const SIZES: std::ops::RangeInclusive<usize> = crate::wire::Batch::LEAST..=2048;
+}
+
+fn count(name: &str, value: &str) -> Result<usize, String> {
+    match value.parse() {
+        Ok(count) if count > 0 => Ok(count),
+        _ => Err(format!("{name}: expected a count such as 1000, found {value:?}")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(arguments: &str) -> Result<Option<Wishes>, String> {
+        Wishes::read(&arguments.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    }
+
+    #[test]
+    fn nothing_is_measured_unless_cargo_bench_asks() {
+        assert_eq!(read(""), Ok(Some(Wishes::test())));
+        assert_eq!(read("--test --bench"), Ok(Some(Wishes::test())));
+        assert_eq!(read("--quick"), Ok(Some(Wishes::test())));
+        assert_eq!(read("--bench"), Ok(Some(Wishes::full())));
+        assert_eq!(read("--quick --bench"), Ok(Some(Wishes::quick())));
+    }
+
+    #[test]
+    fn single_wishes_stand_before_the_usual_ones() {
+        let wishes = read("--peers 10 --wire sse --size 100 --rounds 2 --bench").unwrap().unwrap();
+        assert_eq!((wishes.peers, wishes.wires), (vec![10], vec![Wire::Sse]));
+        assert_eq!((wishes.sizes, wishes.rounds), (vec![100], 2));
+    }
+
+    #[test]
+    fn what_cannot_be_meant_is_refused() {
+        for arguments in ["--quik", "--peers", "--peers 0", "--peers many", "--wire tcp", "--size 4"] {
+            assert!(read(arguments).is_err(), "{arguments}");
+        }
+    }
+}
