@@ -15,7 +15,7 @@ const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0], [1,
 /// Holds the contests that somebody wishes, and prints what they come to.
 pub(crate) fn hold(wishes: &Wishes) -> Result<(), Fault> {
     if !wishes.is_test {
-        report::heading(wishes.rounds);
+        report::heading();
     }
     let mut ratios = Vec::new();
     for &peers in &wishes.peers {
@@ -28,11 +28,10 @@ pub(crate) fn hold(wishes: &Wishes) -> Result<(), Fault> {
             }
             for &size in &wishes.sizes {
                 for burst in [1, BURST] {
-                    let times = (wishes.deliveries / (peers * burst as usize)).max(1);
-                    let task = Task { times, burst, size };
-                    let outcome = Outcome::of(&compare(&mut contestants, task, wishes.rounds)?);
+                    let (task, rounds) = wishes.task(peers, burst, size);
+                    let outcome = Outcome::of(&compare(&mut contestants, task, rounds)?);
                     if !wishes.is_test {
-                        report::rows(task, &outcome);
+                        report::rows(task, rounds, &outcome);
                     }
                     ratios.push(outcome.ratio());
                 }

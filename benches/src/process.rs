@@ -99,19 +99,19 @@ pub(crate) fn gather(arguments: &[String]) -> Result<(), Fault> {
     let (kind, wire, peers): (Kind, Wire, usize) = (kind.parse()?, wire.parse()?, peers.parse()?);
     let server: SocketAddr = server.parse()?;
     raise_descriptors(peers)?;
-    let wrong = |wrong| format!("{kind}, {} {peers} peers: {wrong}", wire.as_str());
+    let wrong = |wrong: String| format!("{kind}, {peers} {} peers: {wrong}", wire.as_str());
     let mut crowd = Crowd::gather(kind, wire, peers, server).map_err(|error| wrong(error.to_string()))?;
     say("ready")?;
     for order in io::stdin().lock().lines() {
         let order = order?;
         if order == "rest" {
-            crowd.rest(REST)?.map_err(|fault| wrong(fault.to_string()))?;
+            crowd.rest(REST).map_err(|fault| wrong(fault.to_string()))?;
             say("ready")?;
             continue;
         }
         let bytes = order.parse::<Batch>()?.bytes(wire);
         say("ready")?;
-        let received = crowd.receive(&bytes, PATIENCE)?.map_err(|fault| wrong(fault.to_string()))?;
+        let received = crowd.receive(&bytes, PATIENCE).map_err(|fault| wrong(fault.to_string()))?;
         say(received.as_nanos())?;
     }
     Ok(())

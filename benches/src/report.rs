@@ -48,14 +48,11 @@ impl Outcome {
 }
 
 /// What is measured, where and how.
-pub(crate) fn heading(rounds: usize) {
+pub(crate) fn heading() {
     println!("Publishing to all peers of one server, on {}.", machine());
-    println!(
-        "Medians of {rounds} rounds, in brackets the middle half of them; \"x bare\" is taken round by round."
-    );
-    println!(
-        "On loopback the processor time of a write includes the kernel's way up to the receiving socket."
-    );
+    println!("Medians of all rounds, in brackets the middle half of them.");
+    println!("Beside each: how many times as much as the bare loop of writes in the same round.");
+    println!("Processor time is that of the server's process, the kernel's work for it included.");
     if cfg!(debug_assertions) {
         println!("This build is not optimised: its numbers mean nothing.");
     }
@@ -63,21 +60,25 @@ pub(crate) fn heading(rounds: usize) {
 
 /// What the next rows are about.
 pub(crate) fn section(peers: usize, wire: Wire) {
-    let title = format!("{} {} peers", grouped(peers as f64), wire.as_str());
+    let title = format!("{} {} peers", grouped(peers as f64, 0), wire.as_str());
     println!();
     println!("{title:32} {:^39} {:^39}", "server processor per delivery", "until all have it");
 }
 
 /// One row a server.
-pub(crate) fn rows(task: Task, outcome: &Outcome) {
+pub(crate) fn rows(task: Task, rounds: usize, outcome: &Outcome) {
     let how = match task.burst {
         1 => format!("{} B, one at a time", task.size),
         many => format!("{} B, {many} back to back", task.size),
     };
     for (place, kind) in Kind::ALL.into_iter().enumerate() {
-        let how = if place == 0 { &*how } else { "" };
+        let how = match place {
+            0 => how.clone(),
+            1 => format!("  {rounds} rounds"),
+            _ => String::new(),
+        };
         let processor = outcome.processor[place].row(1.0, "ns");
-        let until_all = outcome.until_all[place].row(1e3, "µs");
+        let until_all = outcome.until_all[place].row(1e6, "ms");
         println!("{how:23} {kind:8} {processor} {until_all}");
     }
 }
@@ -96,19 +97,23 @@ pub(crate) fn verdict(ratios: &[f64]) {
 impl Column {
     fn row(&self, unit: f64, name: &str) -> String {
         let Sample { median, low, high } = self.value;
-        let spread = format!("({}–{})", grouped(low / unit), grouped(high / unit));
+        // Three digits say all there is to say.
+        let places = if median < 100.0 * unit { 2 } else { 0 };
+        let shown = |value: f64| grouped(value / unit, places);
+        let spread = format!("({}–{})", shown(low), shown(high));
         let Sample { median: ratio, low, high } = self.ratio;
         let ratios = format!("{ratio:.2} ({low:.2}–{high:.2})");
-        format!("{:>7} {name} {spread:<15} {ratios:<18}", grouped(median / unit))
+        format!("{:>7} {name} {spread:<15} {ratios:<18}", shown(median))
     }
 }
 
-/// A whole number with its thousands apart.
-fn grouped(number: f64) -> String {
-    let digits = format!("{number:.0}");
+/// A number with its thousands apart.
+fn grouped(number: f64, places: usize) -> String {
+    let digits = format!("{number:.places$}");
+    let whole = digits.find('.').unwrap_or(digits.len());
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && place < whole && (whole - place) % 3 == 0 {
             text.push(',');
         }
         text.push(digit);
@@ -148,6 +153,8 @@ mod tests {
 
     #[test]
     fn thousands_stand_apart() {
-        assert_eq!(["7", "999", "1,000", "1,234,568"], [7.0, 999.0, 1000.0, 1_234_567.8].map(grouped));
+        let whole = [7.0, 999.0, 1000.0, 1_234_567.8].map(|number| grouped(number, 0));
+        assert_eq!(whole, ["7", "999", "1,000", "1,234,568"]);
+        assert_eq!(grouped(12_345.678, 2), "12,345.68");
     }
 }

@@ -1,5 +1,6 @@
 //! What somebody asks of the benchmark.
 
+use crate::contestant::Task;
 use crate::wire::Wire;
 
 pub(crate) const HELP: &str = "\
@@ -9,7 +10,7 @@ What one delivery of a published message costs a server: a bare loop of `write`,
   --peers <count>   so many peers, instead of 1,000 and then 10,000
   --wire <name>     websocket or sse, instead of both
   --size <bytes>    texts of that size, instead of 64 and then 1024
-  --rounds <count>  so many rounds, instead of 12
+  --rounds <count>  so many rounds, instead of 60, or 6 where a round is long
   --test            no measuring: each server delivers to a few peers, once
 ";
 
@@ -21,8 +22,11 @@ pub(crate) struct Wishes {
     pub(crate) peers: Vec<usize>,
     pub(crate) wires: Vec<Wire>,
     pub(crate) sizes: Vec<usize>,
+    /// How many rounds there are at most: more short ones, since a machine is never quiet for long.
     pub(crate) rounds: usize,
-    /// How many deliveries make a round, about.
+    /// How many there are at least, where each takes more deliveries than it should.
+    pub(crate) least: usize,
+    /// How many deliveries should make a round.
     pub(crate) deliveries: usize,
 }
 
@@ -33,17 +37,18 @@ impl Wishes {
             peers: vec![1_000, 10_000],
             wires: Wire::BOTH.into(),
             sizes: vec![64, 1024],
-            rounds: 12,
-            deliveries: 100_000,
+            rounds: 60,
+            least: 6,
+            deliveries: 20_000,
         }
     }
 
     fn quick() -> Self {
-        Wishes { peers: vec![1_000], sizes: vec![64], rounds: 6, deliveries: 50_000, ..Self::full() }
+        Wishes { peers: vec![1_000], sizes: vec![64], rounds: 24, ..Self::full() }
     }
 
     fn test() -> Self {
-        Wishes { is_test: true, peers: vec![20], rounds: 1, deliveries: 0, ..Self::full() }
+        Wishes { is_test: true, peers: vec![20], rounds: 1, least: 1, deliveries: 0, ..Self::full() }
     }
 
     /// Reads the arguments; `None` if somebody wants to know which there are.
@@ -65,7 +70,10 @@ impl Wishes {
                 "--bench" | "--test" | "--quick" => {}
                 "--peers" => wishes.peers = vec![count(name, value()?)?],
                 "--size" => wishes.sizes = vec![count(name, value()?)?],
-                "--rounds" => wishes.rounds = count(name, value()?)?,
+                "--rounds" => {
+                    wishes.rounds = count(name, value()?)?;
+                    wishes.least = wishes.rounds;
+                }
                 "--wire" => wishes.wires = vec![value()?.parse()?],
                 other => return Err(format!("{other:?} is not known\n\n{HELP}")),
             }
@@ -74,6 +82,14 @@ impl Wishes {
             return Err(format!("a text has {} to {} bytes", Self::SIZES.start(), Self::SIZES.end()));
         }
         Ok(Some(wishes))
+    }
+
+    /// What to publish, and in how many rounds, so that this takes about as long as anything else.
+    pub(crate) fn task(&self, peers: usize, burst: u64, size: usize) -> (Task, usize) {
+        let once = peers * burst as usize;
+        let times = (self.deliveries / once).max(1);
+        let rounds = self.rounds * self.deliveries / (times * once);
+        (Task { times, burst, size }, rounds.clamp(self.least, self.rounds))
     }
 
     /// From a message's number on, as long as a burst fits within a peer's backlog.
@@ -109,6 +125,19 @@ mod tests {
         let wishes = read("--peers 10 --wire sse --size 100 --rounds 2 --bench").unwrap().unwrap();
         assert_eq!((wishes.peers, wishes.wires), (vec![10], vec![Wire::Sse]));
         assert_eq!((wishes.sizes, wishes.rounds), (vec![100], 2));
+    }
+
+    #[test]
+    fn every_task_takes_about_as_long() {
+        let deliveries = |peers, burst| {
+            let (task, rounds) = Wishes::full().task(peers, burst, 64);
+            (task.times * task.burst as usize * peers, rounds)
+        };
+        assert_eq!(deliveries(1_000, 1), (20_000, 60));
+        assert_eq!(deliveries(10_000, 1), (20_000, 60));
+        assert_eq!(deliveries(1_000, 50), (50_000, 24));
+        assert_eq!(deliveries(10_000, 50), (500_000, 6));
+        assert_eq!(Wishes::test().task(20, 50, 64).1, 1);
     }
 
     #[test]
