@@ -51,7 +51,7 @@ impl Outcome {
 pub(crate) fn heading() {
     println!("Publishing to all peers of one server, on {}.", machine());
     println!("Medians of all rounds, in brackets the middle half of them.");
-    println!("Beside each: how many times as much as the bare loop of writes in the same round.");
+    println!("Behind them, how many times as much as the bare loop of writes in the same round.");
     println!("Processor time is that of the server's process, the kernel's work for it included.");
     if cfg!(debug_assertions) {
         println!("This build is not optimised: its numbers mean nothing.");
@@ -62,7 +62,7 @@ pub(crate) fn heading() {
 pub(crate) fn section(peers: usize, wire: Wire) {
     let title = format!("{} {} peers", grouped(peers as f64, 0), wire.as_str());
     println!();
-    println!("{title:32} {:^39} {:^39}", "server processor per delivery", "until all have it");
+    println!("{title:32} {:<43} until all have it", "server processor per delivery");
 }
 
 /// One row a server.
@@ -79,7 +79,8 @@ pub(crate) fn rows(task: Task, rounds: usize, outcome: &Outcome) {
         };
         let processor = outcome.processor[place].row(1.0, "ns");
         let until_all = outcome.until_all[place].row(1e6, "ms");
-        println!("{how:23} {kind:8} {processor} {until_all}");
+        let row = format!("{how:23} {kind:8} {processor} {until_all}");
+        println!("{}", row.trim_end());
     }
 }
 
@@ -102,8 +103,9 @@ impl Column {
         let shown = |value: f64| grouped(value / unit, places);
         let spread = format!("({}–{})", shown(low), shown(high));
         let Sample { median: ratio, low, high } = self.ratio;
-        let ratios = format!("{ratio:.2} ({low:.2}–{high:.2})");
-        format!("{:>7} {name} {spread:<15} {ratios:<18}", shown(median))
+        // The bare loop beside itself.
+        let ratios = if low == high { String::new() } else { format!("x {ratio:.2} ({low:.2}–{high:.2})") };
+        format!("{:>6} {name} {spread:<15} {ratios:<20}", shown(median))
     }
 }
 
