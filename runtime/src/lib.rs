@@ -285,7 +285,7 @@ pub use endpoint::refuse::Refuse;
 pub use endpoint::suspend::Suspend;
 pub use http;
 pub use keeper::ended::Ended;
-pub use keeper::held::{Held, SendError};
+pub use keeper::held::{Held, JoinError, SendError};
 pub use keeper::hub::{Hub, Listed, Tally};
 pub use server::builder::Server;
 pub use server::entry::shutdown_signal;

@@ -14,7 +14,8 @@ use crate::words::topic::Topic;
 /// A hold that was asked for and has not begun.
 pub struct Suspension {
     pub(crate) context: Box<dyn Erased>,
-    pub(crate) topics: Vec<Topic>,
+    /// `true` stands with those whose whole past a newcomer gets. None stands there twice.
+    pub(crate) topics: Vec<(Topic, bool)>,
     /// Sent at once, in this order.
     pub(crate) replies: Vec<Message>,
     pub(crate) driver: Option<Driver>,

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::message::Message;
+
 /// A place in the sequence of all messages that one server keeps: everything up to `offset` is known to whoever has it.
 ///
 /// The epoch is drawn when a server starts; an id of another epoch says nothing about this server's sequence. On the
@@ -11,6 +13,22 @@ use std::fmt;
 pub(crate) struct EventId {
     pub(crate) epoch: u64,
     pub(crate) offset: u64,
+}
+
+/// Where a client stands in the sequence, as it is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// What it shall come back with. `None` where nothing is kept, or where it shall come back as it came.
+    pub(crate) id: Option<EventId>,
+    /// Whether something it has not got is gone: it must learn by other means what is now (*resync*).
+    pub(crate) is_lost: bool,
+}
+
+/// A message, and its place in the sequence if it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Numbered {
+    pub(crate) message: Message,
+    pub(crate) id: Option<EventId>,
 }
 
 /// A text that is no id of ours.
@@ -38,6 +56,12 @@ fn half(text: &str) -> Result<u64, NoEventId> {
         return Err(NoEventId);
     }
     u64::from_str_radix(text, 16).map_err(|_| NoEventId)
+}
+
+impl From<Message> for Numbered {
+    fn from(message: Message) -> Self {
+        Numbered { message, id: None }
+    }
 }
 
 impl fmt::Display for EventId {

@@ -95,19 +95,21 @@ impl Histories {
     }
 
     /// Records a message. Until it has [`land`](Histories::land)ed, it is not forgotten.
-    pub(crate) fn record(&mut self, rule: usize, topic: &Topic, message: Message, now: Tick) -> Recorded {
+    /// Gives back the topic's name as everybody shares it.
+    pub(crate) fn record(&mut self, rule: usize, topic: &str, message: Message, now: Tick) -> (Topic, Recorded) {
         self.last += 1;
         let offset = self.last;
-        let history = self.remembered(rule, topic);
+        let topic = self.topics.get_key_value(topic).map_or_else(|| topic.into(), |(topic, _)| topic.clone());
+        let history = self.remembered(rule, &topic);
         let recorded = Recorded { offset, previous: history.last };
         let is_first = history.is_empty();
         let cost = history.push(offset, message, now);
         self.bytes += cost;
         if is_first {
-            self.bytes += charge(topic);
+            self.bytes += charge(&topic);
             self.ranks[rule].oldest.insert(offset, topic.clone());
         }
-        recorded
+        (topic, recorded)
     }
 
     /// A message was handed to all members: from now on the bounds apply to it. Gives back the topics that have ended.
@@ -174,6 +176,12 @@ impl Histories {
         pulled
     }
 
+    /// How many messages came after the given offset of each topic.
+    pub(crate) fn count<'a>(&self, wanted: impl Iterator<Item = (&'a Topic, u64)>) -> usize {
+        let histories = wanted.filter_map(|(topic, after)| Some((self.topics.get(topic)?, after)));
+        histories.map(|(history, after)| history.after(after).len()).sum()
+    }
+
     fn remembered(&mut self, rule: usize, topic: &Topic) -> &mut History {
         let forgotten = self.ranks[rule].forgotten;
         self.topics.entry(topic.clone()).or_insert_with(|| History::new(rule, forgotten))
@@ -222,6 +230,7 @@ impl Histories {
     }
 
     /// What all histories cost now.
+    #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

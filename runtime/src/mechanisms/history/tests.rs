@@ -31,7 +31,7 @@ impl Store {
 
     fn record(&mut self, topic: &str, text: &str) -> Recorded {
         let rule = self.rules.of(topic).unwrap();
-        self.histories.record(rule, &Topic::from(topic), text.into(), self.now)
+        self.histories.record(rule, topic, text.into(), self.now).1
     }
 
     fn land(&mut self, topic: &str, recorded: Recorded) -> Vec<Topic> {

@@ -98,7 +98,7 @@ impl History {
     }
 
     /// What came after that offset.
-    pub(super) fn after(&self, offset: u64) -> impl Iterator<Item = &Entry> {
+    pub(super) fn after(&self, offset: u64) -> impl ExactSizeIterator<Item = &Entry> {
         self.entries.range(self.entries.partition_point(|entry| entry.offset <= offset)..)
     }
 }
