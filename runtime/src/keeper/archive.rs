@@ -1,6 +1,5 @@
 //! The histories of topics, behind one lock that is held for a moment only and under which no other is taken.
 
-
 use parking_lot::Mutex;
 
 use crate::mechanisms::history::{Entry, Histories, Pulled, Recorded, Rules};
@@ -128,7 +127,9 @@ impl Archive {
         let last = histories.last();
         let floor = |rule, topic: &Topic| histories.floor(rule, topic.as_str());
         let seen = match arrival {
-            Arrival::Back(seen) if kept.iter().all(|(topic, _, rule)| floor(*rule, topic) <= seen) => Some(seen),
+            Arrival::Back(seen) if kept.iter().all(|(topic, _, rule)| floor(*rule, topic) <= seen) => {
+                Some(seen)
+            }
             _ => None,
         };
         let mut following = Following::new(seen.unwrap_or_default());
@@ -177,6 +178,17 @@ impl Archive {
     /// Notes that a hold is to be woken to get more.
     pub(super) fn note_behind(&self, id: Id) {
         self.behind.lock().push(id);
+    }
+}
+
+#[cfg(test)]
+impl Archive {
+    pub(super) fn is_empty(&self) -> bool {
+        self.histories.lock().is_empty()
+    }
+
+    pub(super) fn follows_nothing(&self) -> bool {
+        self.histories.lock().follows_nothing()
     }
 }
 

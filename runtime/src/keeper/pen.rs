@@ -13,8 +13,8 @@ use tokio::sync::Notify;
 
 use crate::mechanisms::backlog::{Backlog, Piece, Room};
 use crate::mechanisms::topics::Place;
-use crate::words::line::Line;
 use crate::words::event_id::Numbered;
+use crate::words::line::Line;
 use crate::words::message::Message;
 use crate::words::tick::Since;
 use crate::words::topic::Topic;

@@ -131,12 +131,7 @@ impl Keeper {
         self.hand_out(topic, message, |hold| hold.send(&encoded, Origin::Published))
     }
 
-    fn hand_out(
-        &self,
-        topic: &str,
-        message: &Message,
-        give: impl Fn(&Hold) -> Result<(), Refusal>,
-    ) -> usize {
+    fn hand_out(&self, topic: &str, message: &Message, give: impl Fn(&Hold) -> Result<(), Refusal>) -> usize {
         let mut accepted = 0;
         for hold in self.members(topic) {
             match give(&hold) {

@@ -112,7 +112,9 @@ impl Hold {
 
     /// Follows a topic no longer; `true` if with that the topic has ended.
     pub(super) fn unfollow(&self, pen: &mut Pen, topic: &str) -> bool {
-        let (Some(archive), Some(following)) = (self.keeper().archive(), &mut pen.following) else { return false };
+        let (Some(archive), Some(following)) = (self.keeper().archive(), &mut pen.following) else {
+            return false;
+        };
         let is_followed = following.topics.iter().any(|followed| followed.topic.as_str() == topic);
         following.leave(topic);
         is_followed && archive.unfollow(topic)

@@ -96,7 +96,13 @@ impl Histories {
 
     /// Records a message. Until it has [`land`](Histories::land)ed, it is not forgotten.
     /// Gives back the topic's name as everybody shares it.
-    pub(crate) fn record(&mut self, rule: usize, topic: &str, message: Message, now: Tick) -> (Topic, Recorded) {
+    pub(crate) fn record(
+        &mut self,
+        rule: usize,
+        topic: &str,
+        message: Message,
+        now: Tick,
+    ) -> (Topic, Recorded) {
         self.last += 1;
         let offset = self.last;
         let topic = self.topics.get_key_value(topic).map_or_else(|| topic.into(), |(topic, _)| topic.clone());
@@ -233,6 +239,11 @@ impl Histories {
     #[cfg(test)]
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
+    }
+
+    #[cfg(test)]
+    pub(crate) fn follows_nothing(&self) -> bool {
+        self.topics.values().all(|history| history.followers == 0)
     }
 
     #[cfg(test)]

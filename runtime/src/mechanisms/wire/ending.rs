@@ -136,7 +136,13 @@ mod tests {
     /// An end in one line: what happens, then what is written, escaped.
     fn told(form: Form, end: &End, code_hint: Option<u16>) -> String {
         let extra = HeaderMap::new();
-        let exchange = Exchange { version_11: true, keep_alive: true, date: "today", extra: &extra, position: Position::default() };
+        let exchange = Exchange {
+            version_11: true,
+            keep_alive: true,
+            date: "today",
+            extra: &extra,
+            position: Position::default(),
+        };
         match ending(form, end, Duration::from_millis(1500), code_hint, &exchange) {
             Finish::Polite(bytes) => format!("polite {}", read(form, &bytes)).trim_end().to_owned(),
             Finish::LastWord(bytes) => format!("last word {}", read(form, &bytes)),
@@ -240,7 +246,13 @@ mod tests {
     #[test]
     fn a_connection_that_cannot_be_kept_is_not_promised_to_be() {
         let extra = HeaderMap::new();
-        let exchange = Exchange { version_11: true, keep_alive: false, date: "today", extra: &extra, position: Position::default() };
+        let exchange = Exchange {
+            version_11: true,
+            keep_alive: false,
+            date: "today",
+            extra: &extra,
+            position: Position::default(),
+        };
         let finish = ending(Form::LongPoll, &Resume::Timeout.into(), Duration::ZERO, None, &exchange);
         assert!(matches!(finish, Finish::Answer { keep_alive: false, .. }));
     }

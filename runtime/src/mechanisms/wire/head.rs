@@ -193,7 +193,13 @@ mod tests {
                 map.append(name, value);
                 map
             });
-        let exchange = Exchange { version_11: true, keep_alive: true, date: "today", extra: &extra, position: Position::default() };
+        let exchange = Exchange {
+            version_11: true,
+            keep_alive: true,
+            date: "today",
+            extra: &extra,
+            position: Position::default(),
+        };
         let bytes = write(&exchange);
         let text = std::str::from_utf8(&bytes).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();

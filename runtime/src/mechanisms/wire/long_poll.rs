@@ -42,7 +42,13 @@ mod tests {
 
     fn written(answer: impl Fn(&Exchange<'_>) -> Finish) -> String {
         let extra = HeaderMap::new();
-        let exchange = Exchange { version_11: true, keep_alive: true, date: "today", extra: &extra, position: Position::default() };
+        let exchange = Exchange {
+            version_11: true,
+            keep_alive: true,
+            date: "today",
+            extra: &extra,
+            position: Position::default(),
+        };
         match answer(&exchange) {
             Finish::Answer { bytes, keep_alive: true } => String::from_utf8_lossy(&bytes).into_owned(),
             other => panic!("{other:?}"),
