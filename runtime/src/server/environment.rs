@@ -94,7 +94,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::words::terms::WhenFull;
+    use crate::words::terms::{WhenFull, WhenSlow};
 
     fn read(variables: &[(&str, &str)]) -> Environment {
         let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
@@ -147,11 +147,13 @@ mod tests {
             ("ABEYANCE_ENTER_MAX_SUSPENDED", "7"),
             ("ABEYANCE_CHAT_MAX_IDLE", "none"),
             ("ABEYANCE_CHAT_MAX_MAX_IDLE", "1h"),
+            ("ABEYANCE_CHAT_WHEN_SLOW", "drop_oldest"),
         ]);
         assert_eq!(environment.faults, [""; 0]);
         let enter = environment.function("enter");
         assert_eq!((enter.timeout, enter.max_suspended), (Some(Some(Duration::from_secs(5))), Some(7)));
-        assert_eq!(environment.function("chat").max_idle, Some(None));
+        let chat = environment.function("chat");
+        assert_eq!((chat.max_idle, chat.when_slow), (Some(None), Some(WhenSlow::DropOldest)));
         assert_eq!(environment.function("chat_max").max_idle, Some(Some(Duration::from_secs(3600))));
         assert_eq!(environment.function("other"), Settings::NONE);
     }
@@ -168,6 +170,7 @@ mod tests {
             ("ABEYANCE_ALLOWED_ORIGINS", "a.b", ["\"a.b\"", "\"https://example.com\""]),
             ("ABEYANCE_ENTER_TIMEOUT", "30", ["ABEYANCE_ENTER_TIMEOUT", "\"30s\""]),
             ("ABEYANCE_DRIAN", "10s", ["ABEYANCE_DRIAN=\"10s\"", "ABEYANCE_DRAIN"]),
+            ("ABEYANCE_ENTER_WHEN_SLOW", "drop", ["ABEYANCE_ENTER_WHEN_SLOW=\"drop\"", "\"drop_newest\""]),
             ("ABEYANCE_ENTER_IDLE", "10s", ["`enter`", "ABEYANCE_ENTER_MAX_IDLE"]),
             ("ABEYANCE_LEAVE_TIMEOUT", "10s", ["ABEYANCE_LEAVE_TIMEOUT", "ABEYANCE_ENTER_…"]),
         ] {
