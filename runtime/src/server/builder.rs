@@ -2,7 +2,6 @@
 
 use std::any::type_name;
 use std::fmt;
-use std::time::Duration;
 
 use axum_core::body::Body;
 use axum_core::response::IntoResponse;
@@ -13,20 +12,19 @@ use tower_service::Service;
 use super::running::Running;
 use super::setup::{Setup, environment};
 use super::start::StartError;
-use super::wishes::{Wishes, network, origin};
+use super::wishes::Wishes;
 use crate::dispatch::fallback::Fallback;
 use crate::endpoint::BoxError;
 use crate::endpoint::record::Endpoint;
 use crate::keeper::hub::Hub;
 use crate::socket::memory::{Dialer, MemoryDoor};
-use crate::words::terms::WhenFull;
 
 /// A server that is being set up.
 ///
 /// Every setting is overridden by the environment (`ABEYANCE_DRAIN=30s`, `ABEYANCE_ENTER_MAX_IDLE=1m` for the
 /// function `enter`), except for [`bind_memory`](Server::bind_memory), which reads none.
 #[derive(Default)]
-pub struct Server(Setup);
+pub struct Server(pub(super) Setup);
 
 impl Server {
     /// A server with nothing mounted.
@@ -80,105 +78,6 @@ impl Server {
             + 'static,
     {
         self.0.plan.fallback = Some(Fallback::new(service));
-        self
-    }
-
-    /// Where `#[abeyance::main]` listens, as `host:port`; `127.0.0.1:8080` unless set.
-    #[must_use]
-    pub fn listen(mut self, address: impl Into<String>) -> Self {
-        self.0.wishes.listen = Some(address.into());
-        self
-    }
-
-    /// How many holds there may be at once; the descriptor limit less 64 unless set.
-    #[must_use]
-    pub fn max_suspended(mut self, holds: usize) -> Self {
-        self.0.wishes.max_suspended = Some(holds);
-        self
-    }
-
-    /// How many holds one peer address may have at once; no limit unless set.
-    #[must_use]
-    pub fn max_per_peer(mut self, holds: usize) -> Self {
-        self.0.wishes.max_per_peer = Some(holds);
-        self
-    }
-
-    /// What happens to a newcomer when `max_suspended` is reached; it is rejected unless set.
-    #[must_use]
-    pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.0.wishes.when_full = Some(when_full);
-        self
-    }
-
-    /// How long a shutdown may take; 10 s unless set.
-    #[must_use]
-    pub fn drain(mut self, window: Duration) -> Self {
-        self.0.wishes.drain = Some(window);
-        self
-    }
-
-    /// How long the head of a request may take to arrive; 10 s unless set.
-    #[must_use]
-    pub fn head_deadline(mut self, deadline: Duration) -> Self {
-        self.0.wishes.head_deadline = Some(deadline);
-        self
-    }
-
-    /// How long an annotated function may take; 10 s unless set.
-    #[must_use]
-    pub fn function_deadline(mut self, deadline: Duration) -> Self {
-        self.0.wishes.function_deadline = Some(deadline);
-        self
-    }
-
-    /// How long a hook may take; 30 s unless set.
-    #[must_use]
-    pub fn hook_deadline(mut self, deadline: Duration) -> Self {
-        self.0.wishes.hook_deadline = Some(deadline);
-        self
-    }
-
-    /// How long a peer may take nothing of what is being written to it; 10 s unless set.
-    #[must_use]
-    pub fn write_deadline(mut self, deadline: Duration) -> Self {
-        self.0.wishes.write_deadline = Some(deadline);
-        self
-    }
-
-    /// How long an ending may take on the wire; 5 s unless set.
-    #[must_use]
-    pub fn polite_end(mut self, deadline: Duration) -> Self {
-        self.0.wishes.polite_end = Some(deadline);
-        self
-    }
-
-    /// How long a connection may rest between two requests; 60 s unless set.
-    #[must_use]
-    pub fn keep_alive(mut self, idle: Duration) -> Self {
-        self.0.wishes.keep_alive = Some(idle);
-        self
-    }
-
-    /// Peers whose `X-Forwarded-For` and `X-Forwarded-Host` are believed: addresses or networks (`10.0.0.0/8`).
-    #[must_use]
-    pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item: AsRef<str>>) -> Self {
-        let read = proxies.into_iter().map(|proxy| network(proxy.as_ref()));
-        match read.collect() {
-            Ok(networks) => self.0.wishes.trusted_proxies = Some(networks),
-            Err(fault) => self.0.faults.push(format!("`Server::trusted_proxies`: {fault}")),
-        }
-        self
-    }
-
-    /// Origins, such as `https://example.com`, that may connect although they are not the server's own.
-    #[must_use]
-    pub fn allowed_origins(mut self, origins: impl IntoIterator<Item: AsRef<str>>) -> Self {
-        let read = origins.into_iter().map(|text| origin(text.as_ref()));
-        match read.collect() {
-            Ok(origins) => self.0.wishes.allowed_origins = Some(origins),
-            Err(fault) => self.0.faults.push(format!("`Server::allowed_origins`: {fault}")),
-        }
         self
     }
 
@@ -238,6 +137,8 @@ impl fmt::Debug for Server {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn fault(server: Server, variables: &[(&str, &str)]) -> String {
