@@ -168,8 +168,24 @@ mod tests {
     }
 
     #[test]
+    fn bounds_that_let_nothing_through_are_faults() {
+        for (server, told) in [
+            (Server::new().memory(0), "`Server::memory(0B)` must be at least 32KiB, the least `backlog`"),
+            (Server::new().memory((32 << 10) - 1), "`Server::memory(32767B)` must be at least 32KiB"),
+            (Server::new().history(0), "`Server::history(0)` would keep nothing"),
+            (Server::new().max_topics(0), "`Server::max_topics(0)` would let nobody join a topic"),
+        ] {
+            let fault = fault(server, &[]);
+            assert!(fault.starts_with(told) && fault.lines().count() == 1, "{fault}");
+        }
+        let least = Server::new().memory(32 << 10).history(1).max_topics(1);
+        assert!(least.0.check([]).is_ok());
+    }
+
+    #[test]
     fn the_environment_overrides_the_code_and_the_code_the_attribute() {
-        let server = Server::new().drain(Duration::from_secs(2)).max_per_peer(2);
+        let server =
+            Server::new().drain(Duration::from_secs(2)).max_per_peer(2).memory(1 << 20).max_topics(2);
         let attribute = Wishes {
             max_per_peer: Some(1),
             drain: Some(Duration::from_secs(1)),
@@ -178,9 +194,12 @@ mod tests {
         };
         let mut setup = server.0;
         setup.wishes = setup.wishes.or(attribute);
-        let ready = setup.check([("ABEYANCE_DRAIN".into(), "3s".into())]).map_err(|e| e.to_string()).unwrap();
+        let variables = [("ABEYANCE_DRAIN", "3s"), ("ABEYANCE_MEMORY", "2MiB")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let ready = setup.check(variables).map_err(|e| e.to_string()).unwrap();
         let policy = ready.policy();
         assert_eq!((policy.drain.as_secs(), policy.max_per_peer, policy.max_suspended), (3, Some(2), 1));
+        assert_eq!((policy.memory, policy.history, policy.max_topics), (2 << 20, 64 << 20, 2));
     }
 
     #[test]

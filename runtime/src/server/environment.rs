@@ -116,6 +116,9 @@ mod tests {
             ("ABEYANCE_WRITE_DEADLINE", "4s"),
             ("ABEYANCE_POLITE_END", "5s"),
             ("ABEYANCE_KEEP_ALIVE", "6s"),
+            ("ABEYANCE_MEMORY", "512MiB"),
+            ("ABEYANCE_HISTORY", "1MiB"),
+            ("ABEYANCE_MAX_TOPICS", "3"),
             ("ABEYANCE_TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
             ("ABEYANCE_ALLOWED_ORIGINS", "https://Example.com,http://localhost:3000"),
         ]);
@@ -135,6 +138,7 @@ mod tests {
             policy.keep_alive,
         ];
         assert_eq!(spans.map(|span| span.as_secs()), [1, 2, 3, 4, 5, 6]);
+        assert_eq!((policy.memory, policy.history, policy.max_topics), (512 << 20, 1 << 20, 3));
         let proxies: Vec<_> = policy.trusted_proxies.iter().map(ToString::to_string).collect();
         assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
         assert_eq!(policy.allowed_origins, ["https://example.com", "http://localhost:3000"]);
@@ -165,6 +169,11 @@ mod tests {
             ("ABEYANCE_LISTEN", "8080", ["\"8080\"", "\"127.0.0.1:8080\""]),
             ("ABEYANCE_LISTEN", ":8080", ["\":8080\"", "\"127.0.0.1:8080\""]),
             ("ABEYANCE_WHEN_FULL", "evict", ["\"evict\"", "\"resume_oldest\""]),
+            ("ABEYANCE_MEMORY", "512", ["ABEYANCE_MEMORY=\"512\"", "write \"512B\""]),
+            ("ABEYANCE_MEMORY", "31KiB", ["\"31KiB\"", "at least \"32KiB\""]),
+            ("ABEYANCE_HISTORY", "0B", ["\"0B\"", "zero bytes"]),
+            ("ABEYANCE_MAX_TOPICS", "0", ["\"0\"", "nobody join a topic"]),
+            ("ABEYANCE_TOPIC", "news", ["ABEYANCE_TOPIC=\"news\"", "ABEYANCE_HISTORY"]),
             ("ABEYANCE_TRUSTED_PROXIES", "10.0.0.0/8,proxy", ["\"proxy\"", "\"10.0.0.0/8\""]),
             ("ABEYANCE_ALLOWED_ORIGINS", "https://a.b/", ["no path", "\"https://example.com\""]),
             ("ABEYANCE_ALLOWED_ORIGINS", "a.b", ["\"a.b\"", "\"https://example.com\""]),

@@ -85,6 +85,35 @@ impl Server {
         self
     }
 
+    /// How many bytes may wait for all peers together; 256 MiB unless set, and at least 32 KiB.
+    ///
+    /// When it is reached, whoever has the largest backlog pays first, by its own `when_slow`: it is disconnected as
+    /// [`Slow`](crate::Disconnect::Slow), or loses messages.
+    ///
+    /// Counted is what the kernel has not taken, and for each message what having it wait costs beside its bytes. A
+    /// message that waits for many peers counts for each of them, although they share its bytes. The kernel's share
+    /// counts in each peer's `backlog` only.
+    #[must_use]
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.0.wishes.memory = Some(bytes);
+        self
+    }
+
+    /// How many bytes all topics together may keep of their past; 64 MiB unless set. When it is reached, the oldest
+    /// messages go, of whatever topic.
+    #[must_use]
+    pub fn history(mut self, bytes: usize) -> Self {
+        self.0.wishes.history = Some(bytes);
+        self
+    }
+
+    /// How many topics one hold may have joined at once; 128 unless set.
+    #[must_use]
+    pub fn max_topics(mut self, topics: usize) -> Self {
+        self.0.wishes.max_topics = Some(topics);
+        self
+    }
+
     /// Peers whose `X-Forwarded-For` and `X-Forwarded-Host` are believed: addresses or networks (`10.0.0.0/8`).
     #[must_use]
     pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item: AsRef<str>>) -> Self {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::words::amount::{self, Misread};
+use crate::words::amount::{self, Misread, spell_size};
 use crate::words::policy::Policy;
-use crate::words::terms::WhenFull;
+use crate::words::terms::{LEAST_BACKLOG, WhenFull};
 
 /// How many descriptors are left for what is not held: the listener, newcomers, the application's own files.
 pub(super) const RESERVE: usize = 64;
@@ -25,6 +25,9 @@ pub(super) enum Setting {
     WriteDeadline,
     PoliteEnd,
     KeepAlive,
+    Memory,
+    History,
+    MaxTopics,
     TrustedProxies,
     AllowedOrigins,
 }
@@ -43,12 +46,15 @@ pub(super) struct Wishes {
     pub(super) write_deadline: Option<Duration>,
     pub(super) polite_end: Option<Duration>,
     pub(super) keep_alive: Option<Duration>,
+    pub(super) memory: Option<usize>,
+    pub(super) history: Option<usize>,
+    pub(super) max_topics: Option<usize>,
     pub(super) trusted_proxies: Option<Vec<IpNet>>,
     pub(super) allowed_origins: Option<Vec<String>>,
 }
 
 impl Setting {
-    pub(super) const ALL: [Setting; 13] = [
+    pub(super) const ALL: [Setting; 16] = [
         Setting::Listen,
         Setting::MaxSuspended,
         Setting::MaxPerPeer,
@@ -60,6 +66,9 @@ impl Setting {
         Setting::WriteDeadline,
         Setting::PoliteEnd,
         Setting::KeepAlive,
+        Setting::Memory,
+        Setting::History,
+        Setting::MaxTopics,
         Setting::TrustedProxies,
         Setting::AllowedOrigins,
     ];
@@ -78,6 +87,9 @@ impl Setting {
             Setting::WriteDeadline => "write_deadline",
             Setting::PoliteEnd => "polite_end",
             Setting::KeepAlive => "keep_alive",
+            Setting::Memory => "memory",
+            Setting::History => "history",
+            Setting::MaxTopics => "max_topics",
             Setting::TrustedProxies => "trusted_proxies",
             Setting::AllowedOrigins => "allowed_origins",
         }
@@ -99,6 +111,9 @@ impl Wishes {
             Setting::WriteDeadline => self.write_deadline = Some(amount::duration(value)?),
             Setting::PoliteEnd => self.polite_end = Some(amount::duration(value)?),
             Setting::KeepAlive => self.keep_alive = Some(amount::duration(value)?),
+            Setting::Memory => self.memory = Some(memory(value)?),
+            Setting::History => self.history = Some(amount::size(value)?),
+            Setting::MaxTopics => self.max_topics = Some(topics(value)?),
             Setting::TrustedProxies => self.trusted_proxies = Some(list(value, network)?),
             Setting::AllowedOrigins => self.allowed_origins = Some(list(value, origin)?),
         }
@@ -119,6 +134,9 @@ impl Wishes {
             write_deadline: self.write_deadline.or(fallback.write_deadline),
             polite_end: self.polite_end.or(fallback.polite_end),
             keep_alive: self.keep_alive.or(fallback.keep_alive),
+            memory: self.memory.or(fallback.memory),
+            history: self.history.or(fallback.history),
+            max_topics: self.max_topics.or(fallback.max_topics),
             trusted_proxies: self.trusted_proxies.or(fallback.trusted_proxies),
             allowed_origins: self.allowed_origins.or(fallback.allowed_origins),
         }
@@ -139,9 +157,9 @@ impl Wishes {
             write_deadline: self.write_deadline.unwrap_or(preset.write_deadline),
             polite_end: self.polite_end.unwrap_or(preset.polite_end),
             keep_alive: self.keep_alive.unwrap_or(preset.keep_alive),
-            memory: preset.memory,
-            history: preset.history,
-            max_topics: preset.max_topics,
+            memory: self.memory.unwrap_or(preset.memory),
+            history: self.history.unwrap_or(preset.history),
+            max_topics: self.max_topics.unwrap_or(preset.max_topics),
             topics: preset.topics,
             trusted_proxies: self.trusted_proxies.unwrap_or(preset.trusted_proxies),
             allowed_origins: self.allowed_origins.unwrap_or(preset.allowed_origins),
@@ -172,7 +190,36 @@ fn faults(policy: &Policy) -> Vec<String> {
     let spans = spans.map(|(setting, span)| {
         format!("`Server::{}({span:?})`: expected {}, at most a year", setting.as_str(), amount::A_DURATION)
     });
-    counts.chain(spans).collect()
+    let bounds = [
+        (policy.memory < LEAST_BACKLOG).then(|| {
+            let (memory, least) = (spell_size(policy.memory), spell_size(LEAST_BACKLOG));
+            format!("`Server::memory({memory})` must be at least {least}, the least `backlog`")
+        }),
+        (policy.history == 0).then(|| String::from("`Server::history(0)` would keep nothing")),
+        (policy.max_topics == 0)
+            .then(|| String::from("`Server::max_topics(0)` would let nobody join a topic")),
+    ];
+    counts.chain(spans).chain(bounds.into_iter().flatten()).collect()
+}
+
+fn memory(text: &str) -> Result<usize, Misread> {
+    match amount::size(text)? {
+        few if few < LEAST_BACKLOG => {
+            let why = format!("at least {:?}, the least `backlog`", spell_size(LEAST_BACKLOG));
+            Err(Misread::new(amount::A_SIZE, format!("{text:?}"), why))
+        }
+        bytes => Ok(bytes),
+    }
+}
+
+fn topics(text: &str) -> Result<usize, Misread> {
+    match text.parse() {
+        // Zero refuses nobody, as it would where holds are counted.
+        Ok(0_usize) => {
+            Err(Misread::new(amount::A_COUNT, format!("{text:?}"), "zero would let nobody join a topic"))
+        }
+        _ => amount::count(text),
+    }
 }
 
 fn list<T>(value: &str, read: impl Fn(&str) -> Result<T, Misread>) -> Result<Vec<T>, Misread> {
