@@ -21,8 +21,9 @@ use crate::socket::memory::{Dialer, MemoryDoor};
 
 /// A server that is being set up.
 ///
-/// Every setting is overridden by the environment (`ABEYANCE_DRAIN=30s`, `ABEYANCE_ENTER_MAX_IDLE=1m` for the
-/// function `enter`), except for [`bind_memory`](Server::bind_memory), which reads none.
+/// Every setting but [`topic`](Server::topic) is overridden by the environment (`ABEYANCE_DRAIN=30s`,
+/// `ABEYANCE_ENTER_MAX_IDLE=1m` for the function `enter`), except for [`bind_memory`](Server::bind_memory), which reads
+/// none.
 #[derive(Default)]
 pub struct Server(pub(super) Setup);
 
@@ -140,6 +141,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::words::keep::Keep;
 
     fn fault(server: Server, variables: &[(&str, &str)]) -> String {
         let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
@@ -180,6 +182,43 @@ mod tests {
         }
         let least = Server::new().memory(32 << 10).history(1).max_topics(1);
         assert!(least.0.check([]).is_ok());
+    }
+
+    #[test]
+    fn what_topics_keep_goes_to_the_policy_the_most_specific_first() {
+        let few = Keep { count: 20, ..Keep::default() };
+        let server = Server::new()
+            .topic("*", few)
+            .topic("rooms/*", Keep::default())
+            .topic(String::from("news"), few)
+            .topic("rooms/red/*", few);
+        let ready = server.0.check([]).map_err(|error| error.to_string()).unwrap();
+        let topics = &ready.policy().topics;
+        let patterns: Vec<_> = topics.iter().map(|rule| rule.pattern.to_string()).collect();
+        assert_eq!(patterns, ["news", "rooms/red/*", "rooms/*", "*"]);
+        assert_eq!((topics[0].keep, topics[2].keep), (few, Keep::default()));
+    }
+
+    #[test]
+    fn faults_of_topics_are_told_with_the_pattern() {
+        let server = Server::new()
+            .topic("rooms*red", Keep::default())
+            .topic("", Keep::default())
+            .topic("news", Keep { count: 0, ..Keep::default() })
+            .topic("news", Keep::default())
+            .topic("news*", Keep::default())
+            .topic("news*", Keep { age: Duration::ZERO, ..Keep::default() });
+        let expected = "expected the name of a topic, or a prefix such as \"rooms/*\", found";
+        let told = [
+            &*format!(
+                "`Server::topic(\"rooms*red\", ..)`: {expected} \"rooms*red\": a `*` stands at the end only"
+            ),
+            &format!("`Server::topic(\"\", ..)`: {expected} \"\""),
+            "`Server::topic(\"news\", ..)`: `count` 0 keeps nothing",
+            "`Server::topic(\"news\", ..)`: this pattern is given twice",
+            "`Server::topic(\"news*\", ..)`: this pattern is given twice",
+        ];
+        assert_eq!(fault(server, &[]).lines().collect::<Vec<_>>(), told);
     }
 
     #[test]

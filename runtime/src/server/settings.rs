@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::builder::Server;
 use super::wishes::{network, origin};
+use crate::words::keep::Keep;
 use crate::words::terms::WhenFull;
 
 /// Limits, deadlines and whom it trusts.
@@ -96,6 +97,29 @@ impl Server {
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.0.wishes.memory = Some(bytes);
+        self
+    }
+
+    /// Has a topic keep a bounded part of its past, for clients that come back: the topic of this name, or with a `*` at
+    /// the end every topic whose name begins so. No topic keeps anything unless this is said of it.
+    ///
+    /// ```
+    /// use abeyance::{Keep, Server};
+    ///
+    /// let server = Server::new()
+    ///     .topic("news", Keep::default())
+    ///     .topic("rooms/*", Keep { count: 20, ..Keep::default() });
+    /// ```
+    ///
+    /// Of several patterns that fit a topic the most specific counts: its name, then the longest prefix. A pattern with a
+    /// `*` elsewhere, a pattern that is given twice, and a [`Keep`] that would keep nothing or keep it for more than a
+    /// year are faults, told at start. The environment has no variable for it.
+    #[must_use]
+    pub fn topic(mut self, pattern: impl AsRef<str>, keep: Keep) -> Self {
+        let pattern = pattern.as_ref();
+        if let Err(fault) = self.0.wishes.keep(pattern, keep) {
+            self.0.faults.push(format!("`Server::topic({pattern:?}, ..)`: {fault}"));
+        }
         self
     }
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::words::amount::{self, Misread, spell_size};
+use crate::words::keep::{Keep, Pattern, Rule};
 use crate::words::policy::Policy;
 use crate::words::terms::{LEAST_BACKLOG, WhenFull};
 
@@ -49,6 +50,8 @@ pub(super) struct Wishes {
     pub(super) memory: Option<usize>,
     pub(super) history: Option<usize>,
     pub(super) max_topics: Option<usize>,
+    /// In code only: what a topic keeps is part of what the program means.
+    pub(super) topics: Option<Vec<Rule>>,
     pub(super) trusted_proxies: Option<Vec<IpNet>>,
     pub(super) allowed_origins: Option<Vec<String>>,
 }
@@ -120,6 +123,21 @@ impl Wishes {
         Ok(())
     }
 
+    /// Has the topics of this pattern keep so much.
+    ///
+    /// # Errors
+    /// What is wrong with the pattern or with what is to be kept.
+    pub(super) fn keep(&mut self, pattern: &str, keep: Keep) -> Result<(), String> {
+        let pattern = Pattern::read(pattern).map_err(|fault| fault.to_string())?;
+        let topics = self.topics.get_or_insert_default();
+        if topics.iter().any(|rule| rule.pattern == pattern) {
+            return Err(String::from("this pattern is given twice"));
+        }
+        // Remembered even if it is wrong, so that giving it twice is told as well.
+        topics.push(Rule { pattern, keep });
+        keep.fault().map_or(Ok(()), |fault| Err(fault.to_owned()))
+    }
+
     /// These wishes, and those of `fallback` where these say nothing.
     pub(super) fn or(self, fallback: Wishes) -> Wishes {
         Wishes {
@@ -137,6 +155,7 @@ impl Wishes {
             memory: self.memory.or(fallback.memory),
             history: self.history.or(fallback.history),
             max_topics: self.max_topics.or(fallback.max_topics),
+            topics: self.topics.or(fallback.topics),
             trusted_proxies: self.trusted_proxies.or(fallback.trusted_proxies),
             allowed_origins: self.allowed_origins.or(fallback.allowed_origins),
         }
@@ -160,13 +179,18 @@ impl Wishes {
             memory: self.memory.unwrap_or(preset.memory),
             history: self.history.unwrap_or(preset.history),
             max_topics: self.max_topics.unwrap_or(preset.max_topics),
-            topics: preset.topics,
+            topics: specific_first(self.topics.unwrap_or(preset.topics)),
             trusted_proxies: self.trusted_proxies.unwrap_or(preset.trusted_proxies),
             allowed_origins: self.allowed_origins.unwrap_or(preset.allowed_origins),
         };
         let faults = faults(&policy);
         (policy, faults)
     }
+}
+
+fn specific_first(mut topics: Vec<Rule>) -> Vec<Rule> {
+    topics.sort_by_key(|rule| rule.pattern.breadth());
+    topics
 }
 
 /// What code can write and text cannot.

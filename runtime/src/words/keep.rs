@@ -1,5 +1,6 @@
 //! What a topic keeps of its past: for clients that come back, and for newcomers.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::amount::{LONGEST, Misread};
@@ -72,6 +73,25 @@ impl Pattern {
             false => Ok(Pattern::Name(name.into())),
         }
     }
+
+    /// Less for what is more specific: of several patterns that fit a topic, that one counts. A name comes before all
+    /// prefixes, a longer prefix before a shorter one.
+    pub(crate) fn breadth(&self) -> usize {
+        match self {
+            Pattern::Name(_) => 0,
+            Pattern::Prefix(prefix) => usize::MAX - prefix.len(),
+        }
+    }
+}
+
+/// As it was written.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pattern::Name(name) => f.write_str(name),
+            Pattern::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
 }
 
 impl Keep {
@@ -96,9 +116,21 @@ mod tests {
         assert_eq!(Pattern::read("news"), Ok(Pattern::Name("news".into())));
         assert_eq!(Pattern::read("rooms/*"), Ok(Pattern::Prefix("rooms/".into())));
         assert_eq!(Pattern::read("*"), Ok(Pattern::Prefix("".into())));
+        for right in ["news", "rooms/*", "*"] {
+            assert_eq!(Pattern::read(right).expect("a pattern").to_string(), right);
+        }
         for wrong in ["", "a*b", "a**", "*a"] {
             assert!(Pattern::read(wrong).is_err(), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn what_is_more_specific_is_less_broad() {
+        let breadth = |text| Pattern::read(text).expect("a pattern").breadth();
+        assert!(breadth("a") < breadth("a/much/longer/*"));
+        assert!(breadth("rooms/red/*") < breadth("rooms/*"));
+        assert!(breadth("r*") < breadth("*"));
+        assert_eq!(breadth("a"), breadth("longer"));
     }
 
     #[test]
