@@ -179,18 +179,13 @@ impl Wishes {
             memory: self.memory.unwrap_or(preset.memory),
             history: self.history.unwrap_or(preset.history),
             max_topics: self.max_topics.unwrap_or(preset.max_topics),
-            topics: specific_first(self.topics.unwrap_or(preset.topics)),
+            topics: self.topics.unwrap_or(preset.topics),
             trusted_proxies: self.trusted_proxies.unwrap_or(preset.trusted_proxies),
             allowed_origins: self.allowed_origins.unwrap_or(preset.allowed_origins),
         };
         let faults = faults(&policy);
         (policy, faults)
     }
-}
-
-fn specific_first(mut topics: Vec<Rule>) -> Vec<Rule> {
-    topics.sort_by_key(|rule| rule.pattern.breadth());
-    topics
 }
 
 /// What code can write and text cannot.

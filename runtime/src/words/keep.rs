@@ -73,15 +73,6 @@ impl Pattern {
             false => Ok(Pattern::Name(name.into())),
         }
     }
-
-    /// Less for what is more specific: of several patterns that fit a topic, that one counts. A name comes before all
-    /// prefixes, a longer prefix before a shorter one.
-    pub(crate) fn breadth(&self) -> usize {
-        match self {
-            Pattern::Name(_) => 0,
-            Pattern::Prefix(prefix) => usize::MAX - prefix.len(),
-        }
-    }
 }
 
 /// As it was written.
@@ -122,15 +113,6 @@ mod tests {
         for wrong in ["", "a*b", "a**", "*a"] {
             assert!(Pattern::read(wrong).is_err(), "{wrong:?}");
         }
-    }
-
-    #[test]
-    fn what_is_more_specific_is_less_broad() {
-        let breadth = |text| Pattern::read(text).expect("a pattern").breadth();
-        assert!(breadth("a") < breadth("a/much/longer/*"));
-        assert!(breadth("rooms/red/*") < breadth("rooms/*"));
-        assert!(breadth("r*") < breadth("*"));
-        assert_eq!(breadth("a"), breadth("longer"));
     }
 
     #[test]

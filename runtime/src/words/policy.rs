@@ -34,7 +34,7 @@ pub(crate) struct Policy {
     pub(crate) history: usize,
     /// How many topics one hold may have joined at once.
     pub(crate) max_topics: usize,
-    /// Which topics keep how much of their past, the most specific first: of several that fit, the first counts.
+    /// Which topics keep how much of their past.
     pub(crate) topics: Vec<Rule>,
     /// Peers whose `X-Forwarded-For` and `X-Forwarded-Host` are believed.
     pub(crate) trusted_proxies: Vec<IpNet>,
