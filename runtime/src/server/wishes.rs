@@ -233,7 +233,7 @@ fn memory(text: &str) -> Result<usize, Misread> {
 
 fn topics(text: &str) -> Result<usize, Misread> {
     match text.parse() {
-        // Zero refuses nobody, as it would where holds are counted.
+        // `count` would say that zero refuses everybody, which is so where holds are counted.
         Ok(0_usize) => {
             Err(Misread::new(amount::A_COUNT, format!("{text:?}"), "zero would let nobody join a topic"))
         }
