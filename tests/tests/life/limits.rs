@@ -1,7 +1,7 @@
 //! Limits: who is let in, who must go for it, and what those who are sent away are told.
 
 use abeyance::extract::{Query, State};
-use abeyance::{Disconnect, Refuse, Resume, Suspend, Transport, WhenFull, suspend};
+use abeyance::{Disconnect, JoinError, Refuse, Resume, Suspend, Transport, WhenFull, suspend};
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, House, Stage, plan};
 use tokio::time::sleep;
