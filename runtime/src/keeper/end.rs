@@ -84,7 +84,7 @@ impl Keeper {
 impl Books {
     pub(super) fn end(&mut self, hold: &Hold, note: Note) -> Option<Aftermath> {
         let permit = self.ledger.end(hold.id, &note.end)?;
-        self.limits.give_back(permit, Some(hold.id.slot()));
+        self.limits.give_back(permit, Some(hold.id));
         self.deadlines.clear(hold.id.slot());
         let aftermath = hold.leave_note(note);
         // Endings are bounded like holds, or peers that never finish theirs would pile up uncounted.
