@@ -36,11 +36,25 @@ impl Keeper {
         is_first
     }
 
-    /// Ends every hold for shutdown; each is told. In one step: or what the first to leave publish in their end hooks
-    /// would be the last word to the others, and a long poll's answer.
+    /// Ends every hold for shutdown; each is told.
     pub(crate) fn end_all(&self, cause: &End) -> usize {
+        self.end_those(cause, |books| books.ledger.held().cloned().collect())
+    }
+
+    /// Ends every hold with this key, at whichever endpoint; says how many these are.
+    pub(crate) fn end_key(&self, key: &str, cause: &End) -> usize {
+        let key = Arc::from(key);
+        let hold = |books: &Books, id| books.ledger.get(id).cloned();
+        self.end_those(cause, |books| {
+            books.limits.of_key(&key).into_iter().filter_map(|id| hold(books, id)).collect()
+        })
+    }
+
+    /// Ends several holds in one step: or what the first to leave publish in their end hooks would be the last word to
+    /// the others, and a long poll's answer.
+    fn end_those(&self, cause: &End, those: impl FnOnce(&Books) -> Vec<Arc<Hold>>) -> usize {
         let mut books = self.books.lock();
-        let holds: Vec<_> = books.ledger.held().cloned().collect();
+        let holds = those(&books);
         let ended: Vec<_> = holds.iter().filter_map(|hold| books.end(hold, cause.clone().into())).collect();
         drop(books);
         let count = ended.len();

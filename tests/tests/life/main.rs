@@ -39,6 +39,7 @@ mod endings;
 mod failures;
 mod histories;
 mod http;
+mod keys;
 mod leaving;
 mod limits;
 mod shutdown;
