@@ -81,7 +81,9 @@ impl Keeper {
 
     pub(super) fn finish(&self, aftermath: Aftermath) {
         for (topic, place) in aftermath.joined {
-            self.topics.leave(&topic, place);
+            if self.topics.leave(&topic, place) {
+                self.topic_ended(topic.as_str());
+            }
         }
         if let Some(waker) = aftermath.waker {
             waker.wake();

@@ -1,8 +1,8 @@
 //! The keeper of all holds: the only locks, and the only waiter on time.
 //!
 //! Ground rules:
-//! 1. Two orders of locks: the books, then one hold's pen; a shard of topics, then one hold's pen. No lock is held over
-//!    an await or while user code runs, and a waker is user code.
+//! 1. Three orders of locks: the books, then one hold's pen; a shard of topics, then one hold's pen; a shard of topics,
+//!    then the schedule. No lock is held over an await or while user code runs, and a waker is user code.
 //! 2. A hold's end begins in one place, [`Keeper::end`], under the books: the first cause stands, the permit goes back,
 //!    the pen takes no more. It leaves a note; the hold's own task reads it and concludes.
 //! 3. The keeper keeps an `Arc` of a hold until it has settled, and a hold keeps the keeper: no circle outlives its hold.
@@ -18,6 +18,8 @@ pub(crate) mod inbox; // messages that came by POST
 pub(crate) mod note; // what an end leaves for the hold's task
 pub(crate) mod pen; // what is written to one peer, in order
 pub(crate) mod publish; // topics
+pub(crate) mod schedule; // what is published later, and its lock
+pub(crate) mod scheduled; // the application's handle on it
 pub(crate) mod send; // sending to one peer
 pub(crate) mod silence; // time in which we could not hear a peer
 pub(crate) mod sweep; // the clocks
@@ -45,6 +47,7 @@ use crate::words::terms::WhenFull;
 
 use hold::Hold;
 use publish::TopicShards;
+use schedule::Schedule;
 use time::Time;
 use token::Secret;
 
@@ -52,6 +55,7 @@ use token::Secret;
 pub(crate) struct Keeper {
     books: Mutex<Books>,
     topics: TopicShards,
+    schedule: Schedule,
     time: Time,
     secret: Secret,
     /// Set once, when the server starts; a hub may be wanted before.
@@ -88,6 +92,7 @@ impl Keeper {
                 draining: false,
             }),
             topics: TopicShards::new(),
+            schedule: Schedule::new(),
             time: Time::start(),
             secret: Secret::draw(),
             policy: OnceLock::new(),

@@ -60,6 +60,7 @@ impl Keeper {
             }
         }
         drop(books);
+        self.schedule.tell(now);
     }
 
     /// Looks at a hold by `at`, if it would be later otherwise.

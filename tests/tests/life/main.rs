@@ -42,6 +42,7 @@ mod http;
 mod keys;
 mod leaving;
 mod limits;
+mod schedule;
 mod shutdown;
 
 use std::time::Duration;
