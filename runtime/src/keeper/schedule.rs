@@ -116,16 +116,19 @@ impl Keeper {
         self.schedule.with(|state| state.agenda.cancel(number))
     }
 
-    /// A topic has come to its end: its last member has left, and nothing of its past is kept. What was to be published
-    /// to it is cancelled.
+    /// A topic may have come to its end: its last member has left, or the last of its past is forgotten. If both are so,
+    /// what was to be published to it is cancelled.
     ///
-    /// Called with no lock held. It costs a load where nothing is scheduled.
+    /// Called after either, with no lock held. It costs a load where nothing is scheduled.
     pub(crate) fn topic_ended(&self, topic: &str) {
         if self.schedule.count.load(Relaxed) == 0 {
             return;
         }
         // Under the topic: somebody may have joined meanwhile, and then it has not ended.
         let is_cancelled = self.topics.if_empty(topic, || {
+            if self.archive().is_some_and(|archive| archive.remembers(topic)) {
+                return false;
+            }
             self.schedule.with(|state| {
                 let entries = state.agenda.cancel_topic(topic);
                 let are_some = !entries.is_empty();

@@ -60,6 +60,7 @@ impl Keeper {
             }
         }
         drop(books);
+        self.look_back();
         self.schedule.tell(now);
     }
 

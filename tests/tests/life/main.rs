@@ -44,6 +44,7 @@ mod leaving;
 mod limits;
 mod schedule;
 mod shutdown;
+mod when_slow;
 
 use std::time::Duration;
 

@@ -103,7 +103,7 @@ fn all_of_a_key_end_in_one_step_oldest_first_and_others_stay() {
     let seat = |endpoint, key| {
         let guest = house.seat(house.admit(endpoint, 1).unwrap(), endpoint, SSE, key).unwrap();
         guest.hold.open(Vec::new());
-        house.keeper.join(&guest.hold, "news".into());
+        house.keeper.join(&guest.hold, "news".into()).unwrap();
         guest
     };
     let hers = [seat(1, Some("ada")), seat(0, Some("ada")), seat(1, Some("ada"))];

@@ -5,6 +5,7 @@ mod clocks;
 mod ends;
 mod history;
 mod line;
+mod replay;
 mod schedule;
 mod sending;
 mod stress;
@@ -131,6 +132,7 @@ impl Keeper {
             && books.deadlines.is_empty()
             && self.topics.is_empty()
             && self.schedule.is_empty()
+            && self.archive().is_none_or(|archive| archive.follows_nothing())
     }
 }
 

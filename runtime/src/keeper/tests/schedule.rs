@@ -28,7 +28,7 @@ impl House {
     /// A guest that joined.
     fn join(&self, topic: &str) -> Guest {
         let guest = self.suspend(SSE);
-        self.keeper.join(&guest.hold, topic.into());
+        self.keeper.join(&guest.hold, topic.into()).unwrap();
         guest
     }
 
@@ -296,7 +296,7 @@ fn racing_members_keep_what_they_scheduled_and_the_last_leaves_nothing() {
             let (keeper, hub) = (&house.keeper, house.hub());
             scope.spawn(move || {
                 for _ in 0..2_000 {
-                    keeper.join(&guest.hold, "news".into());
+                    keeper.join(&guest.hold, "news".into()).unwrap();
                     let scheduled = hub.publish_every(secs(1), "news", "tick").unwrap();
                     std::thread::yield_now();
                     assert!(scheduled.cancel(), "cancelled although a member was there");
