@@ -160,9 +160,9 @@ impl Archive {
         following.add(topic.clone(), histories.last());
     }
 
-    /// Follows a topic no longer; `true` if with that the topic has ended.
-    pub(super) fn unfollow(&self, topic: &str) -> bool {
-        self.histories.lock().unfollow(topic)
+    /// Follows a topic no longer.
+    pub(super) fn unfollow(&self, topic: &str) {
+        self.histories.lock().unfollow(topic);
     }
 
     /// The latest offset that somebody has passed who has everything up to its cursor: of all topics together where
@@ -245,7 +245,7 @@ impl Keeper {
 
     /// Topics that nobody follows have nothing left.
     pub(super) fn topics_ended(&self, topics: Vec<Topic>) {
-        topics.iter().for_each(|topic| self.topic_ended(topic.as_str()));
+        topics.iter().for_each(|topic| self.past_forgotten(topic.as_str()));
     }
 }
 

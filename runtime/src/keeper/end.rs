@@ -18,8 +18,6 @@ use super::{Books, Keeper};
 #[must_use]
 pub(super) struct Aftermath {
     joined: Box<[(Topic, Place)]>,
-    /// Topics that have ended with it.
-    ended: Vec<Topic>,
     /// The hold's own task.
     waker: Option<Waker>,
     /// Whoever waits for room.
@@ -84,10 +82,9 @@ impl Keeper {
     pub(super) fn finish(&self, aftermath: Aftermath) {
         for (topic, place) in aftermath.joined {
             if self.topics.leave(&topic, place) {
-                self.topic_ended(topic.as_str());
+                self.last_left(topic.as_str());
             }
         }
-        self.topics_ended(aftermath.ended);
         if let Some(waker) = aftermath.waker {
             waker.wake();
         }
@@ -123,8 +120,8 @@ impl Hold {
         let mut pen = self.pen.lock();
         pen.note = Some(Box::new(note));
         let joined = std::mem::take(&mut pen.joined);
-        let ended = self.follow_no_more(&mut pen);
-        Aftermath { joined, ended, waker: pen.waker(), room: pen.room.take(), too_long: None }
+        self.follow_no_more(&mut pen);
+        Aftermath { joined, waker: pen.waker(), room: pen.room.take(), too_long: None }
     }
 
     /// Ends a polite ending that too many others wait behind.

@@ -116,12 +116,12 @@ impl Keeper {
         let mut joined = std::mem::take(&mut pen.joined).into_vec();
         let (_, place) = joined.swap_remove(at);
         pen.joined = joined.into();
-        let has_ended = hold.unfollow(&mut pen, topic);
+        hold.unfollow(&mut pen, topic);
         drop(pen);
         let left = topics.leave(topic, place);
         drop(topics);
-        if has_ended || left.is_some_and(|left| left.was_last) {
-            self.topic_ended(topic);
+        if left.is_some_and(|left| left.was_last) {
+            self.last_left(topic);
         }
     }
 

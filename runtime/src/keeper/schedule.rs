@@ -116,27 +116,47 @@ impl Keeper {
         self.schedule.with(|state| state.agenda.cancel(number))
     }
 
-    /// A topic may have come to its end: its last member has left, or the last of its past is forgotten. If both are so,
-    /// what was to be published to it is cancelled.
+    /// The last member of a topic has left. What was to be published to it is cancelled; or, where something of its past
+    /// is kept, when that is [forgotten](Keeper::past_forgotten).
     ///
-    /// Called after either, with no lock held. It costs a load where nothing is scheduled.
-    pub(crate) fn topic_ended(&self, topic: &str) {
+    /// Called with no lock held. It costs a load where nothing is scheduled.
+    pub(super) fn last_left(&self, topic: &str) {
+        self.cancel_those(topic, |agenda, has_past| match has_past {
+            true => {
+                agenda.leave_topic(topic);
+                Vec::new()
+            }
+            false => agenda.cancel_topic(topic),
+        });
+    }
+
+    /// The last of a topic's past is forgotten. What was to be published to it is cancelled, but for what has been
+    /// scheduled since the last member left: that waits for the next.
+    ///
+    /// Called with no lock held. It costs a load where nothing is scheduled.
+    pub(super) fn past_forgotten(&self, topic: &str) {
+        self.cancel_those(topic, |agenda, has_past| match has_past {
+            true => Vec::new(),
+            false => agenda.cancel_left(topic),
+        });
+    }
+
+    /// Cancels entries of a topic that nobody has joined.
+    fn cancel_those(&self, topic: &str, those: impl FnOnce(&mut Agenda<Job>, bool) -> Vec<Entry<Job>>) {
         if self.schedule.count.load(Relaxed) == 0 {
             return;
         }
         // Under the topic: somebody may have joined meanwhile, and then it has not ended.
-        let is_cancelled = self.topics.if_empty(topic, || {
-            if self.archive().is_some_and(|archive| archive.remembers(topic)) {
-                return false;
-            }
+        let is_some_cancelled = self.topics.if_empty(topic, || {
+            let has_past = self.archive().is_some_and(|archive| archive.remembers(topic));
             self.schedule.with(|state| {
-                let entries = state.agenda.cancel_topic(topic);
-                let are_some = !entries.is_empty();
+                let entries = those(&mut state.agenda, has_past);
+                let is_some = !entries.is_empty();
                 state.cancelled.extend(entries);
-                are_some
+                is_some
             })
         });
-        if is_cancelled == Some(true) {
+        if is_some_cancelled == Some(true) {
             self.schedule.due.notify_one();
         }
     }

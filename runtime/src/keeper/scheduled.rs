@@ -16,8 +16,8 @@ use super::schedule::{Job, When};
 ///
 /// It is also cancelled
 ///
-/// - with its topic: when the last member leaves it, and nothing of its past is kept. A topic that has had no members yet
-///   is waited for; meanwhile it is published to nobody;
+/// - with its topic: when the last member leaves it; or later, when the last of its past is forgotten that it
+///   [keeps](crate::Keep). A topic that has had no members yet is waited for; meanwhile it is published to nobody;
 /// - when the server begins to stop.
 ///
 /// What is cancelled is not published any more, unless it is just being published.
@@ -105,6 +105,9 @@ impl Hub {
     ///
     /// Where periods were missed because the server was busy, it is published once for all of them. The next comes when it
     /// would have come anyway: lateness does not add up.
+    ///
+    /// To a topic that [keeps](crate::Keep) its past, what is published again and again within its age adds to that past:
+    /// such a topic does not end by itself, so keep the handle.
     ///
     /// # Errors
     /// When `period` is shorter or longer than it may be, when 65,536 are scheduled already, or when the server stops.

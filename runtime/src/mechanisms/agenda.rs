@@ -33,6 +33,8 @@ pub(crate) struct Entry<J> {
     topic: Topic,
     due: Tick,
     period: Option<Duration>,
+    /// Whether its topic has had members, and the last has left.
+    was_left: bool,
     /// None while it is out.
     job: Option<J>,
 }
@@ -70,7 +72,7 @@ impl<J> Agenda<J> {
         self.count += 1;
         self.queue.insert((due, number));
         self.topics.insert((topic.clone(), number));
-        self.entries.insert(number, Entry { topic, due, period, job: Some(job) });
+        self.entries.insert(number, Entry { topic, due, period, was_left: false, job: Some(job) });
         Ok(number)
     }
 
@@ -116,10 +118,29 @@ impl<J> Agenda<J> {
 
     /// Removes all entries of a topic.
     pub(crate) fn cancel_topic(&mut self, topic: &str) -> Vec<Entry<J>> {
+        self.of_topic(topic).into_iter().filter_map(|number| self.cancel(number)).collect()
+    }
+
+    /// A topic's last member has left, though it has not ended yet: what is entered by now ends with it.
+    pub(crate) fn leave_topic(&mut self, topic: &str) {
+        for number in self.of_topic(topic) {
+            if let Some(entry) = self.entries.get_mut(&number) {
+                entry.was_left = true;
+            }
+        }
+    }
+
+    /// Removes those entries of a topic that its last member [left](Agenda::leave_topic). The others wait for the first.
+    pub(crate) fn cancel_left(&mut self, topic: &str) -> Vec<Entry<J>> {
+        let mut numbers = self.of_topic(topic);
+        numbers.retain(|number| self.entries.get(number).is_some_and(|entry| entry.was_left));
+        numbers.into_iter().filter_map(|number| self.cancel(number)).collect()
+    }
+
+    fn of_topic(&self, topic: &str) -> Vec<Number> {
         let from = (Topic::from(topic), Number(0));
         let theirs = self.topics.range(from..).take_while(|(name, _)| name.as_str() == topic);
-        let numbers: Vec<Number> = theirs.map(|(_, number)| *number).collect();
-        numbers.into_iter().filter_map(|number| self.cancel(number)).collect()
+        theirs.map(|(_, number)| *number).collect()
     }
 
     /// Removes everything, and takes nothing any more.
@@ -215,6 +236,18 @@ mod tests {
     }
 
     #[test]
+    fn what_was_left_ends_with_its_topic_and_what_came_after_waits() {
+        let mut agenda = Agenda::new(9);
+        agenda.add("news".into(), Tick(1), None, "before").unwrap();
+        agenda.add("other".into(), Tick(1), None, "other").unwrap();
+        assert!(agenda.cancel_left("news").is_empty(), "nobody has been there");
+        agenda.leave_topic("news");
+        agenda.add("news".into(), Tick(1), None, "after").unwrap();
+        assert_eq!(agenda.cancel_left("news").len(), 1);
+        assert_eq!(run(&mut agenda, 1), ["other", "after"]);
+    }
+
+    #[test]
     fn one_too_many_is_given_back_and_room_is_made_by_whatever_leaves() {
         let mut agenda = Agenda::new(2);
         let first = agenda.add("a".into(), Tick(1), None, "1").unwrap();
@@ -233,6 +266,8 @@ mod tests {
         Add { topic: usize, delay: u64, period: Option<u64> },
         Cancel(usize),
         CancelTopic(usize),
+        LeaveTopic(usize),
+        CancelLeft(usize),
         Pass(u64),
         Take,
         PutBack(usize),
@@ -244,6 +279,8 @@ mod tests {
                 .prop_map(|(topic, delay, period)| Step::Add { topic, delay, period }),
             2 => (0usize..20).prop_map(Step::Cancel),
             1 => (0usize..3).prop_map(Step::CancelTopic),
+            1 => (0usize..3).prop_map(Step::LeaveTopic),
+            1 => (0usize..3).prop_map(Step::CancelLeft),
             4 => (0u64..80).prop_map(Step::Pass),
             6 => Just(Step::Take),
             4 => (0usize..4).prop_map(Step::PutBack),
@@ -257,6 +294,7 @@ mod tests {
         topic: usize,
         due: u64,
         period: Option<u64>,
+        was_left: bool,
         is_over: bool,
         is_out: bool,
     }
@@ -282,7 +320,10 @@ mod tests {
                         match agenda.add(TOPICS[topic].into(), Tick(due), every, job) {
                             Ok(number) => {
                                 prop_assert!(count < MOST);
-                                list.push(Known { number, topic, due, period, is_over: false, is_out: false });
+                                let known = Known {
+                                    number, topic, due, period, was_left: false, is_over: false, is_out: false,
+                                };
+                                list.push(known);
                             }
                             Err(job) => prop_assert_eq!((job, count), (list.len(), MOST)),
                         }
@@ -301,6 +342,17 @@ mod tests {
                         let theirs = list.iter_mut().filter(is_theirs);
                         let count = theirs.map(|known| known.is_over = true).count();
                         prop_assert_eq!(agenda.cancel_topic(TOPICS[topic]).len(), count);
+                    }
+                    Step::LeaveTopic(topic) => {
+                        agenda.leave_topic(TOPICS[topic]);
+                        let theirs = list.iter_mut().filter(|known| known.topic == topic);
+                        theirs.for_each(|known| known.was_left = true);
+                    }
+                    Step::CancelLeft(topic) => {
+                        let is_left = |known: &&mut Known| known.topic == topic && known.was_left && !known.is_over;
+                        let left = list.iter_mut().filter(is_left);
+                        let count = left.map(|known| known.is_over = true).count();
+                        prop_assert_eq!(agenda.cancel_left(TOPICS[topic]).len(), count);
                     }
                     Step::Pass(span) => now += span,
                     Step::Take => {

@@ -9,6 +9,7 @@ use crate::keeper::hub::Hub;
 use crate::keeper::schedule::Job;
 use crate::keeper::scheduled::{ScheduleError, Scheduled};
 use crate::words::cause::Resume;
+use crate::words::keep::{Keep, Pattern, Rule};
 use crate::words::message::Message;
 
 /// What its owner does when it is dropped.
@@ -194,12 +195,41 @@ async fn it_ends_with_the_last_member_of_its_topic_and_not_before_the_first() {
     assert_eq!(house.hub().scheduled(), 1, "a topic can end more than once");
 }
 
+#[tokio::test(start_paused = true)]
+async fn where_the_past_is_kept_it_ends_when_that_is_forgotten() {
+    let rule =
+        Rule { pattern: Pattern::Name("news".into()), keep: Keep { age: secs(10), ..Keep::default() } };
+    let house = House::new(Policy { topics: vec![rule], ..Policy::default() }, &[STILL]);
+    let later = |text: &'static str| house.hub().publish_after(secs(60), "news", text).unwrap();
+    let before = later("before");
+    house.keeper.publish("news", &"old".into());
+    house.pass(secs(11)).await;
+    assert_eq!(house.hub().scheduled(), 1, "nobody has been there yet");
+    let guest = house.join("news");
+    house.keeper.publish("news", &"hello".into());
+    house.pass(secs(11)).await;
+    assert_eq!(house.hub().scheduled(), 1, "somebody is there");
+    house.keeper.publish("news", &"bye".into());
+    house.keeper.leave(&guest.hold, "news");
+    assert_eq!(house.hub().scheduled(), 1, "what was said can still be asked for");
+    let after = later("after");
+    house.pass(secs(11)).await;
+    assert!(!before.cancel());
+    assert!(after.cancel());
+    // With nothing kept at that moment, it ends at once.
+    let guest = house.join("news");
+    later("late").detach();
+    house.keeper.end(&guest.hold, Resume::Released.into());
+    assert_eq!(house.hub().scheduled(), 0);
+}
+
 #[test]
 fn a_topic_that_somebody_joined_meanwhile_has_not_ended() {
     let house = House::of(STILL);
     let scheduled = house.hub().publish_every(secs(1), "news", "tick").unwrap();
     let guest = house.join("news");
-    house.keeper.topic_ended("news");
+    house.keeper.last_left("news");
+    house.keeper.past_forgotten("news");
     assert!(scheduled.cancel());
     drop(guest);
 }
