@@ -104,8 +104,8 @@ fn one_that_never_reads(transport: Transport) {
     if has_ss {
         let (queued, memory) = share;
         assert!(0 < queued && queued <= BACKLOG, "{transport:?}: the kernel kept {queued} bytes");
-        // Its overhead is known only after a look, and what was written since counts bare.
-        assert!(memory <= BACKLOG * 3 / 2, "{transport:?}: the kernel used {memory} bytes");
+        // There was room for the last message's bytes; what the kernel spends on it comes on top, and is less than it.
+        assert!(memory + ours <= BACKLOG + SIZE, "{transport:?}: the kernel used {memory} bytes, we {ours}");
     } else {
         skipped("ss is not installed");
     }
