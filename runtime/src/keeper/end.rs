@@ -18,6 +18,8 @@ use super::{Books, Keeper};
 #[must_use]
 pub(super) struct Aftermath {
     joined: Box<[(Topic, Place)]>,
+    /// Topics that have ended with it.
+    ended: Vec<Topic>,
     /// The hold's own task.
     waker: Option<Waker>,
     /// Whoever waits for room.
@@ -69,6 +71,7 @@ impl Keeper {
         for (topic, place) in aftermath.joined {
             self.topics.leave(&topic, place);
         }
+        self.topics_ended(aftermath.ended);
         if let Some(waker) = aftermath.waker {
             waker.wake();
         }
@@ -104,7 +107,8 @@ impl Hold {
         let mut pen = self.pen.lock();
         pen.note = Some(Box::new(note));
         let joined = std::mem::take(&mut pen.joined);
-        Aftermath { joined, waker: pen.waker(), room: pen.room.take(), too_long: None }
+        let ended = self.follow_no_more(&mut pen);
+        Aftermath { joined, ended, waker: pen.waker(), room: pen.room.take(), too_long: None }
     }
 
     /// Ends a polite ending that too many others wait behind.

@@ -5,6 +5,7 @@ mod clocks;
 mod ends;
 mod history;
 mod line;
+mod replay;
 mod sending;
 mod stress;
 mod topics;
@@ -129,6 +130,7 @@ impl Keeper {
             && books.limits.is_untouched()
             && books.deadlines.is_empty()
             && self.topics.is_empty()
+            && self.archive().is_none_or(|archive| archive.follows_nothing())
     }
 }
 
