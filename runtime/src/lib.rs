@@ -61,7 +61,8 @@
 //!    then what is published. From the end of `on_suspend` on, the [driver](Suspend::drive) runs.
 //! 4. While it is held, [`on_message`](Lifecycle::on_message) runs for each message of the peer, one after the other;
 //!    meanwhile the peer is not read. [`Held::send`] and [`Hub::publish`] never wait: what a peer has not taken waits
-//!    in its backlog, which is bounded in bytes, the kernel's share included.
+//!    in its backlog, which is bounded in bytes, the kernel's share included. [`Hub::publish_after`] and
+//!    [`Hub::publish_every`] publish later, for as long as somebody is there.
 //! 5. Something ends it: a clock, a limit, the peer, the application, a fault. The first cause stands. The hold leaves
 //!    its topics and gives its place back, a running `on_message` or driver is dropped at its next await, and the
 //!    polite end of its transport is written.
@@ -287,6 +288,7 @@ pub use http;
 pub use keeper::ended::Ended;
 pub use keeper::held::{Held, JoinError, SendError};
 pub use keeper::hub::{Hub, Listed, Tally};
+pub use keeper::scheduled::{ScheduleError, Scheduled};
 pub use server::builder::Server;
 pub use server::entry::shutdown_signal;
 pub use server::running::{Drained, Running};

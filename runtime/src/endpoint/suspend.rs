@@ -191,7 +191,8 @@ impl<C> Suspend<C> {
         }
     }
 
-    /// Says whose hold this is, for `max_per_key`.
+    /// Says whose hold this is: a user, an account, a device. `max_per_key` limits how many holds of this endpoint have
+    /// one key; [`Hub::end_key`](crate::Hub::end_key) ends those that have it, at all endpoints.
     pub fn key(mut self, user: impl Into<Arc<str>>) -> Self {
         self.key = Some(user.into());
         self

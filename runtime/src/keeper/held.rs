@@ -14,6 +14,7 @@ use crate::words::terms::Transport;
 use crate::words::topic::Topic;
 
 use super::hold::Hold;
+use super::hub::Hub;
 use super::note::Note;
 use super::publish::JoinRefusal;
 use super::send::{Origin, Refusal};
@@ -78,6 +79,11 @@ impl Held {
     /// The secret with which a client speaks for this hold by `POST` and `DELETE`, as in the `Abeyance-Hold` header.
     pub fn token(&self) -> String {
         self.0.keeper().token(self.0.id)
+    }
+
+    /// The application's view of all holds, to publish later or to end others.
+    pub fn hub(&self) -> Hub {
+        Hub::new(self.0.keeper().clone())
     }
 
     /// Sends a message to this peer. A long poll is answered with it, and ends.

@@ -106,6 +106,39 @@ impl Hub {
         let cause = Disconnect::Kicked { code: None, reason: reason.as_ref().into() };
         self.0.find(id).is_some_and(|hold| self.0.end(&hold, cause.into()))
     }
+
+    /// Ends every hold with this [key](crate::Suspend::key), at whichever endpoint, in good order as
+    /// [`Held::resume`](crate::Held::resume); says how many these were.
+    ///
+    /// All of them end in one step, so what one publishes in its end hook is not delivered to another. Nothing keeps
+    /// the clients from coming back, and a request whose function is still running is not held yet: whoever is to stay
+    /// away must be refused there.
+    ///
+    /// ```
+    /// use abeyance::extract::{Hub, Query};
+    /// use abeyance::{Suspend, suspend};
+    /// # #[derive(serde::Deserialize)]
+    /// # struct Who { user: String }
+    ///
+    /// #[suspend]
+    /// async fn inbox(Query(who): Query<Who>) -> Suspend {
+    ///     Suspend::new().key(who.user)
+    /// }
+    ///
+    /// fn log_out(hub: &Hub, user: &str) {
+    ///     let windows = hub.end_key(user);
+    ///     println!("{user} had {windows} windows open");
+    /// }
+    /// ```
+    pub fn end_key(&self, key: impl AsRef<str>) -> usize {
+        self.0.end_key(key.as_ref(), &Resume::Released.into())
+    }
+
+    /// As [`end_key`](Hub::end_key), but ends them as [`Disconnect::Kicked`], telling the peers the reason.
+    pub fn disconnect_key(&self, key: impl AsRef<str>, reason: impl AsRef<str>) -> usize {
+        let cause = Disconnect::Kicked { code: None, reason: reason.as_ref().into() };
+        self.0.end_key(key.as_ref(), &cause.into())
+    }
 }
 
 impl Keeper {

@@ -110,20 +110,22 @@ impl Hold {
         }
     }
 
-    /// Follows a topic no longer; `true` if with that the topic has ended.
-    pub(super) fn unfollow(&self, pen: &mut Pen, topic: &str) -> bool {
+    /// Follows a topic no longer.
+    pub(super) fn unfollow(&self, pen: &mut Pen, topic: &str) {
         let (Some(archive), Some(following)) = (self.keeper().archive(), &mut pen.following) else {
-            return false;
+            return;
         };
         let is_followed = following.topics.iter().any(|followed| followed.topic.as_str() == topic);
         following.leave(topic);
-        is_followed && archive.unfollow(topic)
+        if is_followed {
+            archive.unfollow(topic);
+        }
     }
 
-    /// Follows nothing any more, now that its end begins. Gives back the topics that have ended with that.
-    pub(super) fn follow_no_more(&self, pen: &mut Pen) -> Vec<Topic> {
+    /// Follows nothing any more, now that its end begins.
+    pub(super) fn follow_no_more(&self, pen: &mut Pen) {
         let (Some(archive), Some(following)) = (self.keeper().archive(), &mut pen.following) else {
-            return Vec::new();
+            return;
         };
         let is_untouched = following.start == Some(following.cursor);
         following.stop = match (self.form, &pen.opening) {
@@ -135,7 +137,7 @@ impl Hold {
             pen.undelivered += u32::try_from(archive.count(following)).unwrap_or(u32::MAX);
         }
         let topics = std::mem::take(&mut following.topics).into_iter().map(|followed| followed.topic);
-        topics.filter(|topic| archive.unfollow(topic.as_str())).collect()
+        topics.for_each(|topic| archive.unfollow(topic.as_str()));
     }
 
     /// Where the client stands before anything is written to it.
