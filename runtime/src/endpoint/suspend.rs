@@ -34,7 +34,7 @@ use crate::words::topic::Topic;
 #[must_use = "a connection is held only when the function returns its `Suspend`"]
 pub struct Suspend<C = ()> {
     context: C,
-    topics: Vec<Topic>,
+    topics: Vec<(Topic, bool)>,
     replies: Vec<Message>,
     driver: Option<Driver>,
     headers: HeaderMap,
@@ -74,8 +74,48 @@ impl<C> Suspend<C> {
     }
 
     /// Joins a topic before anything is answered, so that nothing published from then on is missed.
-    pub fn join(mut self, topic: impl Into<Topic>) -> Self {
-        self.topics.push(topic.into());
+    ///
+    /// If the topic keeps its past ([`Server::topic`](crate::Server::topic)), an SSE or long-poll client that comes
+    /// back with `Last-Event-ID` gets what it missed, once and in order, or is told that something of it is gone.
+    /// What it missed is looked for in the topics that the function joins now, whatever they were before.
+    ///
+    /// A function that joins more than [`Server::max_topics`](crate::Server::max_topics) is answered with `500`, and that
+    /// is logged.
+    pub fn join(self, topic: impl Into<Topic>) -> Self {
+        self.add(topic.into(), false)
+    }
+
+    /// Joins a topic, and sends a newcomer all that the topic keeps of its past: the last messages of a chat room.
+    /// From a topic that keeps nothing it gets what is published from now on, as with [`join`](Suspend::join).
+    ///
+    /// ```
+    /// use abeyance::extract::Path;
+    /// use abeyance::{Keep, Server, Suspend, suspend};
+    ///
+    /// #[suspend(path = "/rooms/{room}")]
+    /// async fn enter(Path(room): Path<String>) -> Suspend {
+    ///     Suspend::new().join_with_history(format!("rooms/{room}"))
+    /// }
+    ///
+    /// let server = Server::new().mount(enter).topic("rooms/*", Keep { count: 20, ..Keep::default() });
+    /// ```
+    ///
+    /// A client that comes back with an id gets what it missed, as with [`join`](Suspend::join); one that missed what is
+    /// gone is told, and then gets what there is. WebSocket and stream clients carry no ids: they are always new, and
+    /// get it all each time, so number your messages where a client must not show one twice.
+    ///
+    /// A long poll is answered with the first message, and with all of them if its client sent
+    /// `Accept: application/x-ndjson`. Its next poll must bring the id of the answer: without one it is new again, and
+    /// gets the same at once.
+    pub fn join_with_history(self, topic: impl Into<Topic>) -> Self {
+        self.add(topic.into(), true)
+    }
+
+    fn add(mut self, topic: Topic, with_history: bool) -> Self {
+        match self.topics.iter_mut().find(|(joined, _)| *joined == topic) {
+            Some((_, with)) => *with |= with_history,
+            None => self.topics.push((topic, with_history)),
+        }
         self
     }
 
@@ -172,7 +212,8 @@ impl<C> Suspend<C> {
         }
     }
 
-    /// Says whose hold this is, for `max_per_key`.
+    /// Says whose hold this is: a user, an account, a device. `max_per_key` limits how many holds of this endpoint have
+    /// one key; [`Hub::end_key`](crate::Hub::end_key) ends those that have it, at all endpoints.
     pub fn key(mut self, user: impl Into<Arc<str>>) -> Self {
         self.key = Some(user.into());
         self
@@ -208,12 +249,8 @@ impl<C> Suspend<C> {
         self
     }
 
-    /// Overrides `when_slow`; so far only `WhenSlow::Disconnect` is supported.
-    #[track_caller]
+    /// Overrides `when_slow`.
     pub fn when_slow(mut self, when_slow: WhenSlow) -> Self {
-        if let Err(fault) = WhenSlow::read(when_slow.as_str()) {
-            return self.misused(format_args!("`when_slow`: {fault}"));
-        }
         self.settings.when_slow = Some(when_slow);
         self
     }
@@ -317,6 +354,7 @@ mod tests {
             .max_idle(None)
             .max_lifetime(Duration::from_secs(9))
             .backlog(1 << 20)
+            .when_slow(WhenSlow::DropOldest)
             .drive(|held| async move {
                 loop {
                     let _ = held.send("tick");
@@ -324,7 +362,7 @@ mod tests {
                 }
             });
         let erased = hold.erase().expect("nothing was misused");
-        assert_eq!(erased.topics, [Topic::from("room")]);
+        assert_eq!(erased.topics, [(Topic::from("room"), false)]);
         assert_eq!(erased.replies, [Message::from("one"), Message::from(b"two")]);
         assert_eq!(erased.headers.get_all("set-cookie").iter().count(), 2);
         assert_eq!(erased.protocol, Some(HeaderValue::from_static("chat.v1")));
@@ -335,6 +373,7 @@ mod tests {
             max_idle: Some(None),
             max_lifetime: lifetime,
             backlog: Some(1 << 20),
+            when_slow: Some(WhenSlow::DropOldest),
             ..Settings::NONE
         };
         assert_eq!(erased.settings, expected);
@@ -349,7 +388,6 @@ mod tests {
             Suspend::new().header("Sec-WebSocket-Protocol", "chat"),
             Suspend::new().protocol("chat, v2"),
             Suspend::new().protocol(""),
-            Suspend::new().when_slow(WhenSlow::DropOldest),
             Suspend::new().drive(async |_| {}).try_drive(async |_| Ok(())),
         ];
         for hold in faulty {

@@ -14,7 +14,9 @@ use crate::words::terms::Transport;
 use crate::words::topic::Topic;
 
 use super::hold::Hold;
+use super::hub::Hub;
 use super::note::Note;
+use super::publish::JoinRefusal;
 use super::send::{Origin, Refusal};
 
 /// A handle on one hold: cheap to clone, and harmless after the hold has ended.
@@ -33,6 +35,20 @@ pub enum SendError {
     Ended(Message),
     /// The message, with its framing, is larger than the whole backlog: there will never be room.
     TooLarge(Message),
+}
+
+/// Why [`Held::join`] did not join a topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The hold's end has begun.
+    Ended,
+    /// The hold has joined as many topics as it may ([`Server::max_topics`](crate::Server::max_topics)).
+    #[non_exhaustive]
+    TooMany {
+        /// How many that is.
+        max_topics: usize,
+    },
 }
 
 impl Held {
@@ -63,6 +79,11 @@ impl Held {
     /// The secret with which a client speaks for this hold by `POST` and `DELETE`, as in the `Abeyance-Hold` header.
     pub fn token(&self) -> String {
         self.0.keeper().token(self.0.id)
+    }
+
+    /// The application's view of all holds, to publish later or to end others.
+    pub fn hub(&self) -> Hub {
+        Hub::new(self.0.keeper().clone())
     }
 
     /// Sends a message to this peer. A long poll is answered with it, and ends.
@@ -118,7 +139,7 @@ impl Held {
 
     /// Sends a last message and ends the hold in good order; a long poll is answered with it.
     pub fn resume_with(&self, message: impl Into<Message>) {
-        self.0.keeper().end(&self.0, Note::with_farewell(Resume::Released, vec![message.into()]));
+        self.0.keeper().end(&self.0, Note::with_farewell(Resume::Released, vec![message.into().into()]));
     }
 
     /// Ends the hold as [`Disconnect::Kicked`] and tells the peer the reason: a WebSocket with close code 1008.
@@ -133,9 +154,20 @@ impl Held {
         self.kick(Some(code), reason.as_ref());
     }
 
-    /// Joins a topic. Joining twice is joining once; a hold whose end has begun joins nothing.
-    pub fn join(&self, topic: impl Into<Topic>) {
-        self.0.keeper().join(&self.0, topic.into());
+    /// Joins a topic: what is published from now on comes to this hold, too. Joining twice is joining once.
+    ///
+    /// When the client comes back, its new hold has joined what the function joins ([`Suspend::join`]), and what it
+    /// missed is looked for there. Of a topic that is joined only here it gets what is published from here on.
+    ///
+    /// [`Suspend::join`]: crate::Suspend::join
+    ///
+    /// # Errors
+    /// [`JoinError`] when the hold's end has begun, or when it has joined as many topics as it may.
+    pub fn join(&self, topic: impl Into<Topic>) -> Result<(), JoinError> {
+        self.0.keeper().join(&self.0, topic.into()).map_err(|refusal| match refusal {
+            JoinRefusal::Ended => JoinError::Ended,
+            JoinRefusal::TooMany => JoinError::TooMany { max_topics: self.0.keeper().policy().max_topics },
+        })
     }
 
     /// Leaves a topic, if it was joined.
@@ -143,8 +175,8 @@ impl Held {
         self.0.keeper().leave(&self.0, topic.as_ref());
     }
 
-    /// Sends a message to all holds that joined `topic`, this one included; says for how many it was accepted.
-    /// A hold whose end has begun publishes nothing.
+    /// Sends a message to all holds that joined `topic`, this one included; says for how many it was accepted. As
+    /// [`Hub::publish`], but a hold whose end has begun publishes nothing.
     pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
         if self.0.note().is_some() {
             return 0;
@@ -179,6 +211,17 @@ impl fmt::Display for SendError {
 }
 
 impl std::error::Error for SendError {}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JoinError::Ended => f.write_str("the hold has ended"),
+            JoinError::TooMany { max_topics } => write!(f, "the hold has joined {max_topics} topics already"),
+        }
+    }
+}
+
+impl std::error::Error for JoinError {}
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,13 +1,15 @@
 //! The keeper of all holds: the only locks, and the only waiter on time.
 //!
 //! Ground rules:
-//! 1. Two orders of locks: the books, then one hold's pen; a shard of topics, then one hold's pen. No lock is held over
-//!    an await or while user code runs, and a waker is user code.
+//! 1. Three orders of locks: the books, then one hold's pen; a shard of topics, then one hold's pen; a shard of topics,
+//!    then the schedule. The archive's lock may be taken under any of them, and none under it. No lock is held over an
+//!    await or while user code runs, and a waker is user code.
 //! 2. A hold's end begins in one place, [`Keeper::end`], under the books: the first cause stands, the permit goes back,
 //!    the pen takes no more. It leaves a note; the hold's own task reads it and concludes.
 //! 3. The keeper keeps an `Arc` of a hold until it has settled, and a hold keeps the keeper: no circle outlives its hold.
 
 pub(crate) mod admission; // a place for a newcomer, and who makes room for it
+pub(crate) mod archive; // what topics keep of their past
 pub(crate) mod end; // the beginning of every end, and its settling
 pub(crate) mod ended; // what an end hook is told
 pub(crate) mod flush; // writing what waits, and the last of it
@@ -18,6 +20,9 @@ pub(crate) mod inbox; // messages that came by POST
 pub(crate) mod note; // what an end leaves for the hold's task
 pub(crate) mod pen; // what is written to one peer, in order
 pub(crate) mod publish; // topics
+pub(crate) mod replay; // what a hold has got of it
+pub(crate) mod schedule; // what is published later, and its lock
+pub(crate) mod scheduled; // the application's handle on it
 pub(crate) mod send; // sending to one peer
 pub(crate) mod silence; // time in which we could not hear a peer
 pub(crate) mod sweep; // the clocks
@@ -43,8 +48,10 @@ use crate::words::id::Id;
 use crate::words::policy::Policy;
 use crate::words::terms::WhenFull;
 
+use archive::Archive;
 use hold::Hold;
 use publish::TopicShards;
+use schedule::Schedule;
 use time::Time;
 use token::Secret;
 
@@ -52,6 +59,9 @@ use token::Secret;
 pub(crate) struct Keeper {
     books: Mutex<Books>,
     topics: TopicShards,
+    schedule: Schedule,
+    /// Set once, like the policy; nothing where no topic keeps anything.
+    archive: OnceLock<Option<Archive>>,
     time: Time,
     secret: Secret,
     /// Set once, when the server starts; a hub may be wanted before.
@@ -88,6 +98,8 @@ impl Keeper {
                 draining: false,
             }),
             topics: TopicShards::new(),
+            schedule: Schedule::new(),
+            archive: OnceLock::new(),
             time: Time::start(),
             secret: Secret::draw(),
             policy: OnceLock::new(),
@@ -109,6 +121,7 @@ impl Keeper {
         // As many may be ending as may be held, and each has a slot.
         let holds = policy.max_suspended.min(Id::MAX_SLOTS / 2);
         books.limits = Limits::new(holds, policy.max_per_peer, ceilings);
+        let _ = self.archive.set(Archive::new(policy.topics.clone(), policy.history));
         self.time.begin();
         let _ = self.policy.set(policy);
         let _ = self.plans.set(plans);

@@ -13,12 +13,14 @@ use tokio::sync::Notify;
 
 use crate::mechanisms::backlog::{Backlog, Piece, Room};
 use crate::mechanisms::topics::Place;
+use crate::words::event_id::Numbered;
 use crate::words::line::Line;
 use crate::words::message::Message;
 use crate::words::tick::Since;
 use crate::words::topic::Topic;
 
 use super::note::Note;
+use super::replay::Following;
 use super::time::Time;
 
 /// The side of a hold that writes; behind the hold's own lock.
@@ -32,6 +34,8 @@ pub(crate) struct Pen {
     pub(super) joined: Box<[(Topic, Place)]>,
     /// What is published before `on_suspend` and the replies are through.
     pub(super) opening: Option<Box<Opening>>,
+    /// How far it has got in the topics that keep a history.
+    pub(super) following: Option<Box<Following>>,
     /// Messages that came by `POST` and wait for `on_message`.
     #[expect(clippy::box_collection, reason = "8 bytes of every hold instead of 32")]
     pub(super) inbox: Option<Box<VecDeque<Message>>>,
@@ -53,14 +57,23 @@ pub(crate) struct Pen {
 pub(super) struct Opening {
     /// A long poll's answers so far; other forms write at once.
     pub(super) direct: Vec<Message>,
-    pub(super) live: Vec<Message>,
+    pub(super) live: Vec<Numbered>,
     pub(super) bytes: usize,
 }
 
 impl Opening {
-    /// What waits here, as the backlog counts it.
-    pub(super) fn cost(&self) -> usize {
-        self.bytes + (self.direct.len() + self.live.len()) * Backlog::COST
+    /// Whether `more` bytes may wait here, counted as the backlog does.
+    pub(super) fn has_room(&self, more: usize, bound: usize) -> bool {
+        self.bytes + (self.direct.len() + self.live.len()) * Backlog::COST + more <= bound
+    }
+
+    /// Drops what was published first; `false` if nothing was.
+    pub(super) fn drop_oldest(&mut self) -> bool {
+        if self.live.is_empty() {
+            return false;
+        }
+        self.bytes -= self.live.remove(0).message.len();
+        true
     }
 }
 
@@ -80,6 +93,7 @@ impl Pen {
             note: None,
             joined: Box::default(),
             opening: Some(Box::default()),
+            following: None,
             inbox: None,
             waker: None,
             room: None,
@@ -134,6 +148,13 @@ impl Pen {
                 self.backlog.looked(share, more, bound)
             }
         }
+    }
+
+    /// Whether there is something kept that it has not got and nobody will bring.
+    pub(super) fn is_behind(&self) -> bool {
+        self.following.as_ref().is_some_and(|following| following.is_behind())
+            && self.opening.is_none()
+            && self.note.is_none()
     }
 
     /// Whether a heartbeat may be written: nothing waits, and the head is out.

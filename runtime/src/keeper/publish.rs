@@ -13,7 +13,9 @@ use crate::words::terms::WhenSlow;
 use crate::words::topic::Topic;
 
 use super::Keeper;
+use super::archive::Arrival;
 use super::hold::Hold;
+use super::pen::Pen;
 use super::send::{Origin, Refusal};
 
 /// The members of all topics, in shards so that busy topics do not wait for each other.
@@ -36,25 +38,74 @@ impl TopicShards {
         self.shards.iter().all(|shard| shard.lock().is_empty())
     }
 
-    pub(super) fn leave(&self, topic: &Topic, place: Place) {
-        let member = self.shard(topic.as_str()).lock().leave(topic.as_str(), place);
+    #[cfg(test)]
+    pub(super) fn is_locked(&self, topic: &str) -> bool {
+        self.shard(topic).is_locked()
+    }
+
+    /// Leaves a topic; says whether that was its last member.
+    #[must_use = "a topic that has ended is to be told so"]
+    pub(super) fn leave(&self, topic: &Topic, place: Place) -> bool {
+        let left = self.shard(topic.as_str()).lock().leave(topic.as_str(), place);
         // Not under the lock: it may be the last handle on the hold.
-        drop(member);
+        left.is_some_and(|left| left.was_last)
+    }
+
+    /// Acts if nobody has joined `topic`, and before anybody can.
+    pub(super) fn if_empty<T>(&self, topic: &str, act: impl FnOnce() -> T) -> Option<T> {
+        let topics = self.shard(topic).lock();
+        let is_empty = topics.members(topic).next().is_none();
+        is_empty.then(act)
     }
 }
 
+/// Why a hold joins no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JoinRefusal {
+    Ended,
+    TooMany,
+}
+
 impl Keeper {
+    /// A hold that begins joins its topics, and follows those that keep a history from where its client comes; `true`
+    /// stands with topics whose whole past a newcomer wants.
+    pub(crate) fn enter(&self, hold: &Arc<Hold>, topics: &[(Topic, bool)], arrival: Arrival) {
+        // First joined, then followed: whatever is published from here on finds it, and what it follows is decided in
+        // one moment for all of them.
+        for (topic, _) in topics {
+            let _ = self.add_member(hold, topic, |_| {});
+        }
+        hold.follow(topics, arrival);
+    }
+
     /// Joins a topic; joining twice is joining once, and a hold whose end has begun joins nothing.
-    pub(crate) fn join(&self, hold: &Arc<Hold>, topic: Topic) {
+    pub(crate) fn join(&self, hold: &Arc<Hold>, topic: Topic) -> Result<(), JoinRefusal> {
+        self.add_member(hold, &topic, |pen| hold.follow_too(pen, &topic))
+    }
+
+    fn add_member(
+        &self,
+        hold: &Arc<Hold>,
+        topic: &Topic,
+        follow: impl FnOnce(&mut Pen),
+    ) -> Result<(), JoinRefusal> {
         // The pen under the topics: a second place, or one that is taken back, would be seen by publishers.
         let mut topics = self.topics.shard(topic.as_str()).lock();
         let mut pen = hold.pen.lock();
-        if pen.note.is_some() || pen.joined.iter().any(|(joined, _)| *joined == topic) {
-            return;
+        if pen.note.is_some() {
+            return Err(JoinRefusal::Ended);
         }
-        let joined = topics.join(topic, hold.clone());
+        if pen.joined.iter().any(|(joined, _)| joined == topic) {
+            return Ok(());
+        }
+        if pen.joined.len() >= self.policy().max_topics {
+            return Err(JoinRefusal::TooMany);
+        }
+        let joined = topics.join(topic.clone(), hold.clone());
         let before = std::mem::take(&mut pen.joined);
         pen.joined = before.into_iter().chain([joined]).collect();
+        follow(&mut pen);
+        Ok(())
     }
 
     /// Leaves a topic; nothing happens if it was not joined.
@@ -65,10 +116,13 @@ impl Keeper {
         let mut joined = std::mem::take(&mut pen.joined).into_vec();
         let (_, place) = joined.swap_remove(at);
         pen.joined = joined.into();
+        hold.unfollow(&mut pen, topic);
         drop(pen);
-        let member = topics.leave(topic, place);
+        let left = topics.leave(topic, place);
         drop(topics);
-        drop(member);
+        if left.is_some_and(|left| left.was_last) {
+            self.last_left(topic);
+        }
     }
 
     /// Everybody who joined `topic`.
@@ -78,10 +132,22 @@ impl Keeper {
 
     /// Sends a message to all that joined `topic`; says for how many holds it was accepted. Never waits.
     pub(crate) fn publish(&self, topic: &str, message: &Message) -> usize {
+        if let Some(archive) = self.archive()
+            && let Some(rule) = archive.rule(topic)
+        {
+            // Recorded first: a hold that joins now reads it there, or is found among the members, or both.
+            let landing = self.record(archive, rule, topic, message);
+            let encoded = Encoded::numbered(message, Some(archive.id(landing.recorded.offset)));
+            return self.hand_out(topic, message, |hold| hold.deliver(archive, &landing, &encoded));
+        }
         let encoded = Encoded::new(message);
+        self.hand_out(topic, message, |hold| hold.send(&encoded, Origin::Published))
+    }
+
+    fn hand_out(&self, topic: &str, message: &Message, give: impl Fn(&Hold) -> Result<(), Refusal>) -> usize {
         let mut accepted = 0;
         for hold in self.members(topic) {
-            match hold.send(&encoded, Origin::Published) {
+            match give(&hold) {
                 Ok(()) => accepted += 1,
                 // Not `TooLarge`: that is the publisher's fault, not the peer's.
                 Err(Refusal::Full) => {

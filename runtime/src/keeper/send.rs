@@ -8,12 +8,13 @@ use parking_lot::MutexGuard;
 use crate::mechanisms::backlog::{Kind, Piece};
 use crate::mechanisms::wire::{Encoded, Form};
 use crate::words::cause::Resume;
+use crate::words::event_id::Numbered;
 use crate::words::message::Message;
 use crate::words::terms::WhenSlow;
 
 use super::hold::Hold;
 use super::note::Note;
-use super::pen::{Pen, Wrote, wake};
+use super::pen::{Opening, Pen, Wrote, wake};
 
 /// Who sends: what is published waits for `on_suspend` and the replies, what the application sends to this hold does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,38 +38,50 @@ pub(crate) struct Closed;
 impl Hold {
     /// Sends a message, or says why not. Never waits.
     pub(crate) fn send(&self, message: &Encoded<'_>, origin: Origin) -> Result<(), Refusal> {
-        let bound = self.post.terms.backlog;
-        let drops_oldest = origin == Origin::Published && self.post.terms.when_slow == WhenSlow::DropOldest;
         let mut pen = self.pen.lock();
         if pen.note.is_some() {
             return Err(Refusal::Ended);
         }
-        if self.form == Form::LongPoll || (origin == Origin::Published && pen.opening.is_some()) {
+        if self.form == Form::LongPoll && pen.opening.is_none() {
+            if message.message().len() > self.post.terms.backlog {
+                return Err(Refusal::TooLarge);
+            }
+            drop(pen);
+            return self.answer(vec![message.to_numbered()]);
+        }
+        let wrote = self.place(&mut pen, message, origin)?;
+        self.after(wrote, pen).map_err(|Closed| Refusal::Ended)
+    }
+
+    /// Writes a message, or puts it where it waits, with the pen held. Not for a long poll that is open: what comes to
+    /// it is its answer.
+    pub(super) fn place(
+        &self,
+        pen: &mut Pen,
+        message: &Encoded<'_>,
+        origin: Origin,
+    ) -> Result<io::Result<Wrote>, Refusal> {
+        let bound = self.post.terms.backlog;
+        let drops_oldest = origin == Origin::Published && self.post.terms.when_slow == WhenSlow::DropOldest;
+        if let Some(opening) = &mut pen.opening
+            && (self.form == Form::LongPoll || origin == Origin::Published)
+        {
             let length = message.message().len();
             if length > bound {
                 return Err(Refusal::TooLarge);
             }
-            let Some(opening) = &mut pen.opening else {
-                drop(pen);
-                return self.answer(message.message().clone());
-            };
-            let mut dropped = 0;
-            while drops_oldest && opening.cost() + length > bound && !opening.live.is_empty() {
-                opening.bytes -= opening.live.remove(0).len();
-                dropped += 1;
+            while drops_oldest && !opening.has_room(length, bound) && opening.drop_oldest() {
+                pen.undelivered += 1;
             }
-            let is_full = opening.cost() + length > bound;
-            if is_full {
-                pen.undelivered += dropped;
+            if !opening.has_room(length, bound) {
                 return Err(Refusal::Full);
             }
             opening.bytes += length;
             match origin {
                 Origin::Direct => opening.direct.push(message.message().clone()),
-                Origin::Published => opening.live.push(message.message().clone()),
+                Origin::Published => opening.live.push(message.to_numbered()),
             }
-            pen.undelivered += dropped;
-            return Ok(());
+            return Ok(Ok(Wrote::Queued));
         }
         let bytes = message.form(self.form);
         if bytes.len() > bound {
@@ -84,7 +97,7 @@ impl Hold {
         if matches!(wrote, Ok(Wrote::All)) {
             self.note_activity();
         }
-        self.after(wrote, pen).map_err(|Closed| Refusal::Ended)
+        Ok(wrote)
     }
 
     /// Writes something that is no message and needs no room: a head, a heartbeat.
@@ -110,7 +123,7 @@ impl Hold {
         self.after(wrote, pen)
     }
 
-    /// `on_suspend` is through: the replies go out, then what was published meanwhile, then everything live.
+    /// `on_suspend` is through: the replies go out, then what the topics had for it, then everything live.
     pub(crate) fn open(&self, replies: Vec<Message>) {
         let mut pen = self.pen.lock();
         let Some(opening) = pen.opening.take() else { return };
@@ -118,18 +131,22 @@ impl Hold {
             pen.undelivered += (opening.direct.len() + replies.len() + opening.live.len()) as u32;
             return;
         }
+        let Opening { direct, live, .. } = *opening;
         if self.form == Form::LongPoll {
-            let answers: Vec<_> = opening.direct.into_iter().chain(replies).chain(opening.live).collect();
+            let own = direct.into_iter().chain(replies).map(Numbered::from);
+            let answers: Vec<_> = own.chain(live).collect();
+            let is_lost = pen.following.as_ref().is_some_and(|following| following.is_lost);
             drop(pen);
-            if !answers.is_empty() {
+            if !answers.is_empty() || is_lost {
                 self.keeper().end(self, Note::with_farewell(Resume::Answered, answers));
             }
             return;
         }
         let mut first = Ok(Wrote::All);
-        let mut unsent = (replies.len() + opening.live.len()) as u32;
-        for message in replies.iter().chain(&opening.live) {
-            let bytes = Encoded::new(message).form(self.form);
+        let mut unsent = (replies.len() + live.len()) as u32;
+        let replies: Vec<_> = replies.into_iter().map(Numbered::from).collect();
+        for Numbered { message, id } in replies.iter().chain(&live) {
+            let bytes = Encoded::numbered(message, *id).form(self.form);
             // Not bounded by the backlog: the replies are the application's own, the rest was bounded when it came.
             match pen.write(Piece { bytes, kind: Kind::Message }, self.keeper().time()) {
                 Ok(Wrote::All) => self.note_activity(),
@@ -145,19 +162,22 @@ impl Hold {
             unsent -= 1;
         }
         pen.undelivered += unsent;
-        let _ = self.after(first, pen);
+        let is_behind = pen.is_behind();
+        if self.after(first, pen).is_ok() && is_behind {
+            self.catch_up();
+        }
     }
 
     /// A long poll's message is its answer, and its end.
-    fn answer(&self, message: Message) -> Result<(), Refusal> {
-        match self.keeper().end(self, Note::with_farewell(Resume::Answered, vec![message])) {
+    pub(super) fn answer(&self, answers: Vec<Numbered>) -> Result<(), Refusal> {
+        match self.keeper().end(self, Note::with_farewell(Resume::Answered, answers)) {
             true => Ok(()),
             false => Err(Refusal::Ended),
         }
     }
 
     /// Draws the consequences of a write, with the pen put down.
-    fn after(&self, wrote: io::Result<Wrote>, pen: MutexGuard<'_, Pen>) -> Result<(), Closed> {
+    pub(super) fn after(&self, wrote: io::Result<Wrote>, pen: MutexGuard<'_, Pen>) -> Result<(), Closed> {
         match wrote {
             Ok(Wrote::All | Wrote::Queued) => Ok(()),
             Ok(Wrote::Blocked) => {

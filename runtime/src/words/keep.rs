@@ -1,10 +1,16 @@
 //! What a topic keeps of its past: for clients that come back, and for newcomers.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::amount::{LONGEST, Misread};
 
-/// How much of its past a topic keeps. Whatever is reached first counts: the oldest messages go.
+/// How much of its past a topic keeps ([`Server::topic`](crate::Server::topic)). Whatever is reached first counts: the
+/// oldest messages go. A client that comes back and has missed one of those is told so.
+///
+/// Each topic has these bounds for itself. All topics together have [`Server::history`](crate::Server::history), where
+/// the oldest message of all goes first: a busy topic with a large `bytes` can push out what quiet ones keep. What is
+/// kept is in memory, and ends with the process.
 ///
 /// ```
 /// use abeyance::{Keep, Server};
@@ -17,7 +23,8 @@ use super::amount::{LONGEST, Misread};
 pub struct Keep {
     /// How many messages.
     pub count: usize,
-    /// How many bytes, with what keeping a message costs beside its own (about 100 bytes each).
+    /// How many bytes, with what keeping a message costs beside its own (128 bytes each). A message that is larger goes to
+    /// those who are there; neither it nor what came before is kept.
     pub bytes: usize,
     /// How long, in time that the server served: while it was stalled, nothing ages.
     pub age: Duration,
@@ -74,6 +81,16 @@ impl Pattern {
     }
 }
 
+/// As it was written.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pattern::Name(name) => f.write_str(name),
+            Pattern::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
+}
+
 impl Keep {
     /// What cannot be meant: nothing that keeps nothing, and no age that never comes.
     pub(crate) fn fault(&self) -> Option<&'static str> {
@@ -96,6 +113,9 @@ mod tests {
         assert_eq!(Pattern::read("news"), Ok(Pattern::Name("news".into())));
         assert_eq!(Pattern::read("rooms/*"), Ok(Pattern::Prefix("rooms/".into())));
         assert_eq!(Pattern::read("*"), Ok(Pattern::Prefix("".into())));
+        for right in ["news", "rooms/*", "*"] {
+            assert_eq!(Pattern::read(right).expect("a pattern").to_string(), right);
+        }
         for wrong in ["", "a*b", "a**", "*a"] {
             assert!(Pattern::read(wrong).is_err(), "{wrong:?}");
         }

@@ -39,9 +39,12 @@ mod endings;
 mod failures;
 mod histories;
 mod http;
+mod keys;
 mod leaving;
 mod limits;
+mod schedule;
 mod shutdown;
+mod when_slow;
 
 use std::time::Duration;
 

@@ -35,6 +35,7 @@ enum Step {
     End(usize, usize),
     Settle(usize),
     CloseDoors,
+    EndKey(usize),
     EndAll,
 }
 
@@ -60,6 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (which(), 0usize..4).prop_map(|(hold, side)| Step::End(hold, side)),
         4 => which().prop_map(Step::Settle),
         1 => Just(Step::CloseDoors),
+        1 => (1usize..3).prop_map(Step::EndKey),
         1 => Just(Step::EndAll),
     ]
 }
@@ -142,6 +144,13 @@ async fn take(house: &House, model: &mut Model, step: &Step) {
             keeper.close_doors();
             model.is_closed = true;
         }
+        Step::EndKey(key) => {
+            let is_theirs = |known: &&Known| known.key == KEYS[key] && known.guest.hold.note().is_none();
+            let theirs = model.holds.iter().filter(is_theirs).count();
+            let name = KEYS[key].expect("a key");
+            assert_eq!(keeper.end_key(name, &Resume::Released.into()), theirs);
+            assert_eq!(model.holds.iter().filter(is_theirs).count(), 0);
+        }
         Step::EndAll => {
             keeper.end_all(&Disconnect::Shutdown.into());
             assert_eq!(keeper.counts().held, 0);
@@ -168,7 +177,9 @@ fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, guest: &Guest, which: usiz
     let Guest { hold, line } = guest;
     match *step {
         Step::Open(_) => hold.open(vec!["reply".into()]),
-        Step::Join(_, topic) => keeper.join(hold, TOPICS[topic].into()),
+        Step::Join(_, topic) => {
+            let _ = keeper.join(hold, TOPICS[topic].into());
+        }
         Step::Leave(_, topic) => keeper.leave(hold, TOPICS[topic]),
         Step::Send(_, length) => {
             let has_ended = hold.note().is_some();
