@@ -14,7 +14,7 @@ use super::pen::Pen;
 impl Hold {
     /// Writes what waits; ready when nothing does.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         let messages_out = pen.messages_out;
         let flushed = self.flush(&mut pen, cx);
         // Whoever polls here also wants to hear of what will wait next.
@@ -59,7 +59,7 @@ impl Hold {
 
     /// Ready when an end has begun.
     pub(crate) fn poll_noted(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         if pen.note.is_some() {
             return Poll::Ready(());
         }
@@ -71,7 +71,7 @@ impl Hold {
 
     /// Puts the ending behind what waits, whatever the backlog allows.
     pub(crate) fn write_last(&self, pieces: impl IntoIterator<Item = Piece>) -> io::Result<()> {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         for piece in pieces {
             pen.write(piece, self.keeper().time())?;
         }
@@ -80,7 +80,7 @@ impl Hold {
 
     /// Writes the ending in place of what waits, if the peer takes it whole at once.
     pub(crate) fn write_last_word(&self, bytes: &[u8]) -> bool {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         let is_clean = !pen.backlog.is_torn();
         pen.undelivered = pen.undelivered();
         let waited = std::mem::take(&mut pen.backlog);
@@ -92,14 +92,14 @@ impl Hold {
 
     /// Counts the messages of a long poll's answer, and those that found no place in it.
     pub(crate) fn count_answer(&self, carried: usize, left: usize) {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         pen.messages_out += carried as u64;
         pen.undelivered += left as u32;
     }
 
     /// Ready when this hold must not go on ending politely: too many others are.
     pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         if pen.is_cut {
             return Poll::Ready(());
         }
@@ -111,13 +111,14 @@ impl Hold {
 
     /// Nothing is written any more: what waits will not be delivered, and the line goes.
     pub(super) fn put_down(&self) {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         pen.undelivered = pen.undelivered();
         let opening = pen.opening.take();
         let backlog = std::mem::take(&mut pen.backlog);
+        let farewell = pen.note.as_mut().map(|note| std::mem::take(&mut note.farewell));
         let rest = (pen.line.take(), pen.waker.take(), pen.room.take(), pen.inbox.take());
         drop(pen);
-        drop((opening, backlog, rest));
+        drop((opening, backlog, farewell, rest));
     }
 
     /// What an error of the socket says about the peer.

@@ -1,20 +1,23 @@
 //! The keeper of all holds: the only locks, and the only waiter on time.
 //!
 //! Ground rules:
-//! 1. Two orders of locks: the books, then one hold's pen; a shard of topics, then one hold's pen. No lock is held over
-//!    an await or while user code runs, and a waker is user code.
+//! 1. Two orders of locks: the books, then one hold's pen; a shard of topics, then one hold's pen. No lock is held over an await or while user code runs, and a waker is user code; so is dropping a
+//!    message, whose bytes may be the application's own.
 //! 2. A hold's end begins in one place, [`Keeper::end`], under the books: the first cause stands, the permit goes back,
 //!    the pen takes no more. It leaves a note; the hold's own task reads it and concludes.
-//! 3. The keeper keeps an `Arc` of a hold until it has settled, and a hold keeps the keeper: no circle outlives its hold.
+//! 3. What waits and what was dropped is counted where a pen is put down.
+//! 4. The keeper keeps an `Arc` of a hold until it has settled, and a hold keeps the keeper: no circle outlives its hold.
 
 pub(crate) mod admission; // a place for a newcomer, and who makes room for it
 pub(crate) mod end; // the beginning of every end, and its settling
 pub(crate) mod ended; // what an end hook is told
 pub(crate) mod flush; // writing what waits, and the last of it
+pub(crate) mod hand; // a hold's pen in hand, and the counts that follow from its use
 pub(crate) mod held; // the application's handle on a hold
 pub(crate) mod hold; // one held connection
 pub(crate) mod hub; // the application's view of all holds
 pub(crate) mod inbox; // messages that came by POST
+pub(crate) mod memory; // what waits for all peers together
 pub(crate) mod note; // what an end leaves for the hold's task
 pub(crate) mod pen; // what is written to one peer, in order
 pub(crate) mod publish; // topics
@@ -44,6 +47,7 @@ use crate::words::policy::Policy;
 use crate::words::terms::WhenFull;
 
 use hold::Hold;
+use memory::Memory;
 use publish::TopicShards;
 use time::Time;
 use token::Secret;
@@ -57,6 +61,9 @@ pub(crate) struct Keeper {
     /// Set once, when the server starts; a hub may be wanted before.
     policy: OnceLock<Policy>,
     plans: OnceLock<Vec<Plan>>,
+    memory: Memory,
+    /// How many messages were dropped for slow peers, by endpoint.
+    dropped: OnceLock<Box<[AtomicU64]>>,
     hooks: AtomicUsize,
     hooks_failed: AtomicU64,
     /// Told whenever nothing is held, nothing is ending and no end hook runs.
@@ -92,6 +99,8 @@ impl Keeper {
             secret: Secret::draw(),
             policy: OnceLock::new(),
             plans: OnceLock::new(),
+            memory: Memory::default(),
+            dropped: OnceLock::new(),
             hooks: AtomicUsize::new(0),
             hooks_failed: AtomicU64::new(0),
             quiet: Notify::new(),
@@ -110,6 +119,7 @@ impl Keeper {
         let holds = policy.max_suspended.min(Id::MAX_SLOTS / 2);
         books.limits = Limits::new(holds, policy.max_per_peer, ceilings);
         self.time.begin();
+        let _ = self.dropped.set(plans.iter().map(|_| AtomicU64::new(0)).collect());
         let _ = self.policy.set(policy);
         let _ = self.plans.set(plans);
     }
@@ -120,6 +130,17 @@ impl Keeper {
 
     fn plans(&self) -> &[Plan] {
         self.plans.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// How many messages were dropped for slow peers, by endpoint.
+    fn dropped(&self) -> &[AtomicU64] {
+        self.dropped.get().map_or(&[], |counts| counts)
+    }
+
+    fn count_dropped(&self, endpoint: u32, count: u64) {
+        if let Some(dropped) = self.dropped().get(endpoint as usize) {
+            dropped.fetch_add(count, Relaxed);
+        }
     }
 
     /// The secret with which a client speaks for a hold.

@@ -10,14 +10,14 @@ use super::pen::Pen;
 impl Hold {
     /// We stop reading from the peer: its silence proves nothing until [`listen`](Hold::listen).
     pub(crate) fn deafen(&self) {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         pen.is_deaf = true;
         pen.unheard.begin(self.keeper().time().mark());
     }
 
     /// We read again.
     pub(crate) fn listen(&self) {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         pen.is_deaf = false;
         self.hear(&mut pen);
     }

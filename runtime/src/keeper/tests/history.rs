@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Weak;
+use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::prelude::*;
 use tokio::time::advance;
@@ -70,6 +71,8 @@ struct Model {
     admissions: Vec<(Option<Admission>, u32, u8)>,
     holds: Vec<Known>,
     settled: u64,
+    /// How many messages were dropped of holds that have settled.
+    dropped: u64,
     is_closed: bool,
 }
 
@@ -98,7 +101,12 @@ fn endpoints() -> [Settings; 3] {
             when_slow: Some(WhenSlow::DropOldest),
             ..evicting
         },
-        Settings { max_suspended: Some(3), max_per_key: Some(1), ..clocks },
+        Settings {
+            max_suspended: Some(3),
+            max_per_key: Some(1),
+            when_slow: Some(WhenSlow::DropNewest),
+            ..clocks
+        },
     ]
 }
 
@@ -195,6 +203,7 @@ fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, guest: &Guest, which: usiz
                 keeper.settle(hold);
                 model.holds.remove(which);
                 model.settled += 1;
+                model.dropped += hold.pen().dropped;
             }
         }
         _ => unreachable!("no step of one hold"),
@@ -246,6 +255,16 @@ fn check(house: &House, model: &mut Model) {
             assert!(held.iter().any(|known| known.guest.hold.id == member.id), "a member that is not held");
         }
     }
+    let mut dropped = model.dropped;
+    let mut waiting = 0;
+    for known in &model.holds {
+        let pen = known.guest.hold.pen();
+        dropped += pen.dropped;
+        waiting += pen.waiting();
+    }
+    assert_eq!(house.keeper.memory.waiting(), waiting);
+    let counted: u64 = house.keeper.dropped().iter().map(|count| count.load(Relaxed)).sum();
+    assert_eq!(counted, dropped);
     let open = model.admissions.iter().flat_map(|(admission, ..)| admission).filter(|open| open.has_permit());
     assert_eq!(house.keeper.books.lock().limits.taken(), held.len() + open.count());
 }

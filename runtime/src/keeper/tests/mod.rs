@@ -2,6 +2,7 @@
 
 mod admission;
 mod clocks;
+mod dropping;
 mod ends;
 mod history;
 mod line;
@@ -129,6 +130,7 @@ impl Keeper {
             && books.limits.is_untouched()
             && books.deadlines.is_empty()
             && self.topics.is_empty()
+            && self.memory.waiting() == 0
     }
 }
 
