@@ -16,17 +16,18 @@ use super::pen::wake;
 use super::{Books, Keeper};
 
 /// What is left to do once the books are closed again.
+#[derive(Default)]
 #[must_use]
 pub(super) struct Aftermath {
-    joined: Box<[(Topic, Place)]>,
+    pub(super) joined: Box<[(Topic, Place)]>,
     /// The hold's own task.
-    waker: Option<Waker>,
+    pub(super) waker: Option<Waker>,
     /// Whoever waits for room.
-    room: Option<Arc<Notify>>,
+    pub(super) room: Option<Arc<Notify>>,
     /// An ending that waits for too long, now that there are so many.
-    too_long: Option<Arc<Hold>>,
+    pub(super) too_long: Option<Arc<Hold>>,
     /// What was let go of.
-    waste: Vec<Bytes>,
+    pub(super) waste: Vec<Bytes>,
 }
 
 impl Keeper {

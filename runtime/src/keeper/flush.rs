@@ -31,7 +31,12 @@ impl Hold {
     fn flush(&self, pen: &mut Pen, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let Pen { line: Some(line), backlog, .. } = &*pen else { return Poll::Ready(Ok(())) };
-            let Some(bytes) = backlog.next() else { return Poll::Ready(Ok(())) };
+            let Some(bytes) = backlog.next() else {
+                return Poll::Ready(match pen.is_broken_off {
+                    true => Err(io::ErrorKind::ConnectionAborted.into()),
+                    false => Ok(()),
+                });
+            };
             match line.try_write(bytes) {
                 Ok(0) if !bytes.is_empty() => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
@@ -69,12 +74,17 @@ impl Hold {
         Poll::Pending
     }
 
-    /// Puts the ending behind what waits, whatever the backlog allows.
+    /// Puts the ending behind what waits, whatever the backlog allows. An error if that was given up meanwhile.
     pub(crate) fn write_last(&self, pieces: impl IntoIterator<Item = Piece>) -> io::Result<()> {
         let mut pen = self.pen();
         for piece in pieces {
+            if pen.is_broken_off {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
             pen.write(piece, self.keeper().time())?;
         }
+        drop(pen);
+        self.keeper().relieve();
         Ok(())
     }
 

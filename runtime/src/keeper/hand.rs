@@ -6,6 +6,7 @@ use bytes::Bytes;
 use parking_lot::MutexGuard;
 
 use crate::mechanisms::backlog::Room;
+use crate::words::terms::WhenSlow;
 
 use super::hold::Hold;
 use super::pen::Pen;
@@ -54,6 +55,14 @@ impl<'a> InHand<'a> {
                 false => opening.cost() + more <= bound,
             })
         })
+    }
+
+    /// Drops published messages, from the end that `rule` names, until that has freed `enough` or there are none.
+    pub(super) fn drop_published(&mut self, rule: WhenSlow, enough: usize) {
+        self.dropping(|pen, waste| match &mut pen.opening {
+            Some(opening) => opening.drop_published(rule, enough, waste),
+            None => pen.backlog.drop_published(rule, enough, waste),
+        });
     }
 
     /// Gives up all that waits but a piece that is half with the kernel: it is undelivered.

@@ -37,7 +37,7 @@ pub struct Tally {
     pub hooks_failed: u64,
     /// How many published messages were ever dropped for peers that read too slowly ([`WhenSlow`](crate::WhenSlow)).
     pub dropped: u64,
-    /// How many bytes wait now for all peers together, messages that their connections did
+    /// How many bytes wait now for all peers together, of at most `Server::memory`: messages that their connections did
     /// not take at once, 64 bytes for the place of each, and their framing. A message that waits for a thousand peers counts
     /// a thousand times, although its bytes are shared; what the kernel has taken does not count here.
     pub waiting: usize,

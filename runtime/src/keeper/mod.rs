@@ -1,11 +1,13 @@
 //! The keeper of all holds: the only locks, and the only waiter on time.
 //!
 //! Ground rules:
-//! 1. Two orders of locks: the books, then one hold's pen; a shard of topics, then one hold's pen. No lock is held over an await or while user code runs, and a waker is user code; so is dropping a
+//! 1. Two orders of locks: the turn at the memory, then the books, then one hold's pen; a shard of topics, then one
+//!    hold's pen. No lock is held over an await or while user code runs, and a waker is user code; so is dropping a
 //!    message, whose bytes may be the application's own.
 //! 2. A hold's end begins in one place, [`Keeper::end`], under the books: the first cause stands, the permit goes back,
 //!    the pen takes no more. It leaves a note; the hold's own task reads it and concludes.
-//! 3. What waits and what was dropped is counted where a pen is put down.
+//! 3. What waits and what was dropped is counted where a pen is put down. Whoever has queued something then asks
+//!    [`Keeper::relieve`] to keep the bound over all of it, with every lock released.
 //! 4. The keeper keeps an `Arc` of a hold until it has settled, and a hold keeps the keeper: no circle outlives its hold.
 
 pub(crate) mod admission; // a place for a newcomer, and who makes room for it
@@ -17,7 +19,7 @@ pub(crate) mod held; // the application's handle on a hold
 pub(crate) mod hold; // one held connection
 pub(crate) mod hub; // the application's view of all holds
 pub(crate) mod inbox; // messages that came by POST
-pub(crate) mod memory; // what waits for all peers together
+pub(crate) mod memory; // what waits for all peers together, and its bound
 pub(crate) mod note; // what an end leaves for the hold's task
 pub(crate) mod pen; // what is written to one peer, in order
 pub(crate) mod publish; // topics

@@ -49,6 +49,8 @@ pub(crate) struct Pen {
     pub(super) bytes_out: u64,
     pub(super) undelivered: u32,
     pub(super) is_cut: bool,
+    /// The ending itself was given up.
+    pub(super) is_broken_off: bool,
     /// How many published messages the terms had dropped. As many as there is time for, so no `u32`.
     pub(super) dropped: u64,
 }
@@ -143,6 +145,7 @@ impl Pen {
             bytes_out: 0,
             undelivered: 0,
             is_cut: false,
+            is_broken_off: false,
             dropped: 0,
         }
     }

@@ -178,6 +178,8 @@ impl Hold {
         }
         pen.undelivered += unsent;
         let _ = self.after(Placed::Wrote(first), pen);
+        // Also where it is not the first that waits.
+        self.keeper().relieve();
     }
 
     /// A long poll's message is its answer, and its end.
@@ -198,11 +200,13 @@ impl Hold {
             Placed::Wrote(Ok(Wrote::All)) => Ok(()),
             Placed::Wrote(Ok(Wrote::Queued)) => {
                 drop(pen);
+                keeper.relieve();
                 Ok(())
             }
             Placed::Wrote(Ok(Wrote::Blocked)) => {
                 wake(pen);
                 keeper.hasten(self, keeper.time().mark().plus(keeper.policy().write_deadline));
+                keeper.relieve();
                 Ok(())
             }
             Placed::Wrote(Err(error)) => {

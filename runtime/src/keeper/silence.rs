@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::words::tick::Tick;
+use crate::words::tick::{Since, Tick};
 
 use super::hold::Hold;
 use super::pen::Pen;
@@ -20,6 +20,14 @@ impl Hold {
         let mut pen = self.pen();
         pen.is_deaf = false;
         self.hear(&mut pen);
+    }
+
+    /// Nothing waits any more because what did was dropped: no write is blocked.
+    pub(super) fn forget_block(&self, pen: &mut Pen) {
+        if pen.backlog.is_empty() {
+            pen.blocked = Since::NOT;
+            self.hear(pen);
+        }
     }
 
     /// Gives the silence back, once nothing keeps us from hearing the peer.

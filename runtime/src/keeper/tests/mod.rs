@@ -6,6 +6,7 @@ mod dropping;
 mod ends;
 mod history;
 mod line;
+mod memory;
 mod sending;
 mod stress;
 mod topics;
