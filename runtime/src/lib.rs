@@ -227,7 +227,7 @@ pub mod extract {
 /// | `max_per_key` | how many with one [`key`](Suspend::key); a hold without a key is not counted; a count | none |
 /// | `when_full` | what happens to a newcomer then: `"reject"` or `"resume_oldest"` | `"reject"` |
 /// | `backlog` | bytes that may wait for one peer, the kernel's share included; a size of at least `"32KiB"` | `"256KiB"` |
-/// | `when_slow` | what happens when more would wait: `"disconnect"` | `"disconnect"` |
+/// | `when_slow` | what happens when more is published than may wait: `"disconnect"`, `"drop_oldest"` or `"drop_newest"` ([`WhenSlow`]) | `"disconnect"` |
 /// | `max_message` | bytes the peer may send as one message; a size | `"64KiB"` |
 /// | `crate` | the path to this crate, where another re-exports it: `crate = ::framework::abeyance` | `::abeyance` |
 ///
@@ -285,7 +285,7 @@ pub use endpoint::refuse::Refuse;
 pub use endpoint::suspend::Suspend;
 pub use http;
 pub use keeper::ended::Ended;
-pub use keeper::held::{Held, SendError};
+pub use keeper::held::{Held, JoinError, SendError};
 pub use keeper::hub::{Hub, Listed, Tally};
 pub use server::builder::Server;
 pub use server::entry::shutdown_signal;

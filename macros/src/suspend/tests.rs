@@ -24,7 +24,7 @@ fn every_key_stands_in_the_record() {
         max_per_key = 3,
         when_full = "resume_oldest",
         backlog = "32KiB",
-        when_slow = "disconnect",
+        when_slow = "drop_oldest",
         max_message = "1MiB",
         crate = my::abeyance
     "#;

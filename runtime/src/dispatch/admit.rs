@@ -10,8 +10,9 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
-use crate::endpoint::extract::{Captures, ClientIp};
+use crate::endpoint::extract::{Captures, ClientIp, LastEventId};
 use crate::endpoint::suspension::Suspension;
+use crate::keeper::archive::{Arrival, Forged};
 use crate::keeper::hold::Post;
 use crate::keeper::hub::Hub;
 use crate::mechanisms::limits::Peer;
@@ -51,9 +52,33 @@ impl Dispatch {
             .admit(served.post.endpoint, Peer::from(client.address.ip()))
             .map_err(refusal::full)?;
         let asked = Asked::of(&parts, transport, is_bodied);
+        // The other transports carry no ids.
+        let tells_ids = matches!(transport, Transport::Sse | Transport::LongPoll);
+        let LastEventId(last_event_id) =
+            if tells_ids { LastEventId::of(&parts) } else { LastEventId::default() };
         let suspension = self.run(served, parts, captures, client).await?;
         let post = self.post(served, &suspension, transport)?;
-        Ok(Box::new(Admitted { admission, suspension, post, peer: client.address, asked }))
+        let arrival = self.arrival(served, &suspension, last_event_id.as_deref())?;
+        Ok(Box::new(Admitted { admission, suspension, post, peer: client.address, asked, arrival }))
+    }
+
+    /// From where the client comes, as far as its topics keep their past.
+    #[expect(clippy::result_large_err, reason = "an answer, made once a request and only moved")]
+    fn arrival(
+        &self,
+        served: &Served,
+        suspension: &Suspension,
+        last_event_id: Option<&str>,
+    ) -> Result<Arrival, Response<Body>> {
+        let (count, most) = (suspension.topics.len(), self.policy().max_topics);
+        if count > most {
+            tracing::error!("{}: `Suspend` joins {count} topics; `max_topics` is {most}", served.endpoint);
+            return Err(refusal::empty(StatusCode::INTERNAL_SERVER_ERROR));
+        }
+        let topics = suspension.topics.iter().map(|(topic, _)| topic);
+        self.keeper.arrival(topics, last_event_id).map_err(|Forged| {
+            refusal::plain(StatusCode::BAD_REQUEST, "`Last-Event-ID` is no id that this server gave")
+        })
     }
 
     /// Runs the annotated function.

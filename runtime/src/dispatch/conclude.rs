@@ -21,6 +21,7 @@ use crate::mechanisms::wire::ending::ending;
 use crate::mechanisms::wire::finish::Finish;
 use crate::mechanisms::wire::{Encoded, Form, head, long_poll};
 use crate::words::cause::{Disconnect, End};
+use crate::words::event_id::Numbered;
 use crate::words::line::Line;
 
 use super::After;
@@ -53,7 +54,7 @@ impl Attendant<'_> {
         match self.ending(note) {
             Finish::Polite(bytes) => {
                 let form = self.hold.form;
-                let farewell = note.farewell.iter().map(|message| Encoded::new(message).form(form));
+                let farewell = note.farewell.iter().map(|last| Encoded::new(&last.message).form(form));
                 let pieces = farewell.map(|bytes| Piece { bytes, kind: Kind::Message });
                 let written = self.flush(pieces.chain([Piece { bytes, kind: Kind::Other }]), deadline).await;
                 if written == Written::Whole {
@@ -63,10 +64,9 @@ impl Attendant<'_> {
             }
             Finish::Answer { bytes, keep_alive } => {
                 let written = self.flush([Piece { bytes, kind: Kind::Other }], deadline).await;
-                let carried = match (written, &self.reader) {
-                    (Written::Whole, Reader::Poll(Exchange { is_batch: true, .. })) => note.farewell.len(),
-                    (Written::Whole, _) => note.farewell.len().min(1),
-                    (Written::Torn | Written::Nothing, _) => 0,
+                let carried = match written {
+                    Written::Whole => self.carried(note).len(),
+                    Written::Torn | Written::Nothing => 0,
                 };
                 self.hold.count_answer(carried, note.farewell.len() - carried);
                 if written == Written::Whole && !keep_alive {
@@ -95,11 +95,26 @@ impl Attendant<'_> {
         }
     }
 
+    /// What a long poll's answer has room for: all that waits as lines, if its client takes lines, or else the first.
+    fn carried<'n>(&self, note: &'n Note) -> &'n [Numbered] {
+        match &self.reader {
+            Reader::Poll(Exchange { is_batch: true, .. }) => &note.farewell,
+            _ => &note.farewell[..note.farewell.len().min(1)],
+        }
+    }
+
     fn ending(&self, note: &Note) -> Finish {
+        let carried = self.carried(note);
         let none = HeaderMap::new();
         let date = http_date();
         // Of the other forms nothing is asked here but the cause.
-        let mut exchange = head::Exchange { version_11: true, keep_alive: false, date: &date, extra: &none };
+        let mut exchange = head::Exchange {
+            version_11: true,
+            keep_alive: false,
+            date: &date,
+            extra: &none,
+            position: self.hold.last_position(carried),
+        };
         let mut is_batch = false;
         if let Reader::Poll(request) = &self.reader {
             exchange.version_11 = request.version_11;
@@ -107,9 +122,11 @@ impl Attendant<'_> {
             exchange.extra = request.rest.as_ref().map_or(&none, |rest| &rest.headers);
             is_batch = request.is_batch;
         }
-        match (self.hold.form, note.farewell.first()) {
-            (Form::LongPoll, Some(_)) if is_batch => long_poll::batch(&note.farewell, &exchange),
-            (Form::LongPoll, Some(message)) => long_poll::one(message, &exchange),
+        match (self.hold.form, carried.first()) {
+            (Form::LongPoll, Some(_)) if is_batch => {
+                long_poll::batch(carried.iter().map(|item| &item.message), &exchange)
+            }
+            (Form::LongPoll, Some(item)) => long_poll::one(&item.message, &exchange),
             (form, _) => ending(form, &note.end, retry_after(), note.code, &exchange),
         }
     }

@@ -12,7 +12,7 @@ mod guard; // user code, bounded
 mod origin; // pages of other sites
 mod reader; // what a held peer's bytes mean
 mod refusal; // answers for requests that are not held
-mod report; // one line a handler
+mod report; // what is in effect
 mod speak; // POST and DELETE with a hold's token
 mod suspend; // the function said yes
 
@@ -227,8 +227,13 @@ impl Dispatch {
     pub(crate) fn lines(&self) -> Vec<String> {
         self.served
             .iter()
-            .map(|served| report::line(served.endpoint, &served.post.terms, self.policy()))
+            .map(|served| report::handler(served.endpoint, &served.post.terms, self.policy()))
             .collect()
+    }
+
+    /// What bounds all endpoints together, and which topics keep something.
+    pub(crate) fn bounds(&self) -> Vec<String> {
+        report::server(self.policy())
     }
 
     /// Ends all holds in good order; returns when the last has ended and its end hook has run.

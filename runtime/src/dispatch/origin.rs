@@ -52,7 +52,7 @@ pub(super) fn permit(passage: &Passage, headers: &mut HeaderMap) {
     headers.append(header::VARY, HeaderValue::from_static("Origin"));
     headers.insert(header::ACCESS_CONTROL_ALLOW_ORIGIN, origin.clone());
     headers.insert(header::ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
-    let exposed = HeaderValue::from_static("Abeyance-Hold, Last-Event-ID, Retry-After");
+    let exposed = HeaderValue::from_static("Abeyance-Hold, Abeyance-Resync, Last-Event-ID, Retry-After");
     headers.insert(header::ACCESS_CONTROL_EXPOSE_HEADERS, exposed);
 }
 

@@ -1,11 +1,14 @@
-//! What the server says of itself at start: one line a handler, with the settings as they are in effect.
+//! What the server says of itself at start, with the settings as they are in effect: one line a handler, one of bounds
+//! over all of them, and one of the topics that keep something.
 
 use crate::endpoint::record::Endpoint;
-use crate::words::amount::{spell_clock, spell_size};
+use crate::words::amount::{spell_clock, spell_duration, spell_size};
+use crate::words::keep::{Keep, Rule};
 use crate::words::policy::Policy;
 use crate::words::terms::{Terms, Transport};
 
-pub(super) fn line(endpoint: &Endpoint, terms: &Terms, policy: &Policy) -> String {
+/// The line of one handler.
+pub(super) fn handler(endpoint: &Endpoint, terms: &Terms, policy: &Policy) -> String {
     let transports: Vec<_> = terms.transports.iter().map(Transport::as_str).collect();
     let mut line = format!("{} [{}]", endpoint.path, transports.join(", "));
     let mut say = |name: &str, value: String| {
@@ -41,6 +44,63 @@ pub(super) fn line(endpoint: &Endpoint, terms: &Terms, policy: &Policy) -> Strin
     }
     say("when_full", terms.when_full.unwrap_or(policy.when_full).as_str().to_owned());
     say("backlog", spell_size(terms.backlog));
+    say("when_slow", terms.when_slow.as_str().to_owned());
     say("max_message", spell_size(terms.max_message));
     format!("{line} ({} at {}:{})", endpoint.name, endpoint.file, endpoint.line)
+}
+
+/// What bounds all handlers together, and which topics keep something.
+pub(super) fn server(policy: &Policy) -> Vec<String> {
+    let bounds = format!("server: memory={} max_topics={}", spell_size(policy.memory), policy.max_topics);
+    let kept = policy.topics.iter().map(|Rule { pattern, keep }| {
+        let Keep { count, bytes, age } = *keep;
+        format!("{pattern} count={count} bytes={} age={}", spell_size(bytes), spell_duration(age))
+    });
+    let kept: Vec<_> = kept.collect();
+    let topics = (!kept.is_empty())
+        .then(|| format!("topics: history={} [{}]", spell_size(policy.history), kept.join(", ")));
+    [bounds].into_iter().chain(topics).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::endpoint::record::tests::endpoint;
+    use crate::words::keep::Pattern;
+    use crate::words::terms::{Settings, WhenSlow};
+
+    #[test]
+    fn the_line_of_a_handler_tells_what_is_in_effect() {
+        let settings = Settings {
+            transports: Some(&[Transport::WebSocket, Transport::LongPoll]),
+            backlog: Some(1 << 20),
+            when_slow: Some(WhenSlow::DropOldest),
+            max_suspended: Some(7),
+            max_per_peer: Some(5),
+            ..Settings::NONE
+        };
+        let policy = Policy { max_suspended: 6, ..Policy::default() };
+        assert_eq!(
+            handler(&endpoint("enter", "/rooms", 28), &settings.resolve(), &policy),
+            "/rooms [websocket, long_poll] timeout=none heartbeat=25s timeout(long_poll)=30s \
+             heartbeat(long_poll)=10s max_idle=5m max_suspended=6 max_per_peer=5 when_full=reject backlog=1MiB \
+             when_slow=drop_oldest max_message=64KiB (enter at src/main.rs:28)"
+        );
+    }
+
+    #[test]
+    fn topics_are_told_only_where_some_keep_something() {
+        assert_eq!(server(&Policy::default()), ["server: memory=256MiB max_topics=128"]);
+        let few = Keep { count: 20, bytes: 64 << 10, age: Duration::from_secs(90) };
+        let rule = |pattern, keep| Rule { pattern: Pattern::read(pattern).expect("a pattern"), keep };
+        let topics = vec![rule("news", Keep::default()), rule("rooms/*", few)];
+        let policy = Policy { topics, memory: 1 << 20, history: 3 << 20, max_topics: 5, ..Policy::default() };
+        let told = [
+            "server: memory=1MiB max_topics=5",
+            "topics: history=3MiB [news count=1000 bytes=1MiB age=10m, rooms/* count=20 bytes=64KiB age=1m30s]",
+        ];
+        assert_eq!(server(&policy), told);
+    }
 }

@@ -9,9 +9,11 @@ use http::HeaderMap;
 
 use crate::endpoint::suspension::Suspension;
 use crate::keeper::admission::{Admission, Refused};
+use crate::keeper::archive::Arrival;
 use crate::keeper::hold::{Hold, Origins, Post};
 use crate::mechanisms::wire::{Form, chunk, head, long_poll, sse};
 use crate::socket::Socket;
+use crate::words::event_id::Position;
 use crate::words::line::Line;
 
 use super::After;
@@ -29,6 +31,7 @@ pub(crate) struct Admitted {
     pub(super) post: Arc<Post>,
     pub(super) peer: SocketAddr,
     pub(super) asked: Asked,
+    pub(super) arrival: Arrival,
 }
 
 impl Admitted {
@@ -62,7 +65,7 @@ impl Admitted {
     }
 
     fn begin(self, line: &Arc<dyn Socket>, unread: Bytes) -> Result<Attendant<'_>, Box<After>> {
-        let Admitted { admission, suspension, post, peer, asked } = self;
+        let Admitted { admission, suspension, post, peer, asked, arrival } = self;
         let Suspension { context, topics, replies, driver, headers, protocol, key, .. } = suspension;
         let Asked { form, path, mut exchange, key: handshake, protocols } = asked;
         let keeper = admission.keeper().clone();
@@ -71,9 +74,8 @@ impl Admitted {
             Ok(hold) => hold,
             Err(refused) => return Err(Box::new(refuse(refused, &**line, &exchange, unread))),
         };
-        for topic in topics {
-            keeper.join(&hold, topic);
-        }
+        keeper.enter(&hold, &topics, arrival);
+        let position = hold.first_position();
         let terms = &hold.post.terms;
         if let (Some(every), Some(max_idle)) = (terms.heartbeat(form.transport()), terms.max_idle) {
             // The kernel gives up a little later than we do, so that a peer that fell silent is `Idle`, whoever asked it.
@@ -85,6 +87,7 @@ impl Admitted {
             keep_alive: exchange.keep_alive,
             date: &date,
             extra: &headers,
+            position,
         };
         let head = match form {
             Form::WebSocket => {
@@ -95,7 +98,7 @@ impl Admitted {
             Form::Sse { chunked } => {
                 let token = keeper.token(hold.id);
                 let mut bytes = head::held(form, Some(&token), &head).to_vec();
-                bytes.extend_from_slice(&chunk::body(sse::opening(&token, None), chunked));
+                bytes.extend_from_slice(&chunk::body(first_events(&token, position), chunked));
                 bytes.into()
             }
             Form::Stream { .. } => head::held(form, Some(&keeper.token(hold.id)), &head),
@@ -115,6 +118,15 @@ impl Admitted {
     }
 }
 
+/// What an event stream begins with. Whoever is cut right behind it comes back with the id it brings: a client that
+/// missed what is gone gets a new one only with the word of it.
+fn first_events(token: &str, position: Position) -> Vec<u8> {
+    if !position.is_lost {
+        return sse::opening(token, position.id);
+    }
+    [sse::opening(token, None), sse::resync(position.id)].concat()
+}
+
 /// The function said yes, and yet there is no place: a key's limit, a newcomer that nobody may be ended for, or a
 /// shutdown that began meanwhile. hyper is out of the picture, so the answer is ours.
 fn refuse(refused: Refused, line: &dyn Line, exchange: &Exchange, unread: Bytes) -> After {
@@ -122,7 +134,13 @@ fn refuse(refused: Refused, line: &dyn Line, exchange: &Exchange, unread: Bytes)
     let keep_alive = exchange.keep_alive && refused != Refused::Draining;
     let none = HeaderMap::new();
     let date = http_date();
-    let exchange = head::Exchange { version_11: exchange.version_11, keep_alive, date: &date, extra: &none };
+    let exchange = head::Exchange {
+        version_11: exchange.version_11,
+        keep_alive,
+        date: &date,
+        extra: &none,
+        position: Position::default(),
+    };
     let answer = head::answer(
         status,
         Some(long_poll::TEXT),

@@ -34,7 +34,7 @@ use crate::words::topic::Topic;
 #[must_use = "a connection is held only when the function returns its `Suspend`"]
 pub struct Suspend<C = ()> {
     context: C,
-    topics: Vec<Topic>,
+    topics: Vec<(Topic, bool)>,
     replies: Vec<Message>,
     driver: Option<Driver>,
     headers: HeaderMap,
@@ -74,8 +74,27 @@ impl<C> Suspend<C> {
     }
 
     /// Joins a topic before anything is answered, so that nothing published from then on is missed.
-    pub fn join(mut self, topic: impl Into<Topic>) -> Self {
-        self.topics.push(topic.into());
+    ///
+    /// If the topic keeps its past ([`Server::topic`](crate::Server::topic)), an SSE or long-poll client that comes
+    /// back with `Last-Event-ID` gets what it missed, once and in order, or is told that something of it is gone.
+    pub fn join(self, topic: impl Into<Topic>) -> Self {
+        self.add(topic.into(), false)
+    }
+
+    /// Joins a topic, and sends a newcomer all that the topic keeps of its past: the last messages of a chat room.
+    ///
+    /// A client that comes back with an id gets what it missed, as with [`join`](Suspend::join); one that missed what is
+    /// gone is told, and then gets what there is. A long poll is answered with the first, and with all of it if its
+    /// client sent `Accept: application/x-ndjson`. WebSocket and stream clients carry no ids: they are always new.
+    pub fn join_with_history(self, topic: impl Into<Topic>) -> Self {
+        self.add(topic.into(), true)
+    }
+
+    fn add(mut self, topic: Topic, with_history: bool) -> Self {
+        match self.topics.iter_mut().find(|(joined, _)| *joined == topic) {
+            Some((_, with)) => *with |= with_history,
+            None => self.topics.push((topic, with_history)),
+        }
         self
     }
 
@@ -208,12 +227,8 @@ impl<C> Suspend<C> {
         self
     }
 
-    /// Overrides `when_slow`; so far only `WhenSlow::Disconnect` is supported.
-    #[track_caller]
+    /// Overrides `when_slow`.
     pub fn when_slow(mut self, when_slow: WhenSlow) -> Self {
-        if let Err(fault) = WhenSlow::read(when_slow.as_str()) {
-            return self.misused(format_args!("`when_slow`: {fault}"));
-        }
         self.settings.when_slow = Some(when_slow);
         self
     }
@@ -317,6 +332,7 @@ mod tests {
             .max_idle(None)
             .max_lifetime(Duration::from_secs(9))
             .backlog(1 << 20)
+            .when_slow(WhenSlow::DropOldest)
             .drive(|held| async move {
                 loop {
                     let _ = held.send("tick");
@@ -324,7 +340,7 @@ mod tests {
                 }
             });
         let erased = hold.erase().expect("nothing was misused");
-        assert_eq!(erased.topics, [Topic::from("room")]);
+        assert_eq!(erased.topics, [(Topic::from("room"), false)]);
         assert_eq!(erased.replies, [Message::from("one"), Message::from(b"two")]);
         assert_eq!(erased.headers.get_all("set-cookie").iter().count(), 2);
         assert_eq!(erased.protocol, Some(HeaderValue::from_static("chat.v1")));
@@ -335,6 +351,7 @@ mod tests {
             max_idle: Some(None),
             max_lifetime: lifetime,
             backlog: Some(1 << 20),
+            when_slow: Some(WhenSlow::DropOldest),
             ..Settings::NONE
         };
         assert_eq!(erased.settings, expected);
@@ -349,7 +366,6 @@ mod tests {
             Suspend::new().header("Sec-WebSocket-Protocol", "chat"),
             Suspend::new().protocol("chat, v2"),
             Suspend::new().protocol(""),
-            Suspend::new().when_slow(WhenSlow::DropOldest),
             Suspend::new().drive(async |_| {}).try_drive(async |_| Ok(())),
         ];
         for hold in faulty {

@@ -14,7 +14,8 @@ use crate::words::topic::Topic;
 /// A hold that was asked for and has not begun.
 pub struct Suspension {
     pub(crate) context: Box<dyn Erased>,
-    pub(crate) topics: Vec<Topic>,
+    /// `true` stands with those whose whole past a newcomer gets. None stands there twice.
+    pub(crate) topics: Vec<(Topic, bool)>,
     /// Sent at once, in this order.
     pub(crate) replies: Vec<Message>,
     pub(crate) driver: Option<Driver>,
@@ -65,6 +66,7 @@ mod tests {
 
     use super::super::suspend::Suspend;
     use super::*;
+    use crate::words::terms::WhenSlow;
 
     #[test]
     fn an_override_stands_before_the_handlers_settings() {
@@ -84,6 +86,12 @@ mod tests {
         let endless = || Suspend::new().timeout(None).erase().expect("no fault");
         assert!(endless().terms(Settings::NONE, Transport::WebSocket).is_ok());
         assert_eq!(endless().terms(Settings::NONE, Transport::LongPoll).unwrap_err().len(), 1);
+        // Every transport that a handler offers must be able to hold what a function returns for all of them.
+        let dropping = || Suspend::new().when_slow(WhenSlow::DropNewest).erase().expect("no fault");
+        for transport in Transport::ALL {
+            let terms = dropping().terms(Settings::NONE, transport).expect("no contradiction");
+            assert_eq!(terms.when_slow, WhenSlow::DropNewest);
+        }
         let late = Suspend::new().heartbeat(Duration::from_secs(600)).erase().expect("no fault");
         assert!(late.terms(Settings::NONE, Transport::WebSocket).is_err());
     }

@@ -84,7 +84,7 @@ fn greeting() -> States {
 #[tokio::test]
 async fn a_request_becomes_the_hold_that_was_asked_for() {
     let hold = ask("/tests/rooms/blue%20one?nick=ada", greeting()).await.expect("held");
-    assert_eq!(hold.topics, ["blue one".into()]);
+    assert_eq!(hold.topics, [("blue one".into(), false)]);
     assert_eq!(hold.replies, ["welcome ada".into()]);
     assert_eq!(hold.key.as_deref(), Some("7"));
 }

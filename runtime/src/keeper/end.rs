@@ -20,6 +20,8 @@ use super::{Books, Keeper};
 #[must_use]
 pub(super) struct Aftermath {
     pub(super) joined: Box<[(Topic, Place)]>,
+    /// Topics that have ended with it.
+    pub(super) ended: Vec<Topic>,
     /// The hold's own task.
     pub(super) waker: Option<Waker>,
     /// Whoever waits for room.
@@ -74,6 +76,7 @@ impl Keeper {
         for (topic, place) in aftermath.joined {
             self.topics.leave(&topic, place);
         }
+        self.topics_ended(aftermath.ended);
         if let Some(waker) = aftermath.waker {
             waker.wake();
         }
@@ -114,8 +117,9 @@ impl Hold {
         }
         pen.note = Some(Box::new(note));
         let joined = std::mem::take(&mut pen.joined);
+        let ended = self.follow_no_more(&mut pen);
         let (waker, room, waste) = (pen.waker(), pen.room.take(), pen.take_waste());
-        Aftermath { joined, waker, room, too_long: None, waste }
+        Aftermath { joined, ended, waker, room, too_long: None, waste }
     }
 
     /// Ends a polite ending that too many others wait behind.

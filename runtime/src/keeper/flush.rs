@@ -20,10 +20,14 @@ impl Hold {
         // Whoever polls here also wants to hear of what will wait next.
         let forgotten = pen.watch(cx);
         let room = pen.room.clone().filter(|_| pen.messages_out > messages_out);
+        let is_behind = pen.is_behind();
         drop(pen);
         drop(forgotten);
         if let Some(room) = room {
             room.notify_waiters();
+        }
+        if is_behind && flushed.is_ready() {
+            self.catch_up();
         }
         flushed
     }
@@ -126,7 +130,8 @@ impl Hold {
         let opening = pen.opening.take();
         let backlog = std::mem::take(&mut pen.backlog);
         let farewell = pen.note.as_mut().map(|note| std::mem::take(&mut note.farewell));
-        let rest = (pen.line.take(), pen.waker.take(), pen.room.take(), pen.inbox.take());
+        let rest =
+            (pen.line.take(), pen.waker.take(), pen.room.take(), pen.inbox.take(), pen.following.take());
         drop(pen);
         drop((opening, backlog, farewell, rest));
     }

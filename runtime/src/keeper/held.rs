@@ -15,6 +15,7 @@ use crate::words::topic::Topic;
 
 use super::hold::Hold;
 use super::note::Note;
+use super::publish::JoinRefusal;
 use super::send::{Origin, Refusal};
 
 /// A handle on one hold: cheap to clone, and harmless after the hold has ended.
@@ -33,6 +34,20 @@ pub enum SendError {
     Ended(Message),
     /// The message, with its framing, is larger than the whole backlog: there will never be room.
     TooLarge(Message),
+}
+
+/// Why a topic was not joined.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum JoinError {
+    /// The hold's end has begun.
+    Ended,
+    /// The hold has joined as many topics as it may ([`Server::max_topics`](crate::Server::max_topics)).
+    #[non_exhaustive]
+    TooMany {
+        /// How many that is.
+        max_topics: usize,
+    },
 }
 
 impl Held {
@@ -118,7 +133,7 @@ impl Held {
 
     /// Sends a last message and ends the hold in good order; a long poll is answered with it.
     pub fn resume_with(&self, message: impl Into<Message>) {
-        self.0.keeper().end(&self.0, Note::with_farewell(Resume::Released, vec![message.into()]));
+        self.0.keeper().end(&self.0, Note::with_farewell(Resume::Released, vec![message.into().into()]));
     }
 
     /// Ends the hold as [`Disconnect::Kicked`] and tells the peer the reason: a WebSocket with close code 1008.
@@ -133,9 +148,15 @@ impl Held {
         self.kick(Some(code), reason.as_ref());
     }
 
-    /// Joins a topic. Joining twice is joining once; a hold whose end has begun joins nothing.
-    pub fn join(&self, topic: impl Into<Topic>) {
-        self.0.keeper().join(&self.0, topic.into());
+    /// Joins a topic: what is published from now on comes to this hold, too. Joining twice is joining once.
+    ///
+    /// # Errors
+    /// [`JoinError`] when the hold's end has begun, or when it has joined as many topics as it may.
+    pub fn join(&self, topic: impl Into<Topic>) -> Result<(), JoinError> {
+        self.0.keeper().join(&self.0, topic.into()).map_err(|refusal| match refusal {
+            JoinRefusal::Ended => JoinError::Ended,
+            JoinRefusal::TooMany => JoinError::TooMany { max_topics: self.0.keeper().policy().max_topics },
+        })
     }
 
     /// Leaves a topic, if it was joined.
@@ -179,6 +200,17 @@ impl fmt::Display for SendError {
 }
 
 impl std::error::Error for SendError {}
+
+impl fmt::Display for JoinError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            JoinError::Ended => f.write_str("the hold has ended"),
+            JoinError::TooMany { max_topics } => write!(f, "the hold has joined {max_topics} topics already"),
+        }
+    }
+}
+
+impl std::error::Error for JoinError {}
 
 impl fmt::Debug for Held {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

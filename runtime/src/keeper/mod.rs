@@ -2,8 +2,8 @@
 //!
 //! Ground rules:
 //! 1. Two orders of locks: the turn at the memory, then the books, then one hold's pen; a shard of topics, then one
-//!    hold's pen. No lock is held over an await or while user code runs, and a waker is user code; so is dropping a
-//!    message, whose bytes may be the application's own.
+//!    hold's pen. The archive's lock may be taken under any of them, and none under it. No lock is held over an await
+//!    or while user code runs. A waker is user code, and so is dropping a message: its bytes may be the application's.
 //! 2. A hold's end begins in one place, [`Keeper::end`], under the books: the first cause stands, the permit goes back,
 //!    the pen takes no more. It leaves a note; the hold's own task reads it and concludes.
 //! 3. What waits and what was dropped is counted where a pen is put down. Whoever has queued something then asks
@@ -11,6 +11,7 @@
 //! 4. The keeper keeps an `Arc` of a hold until it has settled, and a hold keeps the keeper: no circle outlives its hold.
 
 pub(crate) mod admission; // a place for a newcomer, and who makes room for it
+pub(crate) mod archive; // what topics keep of their past
 pub(crate) mod end; // the beginning of every end, and its settling
 pub(crate) mod ended; // what an end hook is told
 pub(crate) mod flush; // writing what waits, and the last of it
@@ -23,6 +24,7 @@ pub(crate) mod memory; // what waits for all peers together, and its bound
 pub(crate) mod note; // what an end leaves for the hold's task
 pub(crate) mod pen; // what is written to one peer, in order
 pub(crate) mod publish; // topics
+pub(crate) mod replay; // what a hold has got of it
 pub(crate) mod send; // sending to one peer
 pub(crate) mod silence; // time in which we could not hear a peer
 pub(crate) mod sweep; // the clocks
@@ -48,6 +50,7 @@ use crate::words::id::Id;
 use crate::words::policy::Policy;
 use crate::words::terms::WhenFull;
 
+use archive::Archive;
 use hold::Hold;
 use memory::Memory;
 use publish::TopicShards;
@@ -58,6 +61,8 @@ use token::Secret;
 pub(crate) struct Keeper {
     books: Mutex<Books>,
     topics: TopicShards,
+    /// Set once, like the policy; nothing where no topic keeps anything.
+    archive: OnceLock<Option<Archive>>,
     time: Time,
     secret: Secret,
     /// Set once, when the server starts; a hub may be wanted before.
@@ -97,6 +102,7 @@ impl Keeper {
                 draining: false,
             }),
             topics: TopicShards::new(),
+            archive: OnceLock::new(),
             time: Time::start(),
             secret: Secret::draw(),
             policy: OnceLock::new(),
@@ -120,6 +126,7 @@ impl Keeper {
         // As many may be ending as may be held, and each has a slot.
         let holds = policy.max_suspended.min(Id::MAX_SLOTS / 2);
         books.limits = Limits::new(holds, policy.max_per_peer, ceilings);
+        let _ = self.archive.set(Archive::new(policy.topics.clone(), policy.history));
         self.time.begin();
         let _ = self.dropped.set(plans.iter().map(|_| AtomicU64::new(0)).collect());
         let _ = self.policy.set(policy);

@@ -1,20 +1,20 @@
 //! The note an end leaves: what the hold's own task reads and concludes from.
 
 use crate::words::cause::{Disconnect, End, Resume};
-use crate::words::message::Message;
+use crate::words::event_id::Numbered;
 
 /// What the hold's task reads when an end has begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Note {
     pub(crate) end: End,
     /// Messages that still go out before the ending; of a long poll, its answer.
-    pub(crate) farewell: Vec<Message>,
+    pub(crate) farewell: Vec<Numbered>,
     /// A closer word than the cause gives, where a protocol has one: the WebSocket close code of a violation.
     pub(crate) code: Option<u16>,
 }
 
 impl Note {
-    pub(crate) fn with_farewell(end: impl Into<End>, farewell: Vec<Message>) -> Self {
+    pub(crate) fn with_farewell(end: impl Into<End>, farewell: Vec<Numbered>) -> Self {
         Note { end: end.into(), farewell, code: None }
     }
 }

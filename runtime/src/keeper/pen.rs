@@ -11,8 +11,9 @@ use std::task::{Context, Waker};
 use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::mechanisms::backlog::{Backlog, Kind, Piece};
+use crate::mechanisms::backlog::{Backlog, Piece};
 use crate::mechanisms::topics::Place;
+use crate::words::event_id::Numbered;
 use crate::words::line::Line;
 use crate::words::message::Message;
 use crate::words::terms::WhenSlow;
@@ -21,6 +22,8 @@ use crate::words::topic::Topic;
 
 use super::hand::InHand;
 use super::note::Note;
+use super::replay::Following;
+use super::send::Origin;
 use super::time::Time;
 
 /// The side of a hold that writes; behind the hold's own lock.
@@ -34,6 +37,8 @@ pub(crate) struct Pen {
     pub(super) joined: Box<[(Topic, Place)]>,
     /// What is published before `on_suspend` and the replies are through.
     pub(super) opening: Option<Box<Opening>>,
+    /// How far it has got in the topics that keep a history.
+    pub(super) following: Option<Box<Following>>,
     /// Messages that came by `POST` and wait for `on_message`.
     #[expect(clippy::box_collection, reason = "8 bytes of every hold instead of 32")]
     pub(super) inbox: Option<Box<VecDeque<Message>>>,
@@ -59,7 +64,7 @@ pub(crate) struct Pen {
 pub(super) struct Opening {
     /// A long poll's answers so far; other forms write at once.
     pub(super) direct: Vec<Message>,
-    pub(super) live: VecDeque<Message>,
+    pub(super) live: VecDeque<Numbered>,
     bytes: usize,
     /// What of it may be dropped, as [`cost`](Opening::cost) counts.
     droppable: usize,
@@ -67,14 +72,15 @@ pub(super) struct Opening {
 
 impl Opening {
     /// Adds a message that comes once the hold is open.
-    pub(super) fn push(&mut self, message: Message, kind: Kind) {
-        self.bytes += message.len();
-        match kind {
-            Kind::Published => {
-                self.droppable += message.len() + Backlog::COST;
+    pub(super) fn push(&mut self, message: Numbered, origin: Origin) {
+        let length = message.message.len();
+        self.bytes += length;
+        match origin {
+            Origin::Direct => self.direct.push(message.message),
+            Origin::Published => {
+                self.droppable += length + Backlog::COST;
                 self.live.push_back(message);
             }
-            Kind::Message | Kind::Pong | Kind::Other => self.direct.push(message),
         }
     }
 
@@ -102,7 +108,7 @@ impl Opening {
                 WhenSlow::DropNewest => self.live.pop_back(),
                 WhenSlow::Disconnect => None,
             };
-            let Some(message) = dropped else { break };
+            let Some(Numbered { message, .. }) = dropped else { break };
             freed += message.len() + Backlog::COST;
             self.bytes -= message.len();
             self.droppable -= message.len() + Backlog::COST;
@@ -114,17 +120,19 @@ impl Opening {
     pub(super) fn give_up(&mut self, waste: &mut Vec<Bytes>) -> usize {
         let before = waste.len();
         let Opening { direct, live, .. } = std::mem::take(self);
+        let live = live.into_iter().map(|numbered| numbered.message);
         waste.extend(direct.into_iter().chain(live).map(Message::into_bytes));
         waste.len() - before
     }
 }
 
-/// How a write went.
+/// How a write went. Of several, the greatest says what is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Wrote {
     All,
+    Queued,
     /// The rest waits, and nothing did before.
     Blocked,
-    Queued,
 }
 
 impl Pen {
@@ -135,6 +143,7 @@ impl Pen {
             note: None,
             joined: Box::default(),
             opening: Some(Box::default()),
+            following: None,
             inbox: None,
             waker: None,
             room: None,
@@ -194,6 +203,13 @@ impl Pen {
     /// message that others wait for too counts whole.
     pub(super) fn waiting(&self) -> usize {
         self.backlog.cost() + self.opening.as_ref().map_or(0, |opening| opening.cost())
+    }
+
+    /// Whether there is something kept that it has not got and nobody will bring.
+    pub(super) fn is_behind(&self) -> bool {
+        self.following.as_ref().is_some_and(|following| following.is_behind())
+            && self.opening.is_none()
+            && self.note.is_none()
     }
 
     /// Whether a heartbeat may be written: nothing waits, and the head is out.

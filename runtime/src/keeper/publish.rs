@@ -11,7 +11,9 @@ use crate::words::message::Message;
 use crate::words::topic::Topic;
 
 use super::Keeper;
+use super::archive::Arrival;
 use super::hold::Hold;
+use super::pen::Pen;
 use super::send::{Origin, Refusal};
 
 /// The members of all topics, in shards so that busy topics do not wait for each other.
@@ -41,18 +43,53 @@ impl TopicShards {
     }
 }
 
+/// Why a hold joins no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum JoinRefusal {
+    Ended,
+    TooMany,
+}
+
 impl Keeper {
+    /// A hold that begins joins its topics, and follows those that keep a history from where its client comes; `true`
+    /// stands with topics whose whole past a newcomer wants.
+    pub(crate) fn enter(&self, hold: &Arc<Hold>, topics: &[(Topic, bool)], arrival: Arrival) {
+        // First joined, then followed: whatever is published from here on finds it, and what it follows is decided in
+        // one moment for all of them.
+        for (topic, _) in topics {
+            let _ = self.add_member(hold, topic, |_| {});
+        }
+        hold.follow(topics, arrival);
+    }
+
     /// Joins a topic; joining twice is joining once, and a hold whose end has begun joins nothing.
-    pub(crate) fn join(&self, hold: &Arc<Hold>, topic: Topic) {
+    pub(crate) fn join(&self, hold: &Arc<Hold>, topic: Topic) -> Result<(), JoinRefusal> {
+        self.add_member(hold, &topic, |pen| hold.follow_too(pen, &topic))
+    }
+
+    fn add_member(
+        &self,
+        hold: &Arc<Hold>,
+        topic: &Topic,
+        follow: impl FnOnce(&mut Pen),
+    ) -> Result<(), JoinRefusal> {
         // The pen under the topics: a second place, or one that is taken back, would be seen by publishers.
         let mut topics = self.topics.shard(topic.as_str()).lock();
         let mut pen = hold.pen();
-        if pen.note.is_some() || pen.joined.iter().any(|(joined, _)| *joined == topic) {
-            return;
+        if pen.note.is_some() {
+            return Err(JoinRefusal::Ended);
         }
-        let joined = topics.join(topic, hold.clone());
+        if pen.joined.iter().any(|(joined, _)| joined == topic) {
+            return Ok(());
+        }
+        if pen.joined.len() >= self.policy().max_topics {
+            return Err(JoinRefusal::TooMany);
+        }
+        let joined = topics.join(topic.clone(), hold.clone());
         let before = std::mem::take(&mut pen.joined);
         pen.joined = before.into_iter().chain([joined]).collect();
+        follow(&mut pen);
+        Ok(())
     }
 
     /// Leaves a topic; nothing happens if it was not joined.
@@ -61,12 +98,16 @@ impl Keeper {
         let mut pen = hold.pen();
         let Some(at) = pen.joined.iter().position(|(joined, _)| joined.as_str() == topic) else { return };
         let mut joined = std::mem::take(&mut pen.joined).into_vec();
-        let (_, place) = joined.swap_remove(at);
+        let (name, place) = joined.swap_remove(at);
         pen.joined = joined.into();
+        let has_ended = hold.unfollow(&mut pen, topic);
         drop(pen);
         let member = topics.leave(topic, place);
         drop(topics);
         drop(member);
+        if has_ended {
+            self.topics_ended(vec![name]);
+        }
     }
 
     /// Everybody who joined `topic`.
@@ -76,10 +117,22 @@ impl Keeper {
 
     /// Sends a message to all that joined `topic`; says for how many holds it was accepted. Never waits.
     pub(crate) fn publish(&self, topic: &str, message: &Message) -> usize {
+        if let Some(archive) = self.archive()
+            && let Some(rule) = archive.rule(topic)
+        {
+            // Recorded first: a hold that joins now reads it there, or is found among the members, or both.
+            let landing = self.record(archive, rule, topic, message);
+            let encoded = Encoded::numbered(message, Some(archive.id(landing.recorded.offset)));
+            return self.hand_out(topic, message, |hold| hold.deliver(archive, &landing, &encoded));
+        }
         let encoded = Encoded::new(message);
+        self.hand_out(topic, message, |hold| hold.send(&encoded, Origin::Published))
+    }
+
+    fn hand_out(&self, topic: &str, message: &Message, give: impl Fn(&Hold) -> Result<(), Refusal>) -> usize {
         let mut accepted = 0;
         for hold in self.members(topic) {
-            match hold.send(&encoded, Origin::Published) {
+            match give(&hold) {
                 Ok(()) => accepted += 1,
                 // What follows for the hold has followed.
                 Err(Refusal::Full | Refusal::Ended) => {}

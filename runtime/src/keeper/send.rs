@@ -7,13 +7,14 @@ use bytes::Bytes;
 use crate::mechanisms::backlog::{Kind, Piece};
 use crate::mechanisms::wire::{Encoded, Form};
 use crate::words::cause::{Disconnect, Resume};
+use crate::words::event_id::Numbered;
 use crate::words::message::Message;
 use crate::words::terms::WhenSlow;
 
 use super::hand::InHand;
 use super::hold::Hold;
 use super::note::Note;
-use super::pen::{Pen, Wrote, wake};
+use super::pen::{Opening, Pen, Wrote, wake};
 
 /// Who sends: what is published waits for `on_suspend` and the replies, what the application sends to this hold does not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,18 +36,17 @@ pub(crate) enum Refusal {
 pub(crate) struct Closed;
 
 /// What became of a message; [`Hold::after`] draws the consequences.
+#[derive(Debug)]
 #[must_use]
 pub(super) enum Placed {
     /// It is with the line, or waits.
-    Wrote(io::Result<Wrote>),
-    /// There is no room for it, and whoever sends it may try again.
-    Full,
+    Wrote(Wrote),
+    /// The line is broken.
+    Broke(io::Error),
     /// There is no room for it, and the peer is to be disconnected for that.
     Slow,
-    /// There is no room for it, and it is counted as dropped.
-    Dropped,
-    /// There will never be room for it.
-    TooLarge,
+    /// It is not accepted, and that is all; if the terms had it dropped, it is counted.
+    Refused(Refusal),
 }
 
 impl Hold {
@@ -56,26 +56,40 @@ impl Hold {
         if pen.note.is_some() {
             return Err(Refusal::Ended);
         }
-        let is_opening = pen.opening.is_some();
-        if self.form == Form::LongPoll && !is_opening {
+        if self.form == Form::LongPoll && pen.opening.is_none() {
+            if message.message().len() > self.post.terms.backlog {
+                return Err(Refusal::TooLarge);
+            }
             drop(pen);
-            return self.answer(message.message());
+            return self.answer(vec![message.to_numbered()]);
         }
-        let is_early = is_opening && (self.form == Form::LongPoll || origin == Origin::Published);
-        let placed = match is_early {
-            true => self.keep_back(&mut pen, message.message(), origin),
-            false => self.place(&mut pen, message.form(self.form), origin),
-        };
+        let placed = self.place(&mut pen, message, origin);
         self.after(placed, pen)
     }
 
-    /// Writes an encoded message to an open hold whose end has not begun, or has it wait, as the terms say of this origin.
-    pub(super) fn place(&self, pen: &mut InHand<'_>, bytes: Bytes, origin: Origin) -> Placed {
-        let (length, bound) = (bytes.len(), self.post.terms.backlog);
-        if length > bound {
-            return Placed::TooLarge;
+    /// Writes a message, or puts it where it waits, as the terms say of this origin. Not for a long poll that is open:
+    /// what comes to it is its answer.
+    pub(super) fn place(&self, pen: &mut InHand<'_>, message: &Encoded<'_>, origin: Origin) -> Placed {
+        let bound = self.post.terms.backlog;
+        let drops_oldest = origin == Origin::Published && self.post.terms.when_slow == WhenSlow::DropOldest;
+        if pen.opening.is_some() && (self.form == Form::LongPoll || origin == Origin::Published) {
+            let length = message.message().len();
+            if length > bound {
+                return Placed::Refused(Refusal::TooLarge);
+            }
+            if !pen.find_room_in_opening(length, bound, drops_oldest) {
+                return self.refuse(pen, origin);
+            }
+            if let Some(opening) = &mut pen.opening {
+                opening.push(message.to_numbered(), origin);
+            }
+            return Placed::Wrote(Wrote::Queued);
         }
-        if !pen.find_room(length, bound, self.drops_oldest(origin)) {
+        let bytes = message.form(self.form);
+        if bytes.len() > bound {
+            return Placed::Refused(Refusal::TooLarge);
+        }
+        if !pen.find_room(bytes.len(), bound, drops_oldest) {
             return self.refuse(pen, origin);
         }
         let wrote = pen.write(Piece { bytes, kind: origin.kind() }, self.keeper().time());
@@ -84,36 +98,17 @@ impl Hold {
             // It waited for nothing, but what it drove out may have been blocked.
             self.hear(pen);
         }
-        Placed::Wrote(wrote)
-    }
-
-    /// Has a message wait until the hold is open.
-    fn keep_back(&self, pen: &mut InHand<'_>, message: &Message, origin: Origin) -> Placed {
-        let (length, bound) = (message.len(), self.post.terms.backlog);
-        if length > bound {
-            return Placed::TooLarge;
-        }
-        if !pen.find_room_in_opening(length, bound, self.drops_oldest(origin)) {
-            return self.refuse(pen, origin);
-        }
-        if let Some(opening) = &mut pen.opening {
-            opening.push(message.clone(), origin.kind());
-        }
-        Placed::Wrote(Ok(Wrote::Queued))
-    }
-
-    fn drops_oldest(&self, origin: Origin) -> bool {
-        origin == Origin::Published && self.post.terms.when_slow == WhenSlow::DropOldest
+        wrote.into()
     }
 
     /// What becomes of a message for which there is no room.
     fn refuse(&self, pen: &mut Pen, origin: Origin) -> Placed {
         match (origin, self.post.terms.when_slow) {
-            (Origin::Direct, _) => Placed::Full,
+            (Origin::Direct, _) => Placed::Refused(Refusal::Full),
             (Origin::Published, WhenSlow::Disconnect) => Placed::Slow,
             (Origin::Published, WhenSlow::DropOldest | WhenSlow::DropNewest) => {
                 pen.dropped += 1;
-                Placed::Dropped
+                Placed::Refused(Refusal::Full)
             }
         }
     }
@@ -125,7 +120,7 @@ impl Hold {
             return Err(Closed);
         }
         let wrote = pen.write(Piece { bytes, kind: Kind::Other }, self.keeper().time());
-        self.after(Placed::Wrote(wrote), pen).map_err(|_| Closed)
+        self.after(wrote.into(), pen).map_err(|_| Closed)
     }
 
     /// Answers a ping. Of the pongs that wait only the latest stays, or a peer that asks and never reads would fill memory.
@@ -138,78 +133,87 @@ impl Hold {
             return Ok(());
         }
         let wrote = pen.write(Piece { bytes, kind: Kind::Pong }, self.keeper().time());
-        self.after(Placed::Wrote(wrote), pen).map_err(|_| Closed)
+        self.after(wrote.into(), pen).map_err(|_| Closed)
     }
 
-    /// `on_suspend` is through: the replies go out, then what was published meanwhile, then everything live.
+    /// `on_suspend` is through: the replies go out, then what the topics had for it, then everything live.
     pub(crate) fn open(&self, replies: Vec<Message>) {
         let mut pen = self.pen();
         let Some(opening) = pen.opening.take() else { return };
         if pen.note.is_some() {
             pen.undelivered += (opening.direct.len() + replies.len() + opening.live.len()) as u32;
+            drop(pen);
+            // Only now: their bytes may be the application's own.
+            drop(opening);
             return;
         }
+        let Opening { direct, live, .. } = *opening;
         if self.form == Form::LongPoll {
-            let answers: Vec<_> = opening.direct.into_iter().chain(replies).chain(opening.live).collect();
+            let own = direct.into_iter().chain(replies).map(Numbered::from);
+            let answers: Vec<_> = own.chain(live).collect();
+            let is_lost = pen.following.as_ref().is_some_and(|following| following.is_lost);
             drop(pen);
-            if !answers.is_empty() {
+            if !answers.is_empty() || is_lost {
                 self.keeper().end(self, Note::with_farewell(Resume::Answered, answers));
             }
             return;
         }
-        let mut first = Ok(Wrote::All);
-        let mut unsent = (replies.len() + opening.live.len()) as u32;
-        let replies = replies.iter().map(|reply| (reply, Kind::Message));
-        for (message, kind) in replies.chain(opening.live.iter().map(|live| (live, Kind::Published))) {
-            let bytes = Encoded::new(message).form(self.form);
+        let mut most = Wrote::All;
+        let mut fault = None;
+        let mut unsent = (replies.len() + live.len()) as u32;
+        let replies: Vec<_> = replies.into_iter().map(Numbered::from).collect();
+        let replied = replies.iter().map(|reply| (reply, Kind::Message));
+        for (Numbered { message, id }, kind) in replied.chain(live.iter().map(|live| (live, Kind::Published)))
+        {
+            let bytes = Encoded::numbered(message, *id).form(self.form);
             // Not bounded by the backlog: the replies are the application's own, the rest was bounded when it came.
             match pen.write(Piece { bytes, kind }, self.keeper().time()) {
-                Ok(Wrote::All) => self.note_activity(),
-                Ok(Wrote::Queued) => {}
-                blocked_or_broken => {
-                    let is_broken = blocked_or_broken.is_err();
-                    first = blocked_or_broken;
-                    if is_broken {
-                        break;
+                Ok(wrote) => {
+                    if wrote == Wrote::All {
+                        self.note_activity();
                     }
+                    most = most.max(wrote);
+                }
+                Err(error) => {
+                    fault = Some(error);
+                    break;
                 }
             }
             unsent -= 1;
         }
         pen.undelivered += unsent;
-        let _ = self.after(Placed::Wrote(first), pen);
-        // Also where it is not the first that waits.
-        self.keeper().relieve();
+        let is_behind = pen.is_behind();
+        let placed = fault.map_or(Placed::Wrote(most), Placed::Broke);
+        if self.after(placed, pen).is_ok() && is_behind {
+            self.catch_up();
+        }
     }
 
     /// A long poll's message is its answer, and its end.
-    fn answer(&self, message: &Message) -> Result<(), Refusal> {
-        if message.len() > self.post.terms.backlog {
-            return Err(Refusal::TooLarge);
-        }
-        match self.keeper().end(self, Note::with_farewell(Resume::Answered, vec![message.clone()])) {
+    pub(super) fn answer(&self, answers: Vec<Numbered>) -> Result<(), Refusal> {
+        match self.keeper().end(self, Note::with_farewell(Resume::Answered, answers)) {
             true => Ok(()),
             false => Err(Refusal::Ended),
         }
     }
 
-    /// Draws the consequences of what was placed, with the pen put down. No other lock may be held.
+    /// Draws the consequences, with the pen put down. No other lock may be held.
     pub(super) fn after(&self, placed: Placed, pen: InHand<'_>) -> Result<(), Refusal> {
         let keeper = self.keeper();
         match placed {
-            Placed::Wrote(Ok(Wrote::All)) => Ok(()),
-            Placed::Wrote(Ok(Wrote::Queued)) => {
+            Placed::Wrote(Wrote::All) => Ok(()),
+            Placed::Wrote(Wrote::Queued) => {
                 drop(pen);
                 keeper.relieve();
                 Ok(())
             }
-            Placed::Wrote(Ok(Wrote::Blocked)) => {
+            Placed::Wrote(Wrote::Blocked) => {
                 wake(pen);
                 keeper.hasten(self, keeper.time().mark().plus(keeper.policy().write_deadline));
                 keeper.relieve();
                 Ok(())
             }
-            Placed::Wrote(Err(error)) => {
+            Placed::Broke(error) => {
                 let end = self.fault(&error, pen.line.as_deref());
                 drop(pen);
                 keeper.end(self, end.into());
@@ -220,9 +224,14 @@ impl Hold {
                 keeper.end(self, Disconnect::Slow.into());
                 Err(Refusal::Full)
             }
-            Placed::Full | Placed::Dropped => Err(Refusal::Full),
-            Placed::TooLarge => Err(Refusal::TooLarge),
+            Placed::Refused(refusal) => Err(refusal),
         }
+    }
+}
+
+impl From<io::Result<Wrote>> for Placed {
+    fn from(wrote: io::Result<Wrote>) -> Self {
+        wrote.map_or_else(Placed::Broke, Placed::Wrote)
     }
 }
 

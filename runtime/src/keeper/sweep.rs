@@ -60,6 +60,7 @@ impl Keeper {
             }
         }
         drop(books);
+        self.look_back();
     }
 
     /// Looks at a hold by `at`, if it would be later otherwise.

@@ -2,7 +2,6 @@
 
 use std::any::type_name;
 use std::fmt;
-use std::time::Duration;
 
 use axum_core::body::Body;
 use axum_core::response::IntoResponse;
@@ -13,20 +12,20 @@ use tower_service::Service;
 use super::running::Running;
 use super::setup::{Setup, environment};
 use super::start::StartError;
-use super::wishes::{Wishes, network, origin};
+use super::wishes::Wishes;
 use crate::dispatch::fallback::Fallback;
 use crate::endpoint::BoxError;
 use crate::endpoint::record::Endpoint;
 use crate::keeper::hub::Hub;
 use crate::socket::memory::{Dialer, MemoryDoor};
-use crate::words::terms::WhenFull;
 
 /// A server that is being set up.
 ///
-/// Every setting is overridden by the environment (`ABEYANCE_DRAIN=30s`, `ABEYANCE_ENTER_MAX_IDLE=1m` for the
-/// function `enter`), except for [`bind_memory`](Server::bind_memory), which reads none.
+/// Every setting but [`topic`](Server::topic) is overridden by the environment (`ABEYANCE_DRAIN=30s`,
+/// `ABEYANCE_ENTER_MAX_IDLE=1m` for the function `enter`), except for [`bind_memory`](Server::bind_memory), which reads
+/// none.
 #[derive(Default)]
-pub struct Server(Setup);
+pub struct Server(pub(super) Setup);
 
 impl Server {
     /// A server with nothing mounted.
@@ -80,105 +79,6 @@ impl Server {
             + 'static,
     {
         self.0.plan.fallback = Some(Fallback::new(service));
-        self
-    }
-
-    /// Where `#[abeyance::main]` listens, as `host:port`; `127.0.0.1:8080` unless set.
-    #[must_use]
-    pub fn listen(mut self, address: impl Into<String>) -> Self {
-        self.0.wishes.listen = Some(address.into());
-        self
-    }
-
-    /// How many holds there may be at once; the descriptor limit less 64 unless set.
-    #[must_use]
-    pub fn max_suspended(mut self, holds: usize) -> Self {
-        self.0.wishes.max_suspended = Some(holds);
-        self
-    }
-
-    /// How many holds one peer address may have at once; no limit unless set.
-    #[must_use]
-    pub fn max_per_peer(mut self, holds: usize) -> Self {
-        self.0.wishes.max_per_peer = Some(holds);
-        self
-    }
-
-    /// What happens to a newcomer when `max_suspended` is reached; it is rejected unless set.
-    #[must_use]
-    pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.0.wishes.when_full = Some(when_full);
-        self
-    }
-
-    /// How long a shutdown may take; 10 s unless set.
-    #[must_use]
-    pub fn drain(mut self, window: Duration) -> Self {
-        self.0.wishes.drain = Some(window);
-        self
-    }
-
-    /// How long the head of a request may take to arrive; 10 s unless set.
-    #[must_use]
-    pub fn head_deadline(mut self, deadline: Duration) -> Self {
-        self.0.wishes.head_deadline = Some(deadline);
-        self
-    }
-
-    /// How long an annotated function may take; 10 s unless set.
-    #[must_use]
-    pub fn function_deadline(mut self, deadline: Duration) -> Self {
-        self.0.wishes.function_deadline = Some(deadline);
-        self
-    }
-
-    /// How long a hook may take; 30 s unless set.
-    #[must_use]
-    pub fn hook_deadline(mut self, deadline: Duration) -> Self {
-        self.0.wishes.hook_deadline = Some(deadline);
-        self
-    }
-
-    /// How long a peer may take nothing of what is being written to it; 10 s unless set.
-    #[must_use]
-    pub fn write_deadline(mut self, deadline: Duration) -> Self {
-        self.0.wishes.write_deadline = Some(deadline);
-        self
-    }
-
-    /// How long an ending may take on the wire; 5 s unless set.
-    #[must_use]
-    pub fn polite_end(mut self, deadline: Duration) -> Self {
-        self.0.wishes.polite_end = Some(deadline);
-        self
-    }
-
-    /// How long a connection may rest between two requests; 60 s unless set.
-    #[must_use]
-    pub fn keep_alive(mut self, idle: Duration) -> Self {
-        self.0.wishes.keep_alive = Some(idle);
-        self
-    }
-
-    /// Peers whose `X-Forwarded-For` and `X-Forwarded-Host` are believed: addresses or networks (`10.0.0.0/8`).
-    #[must_use]
-    pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item: AsRef<str>>) -> Self {
-        let read = proxies.into_iter().map(|proxy| network(proxy.as_ref()));
-        match read.collect() {
-            Ok(networks) => self.0.wishes.trusted_proxies = Some(networks),
-            Err(fault) => self.0.faults.push(format!("`Server::trusted_proxies`: {fault}")),
-        }
-        self
-    }
-
-    /// Origins, such as `https://example.com`, that may connect although they are not the server's own.
-    #[must_use]
-    pub fn allowed_origins(mut self, origins: impl IntoIterator<Item: AsRef<str>>) -> Self {
-        let read = origins.into_iter().map(|text| origin(text.as_ref()));
-        match read.collect() {
-            Ok(origins) => self.0.wishes.allowed_origins = Some(origins),
-            Err(fault) => self.0.faults.push(format!("`Server::allowed_origins`: {fault}")),
-        }
         self
     }
 
@@ -238,7 +138,10 @@ impl fmt::Debug for Server {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::words::keep::Keep;
 
     fn fault(server: Server, variables: &[(&str, &str)]) -> String {
         let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
@@ -267,8 +170,56 @@ mod tests {
     }
 
     #[test]
+    fn bounds_that_let_nothing_through_are_faults() {
+        for (server, told) in [
+            (Server::new().memory(0), "`Server::memory(0B)` must be at least 32KiB, the least `backlog`"),
+            (Server::new().memory((32 << 10) - 1), "`Server::memory(32767B)` must be at least 32KiB"),
+            (Server::new().history(0), "`Server::history(0)` would keep nothing"),
+            (Server::new().max_topics(0), "`Server::max_topics(0)` would let nobody join a topic"),
+        ] {
+            let fault = fault(server, &[]);
+            assert!(fault.starts_with(told) && fault.lines().count() == 1, "{fault}");
+        }
+        let least = Server::new().memory(32 << 10).history(1).max_topics(1);
+        assert!(least.0.check([]).is_ok());
+    }
+
+    #[test]
+    fn what_topics_keep_goes_to_the_policy_as_it_was_given() {
+        let few = Keep { count: 20, ..Keep::default() };
+        let server = Server::new().topic("rooms/*", Keep::default()).topic(String::from("news"), few);
+        let ready = server.0.check([]).map_err(|error| error.to_string()).unwrap();
+        let kept = ready.policy().topics.iter().map(|rule| (rule.pattern.to_string(), rule.keep));
+        let given = [("rooms/*".to_owned(), Keep::default()), ("news".to_owned(), few)];
+        assert_eq!(kept.collect::<Vec<_>>(), given);
+    }
+
+    #[test]
+    fn faults_of_topics_are_told_with_the_pattern() {
+        let server = Server::new()
+            .topic("rooms*red", Keep::default())
+            .topic("", Keep::default())
+            .topic("news", Keep { count: 0, ..Keep::default() })
+            .topic("news", Keep::default())
+            .topic("news*", Keep::default())
+            .topic("news*", Keep { age: Duration::ZERO, ..Keep::default() });
+        let expected = "expected the name of a topic, or a prefix such as \"rooms/*\", found";
+        let told = [
+            &*format!(
+                "`Server::topic(\"rooms*red\", ..)`: {expected} \"rooms*red\": a `*` stands at the end only"
+            ),
+            &format!("`Server::topic(\"\", ..)`: {expected} \"\""),
+            "`Server::topic(\"news\", ..)`: `count` 0 keeps nothing",
+            "`Server::topic(\"news\", ..)`: this pattern is given twice",
+            "`Server::topic(\"news*\", ..)`: this pattern is given twice",
+        ];
+        assert_eq!(fault(server, &[]).lines().collect::<Vec<_>>(), told);
+    }
+
+    #[test]
     fn the_environment_overrides_the_code_and_the_code_the_attribute() {
-        let server = Server::new().drain(Duration::from_secs(2)).max_per_peer(2);
+        let server =
+            Server::new().drain(Duration::from_secs(2)).max_per_peer(2).memory(1 << 20).max_topics(2);
         let attribute = Wishes {
             max_per_peer: Some(1),
             drain: Some(Duration::from_secs(1)),
@@ -277,9 +228,12 @@ mod tests {
         };
         let mut setup = server.0;
         setup.wishes = setup.wishes.or(attribute);
-        let ready = setup.check([("ABEYANCE_DRAIN".into(), "3s".into())]).map_err(|e| e.to_string()).unwrap();
+        let variables = [("ABEYANCE_DRAIN", "3s"), ("ABEYANCE_MEMORY", "2MiB")];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let ready = setup.check(variables).map_err(|e| e.to_string()).unwrap();
         let policy = ready.policy();
         assert_eq!((policy.drain.as_secs(), policy.max_per_peer, policy.max_suspended), (3, Some(2), 1));
+        assert_eq!((policy.memory, policy.history, policy.max_topics), (2 << 20, 64 << 20, 2));
     }
 
     #[test]

@@ -193,7 +193,7 @@ fn report(running: &Running) {
             "\n  no `#[suspend]` function was found; if yours is in another crate: `use that_crate as _;`",
         );
     }
-    for line in lines {
+    for line in lines.into_iter().chain(running.bounds()) {
         text.push_str("\n  ");
         text.push_str(&line);
     }

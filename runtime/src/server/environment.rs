@@ -94,7 +94,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::words::terms::WhenFull;
+    use crate::words::terms::{WhenFull, WhenSlow};
 
     fn read(variables: &[(&str, &str)]) -> Environment {
         let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
@@ -116,6 +116,9 @@ mod tests {
             ("ABEYANCE_WRITE_DEADLINE", "4s"),
             ("ABEYANCE_POLITE_END", "5s"),
             ("ABEYANCE_KEEP_ALIVE", "6s"),
+            ("ABEYANCE_MEMORY", "512MiB"),
+            ("ABEYANCE_HISTORY", "1MiB"),
+            ("ABEYANCE_MAX_TOPICS", "3"),
             ("ABEYANCE_TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
             ("ABEYANCE_ALLOWED_ORIGINS", "https://Example.com,http://localhost:3000"),
         ]);
@@ -135,6 +138,7 @@ mod tests {
             policy.keep_alive,
         ];
         assert_eq!(spans.map(|span| span.as_secs()), [1, 2, 3, 4, 5, 6]);
+        assert_eq!((policy.memory, policy.history, policy.max_topics), (512 << 20, 1 << 20, 3));
         let proxies: Vec<_> = policy.trusted_proxies.iter().map(ToString::to_string).collect();
         assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
         assert_eq!(policy.allowed_origins, ["https://example.com", "http://localhost:3000"]);
@@ -147,11 +151,13 @@ mod tests {
             ("ABEYANCE_ENTER_MAX_SUSPENDED", "7"),
             ("ABEYANCE_CHAT_MAX_IDLE", "none"),
             ("ABEYANCE_CHAT_MAX_MAX_IDLE", "1h"),
+            ("ABEYANCE_CHAT_WHEN_SLOW", "drop_oldest"),
         ]);
         assert_eq!(environment.faults, [""; 0]);
         let enter = environment.function("enter");
         assert_eq!((enter.timeout, enter.max_suspended), (Some(Some(Duration::from_secs(5))), Some(7)));
-        assert_eq!(environment.function("chat").max_idle, Some(None));
+        let chat = environment.function("chat");
+        assert_eq!((chat.max_idle, chat.when_slow), (Some(None), Some(WhenSlow::DropOldest)));
         assert_eq!(environment.function("chat_max").max_idle, Some(Some(Duration::from_secs(3600))));
         assert_eq!(environment.function("other"), Settings::NONE);
     }
@@ -163,11 +169,17 @@ mod tests {
             ("ABEYANCE_LISTEN", "8080", ["\"8080\"", "\"127.0.0.1:8080\""]),
             ("ABEYANCE_LISTEN", ":8080", ["\":8080\"", "\"127.0.0.1:8080\""]),
             ("ABEYANCE_WHEN_FULL", "evict", ["\"evict\"", "\"resume_oldest\""]),
+            ("ABEYANCE_MEMORY", "512", ["ABEYANCE_MEMORY=\"512\"", "write \"512B\""]),
+            ("ABEYANCE_MEMORY", "31KiB", ["\"31KiB\"", "at least \"32KiB\""]),
+            ("ABEYANCE_HISTORY", "0B", ["\"0B\"", "zero bytes"]),
+            ("ABEYANCE_MAX_TOPICS", "0", ["\"0\"", "nobody join a topic"]),
+            ("ABEYANCE_TOPIC", "news", ["ABEYANCE_TOPIC=\"news\"", "ABEYANCE_HISTORY"]),
             ("ABEYANCE_TRUSTED_PROXIES", "10.0.0.0/8,proxy", ["\"proxy\"", "\"10.0.0.0/8\""]),
             ("ABEYANCE_ALLOWED_ORIGINS", "https://a.b/", ["no path", "\"https://example.com\""]),
             ("ABEYANCE_ALLOWED_ORIGINS", "a.b", ["\"a.b\"", "\"https://example.com\""]),
             ("ABEYANCE_ENTER_TIMEOUT", "30", ["ABEYANCE_ENTER_TIMEOUT", "\"30s\""]),
             ("ABEYANCE_DRIAN", "10s", ["ABEYANCE_DRIAN=\"10s\"", "ABEYANCE_DRAIN"]),
+            ("ABEYANCE_ENTER_WHEN_SLOW", "drop", ["ABEYANCE_ENTER_WHEN_SLOW=\"drop\"", "\"drop_newest\""]),
             ("ABEYANCE_ENTER_IDLE", "10s", ["`enter`", "ABEYANCE_ENTER_MAX_IDLE"]),
             ("ABEYANCE_LEAVE_TIMEOUT", "10s", ["ABEYANCE_LEAVE_TIMEOUT", "ABEYANCE_ENTER_…"]),
         ] {

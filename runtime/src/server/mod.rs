@@ -11,6 +11,7 @@ mod head;
 mod host;
 mod house;
 pub(crate) mod running;
+mod settings;
 mod setup;
 pub(crate) mod start;
 mod wire;

@@ -59,6 +59,11 @@ impl Running {
         self.service.house.host.lines()
     }
 
+    /// What bounds all handlers together, and the topics that keep something: a line each.
+    pub(super) fn bounds(&self) -> Vec<String> {
+        self.service.house.host.bounds()
+    }
+
     /// Stops in good order: accepts nothing more, ends all holds in good order, lets requests finish
     /// that are being answered, and cuts what is left when `drain` has passed.
     pub async fn shutdown(self) -> Drained {

@@ -92,7 +92,7 @@ impl Ready {
         let door = TcpDoor::new(listener).map_err(StartError::listen)?;
         let running = self.start(door);
         tracing::info!(addr = %running.addr(), "listening");
-        for line in running.lines() {
+        for line in running.lines().into_iter().chain(running.bounds()) {
             tracing::info!("{line}");
         }
         Ok(running)

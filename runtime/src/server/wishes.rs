@@ -4,9 +4,10 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::words::amount::{self, Misread};
+use crate::words::amount::{self, Misread, spell_size};
+use crate::words::keep::{Keep, Pattern, Rule};
 use crate::words::policy::Policy;
-use crate::words::terms::WhenFull;
+use crate::words::terms::{LEAST_BACKLOG, WhenFull};
 
 /// How many descriptors are left for what is not held: the listener, newcomers, the application's own files.
 pub(super) const RESERVE: usize = 64;
@@ -25,6 +26,9 @@ pub(super) enum Setting {
     WriteDeadline,
     PoliteEnd,
     KeepAlive,
+    Memory,
+    History,
+    MaxTopics,
     TrustedProxies,
     AllowedOrigins,
 }
@@ -43,12 +47,17 @@ pub(super) struct Wishes {
     pub(super) write_deadline: Option<Duration>,
     pub(super) polite_end: Option<Duration>,
     pub(super) keep_alive: Option<Duration>,
+    pub(super) memory: Option<usize>,
+    pub(super) history: Option<usize>,
+    pub(super) max_topics: Option<usize>,
+    /// In code only: what a topic keeps is part of what the program means.
+    pub(super) topics: Option<Vec<Rule>>,
     pub(super) trusted_proxies: Option<Vec<IpNet>>,
     pub(super) allowed_origins: Option<Vec<String>>,
 }
 
 impl Setting {
-    pub(super) const ALL: [Setting; 13] = [
+    pub(super) const ALL: [Setting; 16] = [
         Setting::Listen,
         Setting::MaxSuspended,
         Setting::MaxPerPeer,
@@ -60,6 +69,9 @@ impl Setting {
         Setting::WriteDeadline,
         Setting::PoliteEnd,
         Setting::KeepAlive,
+        Setting::Memory,
+        Setting::History,
+        Setting::MaxTopics,
         Setting::TrustedProxies,
         Setting::AllowedOrigins,
     ];
@@ -78,6 +90,9 @@ impl Setting {
             Setting::WriteDeadline => "write_deadline",
             Setting::PoliteEnd => "polite_end",
             Setting::KeepAlive => "keep_alive",
+            Setting::Memory => "memory",
+            Setting::History => "history",
+            Setting::MaxTopics => "max_topics",
             Setting::TrustedProxies => "trusted_proxies",
             Setting::AllowedOrigins => "allowed_origins",
         }
@@ -99,10 +114,28 @@ impl Wishes {
             Setting::WriteDeadline => self.write_deadline = Some(amount::duration(value)?),
             Setting::PoliteEnd => self.polite_end = Some(amount::duration(value)?),
             Setting::KeepAlive => self.keep_alive = Some(amount::duration(value)?),
+            Setting::Memory => self.memory = Some(memory(value)?),
+            Setting::History => self.history = Some(amount::size(value)?),
+            Setting::MaxTopics => self.max_topics = Some(topics(value)?),
             Setting::TrustedProxies => self.trusted_proxies = Some(list(value, network)?),
             Setting::AllowedOrigins => self.allowed_origins = Some(list(value, origin)?),
         }
         Ok(())
+    }
+
+    /// Has the topics of this pattern keep so much.
+    ///
+    /// # Errors
+    /// What is wrong with the pattern or with what is to be kept.
+    pub(super) fn keep(&mut self, pattern: &str, keep: Keep) -> Result<(), String> {
+        let pattern = Pattern::read(pattern).map_err(|fault| fault.to_string())?;
+        let topics = self.topics.get_or_insert_default();
+        if topics.iter().any(|rule| rule.pattern == pattern) {
+            return Err(String::from("this pattern is given twice"));
+        }
+        // Remembered even if it is wrong, so that giving it twice is told as well.
+        topics.push(Rule { pattern, keep });
+        keep.fault().map_or(Ok(()), |fault| Err(fault.to_owned()))
     }
 
     /// These wishes, and those of `fallback` where these say nothing.
@@ -119,6 +152,10 @@ impl Wishes {
             write_deadline: self.write_deadline.or(fallback.write_deadline),
             polite_end: self.polite_end.or(fallback.polite_end),
             keep_alive: self.keep_alive.or(fallback.keep_alive),
+            memory: self.memory.or(fallback.memory),
+            history: self.history.or(fallback.history),
+            max_topics: self.max_topics.or(fallback.max_topics),
+            topics: self.topics.or(fallback.topics),
             trusted_proxies: self.trusted_proxies.or(fallback.trusted_proxies),
             allowed_origins: self.allowed_origins.or(fallback.allowed_origins),
         }
@@ -139,10 +176,10 @@ impl Wishes {
             write_deadline: self.write_deadline.unwrap_or(preset.write_deadline),
             polite_end: self.polite_end.unwrap_or(preset.polite_end),
             keep_alive: self.keep_alive.unwrap_or(preset.keep_alive),
-            memory: preset.memory,
-            history: preset.history,
-            max_topics: preset.max_topics,
-            topics: preset.topics,
+            memory: self.memory.unwrap_or(preset.memory),
+            history: self.history.unwrap_or(preset.history),
+            max_topics: self.max_topics.unwrap_or(preset.max_topics),
+            topics: self.topics.unwrap_or(preset.topics),
             trusted_proxies: self.trusted_proxies.unwrap_or(preset.trusted_proxies),
             allowed_origins: self.allowed_origins.unwrap_or(preset.allowed_origins),
         };
@@ -172,7 +209,36 @@ fn faults(policy: &Policy) -> Vec<String> {
     let spans = spans.map(|(setting, span)| {
         format!("`Server::{}({span:?})`: expected {}, at most a year", setting.as_str(), amount::A_DURATION)
     });
-    counts.chain(spans).collect()
+    let bounds = [
+        (policy.memory < LEAST_BACKLOG).then(|| {
+            let (memory, least) = (spell_size(policy.memory), spell_size(LEAST_BACKLOG));
+            format!("`Server::memory({memory})` must be at least {least}, the least `backlog`")
+        }),
+        (policy.history == 0).then(|| String::from("`Server::history(0)` would keep nothing")),
+        (policy.max_topics == 0)
+            .then(|| String::from("`Server::max_topics(0)` would let nobody join a topic")),
+    ];
+    counts.chain(spans).chain(bounds.into_iter().flatten()).collect()
+}
+
+fn memory(text: &str) -> Result<usize, Misread> {
+    match amount::size(text)? {
+        few if few < LEAST_BACKLOG => {
+            let why = format!("at least {:?}, the least `backlog`", spell_size(LEAST_BACKLOG));
+            Err(Misread::new(amount::A_SIZE, format!("{text:?}"), why))
+        }
+        bytes => Ok(bytes),
+    }
+}
+
+fn topics(text: &str) -> Result<usize, Misread> {
+    match text.parse() {
+        // `count` would say that zero refuses everybody, which is so where holds are counted.
+        Ok(0_usize) => {
+            Err(Misread::new(amount::A_COUNT, format!("{text:?}"), "zero would let nobody join a topic"))
+        }
+        _ => amount::count(text),
+    }
 }
 
 fn list<T>(value: &str, read: impl Fn(&str) -> Result<T, Misread>) -> Result<Vec<T>, Misread> {

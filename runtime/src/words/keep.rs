@@ -1,5 +1,6 @@
 //! What a topic keeps of its past: for clients that come back, and for newcomers.
 
+use std::fmt;
 use std::time::Duration;
 
 use super::amount::{LONGEST, Misread};
@@ -74,6 +75,16 @@ impl Pattern {
     }
 }
 
+/// As it was written.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pattern::Name(name) => f.write_str(name),
+            Pattern::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
+}
+
 impl Keep {
     /// What cannot be meant: nothing that keeps nothing, and no age that never comes.
     pub(crate) fn fault(&self) -> Option<&'static str> {
@@ -96,6 +107,9 @@ mod tests {
         assert_eq!(Pattern::read("news"), Ok(Pattern::Name("news".into())));
         assert_eq!(Pattern::read("rooms/*"), Ok(Pattern::Prefix("rooms/".into())));
         assert_eq!(Pattern::read("*"), Ok(Pattern::Prefix("".into())));
+        for right in ["news", "rooms/*", "*"] {
+            assert_eq!(Pattern::read(right).expect("a pattern").to_string(), right);
+        }
         for wrong in ["", "a*b", "a**", "*a"] {
             assert!(Pattern::read(wrong).is_err(), "{wrong:?}");
         }

@@ -34,15 +34,23 @@ pub enum WhenFull {
     ResumeOldest,
 }
 
-/// What happens when a peer reads more slowly than messages come.
+/// What happens to what is published when a peer reads more slowly than messages come, and its backlog has no room.
+///
+/// Only what is published is ever dropped. What the application sends to one hold is refused when it has no room, with
+/// the message in [`SendError::Full`](crate::SendError::Full), and what waits already is not dropped for it: whatever
+/// the rule. Heads and heartbeats are no messages, and are not dropped either.
+///
+/// A long poll's first message is its answer, so there the rule counts only for what is published while `on_suspend`
+/// still runs. That is little, but no contradiction: it may be set where long polling is all that is offered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhenSlow {
-    /// The peer is disconnected.
+    /// The peer is disconnected, as [`Disconnect::Slow`](crate::Disconnect::Slow).
     Disconnect,
-    /// The oldest waiting message is dropped.
+    /// The newest message takes the place of what has waited longest, which is dropped and counted. A message that is
+    /// half written is not dropped.
     DropOldest,
-    /// The newest message is dropped.
+    /// The newest message is dropped, and counted; what waits stays.
     DropNewest,
 }
 

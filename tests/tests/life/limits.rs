@@ -1,7 +1,7 @@
 //! Limits: who is let in, who must go for it, and what those who are sent away are told.
 
 use abeyance::extract::{Query, State};
-use abeyance::{Disconnect, Refuse, Resume, Suspend, Transport, WhenFull, suspend};
+use abeyance::{Disconnect, JoinError, Refuse, Resume, Suspend, Transport, WhenFull, suspend};
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, House, Stage, plan};
 use tokio::time::sleep;
@@ -74,7 +74,7 @@ async fn an_evicted_hold_can_no_longer_publish(transport: Transport) {
     }
     let evicted_one = &house.record.begun()[0];
     assert_eq!(evicted_one.publish("news", "from the grave"), 0);
-    evicted_one.join("news");
+    assert_eq!(evicted_one.join("news"), Err(JoinError::Ended));
     if transport == Transport::WebSocket {
         // Its socket is still there for a moment, and what comes on it is nobody's message.
         clients[0].say("from the grave").await;

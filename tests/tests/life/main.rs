@@ -42,6 +42,7 @@ mod http;
 mod leaving;
 mod limits;
 mod shutdown;
+mod when_slow;
 
 use std::time::Duration;
 

@@ -16,7 +16,7 @@ use abeyance::{Suspend, suspend};
     max_per_key = 3,
     when_full = "resume_oldest",
     backlog = "32KiB",
-    when_slow = "disconnect",
+    when_slow = "drop_oldest",
     max_message = "1MiB",
     crate = ::abeyance,
 )]
@@ -26,6 +26,12 @@ async fn all() -> Suspend {
 
 #[suspend(transports(websocket, sse), timeout = "none", max_idle = "none", heartbeat = "1500ms")]
 async fn endless() -> Suspend {
+    Suspend::new()
+}
+
+// The rule counts until a poll can be answered.
+#[suspend(transports = [long_poll], when_slow = "drop_newest")]
+async fn polls() -> Suspend {
     Suspend::new()
 }
 

@@ -56,7 +56,7 @@ const _: () = {
                 max_per_key: ::core::option::Option::Some(3usize),
                 when_full: ::core::option::Option::Some(my::abeyance::__private::WhenFull::ResumeOldest),
                 backlog: ::core::option::Option::Some(32768usize),
-                when_slow: ::core::option::Option::Some(my::abeyance::__private::WhenSlow::Disconnect),
+                when_slow: ::core::option::Option::Some(my::abeyance::__private::WhenSlow::DropOldest),
                 max_message: ::core::option::Option::Some(1048576usize),
             },
             needs: &[

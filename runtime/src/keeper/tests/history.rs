@@ -183,7 +183,9 @@ fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, guest: &Guest, which: usiz
     let Guest { hold, line } = guest;
     match *step {
         Step::Open(_) => hold.open(vec!["reply".into()]),
-        Step::Join(_, topic) => keeper.join(hold, TOPICS[topic].into()),
+        Step::Join(_, topic) => {
+            let _ = keeper.join(hold, TOPICS[topic].into());
+        }
         Step::Leave(_, topic) => keeper.leave(hold, TOPICS[topic]),
         Step::Send(_, length) => {
             let has_ended = hold.note().is_some();

@@ -46,7 +46,7 @@ impl House {
     /// The same, published to a topic of its own.
     fn listening(&self, endpoint: u32, topic: &str, lengths: &[usize]) -> Guest {
         let guest = self.owing(endpoint, &[]);
-        self.keeper.join(&guest.hold, topic.into());
+        self.keeper.join(&guest.hold, topic.into()).unwrap();
         for length in lengths {
             assert_eq!(self.keeper.publish(topic, &text(*length)), 1);
         }
@@ -78,7 +78,7 @@ fn what_waits_is_counted_for_every_peer_and_forgotten_when_it_is_written() {
     let house = house(&[ROOMY]);
     let guests = ["a"; 3].map(|topic| {
         let guest = house.suspend(SSE);
-        house.keeper.join(&guest.hold, topic.into());
+        house.keeper.join(&guest.hold, topic.into()).unwrap();
         guest
     });
     assert_eq!(house.keeper.publish("a", &text(1_000)), 3);
@@ -102,7 +102,7 @@ fn what_waits_for_an_opening_is_counted_until_it_is_written_or_answered() {
     for form in [SSE, Form::LongPoll] {
         let house = house(&[ROOMY]);
         let guest = house.seat(house.admit(0, 1).unwrap(), 0, form, None).unwrap();
-        house.keeper.join(&guest.hold, "a".into());
+        house.keeper.join(&guest.hold, "a".into()).unwrap();
         house.keeper.publish("a", &text(1_000));
         assert_eq!(house.waiting(), 1_000 + Backlog::COST);
         guest.hold.open(Vec::new());
@@ -297,7 +297,7 @@ fn no_message_is_dropped_under_a_lock() {
         let settings = Settings { backlog: Some(32 << 10), ..dropping(rule) };
         let house = House::new(Policy { memory, ..Policy::default() }, &[settings]);
         let guest = house.seat(house.admit(0, 1).unwrap(), 0, SSE, None).unwrap();
-        house.keeper.join(&guest.hold, "a".into());
+        house.keeper.join(&guest.hold, "a".into()).unwrap();
         for _ in 0..5 {
             let owned = bytes::Bytes::from_owner(Owned(guest.hold.clone(), vec![0; 9_000]));
             house.keeper.publish("a", &owned.into());

@@ -7,6 +7,7 @@ mod ends;
 mod history;
 mod line;
 mod memory;
+mod replay;
 mod sending;
 mod stress;
 mod topics;
@@ -132,6 +133,7 @@ impl Keeper {
             && books.deadlines.is_empty()
             && self.topics.is_empty()
             && self.memory.waiting() == 0
+            && self.archive().is_none_or(|archive| archive.follows_nothing())
     }
 }
 

@@ -26,7 +26,7 @@ fn held(guest: &Guest) -> Held {
 fn what_is_published_while_opening_comes_after_on_suspend_and_the_replies() {
     let house = House::of(STILL);
     let guest = house.seat(house.admit(0, 1).unwrap(), 0, SSE, None).unwrap();
-    house.keeper.join(&guest.hold, "a".into());
+    house.keeper.join(&guest.hold, "a".into()).unwrap();
     assert_eq!(house.keeper.publish("a", &"live 1".into()), 1);
     held(&guest).send("from on_suspend").unwrap();
     guest.hold.open(vec!["reply 1".into(), "reply 2".into()]);
@@ -39,7 +39,7 @@ fn what_is_published_while_opening_comes_after_on_suspend_and_the_replies() {
 fn the_order_stands_when_the_line_blocks_in_the_middle() {
     let house = House::of(STILL);
     let guest = house.seat(house.admit(0, 1).unwrap(), 0, SSE, None).unwrap();
-    house.keeper.join(&guest.hold, "a".into());
+    house.keeper.join(&guest.hold, "a".into()).unwrap();
     house.keeper.publish("a", &"two".into());
     guest.line.window(8);
     guest.hold.open(vec!["one".into()]);
@@ -58,26 +58,26 @@ fn a_long_poll_is_answered_once() {
     assert_eq!(held(&guest).send("too late"), Err(SendError::Ended("too late".into())));
     let note = guest.hold.note().unwrap();
     assert_eq!(note.end, Resume::Answered.into());
-    assert_eq!(note.farewell, ["the answer".into()]);
+    assert_eq!(note.farewell, [Message::from("the answer").into()]);
 }
 
 #[test]
 fn a_long_poll_gets_all_that_came_while_it_opened_in_order() {
     let house = House::of(STILL);
     let guest = house.seat(house.admit(0, 1).unwrap(), 0, Form::LongPoll, None).unwrap();
-    house.keeper.join(&guest.hold, "a".into());
+    house.keeper.join(&guest.hold, "a".into()).unwrap();
     house.keeper.publish("a", &"live".into());
     held(&guest).send("direct").unwrap();
     guest.hold.open(vec!["reply".into()]);
     let farewell = guest.hold.note().unwrap().farewell;
-    assert_eq!(farewell, ["direct".into(), "reply".into(), "live".into()]);
+    assert_eq!(farewell, ["direct", "reply", "live"].map(|text| Message::from(text).into()));
 }
 
 #[test]
 fn a_full_backlog_refuses_a_send_and_ends_a_hold_that_is_published_to() {
     let house = bounded();
     let guest = house.suspend(SSE);
-    house.keeper.join(&guest.hold, "a".into());
+    house.keeper.join(&guest.hold, "a".into()).unwrap();
     guest.line.window(0);
     held(&guest).send(text(20_000)).unwrap();
     assert_eq!(held(&guest).send(text(20_000)), Err(SendError::Full(text(20_000))));
@@ -105,7 +105,7 @@ fn what_the_kernel_keeps_counts_and_is_asked_for_seldom() {
 fn a_message_larger_than_the_backlog_is_the_senders_fault() {
     let house = bounded();
     let guest = house.suspend(SSE);
-    house.keeper.join(&guest.hold, "a".into());
+    house.keeper.join(&guest.hold, "a".into()).unwrap();
     assert_eq!(held(&guest).send(text(BOUND)), Err(SendError::TooLarge(text(BOUND))));
     assert_eq!(house.keeper.publish("a", &text(BOUND)), 0);
     assert_eq!(guest.cause(), None);

@@ -56,23 +56,13 @@ fn racing_publishers_keep_the_bound_over_all_that_waits() {
     let rules = [WhenSlow::Disconnect, WhenSlow::DropOldest, WhenSlow::DropNewest];
     let house = House::new(Policy { memory: MEMORY, ..Policy::default() }, &rules.map(endpoint));
     let most = AtomicUsize::new(0);
-    let running = AtomicUsize::new(THREADS.into());
+    let look = || most.fetch_max(house.keeper.memory.waiting(), SeqCst);
     std::thread::scope(|scope| {
-        for thread in 0..THREADS {
-            let (house, most, running) = (&house, &most, &running);
-            scope.spawn(move || {
-                for round in 0..ROUNDS / 8 {
-                    starve(house, thread, round, PIECE);
-                    most.fetch_max(house.keeper.memory.waiting(), SeqCst);
-                }
-                running.fetch_sub(1, SeqCst);
-            });
+        let starve = |thread| (0..ROUNDS / 8).for_each(|round| starve(&house, thread, round, PIECE));
+        let publishers: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || starve(thread))).collect();
+        while publishers.iter().any(|publisher| !publisher.is_finished()) {
+            look();
         }
-        scope.spawn(|| {
-            while running.load(SeqCst) > 0 {
-                most.fetch_max(house.keeper.memory.waiting(), SeqCst);
-            }
-        });
     });
     assert!(house.keeper.is_empty(), "{} bytes wait", house.keeper.memory.waiting());
     // Each thread may have queued one piece before it asks for room; framing and place are in it.
@@ -88,7 +78,7 @@ fn starve(house: &House, thread: u8, round: usize, length: usize) {
         .map(|endpoint| {
             let guest =
                 house.seat(house.admit(endpoint % 3, thread).unwrap(), endpoint % 3, SSE, None).unwrap();
-            house.keeper.join(&guest.hold, "all".into());
+            house.keeper.join(&guest.hold, "all".into()).unwrap();
             guest.line.window(0);
             guest.hold.open(vec!["x".repeat(length).into()]);
             guest
@@ -116,11 +106,11 @@ fn live(house: &House, thread: u8, round: usize, begun: &AtomicU64, firsts: &Ato
     }
     let Ok(guest) = house.seat(admission, endpoint, SSE, Some("key")) else { return };
     begun.fetch_add(1, SeqCst);
-    house.keeper.join(&guest.hold, "all".into());
+    let _ = house.keeper.join(&guest.hold, "all".into());
     guest.hold.open(vec!["welcome".into()]);
     house.keeper.publish("all", &"y".into());
     house.keeper.leave(&guest.hold, "all");
-    house.keeper.join(&guest.hold, "all".into());
+    let _ = house.keeper.join(&guest.hold, "all".into());
     let ends =
         |cause: Disconnect| firsts.fetch_add(house.keeper.end(&guest.hold, cause.into()).into(), SeqCst);
     std::thread::scope(|scope| {

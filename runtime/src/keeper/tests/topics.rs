@@ -1,6 +1,7 @@
 //! Topics: who gets what, and who is a member.
 
 use super::*;
+use crate::keeper::publish::JoinRefusal;
 use crate::words::topic::Topic;
 
 impl House {
@@ -13,11 +14,11 @@ impl House {
 fn a_message_comes_once_however_often_and_whenever_a_topic_is_joined() {
     let house = House::of(STILL);
     let guest = house.suspend(SSE);
-    house.keeper.join(&guest.hold, "a".into());
+    house.keeper.join(&guest.hold, "a".into()).unwrap();
     std::thread::scope(|scope| {
         let joiner = scope.spawn(|| {
             for _ in 0..20_000 {
-                house.keeper.join(&guest.hold, Topic::from("a"));
+                house.keeper.join(&guest.hold, Topic::from("a")).unwrap();
             }
         });
         while !joiner.is_finished() {
@@ -32,9 +33,9 @@ fn a_message_comes_once_however_often_and_whenever_a_topic_is_joined() {
 fn whose_end_has_begun_is_no_member_and_joins_nothing() {
     let house = House::of(STILL);
     let guest = house.suspend(SSE);
-    house.keeper.join(&guest.hold, "a".into());
+    house.keeper.join(&guest.hold, "a".into()).unwrap();
     house.keeper.end(&guest.hold, crate::words::cause::Resume::Released.into());
-    house.keeper.join(&guest.hold, "b".into());
+    assert_eq!(house.keeper.join(&guest.hold, "b".into()), Err(JoinRefusal::Ended));
     assert_eq!((house.members("a"), house.members("b")), (0, 0));
     assert_eq!(house.keeper.publish("a", &"x".into()), 0);
 }

@@ -9,10 +9,12 @@ use super::head::{self, Exchange};
 use super::websocket::{self, code};
 use super::{Form, chunk, long_poll, sse};
 use crate::words::cause::{Disconnect, End, Resume};
+use crate::words::event_id::EventId;
 
 /// The table. `retry_after` is when the client shall come back, jittered by the caller. `code_hint` is the close
 /// code of the fault that ended a WebSocket ([`Fault::close_code`](super::fault::Fault::close_code)): a
-/// violation may be of the protocol (1002) or of UTF-8 (1007). Only long polls look at the `exchange`.
+/// violation may be of the protocol (1002) or of UTF-8 (1007). Long polls look at the whole `exchange`, SSE at its
+/// position only.
 ///
 /// A long poll's `Answered` is written by [`long_poll`]; without a message it is a `204`.
 pub(crate) fn ending(
@@ -24,7 +26,7 @@ pub(crate) fn ending(
 ) -> Finish {
     match form {
         Form::WebSocket => web_socket(end, retry_after, code_hint),
-        Form::Sse { chunked } => events(end, retry_after, chunked),
+        Form::Sse { chunked } => events(end, retry_after, chunked, exchange.position.id),
         Form::Stream { chunked } => lines(end, chunked),
         Form::LongPoll => poll(end, retry_after, exchange),
     }
@@ -56,11 +58,11 @@ fn web_socket(end: &End, retry_after: Duration, code_hint: Option<u16>) -> Finis
     }
 }
 
-fn events(end: &End, retry_after: Duration, chunked: bool) -> Finish {
+fn events(end: &End, retry_after: Duration, chunked: bool, id: Option<EventId>) -> Finish {
     match end {
         End::Resume(cause) => {
             let retry = matches!(cause, Resume::Evicted | Resume::Drained).then_some(retry_after);
-            Finish::Polite(chunk::ending(sse::resumed(cause.as_str(), retry), chunked))
+            Finish::Polite(chunk::ending(sse::resumed(cause.as_str(), retry, id), chunked))
         }
         End::Disconnect(Disconnect::Kicked { reason, .. }) => {
             Finish::Polite(chunk::ending(sse::disconnected(reason), chunked))
@@ -129,11 +131,18 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
+    use crate::words::event_id::Position;
 
     /// An end in one line: what happens, then what is written, escaped.
     fn told(form: Form, end: &End, code_hint: Option<u16>) -> String {
         let extra = HeaderMap::new();
-        let exchange = Exchange { version_11: true, keep_alive: true, date: "today", extra: &extra };
+        let exchange = Exchange {
+            version_11: true,
+            keep_alive: true,
+            date: "today",
+            extra: &extra,
+            position: Position::default(),
+        };
         match ending(form, end, Duration::from_millis(1500), code_hint, &exchange) {
             Finish::Polite(bytes) => format!("polite {}", read(form, &bytes)).trim_end().to_owned(),
             Finish::LastWord(bytes) => format!("last word {}", read(form, &bytes)),
@@ -237,7 +246,13 @@ mod tests {
     #[test]
     fn a_connection_that_cannot_be_kept_is_not_promised_to_be() {
         let extra = HeaderMap::new();
-        let exchange = Exchange { version_11: true, keep_alive: false, date: "today", extra: &extra };
+        let exchange = Exchange {
+            version_11: true,
+            keep_alive: false,
+            date: "today",
+            extra: &extra,
+            position: Position::default(),
+        };
         let finish = ending(Form::LongPoll, &Resume::Timeout.into(), Duration::ZERO, None, &exchange);
         assert!(matches!(finish, Finish::Answer { keep_alive: false, .. }));
     }

@@ -6,9 +6,13 @@ use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 
 use super::Form;
+use crate::words::event_id::Position;
 
 /// The header that carries a hold's token.
 pub(crate) const HOLD: HeaderName = HeaderName::from_static("abeyance-hold");
+
+/// The header that carries a client's place in the sequence of what is kept, both ways.
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The HTTP exchange that is being answered.
 #[derive(Clone, Copy)]
@@ -19,8 +23,10 @@ pub(crate) struct Exchange<'a> {
     pub(crate) keep_alive: bool,
     /// Now, as HTTP writes it (RFC 9110 §5.6.7).
     pub(crate) date: &'a str,
-    /// What the application, CORS or replay add. Headers that frame the answer or that are ours are left out.
+    /// What the application or CORS add. Headers that frame the answer or that are ours are left out.
     pub(crate) extra: &'a HeaderMap,
+    /// Where the client stands after this answer, for its next request.
+    pub(crate) position: Position,
 }
 
 /// The head of an SSE or stream answer. The connection ends with it, so that a proxy keeps nothing of it.
@@ -42,7 +48,7 @@ pub(crate) fn held(form: Form, token: Option<&str>, exchange: &Exchange<'_>) -> 
         head.line(HOLD.as_str(), token);
     }
     head.uncached(exchange.extra);
-    head.extra(exchange.extra);
+    head.extra(exchange);
     head.finish(b"")
 }
 
@@ -55,7 +61,7 @@ pub(crate) fn switching(key: &str, protocol: Option<&HeaderValue>, exchange: &Ex
     if let Some(protocol) = protocol {
         head.line("sec-websocket-protocol", protocol);
     }
-    head.extra(exchange.extra);
+    head.extra(exchange);
     head.finish(b"")
 }
 
@@ -88,8 +94,14 @@ pub(crate) fn answer(
     if let Some(seconds) = retry_after {
         head.line("retry-after", seconds.to_string());
     }
+    if let Some(id) = exchange.position.id {
+        head.line(LAST_EVENT_ID.as_str(), id.to_string());
+    }
+    if exchange.position.is_lost {
+        head.line("abeyance-resync", "true");
+    }
     head.uncached(exchange.extra);
-    head.extra(exchange.extra);
+    head.extra(exchange);
     head.finish(body)
 }
 
@@ -128,8 +140,10 @@ impl Head {
         self.line("vary", vary);
     }
 
-    fn extra(&mut self, extra: &HeaderMap) {
-        for (name, value) in extra.iter().filter(|(name, _)| !is_ours(name)) {
+    fn extra(&mut self, exchange: &Exchange<'_>) {
+        // An application that keeps its clients' places itself may say so, where we do not.
+        let is_told = |name: &HeaderName| *name == LAST_EVENT_ID && exchange.position.id.is_some();
+        for (name, value) in exchange.extra.iter().filter(|(name, _)| !is_ours(name) && !is_told(name)) {
             self.line(name.as_str(), value);
         }
     }
@@ -179,7 +193,13 @@ mod tests {
                 map.append(name, value);
                 map
             });
-        let exchange = Exchange { version_11: true, keep_alive: true, date: "today", extra: &extra };
+        let exchange = Exchange {
+            version_11: true,
+            keep_alive: true,
+            date: "today",
+            extra: &extra,
+            position: Position::default(),
+        };
         let bytes = write(&exchange);
         let text = std::str::from_utf8(&bytes).unwrap();
         let (head, body) = text.split_once("\r\n\r\n").unwrap();

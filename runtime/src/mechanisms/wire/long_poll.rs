@@ -23,8 +23,8 @@ pub(crate) fn one(message: &Message, exchange: &Exchange<'_>) -> Finish {
 }
 
 /// All that wait, as lines, for a client that said `Accept: application/x-ndjson`.
-pub(crate) fn batch(messages: &[Message], exchange: &Exchange<'_>) -> Finish {
-    let lines: Vec<u8> = messages.iter().flat_map(stream::line).collect();
+pub(crate) fn batch<'a>(messages: impl Iterator<Item = &'a Message>, exchange: &Exchange<'_>) -> Finish {
+    let lines: Vec<u8> = messages.flat_map(stream::line).collect();
     answered(LINES, &lines, exchange)
 }
 
@@ -38,10 +38,17 @@ mod tests {
     use http::HeaderMap;
 
     use super::*;
+    use crate::words::event_id::Position;
 
     fn written(answer: impl Fn(&Exchange<'_>) -> Finish) -> String {
         let extra = HeaderMap::new();
-        let exchange = Exchange { version_11: true, keep_alive: true, date: "today", extra: &extra };
+        let exchange = Exchange {
+            version_11: true,
+            keep_alive: true,
+            date: "today",
+            extra: &extra,
+            position: Position::default(),
+        };
         match answer(&exchange) {
             Finish::Answer { bytes, keep_alive: true } => String::from_utf8_lossy(&bytes).into_owned(),
             other => panic!("{other:?}"),
@@ -67,7 +74,7 @@ mod tests {
     #[test]
     fn a_batch_is_one_line_a_message() {
         let messages = [Message::from("a\nb"), Message::json(&1).unwrap(), Message::from(b"\xff")];
-        let answer = written(|exchange| batch(&messages, exchange));
+        let answer = written(|exchange| batch(messages.iter(), exchange));
         assert!(answer.contains("\r\ncontent-type: application/x-ndjson\r\n"), "{answer}");
         assert!(answer.ends_with("\r\n\r\n\"a\\nb\"\n1\n{\"base64\":\"/w==\"}\n"), "{answer}");
     }

@@ -4,6 +4,7 @@ use std::cell::OnceCell;
 
 use bytes::Bytes;
 
+use crate::words::event_id::{EventId, Numbered};
 use crate::words::message::Message;
 use crate::words::terms::Transport;
 
@@ -38,7 +39,7 @@ pub(crate) enum Form {
 /// One message on its way to many peers: encoded when a form is first asked for, then shared.
 pub(crate) struct Encoded<'a> {
     message: &'a Message,
-    id: Option<&'a str>,
+    id: Option<EventId>,
     forms: [OnceCell<Bytes>; 5],
 }
 
@@ -59,13 +60,16 @@ impl<'a> Encoded<'a> {
     }
 
     pub(crate) fn new(message: &'a Message) -> Self {
-        Encoded { message, id: None, forms: Default::default() }
+        Encoded::numbered(message, None)
     }
 
-    /// A message of a topic that keeps a history: its SSE form carries `id`.
-    #[cfg_attr(not(test), expect(dead_code, reason = "no topic keeps a history yet"))]
-    pub(crate) fn with_id(message: &'a Message, id: &'a str) -> Self {
-        Encoded { id: Some(id), ..Encoded::new(message) }
+    /// A message of a topic that keeps a history has an id, which its SSE form carries.
+    pub(crate) fn numbered(message: &'a Message, id: Option<EventId>) -> Self {
+        Encoded { message, id, forms: Default::default() }
+    }
+
+    pub(crate) fn to_numbered(&self) -> Numbered {
+        Numbered { message: self.message.clone(), id: self.id }
     }
 
     /// The bytes to write. For a long poll the message's own: its head is made with its answer ([`long_poll`]).
@@ -123,13 +127,13 @@ mod tests {
     #[test]
     fn each_form_has_its_own_bytes() {
         let message = Message::from("hello");
-        let encoded = Encoded::with_id(&message, "7-1");
+        let encoded = Encoded::numbered(&message, Some(EventId { epoch: 7, offset: 1 }));
         let written = WRITTEN.map(|form| String::from_utf8_lossy(&encoded.form(form)).into_owned());
         assert_eq!(
             written[1..],
             [
-                "id: 7-1\ndata: hello\n\n",
-                "15\r\nid: 7-1\ndata: hello\n\n\r\n",
+                "id: 000000000007-000000000001\ndata: hello\n\n",
+                "2b\r\nid: 000000000007-000000000001\ndata: hello\n\n\r\n",
                 "\"hello\"\n",
                 "8\r\n\"hello\"\n\r\n"
             ]

@@ -4,7 +4,7 @@
 //!    else is lost.
 //! 2. A name wins over `event: binary`: pages listen by name, and who names a binary message has told them what it
 //!    holds (base64). The cost: under one name, text and binary cannot be told apart.
-//! 3. `hold`, `binary`, `resumed` and `disconnected` are our event names; an application that uses them for its own
+//! 3. `hold`, `binary`, `resync`, `resumed` and `disconnected` are our event names; an application that uses them for its own
 //!    messages confuses its own pages only.
 
 use std::time::Duration;
@@ -13,6 +13,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use bytes::Bytes;
 
+use crate::words::event_id::EventId;
 use crate::words::message::{Kind, Message};
 
 /// A comment: read by the client's kernel and parser, seen by no page.
@@ -20,7 +21,7 @@ pub(crate) const HEARTBEAT: Bytes = Bytes::from_static(b":\n\n");
 pub(crate) const HEARTBEAT_CHUNK: Bytes = Bytes::from_static(b"3\r\n:\n\n\r\n");
 
 /// The block of one message.
-pub(crate) fn message(message: &Message, id: Option<&str>) -> Vec<u8> {
+pub(crate) fn message(message: &Message, id: Option<EventId>) -> Vec<u8> {
     let name = message.name().filter(|name| !name.is_empty());
     match message.kind() {
         Kind::Text | Kind::Json => block(name, id, message.bytes()),
@@ -30,15 +31,21 @@ pub(crate) fn message(message: &Message, id: Option<&str>) -> Vec<u8> {
 
 /// The first block: the token with which the client may speak, and the id it shall come back with if it is cut
 /// before a message came.
-pub(crate) fn opening(token: &str, id: Option<&str>) -> Vec<u8> {
+pub(crate) fn opening(token: &str, id: Option<EventId>) -> Vec<u8> {
     block(Some("hold"), id, token.as_bytes())
 }
 
+/// The block that tells a client that came back that something it missed is gone. It has data, because an EventSource
+/// passes over events without.
+pub(crate) fn resync(id: Option<EventId>) -> Vec<u8> {
+    block(Some("resync"), id, b"missed")
+}
+
 /// The last block of a resume. With `retry` the wait stands before the event, in force when the page reads it.
-pub(crate) fn resumed(cause: &str, retry: Option<Duration>) -> Vec<u8> {
+pub(crate) fn resumed(cause: &str, retry: Option<Duration>, id: Option<EventId>) -> Vec<u8> {
     let mut bytes =
         retry.map(|after| format!("retry: {}\n", after.as_millis()).into_bytes()).unwrap_or_default();
-    bytes.extend(block(Some("resumed"), None, cause.as_bytes()));
+    bytes.extend(block(Some("resumed"), id, cause.as_bytes()));
     bytes
 }
 
@@ -47,9 +54,11 @@ pub(crate) fn disconnected(reason: &str) -> Vec<u8> {
     block(Some("disconnected"), None, reason.as_bytes())
 }
 
-/// One block. Name and id must be free of line breaks; the data may hold any.
-pub(crate) fn block(name: Option<&str>, id: Option<&str>, data: &[u8]) -> Vec<u8> {
-    let mut block = Vec::with_capacity(data.len() + 16 + name.map_or(0, str::len) + id.map_or(0, str::len));
+/// One block. The name must be free of line breaks; the data may hold any.
+pub(crate) fn block(name: Option<&str>, id: Option<EventId>, data: &[u8]) -> Vec<u8> {
+    let id = id.map(|id| id.to_string());
+    let id = id.as_deref();
+    let mut block = Vec::with_capacity(data.len() + 24 + name.map_or(0, str::len) + id.map_or(0, str::len));
     for (field, value) in [(&b"id: "[..], id), (&b"event: "[..], name)] {
         if let Some(value) = value {
             debug_assert!(!value.contains(['\r', '\n']), "line breaks would break the framing: {value:?}");
@@ -147,16 +156,25 @@ mod tests {
 
     #[test]
     fn the_stream_opens_and_ends_with_events() {
-        let mut stream = opening("secret", Some("3-9"));
-        stream.extend(resumed("evicted", Some(Duration::from_millis(1500))));
+        let id = |offset| Some(EventId { epoch: 3, offset });
+        let mut stream = opening("secret", id(9));
+        stream.extend(resync(id(11)));
+        stream.extend(resumed("evicted", Some(Duration::from_millis(1500)), None));
+        stream.extend(resumed("drained", None, id(12)));
         stream.extend(disconnected("spam,\nsorry"));
         let (events, retry) = read(&stream);
-        let expected = [("hold", "secret"), ("resumed", "evicted"), ("disconnected", "spam,\nsorry")];
-        assert_eq!(
-            events,
-            expected.map(|(kind, data)| Event { id: "3-9".into(), ..event(kind, data) }),
-            "an id stays in force until the next"
-        );
+        let expected = [
+            ("hold", "secret", 9),
+            ("resync", "missed", 11),
+            ("resumed", "evicted", 11), // an id stays in force until the next
+            ("resumed", "drained", 12),
+            ("disconnected", "spam,\nsorry", 12),
+        ];
+        let expected = expected.map(|(kind, data, offset)| Event {
+            id: id(offset).map_or_else(String::new, |id| id.to_string()),
+            ..event(kind, data)
+        });
+        assert_eq!(events, expected);
         assert_eq!(retry, Some(1500));
     }
 

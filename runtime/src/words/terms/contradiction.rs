@@ -200,7 +200,7 @@ mod tests {
 
     #[test]
     fn sensible_settings_contradict_nothing() {
-        let sensible: [Texts; 12] = [
+        let sensible: [Texts; 13] = [
             &[],
             &[(Key::Timeout, "30s"), (Key::MaxIdle, "5m"), (Key::Heartbeat, "20s")],
             &[(Key::Timeout, "1h"), (Key::MaxIdle, "1m")],
@@ -213,6 +213,8 @@ mod tests {
             &[(Key::MaxSuspended, "5"), (Key::MaxPerPeer, "5"), (Key::MaxPerKey, "1")],
             &[(Key::Backlog, "32KiB"), (Key::MaxMessage, "1GiB")],
             &[(Key::Transports, "long_poll"), (Key::MaxIdle, "none"), (Key::Heartbeat, "none")],
+            // Messages also wait for a poll, until `on_suspend` is through.
+            &[(Key::Transports, "long_poll"), (Key::WhenSlow, "drop_oldest")],
         ];
         for settings in sensible {
             assert_eq!(written(settings), [], "{settings:?}");

@@ -24,7 +24,7 @@ pub(crate) enum Key {
 /// What a fault of `when_full` says was expected.
 const A_WHEN_FULL: &str = "\"reject\" or \"resume_oldest\"";
 /// What a fault of `when_slow` says was expected.
-const A_WHEN_SLOW: &str = "\"disconnect\"";
+const A_WHEN_SLOW: &str = "\"disconnect\", \"drop_oldest\" or \"drop_newest\"";
 /// What a fault in a list of transports says was expected.
 pub(crate) const A_TRANSPORT: &str = "one of websocket, sse, stream, long_poll";
 
@@ -119,14 +119,12 @@ impl WhenSlow {
     /// Reads a rule's name.
     ///
     /// # Errors
-    /// When there is none of that name, and for those that only have a name so far.
+    /// When there is none of that name.
     pub(crate) fn read(name: &str) -> Result<WhenSlow, Misread> {
         match name {
             "disconnect" => Ok(WhenSlow::Disconnect),
-            "drop_oldest" | "drop_newest" => {
-                let why = "dropping messages is not supported yet; a slow peer can only be disconnected";
-                Err(Misread::new(A_WHEN_SLOW, format!("{name:?}"), why))
-            }
+            "drop_oldest" => Ok(WhenSlow::DropOldest),
+            "drop_newest" => Ok(WhenSlow::DropNewest),
             _ => Err(Misread::new(A_WHEN_SLOW, format!("{name:?}"), "")),
         }
     }
@@ -181,7 +179,7 @@ mod tests {
                 Key::MaxSuspended | Key::MaxPerPeer | Key::MaxPerKey => "7",
                 Key::WhenFull => "resume_oldest",
                 Key::Backlog | Key::MaxMessage => "64KiB",
-                Key::WhenSlow => "disconnect",
+                Key::WhenSlow => "drop_newest",
             };
             assert_eq!(settings.set(key, value), Ok(()), "{}", key.as_str());
         }
@@ -197,10 +195,20 @@ mod tests {
             max_per_key: Some(7),
             when_full: Some(WhenFull::ResumeOldest),
             backlog: Some(65_536),
-            when_slow: Some(WhenSlow::Disconnect),
+            when_slow: Some(WhenSlow::DropNewest),
             max_message: Some(65_536),
         };
         assert_eq!(settings, expected);
+    }
+
+    #[test]
+    fn every_rule_is_read_as_it_is_written() {
+        for rule in [WhenSlow::Disconnect, WhenSlow::DropOldest, WhenSlow::DropNewest] {
+            assert_eq!(WhenSlow::read(rule.as_str()), Ok(rule));
+        }
+        for rule in [WhenFull::Reject, WhenFull::ResumeOldest] {
+            assert_eq!(WhenFull::read(rule.as_str()), Ok(rule));
+        }
     }
 
     #[test]
@@ -210,8 +218,8 @@ mod tests {
             (Key::Transports, "sse,ws", "write websocket"),
             (Key::Timeout, "30", "write \"30s\""),
             (Key::WhenFull, "evict", "\"resume_oldest\""),
-            (Key::WhenSlow, "drop_oldest", "not supported yet"),
-            (Key::WhenSlow, "drop", "\"disconnect\""),
+            (Key::WhenSlow, "drop", "\"disconnect\", \"drop_oldest\" or \"drop_newest\""),
+            (Key::WhenSlow, "Drop_Oldest", "\"drop_oldest\""),
             (Key::MaxPerKey, "0", "refuse everybody"),
         ] {
             let fault = settings.set(key, value).unwrap_err().to_string();

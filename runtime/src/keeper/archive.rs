@@ -1,0 +1,253 @@
+//! The histories of topics, behind one lock that is held for a moment only and under which no other is taken.
+
+use parking_lot::Mutex;
+
+use crate::mechanisms::history::{Entry, Histories, Pulled, Recorded, Rules};
+use crate::words::event_id::{EventId, Numbered};
+use crate::words::id::Id;
+use crate::words::keep::Rule;
+use crate::words::message::Message;
+use crate::words::topic::Topic;
+
+use super::Keeper;
+use super::replay::Following;
+
+/// What a server keeps of what was published.
+pub(super) struct Archive {
+    rules: Rules,
+    epoch: u64,
+    histories: Mutex<Histories>,
+    /// Holds that have not got everything yet, and had no room for more.
+    behind: Mutex<Vec<Id>>,
+}
+
+/// How somebody comes, as far as what was published before is concerned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arrival {
+    /// It has seen nothing.
+    New,
+    /// It has seen everything up to this offset.
+    Back(u64),
+    /// It has seen something of another start of the server.
+    Stranded,
+}
+
+/// A `Last-Event-ID` that this server has never given away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Forged;
+
+/// A kept message on its way to the members of its topic. Dropped when it has arrived, whatever happened.
+pub(super) struct Landing<'a> {
+    keeper: &'a Keeper,
+    archive: &'a Archive,
+    pub(super) topic: Topic,
+    pub(super) recorded: Recorded,
+}
+
+impl Archive {
+    pub(super) fn new(rules: Vec<Rule>, bound: usize) -> Option<Self> {
+        let rules = Rules::new(rules);
+        if rules.is_empty() {
+            return None;
+        }
+        let mut epoch = [0; 8];
+        // Ids are no secrets; what counts is that two starts do not draw the same.
+        if getrandom::fill(&mut epoch).is_err() {
+            epoch = fastrand::u64(..).to_ne_bytes();
+        }
+        Some(Archive {
+            epoch: u64::from_ne_bytes(epoch) & EventId::EPOCH,
+            histories: Mutex::new(Histories::new(&rules, bound)),
+            behind: Mutex::default(),
+            rules,
+        })
+    }
+
+    /// The rule by which a topic keeps its past, if it does.
+    pub(super) fn rule(&self, topic: &str) -> Option<usize> {
+        self.rules.of(topic)
+    }
+
+    pub(super) fn id(&self, offset: u64) -> EventId {
+        EventId { epoch: self.epoch, offset }
+    }
+
+    /// What a client brings back.
+    pub(super) fn arrival(&self, last_event_id: Option<&str>) -> Result<Arrival, Forged> {
+        let Some(text) = last_event_id else { return Ok(Arrival::New) };
+        let id = EventId::read(text).map_err(|_| Forged)?;
+        if id.epoch != self.epoch {
+            return Ok(Arrival::Stranded);
+        }
+        if id.offset > self.histories.lock().last() {
+            return Err(Forged);
+        }
+        Ok(Arrival::Back(id.offset))
+    }
+
+    /// The latest offset.
+    pub(super) fn last(&self) -> u64 {
+        self.histories.lock().last()
+    }
+
+    pub(super) fn numbered(&self, entry: &Entry) -> Numbered {
+        Numbered { message: entry.message.clone(), id: Some(self.id(entry.offset)) }
+    }
+
+    /// What somebody has not got yet, as much as costs `room`.
+    pub(super) fn pull(&self, following: &Following, room: usize) -> Pulled {
+        self.histories.lock().pull(following.wanted(), room)
+    }
+
+    /// How much of it there is.
+    pub(super) fn count(&self, following: &Following) -> usize {
+        self.histories.lock().count(following.wanted())
+    }
+
+    /// Begins to follow those of the topics that keep a history, from where somebody comes; `true` stands with topics
+    /// whose whole past a newcomer wants. Gives what it is to get first, as much as costs `room`, read in the same
+    /// moment, so that nothing is forgotten in between.
+    pub(super) fn follow(
+        &self,
+        topics: &[(Topic, bool)],
+        arrival: Arrival,
+        room: usize,
+    ) -> Option<(Following, Pulled)> {
+        let kept: Vec<_> = topics
+            .iter()
+            .filter_map(|(topic, with_past)| Some((topic, *with_past, self.rule(topic.as_str())?)))
+            .collect();
+        if kept.is_empty() {
+            return None;
+        }
+        let mut histories = self.histories.lock();
+        for (topic, _, rule) in &kept {
+            histories.follow(*rule, topic);
+        }
+        let last = histories.last();
+        let floor = |rule, topic: &Topic| histories.floor(rule, topic.as_str());
+        let seen = match arrival {
+            Arrival::Back(seen) if kept.iter().all(|(topic, _, rule)| floor(*rule, topic) <= seen) => {
+                Some(seen)
+            }
+            _ => None,
+        };
+        let mut following = Following::new(seen.unwrap_or_default());
+        let mut has_past = false;
+        for (topic, with_past, rule) in kept {
+            let since = match seen {
+                Some(_) => 0,
+                None if with_past => floor(rule, topic),
+                None => last,
+            };
+            has_past |= seen.is_none() && since < histories.last_of(rule, topic.as_str());
+            following.add(topic.clone(), since);
+        }
+        if seen.is_none() && !has_past {
+            following.cursor = last;
+        }
+        // Whoever is cut before it has the past that a newcomer gets must come as it came: without an id.
+        following.start = (!has_past).then_some(following.cursor);
+        following.is_lost = arrival != Arrival::New && seen.is_none();
+        let pulled = histories.pull(following.wanted(), room);
+        Some((following, pulled))
+    }
+
+    /// Begins to follow one more topic, from now on.
+    pub(super) fn follow_too(&self, following: &mut Following, topic: &Topic, rule: usize) {
+        let mut histories = self.histories.lock();
+        histories.follow(rule, topic);
+        following.add(topic.clone(), histories.last());
+    }
+
+    /// Follows a topic no longer; `true` if with that the topic has ended.
+    pub(super) fn unfollow(&self, topic: &str) -> bool {
+        self.histories.lock().unfollow(topic)
+    }
+
+    /// The latest offset that somebody has passed who has everything up to its cursor: of all topics together where
+    /// nothing is on its way to it.
+    pub(super) fn passed(&self, following: &Following) -> u64 {
+        let histories = self.histories.lock();
+        let has_all = following.wanted().all(|(topic, after)| {
+            self.rule(topic.as_str()).is_none_or(|rule| histories.last_of(rule, topic.as_str()) <= after)
+        });
+        if has_all { histories.last() } else { following.cursor }
+    }
+
+    /// Notes that a hold is to be woken to get more.
+    pub(super) fn note_behind(&self, id: Id) {
+        self.behind.lock().push(id);
+    }
+}
+
+#[cfg(test)]
+impl Archive {
+    pub(super) fn is_empty(&self) -> bool {
+        self.histories.lock().is_empty()
+    }
+
+    pub(super) fn follows_nothing(&self) -> bool {
+        self.histories.lock().follows_nothing()
+    }
+}
+
+impl Keeper {
+    pub(super) fn archive(&self) -> Option<&Archive> {
+        self.archive.get()?.as_ref()
+    }
+
+    /// What a client that follows these topics brings back with `Last-Event-ID`; nothing is said of clients that
+    /// follow none that keeps a history.
+    pub(crate) fn arrival<'a>(
+        &self,
+        mut topics: impl Iterator<Item = &'a Topic>,
+        last_event_id: Option<&str>,
+    ) -> Result<Arrival, Forged> {
+        match self.archive() {
+            Some(archive) if topics.any(|topic| archive.rule(topic.as_str()).is_some()) => {
+                archive.arrival(last_event_id)
+            }
+            _ => Ok(Arrival::New),
+        }
+    }
+
+    /// Records a message of a topic that keeps a history.
+    pub(super) fn record<'a>(
+        &'a self,
+        archive: &'a Archive,
+        rule: usize,
+        topic: &str,
+        message: &Message,
+    ) -> Landing<'a> {
+        let now = self.time().now();
+        let (topic, recorded) = archive.histories.lock().record(rule, topic, message.clone(), now);
+        Landing { keeper: self, archive, topic, recorded }
+    }
+
+    /// Forgets what is too old, and wakes whoever may have room for more by now.
+    pub(super) fn look_back(&self) {
+        let Some(archive) = self.archive() else { return };
+        let ended = archive.histories.lock().expire(&archive.rules, self.time().now());
+        self.topics_ended(ended);
+        let behind = std::mem::take(&mut *archive.behind.lock());
+        for id in behind {
+            if let Some(hold) = self.find(id) {
+                hold.stir();
+            }
+        }
+    }
+
+    /// Topics that nobody follows have nothing left.
+    pub(super) fn topics_ended(&self, topics: Vec<Topic>) {
+        drop(topics);
+    }
+}
+
+impl Drop for Landing<'_> {
+    fn drop(&mut self) {
+        let (now, offset) = (self.keeper.time().now(), self.recorded.offset);
+        let ended = self.archive.histories.lock().land(&self.archive.rules, &self.topic, offset, now);
+        self.keeper.topics_ended(ended);
+    }
+}

@@ -1,0 +1,305 @@
+//! What a hold that follows topics with a history has got of it: all of it, once, in order.
+//!
+//! 1. A hold has a cursor. It was given everything up to there, of every such topic that it has joined.
+//! 2. While it is *live*, a publisher gives it the message itself, if that is the next. If another publisher is still
+//!    on its way with an earlier one, whoever comes first takes both from the archive, in order; the other finds
+//!    nothing left to do.
+//! 3. While it is not, because it came back and has much to get, publishers pass it by: it reads the archive itself as
+//!    it has room, so that a thousand clients that come back cost a thousand cursors and not a thousand queues.
+//! 4. Everything here is decided under the pen; the archive's lock is taken under it for a moment.
+
+use std::io;
+
+use crate::mechanisms::history::Pulled;
+use crate::mechanisms::wire::{Encoded, Form};
+use crate::words::cause::Disconnect;
+use crate::words::event_id::{Numbered, Position};
+use crate::words::topic::Topic;
+
+use super::archive::{Archive, Arrival, Landing};
+use super::hand::InHand;
+use super::hold::Hold;
+use super::pen::{Pen, Wrote, wake};
+use super::send::{Origin, Placed, Refusal};
+
+/// How far a hold has got in the topics it follows.
+pub(super) struct Following {
+    /// It was given everything up to here.
+    pub(super) cursor: u64,
+    /// Where its client stands before anything is written; `None` if that must come back as it came.
+    pub(super) start: Option<u64>,
+    /// Where its client stands at the end, what is written last not counted.
+    stop: Option<u64>,
+    topics: Vec<Followed>,
+    is_live: bool,
+    /// Whether it is noted as being behind.
+    is_noted: bool,
+    /// Whether something its client missed is gone, and it must be told.
+    pub(super) is_lost: bool,
+}
+
+struct Followed {
+    topic: Topic,
+    /// What came before is none of its business.
+    since: u64,
+}
+
+/// How much is read from the archive at once, in bytes.
+const STEP: usize = 64 << 10;
+
+impl Following {
+    pub(super) fn new(cursor: u64) -> Self {
+        Following {
+            cursor,
+            start: Some(cursor),
+            stop: None,
+            topics: Vec::new(),
+            is_live: false,
+            is_noted: false,
+            is_lost: false,
+        }
+    }
+
+    pub(super) fn add(&mut self, topic: Topic, since: u64) {
+        self.topics.push(Followed { topic, since });
+    }
+
+    /// What it wants to have, from where on.
+    pub(super) fn wanted(&self) -> impl Iterator<Item = (&Topic, u64)> {
+        self.topics.iter().map(|followed| (&followed.topic, followed.since.max(self.cursor)))
+    }
+
+    pub(super) fn leave(&mut self, topic: &str) {
+        self.topics.retain(|followed| followed.topic.as_str() != topic);
+    }
+
+    /// Whether there is something that it has not got and that no publisher will bring.
+    pub(super) fn is_behind(&self) -> bool {
+        !self.is_live
+    }
+}
+
+impl Hold {
+    /// The topics are joined: from here on the hold follows those that keep a history.
+    pub(crate) fn follow(&self, topics: &[(Topic, bool)], arrival: Arrival) {
+        let Some(archive) = self.keeper().archive() else { return };
+        let mut pen = self.pen();
+        if pen.note.is_some() {
+            return;
+        }
+        let room = self.post.terms.backlog;
+        let Some((following, pulled)) = archive.follow(topics, arrival, room) else { return };
+        pen.following = Some(Box::new(following));
+        // While it opens, nothing is written: what fits is put in line now, the rest is read when there is room.
+        let _ = self.read_up(archive, &mut pen, pulled);
+        drop(pen);
+        self.keeper().relieve();
+    }
+
+    /// One more topic is joined, by a hold that may follow some already.
+    pub(super) fn follow_too(&self, pen: &mut Pen, topic: &Topic) {
+        let Some(archive) = self.keeper().archive() else { return };
+        let Some(rule) = archive.rule(topic.as_str()) else { return };
+        match &mut pen.following {
+            Some(following) => archive.follow_too(following, topic, rule),
+            None => {
+                let mut following = Following { is_live: true, ..Following::new(archive.last()) };
+                archive.follow_too(&mut following, topic, rule);
+                pen.following = Some(Box::new(following));
+            }
+        }
+    }
+
+    /// Follows a topic no longer; `true` if with that the topic has ended.
+    pub(super) fn unfollow(&self, pen: &mut Pen, topic: &str) -> bool {
+        let (Some(archive), Some(following)) = (self.keeper().archive(), &mut pen.following) else {
+            return false;
+        };
+        let is_followed = following.topics.iter().any(|followed| followed.topic.as_str() == topic);
+        following.leave(topic);
+        is_followed && archive.unfollow(topic)
+    }
+
+    /// Follows nothing any more, now that its end begins. Gives back the topics that have ended with that.
+    pub(super) fn follow_no_more(&self, pen: &mut Pen) -> Vec<Topic> {
+        let (Some(archive), Some(following)) = (self.keeper().archive(), &mut pen.following) else {
+            return Vec::new();
+        };
+        let is_untouched = following.start == Some(following.cursor);
+        following.stop = match (self.form, &pen.opening) {
+            // What waits for the answer is not in it, but for what `position` is told.
+            (Form::LongPoll, _) | (_, Some(_)) if !is_untouched => following.start,
+            _ => Some(archive.passed(following)),
+        };
+        if following.is_behind() {
+            pen.undelivered += u32::try_from(archive.count(following)).unwrap_or(u32::MAX);
+        }
+        let topics = std::mem::take(&mut following.topics).into_iter().map(|followed| followed.topic);
+        topics.filter(|topic| archive.unfollow(topic.as_str())).collect()
+    }
+
+    /// Where the client stands before anything is written to it.
+    pub(crate) fn first_position(&self) -> Position {
+        let pen = self.pen();
+        self.position(&pen, |following| following.start)
+    }
+
+    /// Where the client stands when its hold has ended and these were its last messages.
+    pub(crate) fn last_position(&self, farewell: &[Numbered]) -> Position {
+        let last = farewell.iter().rev().find_map(|numbered| numbered.id);
+        let pen = self.pen();
+        let position = self.position(&pen, |following| following.stop);
+        Position { id: last.or(position.id), ..position }
+    }
+
+    fn position(&self, pen: &Pen, offset: impl FnOnce(&Following) -> Option<u64>) -> Position {
+        let (Some(archive), Some(following)) = (self.keeper().archive(), &pen.following) else {
+            return Position::default();
+        };
+        Position { id: offset(following).map(|offset| archive.id(offset)), is_lost: following.is_lost }
+    }
+
+    /// Takes a message that was published to a topic with a history.
+    pub(super) fn deliver(
+        &self,
+        archive: &Archive,
+        landing: &Landing<'_>,
+        encoded: &Encoded<'_>,
+    ) -> Result<(), Refusal> {
+        let pen = self.pen();
+        if pen.note.is_some() {
+            return Err(Refusal::Ended);
+        }
+        let Some(following) = &pen.following else { return Err(Refusal::Ended) };
+        let Some((_, after)) = following.wanted().find(|(topic, _)| **topic == landing.topic) else {
+            return Err(Refusal::Ended);
+        };
+        if landing.recorded.offset <= after || !following.is_live {
+            return Ok(());
+        }
+        if following.topics.len() == 1 && landing.recorded.previous <= after {
+            // Nothing can be on its way that comes before it.
+            if self.form == Form::LongPoll && pen.opening.is_none() {
+                drop(pen);
+                return self.answer(vec![encoded.to_numbered()]);
+            }
+            return self.pass_on(pen, landing, std::iter::once((landing.recorded.offset, encoded)));
+        }
+        let entries = archive.pull(following, usize::MAX).entries;
+        let numbered: Vec<_> = entries.iter().map(|entry| archive.numbered(entry)).collect();
+        if self.form == Form::LongPoll && pen.opening.is_none() {
+            drop(pen);
+            return self.answer(numbered);
+        }
+        let encoded: Vec<_> =
+            numbered.iter().map(|Numbered { message, id }| Encoded::numbered(message, *id)).collect();
+        self.pass_on(pen, landing, entries.iter().map(|entry| entry.offset).zip(&encoded))
+    }
+
+    /// Writes messages of the sequence, one after the other; says what became of the one that is landing.
+    fn pass_on<'a, 'm: 'a>(
+        &self,
+        mut pen: InHand<'_>,
+        landing: &Landing<'_>,
+        messages: impl Iterator<Item = (u64, &'a Encoded<'m>)>,
+    ) -> Result<(), Refusal> {
+        let (mut outcome, mut most) = (Ok(()), Wrote::All);
+        for (offset, encoded) in messages {
+            let placed = self.place(&mut pen, encoded, Origin::Published);
+            if let Some(following) = &mut pen.following {
+                following.cursor = offset;
+            }
+            match placed {
+                Placed::Wrote(wrote) => most = most.max(wrote),
+                Placed::Broke(_) | Placed::Slow => return self.after(placed, pen),
+                Placed::Refused(refusal) if offset == landing.recorded.offset => outcome = Err(refusal),
+                Placed::Refused(_) => {}
+            }
+        }
+        self.after(Placed::Wrote(most), pen).and(outcome)
+    }
+
+    /// Reads from the archive what the hold has not got yet, as far as there is room, and writes it.
+    pub(super) fn catch_up(&self) {
+        let Some(archive) = self.keeper().archive() else { return };
+        let mut pen = self.pen();
+        if !pen.is_behind() {
+            return;
+        }
+        let mut most = Wrote::All;
+        let mut has_more = true;
+        while has_more {
+            let Some(following) = &pen.following else { break };
+            let pulled = archive.pull(following, STEP);
+            if pulled.is_overtaken {
+                drop(pen);
+                // What it had yet to read is forgotten: it reads more slowly than its topics move on.
+                self.keeper().end(self, Disconnect::Slow.into());
+                return;
+            }
+            match self.read_up(archive, &mut pen, pulled) {
+                Ok((wrote, more)) => (most, has_more) = (most.max(wrote), more),
+                Err(error) => {
+                    let _ = self.after(Placed::Broke(error), pen);
+                    return;
+                }
+            }
+        }
+        let _ = self.after(Placed::Wrote(most), pen);
+    }
+
+    /// Gives the hold what was read from the archive, as far as there is room; `true` if there is room for more.
+    fn read_up(&self, archive: &Archive, pen: &mut InHand<'_>, pulled: Pulled) -> io::Result<(Wrote, bool)> {
+        let mut most = Wrote::All;
+        for entry in pulled.entries {
+            let Numbered { message, id } = archive.numbered(&entry);
+            let encoded = Encoded::numbered(&message, id);
+            if !self.has_room(pen, &encoded) {
+                self.note_behind(archive, pen);
+                return Ok((most, false));
+            }
+            let placed = self.place(pen, &encoded, Origin::Published);
+            if let Some(following) = &mut pen.following {
+                following.cursor = entry.offset;
+            }
+            match placed {
+                Placed::Wrote(wrote) => most = most.max(wrote),
+                Placed::Broke(error) => return Err(error),
+                refused => tracing::warn!(hold = %self.id, ?refused, "a kept message was passed over"),
+            }
+        }
+        if let Some(following) = &mut pen.following {
+            following.is_live = pulled.is_all;
+        }
+        Ok((most, !pulled.is_all))
+    }
+
+    fn note_behind(&self, archive: &Archive, pen: &mut Pen) {
+        if pen.opening.is_none()
+            && let Some(following) = &mut pen.following
+            && !std::mem::replace(&mut following.is_noted, true)
+        {
+            archive.note_behind(self.id);
+        }
+    }
+
+    /// Whether a kept message may be written now, or never.
+    fn has_room(&self, pen: &mut InHand<'_>, message: &Encoded<'_>) -> bool {
+        let bound = self.post.terms.backlog;
+        if pen.opening.is_some() {
+            let length = message.message().len();
+            return length > bound || pen.find_room_in_opening(length, bound, false);
+        }
+        let length = message.form(self.form).len();
+        length > bound || pen.find_room(length, bound, false)
+    }
+
+    /// There may be room by now: has the hold's own task look.
+    pub(super) fn stir(&self) {
+        let mut pen = self.pen();
+        if let Some(following) = &mut pen.following {
+            following.is_noted = false;
+        }
+        wake(pen);
+    }
+}

@@ -1,0 +1,480 @@
+//! Replay: whoever comes back gets what it missed, once and in order, or is told that something of it is gone.
+
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+
+use super::*;
+use crate::keeper::archive::{Arrival, Forged};
+use crate::mechanisms::wire::Encoded;
+use crate::words::event_id::EventId;
+use crate::words::keep::{Keep, Pattern, Rule};
+use crate::words::message::Message;
+use crate::words::topic::Topic;
+
+const BOUND: usize = 32 << 10;
+
+/// A house in which some topics keep something.
+fn keeping(settings: Settings, keeps: &[(&str, Keep)]) -> House {
+    let rule = |(text, keep): &(&str, Keep)| Rule { pattern: Pattern::read(text).unwrap(), keep: *keep };
+    let topics = keeps.iter().map(rule).collect();
+    House::new(Policy { topics, ..Policy::default() }, &[settings])
+}
+
+fn archive() -> House {
+    keeping(STILL, &[("*", Keep::default())])
+}
+
+impl House {
+    /// A hold that has joined these topics and is still opening.
+    fn arrive(&self, form: Form, topics: &[&str], arrival: Arrival) -> Guest {
+        self.arrive_with(form, &topics.iter().map(|topic| (*topic, false)).collect::<Vec<_>>(), arrival)
+    }
+
+    fn arrive_with(&self, form: Form, topics: &[(&str, bool)], arrival: Arrival) -> Guest {
+        let guest = self.seat(self.admit(0, 1).unwrap(), 0, form, None).unwrap();
+        let topics: Vec<_> = topics.iter().map(|(topic, past)| (Topic::from(*topic), *past)).collect();
+        self.keeper.enter(&guest.hold, &topics, arrival);
+        guest
+    }
+
+    fn come(&self, form: Form, topics: &[&str], arrival: Arrival) -> Guest {
+        let guest = self.arrive(form, topics, arrival);
+        guest.hold.open(Vec::new());
+        guest
+    }
+
+    fn publish(&self, topic: &str, texts: &[&str]) {
+        for text in texts {
+            self.keeper.publish(topic, &Message::from(*text));
+        }
+    }
+
+    fn archived(&self) -> &crate::keeper::archive::Archive {
+        self.keeper.archive().unwrap()
+    }
+
+    /// What a client that was given this id brings back.
+    fn back(&self, id: Option<EventId>) -> Arrival {
+        let text = id.expect("an id").to_string();
+        self.archived().arrival(Some(&text)).expect("one of ours")
+    }
+}
+
+impl Guest {
+    /// The events it was written, as `offset:data`; `-` where there is no id.
+    fn events(&self) -> Vec<String> {
+        events(&self.line.text())
+    }
+
+    fn first_id(&self) -> Option<EventId> {
+        self.hold.first_position().id
+    }
+
+    /// Where a long poll's client stands, if its answer carried as many messages.
+    fn stands(&self, carried: usize) -> (Vec<String>, Option<u64>, bool) {
+        let farewell = self.hold.note().expect("an end").farewell;
+        let texts = farewell[..carried].iter().map(|item| item.message.as_text().unwrap().to_owned());
+        let position = self.hold.last_position(&farewell[..carried]);
+        (texts.collect(), position.id.map(|id| id.offset), position.is_lost)
+    }
+}
+
+fn events(text: &str) -> Vec<String> {
+    let blocks = text.split("\n\n").filter(|block| !block.is_empty());
+    let event = |block: &str| {
+        let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name));
+        let offset = field("id: ").map(|id| EventId::read(id).expect("an id").offset.to_string());
+        format!("{}:{}", offset.unwrap_or("-".into()), field("data: ").unwrap_or_default())
+    };
+    blocks.map(event).collect()
+}
+
+#[test]
+fn a_newcomer_gets_what_is_published_from_now_on_with_ids() {
+    let house = archive();
+    house.publish("a", &["before"]);
+    let guest = house.come(SSE, &["a"], Arrival::New);
+    assert_eq!(guest.first_id().map(|id| id.offset), Some(1));
+    house.publish("a", &["one", "two"]);
+    assert_eq!(guest.events(), ["2:one", "3:two"]);
+}
+
+#[test]
+fn whoever_comes_back_gets_exactly_what_it_missed_of_all_its_topics_in_order_then_what_is_live() {
+    let house = archive();
+    let first = house.come(SSE, &["a", "b"], Arrival::New);
+    house.publish("a", &["1"]);
+    let seen = house.archived().id(1);
+    house.keeper.end(&first.hold, crate::words::cause::Disconnect::Gone.into());
+    house.publish("b", &["2"]);
+    house.publish("c", &["not mine"]);
+    house.publish("a", &["4"]);
+    house.publish("b", &["5"]);
+    let back = house.arrive(SSE, &["a", "b"], house.back(Some(seen)));
+    assert_eq!(back.first_id(), Some(seen), "cut again now, it must come back as it came");
+    house.publish("a", &["6"]);
+    back.hold.open(vec!["reply".into()]);
+    house.publish("b", &["7"]);
+    assert_eq!(back.events(), ["-:reply", "2:2", "4:4", "5:5", "6:6", "7:7"]);
+    assert!(!back.hold.first_position().is_lost);
+}
+
+#[test]
+fn whoever_missed_what_is_gone_is_told_and_gets_what_is_live() {
+    let house = keeping(STILL, &[("*", Keep { count: 2, ..Keep::default() })]);
+    house.publish("a", &["1", "2", "3", "4"]);
+    for (seen, is_lost) in [(1, true), (2, false), (4, false)] {
+        let guest = house.come(SSE, &["a"], Arrival::Back(seen));
+        assert_eq!(guest.hold.first_position().is_lost, is_lost, "{seen}");
+    }
+    for arrival in [Arrival::Back(1), Arrival::Stranded] {
+        let house = keeping(STILL, &[("*", Keep { count: 2, ..Keep::default() })]);
+        house.publish("a", &["1", "2", "3", "4"]);
+        let guest = house.come(SSE, &["a"], arrival);
+        assert_eq!(guest.first_id().map(|id| id.offset), Some(4), "from where it goes on");
+        house.publish("a", &["5"]);
+        assert_eq!(guest.events(), ["5:5"]);
+    }
+}
+
+#[test]
+fn ids_that_this_server_never_gave_are_refused() {
+    let house = archive();
+    house.publish("a", &["1", "2"]);
+    let archive = house.archived();
+    let known = archive.id(2);
+    assert_eq!(archive.arrival(None), Ok(Arrival::New));
+    assert_eq!(archive.arrival(Some(&known.to_string())), Ok(Arrival::Back(2)));
+    let foreign = EventId { epoch: known.epoch ^ 1, offset: 2 };
+    assert_eq!(archive.arrival(Some(&foreign.to_string())), Ok(Arrival::Stranded));
+    let forged = EventId { offset: 3, ..known };
+    assert_eq!(archive.arrival(Some(&forged.to_string())), Err(Forged));
+    assert_eq!(archive.arrival(Some(&known.to_string()[..24])), Err(Forged));
+    let mut topics = [Topic::from("a")].into_iter().cycle();
+    let plain = House::of(STILL);
+    assert_eq!(
+        plain.keeper.arrival(topics.by_ref().take(1).collect::<Vec<_>>().iter(), Some("x")),
+        Ok(Arrival::New)
+    );
+}
+
+#[test]
+fn a_newcomer_that_wants_the_past_gets_what_there_is_of_it() {
+    let keep = Keep { count: 2, ..Keep::default() };
+    for form in [SSE, Form::WebSocket, Form::Stream { chunked: false }] {
+        let house = keeping(STILL, &[("room", keep), ("other", keep)]);
+        house.publish("room", &["m1", "m2", "m3"]);
+        house.publish("other", &["not wanted"]);
+        let guest = house.arrive_with(form, &[("room", true), ("other", false)], Arrival::New);
+        assert_eq!(guest.first_id(), None, "cut now, it must come as new");
+        guest.hold.open(Vec::new());
+        house.publish("other", &["m5"]);
+        let text = guest.line.text();
+        let places: Vec<_> = ["m2", "m3", "m5"].iter().map(|one| text.find(one).unwrap()).collect();
+        assert!(places.is_sorted() && !text.contains("m1") && !text.contains("not wanted"), "{text}");
+        if form == SSE {
+            assert_eq!(guest.events(), ["2:m2", "3:m3", "5:m5"]);
+        }
+    }
+    let empty = keeping(STILL, &[("room", keep)]);
+    let guest = empty.arrive_with(SSE, &[("room", true)], Arrival::New);
+    assert_eq!(guest.first_id().map(|id| id.offset), Some(0), "there is no past to miss");
+}
+
+#[test]
+fn of_two_publishers_the_first_to_come_brings_both_messages_in_order() {
+    for topics in [&["a"][..], &["a", "b"]] {
+        let house = archive();
+        let guest = house.come(SSE, topics, Arrival::New);
+        let poll = house.come(Form::LongPoll, topics, Arrival::New);
+        let archive = house.archived();
+        let (one, two) = (Message::from("one"), Message::from("two"));
+        let first = house.keeper.record(archive, 0, "a", &one);
+        let second = house.keeper.record(archive, 0, topics[topics.len() - 1], &two);
+        for (landing, message) in [(&second, &two), (&first, &one)] {
+            let id = archive.id(landing.recorded.offset);
+            let encoded = Encoded::numbered(message, Some(id));
+            assert_eq!(guest.hold.deliver(archive, landing, &encoded), Ok(()));
+            let _ = poll.hold.deliver(archive, landing, &encoded);
+        }
+        drop((first, second));
+        assert_eq!(guest.events(), ["1:one", "2:two"], "{topics:?}");
+        assert_eq!(poll.stands(1), (vec!["one".into()], Some(1), false));
+    }
+}
+
+#[test]
+fn a_message_of_a_topic_that_was_left_meanwhile_is_not_delivered() {
+    let house = archive();
+    let guest = house.come(SSE, &["a", "b"], Arrival::New);
+    let archive = house.archived();
+    let message = Message::from("late");
+    let landing = house.keeper.record(archive, 0, "a", &message);
+    house.keeper.leave(&guest.hold, "a");
+    assert!(guest.hold.deliver(archive, &landing, &Encoded::new(&message)).is_err());
+    drop(landing);
+    house.publish("b", &["b"]);
+    assert_eq!(guest.events(), ["2:b"]);
+}
+
+#[test]
+fn a_topic_that_is_joined_later_begins_with_what_is_published_later() {
+    for already in [&[][..], &["a"]] {
+        let house = archive();
+        house.publish("late", &["before"]);
+        let guest = house.come(SSE, already, Arrival::New);
+        house.publish("late", &["before, too"]);
+        house.keeper.join(&guest.hold, "late".into()).unwrap();
+        house.publish("late", &["now"]);
+        assert_eq!(guest.events(), ["3:now"]);
+    }
+}
+
+#[test]
+fn a_long_poll_gets_one_message_after_the_other_by_the_id_of_each_answer() {
+    let house = archive();
+    let first = house.come(Form::LongPoll, &["a", "b"], Arrival::New);
+    house.publish("a", &["1"]);
+    house.publish("b", &["2"]);
+    house.publish("a", &["3"]);
+    assert_eq!(first.stands(1), (vec!["1".into()], Some(1), false));
+    let second = house.come(Form::LongPoll, &["a", "b"], Arrival::Back(1));
+    assert_eq!(second.stands(1), (vec!["2".into()], Some(2), false));
+    assert_eq!(second.stands(2), (vec!["2".into(), "3".into()], Some(3), false), "or all that wait");
+    let third = house.come(Form::LongPoll, &["a", "b"], Arrival::Back(3));
+    assert_eq!(third.cause(), None, "nothing waits for it");
+}
+
+#[test]
+fn an_answer_without_a_kept_message_says_how_far_its_client_has_got() {
+    use crate::words::cause::Resume;
+    let house = archive();
+    let quiet = house.come(Form::LongPoll, &["a"], Arrival::New);
+    house.publish("b", &["1", "2"]);
+    house.keeper.end(&quiet.hold, Resume::Timeout.into());
+    assert_eq!(quiet.stands(0), (vec![], Some(2), false), "past what was none of its business");
+
+    // Something waits, and a reply of the application's goes first.
+    house.publish("a", &["3"]);
+    let back = house.arrive(Form::LongPoll, &["a"], Arrival::Back(1));
+    back.hold.open(vec!["reply".into()]);
+    assert_eq!(back.stands(1), (vec!["reply".into()], Some(1), false), "so it gets it next time");
+
+    // It ends while its message is still on the way.
+    let waiting = house.come(Form::LongPoll, &["a"], Arrival::Back(3));
+    let message = Message::from("on its way");
+    let landing = house.keeper.record(house.archived(), 0, "a", &message);
+    house.keeper.end(&waiting.hold, Resume::Timeout.into());
+    assert_eq!(waiting.stands(0), (vec![], Some(3), false));
+    drop(landing);
+}
+
+#[test]
+fn a_long_poll_that_missed_what_is_gone_is_told_at_once() {
+    let house = archive();
+    house.publish("a", &["1"]);
+    let guest = house.come(Form::LongPoll, &["a"], Arrival::Stranded);
+    assert_eq!(guest.cause(), Some("answered"));
+    assert_eq!(guest.stands(0), (vec![], Some(1), true));
+    let guest = house.arrive_with(Form::LongPoll, &[("a", true)], Arrival::Stranded);
+    guest.hold.open(Vec::new());
+    assert_eq!(
+        guest.stands(1),
+        (vec!["1".into()], Some(1), true),
+        "and gets what there is, if it wants the past"
+    );
+}
+
+#[test]
+fn an_end_says_where_its_client_stands() {
+    use crate::words::cause::Resume;
+    let house = archive();
+    let guest = house.come(SSE, &["a"], Arrival::New);
+    house.publish("a", &["1"]);
+    house.publish("b", &["2"]);
+    house.keeper.end(&guest.hold, Resume::Timeout.into());
+    assert_eq!(guest.hold.last_position(&[]).id.map(|id| id.offset), Some(2));
+
+    // What was put in line while it opened is not written, so its client comes back as it came.
+    let opening = house.arrive(SSE, &["a"], Arrival::Back(0));
+    house.keeper.end(&opening.hold, Resume::Timeout.into());
+    assert_eq!(opening.hold.last_position(&[]).id.map(|id| id.offset), Some(0));
+}
+
+/// A house whose topic has kept four times as much as may wait for one peer.
+fn long_past() -> (House, usize) {
+    let settings = Settings { backlog: Some(BOUND), ..STILL };
+    let house = keeping(settings, &[("*", Keep { count: 128, ..Keep::default() })]);
+    for number in 0..128 {
+        house.publish("a", &[&format!("{number}{}", "x".repeat(1024))]);
+    }
+    (house, 128)
+}
+
+fn numbers(events: &[String]) -> Vec<usize> {
+    let number = |event: &String| event.split_once(':').unwrap().1.trim_end_matches('x').parse().unwrap();
+    events.iter().map(number).collect()
+}
+
+#[test]
+fn a_replay_larger_than_the_backlog_is_read_as_there_is_room() {
+    let (house, count) = long_past();
+    let guest = house.arrive(SSE, &["a"], Arrival::Back(0));
+    guest.line.window(0);
+    guest.hold.open(Vec::new());
+    let mut published = count;
+    for _ in 0..200 {
+        assert!(guest.hold.pen().backlog.messages() * 1024 <= BOUND, "no more waits than may");
+        if published < count + 50 {
+            // What is live while it reads comes behind.
+            house.publish("a", &[&format!("{published}{}", "x".repeat(1024))]);
+            published += 1;
+        }
+        guest.line.window(3_000);
+        let _ = guest.flush();
+        house.keeper.sweep();
+    }
+    assert_eq!(guest.cause(), None);
+    assert_eq!(numbers(&guest.events()), (0..published).collect::<Vec<_>>());
+    assert!(!guest.hold.pen().is_behind());
+    house.publish("a", &["999"]);
+    guest.line.window(usize::MAX);
+    assert!(guest.flush().is_ready());
+    assert_eq!(numbers(&guest.events()).last(), Some(&999), "and now it is live");
+}
+
+#[test]
+fn a_replay_waits_for_the_kernel_without_spinning() {
+    let (house, count) = long_past();
+    let guest = house.arrive(SSE, &["a"], Arrival::Back(0));
+    guest.line.keep(BOUND);
+    let woken = Arc::new(Woken(AtomicBool::new(false)));
+    guest.hold.open(Vec::new());
+    let waker = Waker::from(woken.clone());
+    let mut cx = Context::from_waker(&waker);
+    assert!(guest.hold.poll_flush(&mut cx).is_ready(), "nothing waits here");
+    let written = guest.events().len();
+    assert!(written < count, "the kernel holds as much as may wait");
+    assert!(!woken.0.swap(false, SeqCst));
+    house.keeper.sweep();
+    assert!(woken.0.swap(false, SeqCst), "the sweep has it look again");
+    assert!(guest.hold.poll_flush(&mut cx).is_ready());
+    assert_eq!(guest.events().len(), written);
+    guest.line.keep(0);
+    house.keeper.sweep();
+    assert!(woken.0.swap(false, SeqCst));
+    while guest.hold.pen().is_behind() {
+        assert!(guest.hold.poll_flush(&mut cx).is_ready());
+    }
+    assert_eq!(numbers(&guest.events()), (0..count).collect::<Vec<_>>());
+    house.keeper.sweep();
+    assert!(!woken.0.load(SeqCst), "and is not looked after any more");
+}
+
+struct Woken(AtomicBool);
+
+impl std::task::Wake for Woken {
+    fn wake(self: Arc<Self>) {
+        self.0.store(true, SeqCst);
+    }
+}
+
+#[test]
+fn a_replay_that_the_topic_overtakes_ends_as_slow() {
+    let (house, count) = long_past();
+    let guest = house.arrive(SSE, &["a"], Arrival::Back(0));
+    guest.line.window(0);
+    guest.hold.open(Vec::new());
+    let mut number = count;
+    while guest.cause().is_none() {
+        house.publish("a", &[&format!("{number}{}", "x".repeat(1024))]);
+        number += 1;
+        let _ = guest.flush();
+        guest.hold.catch_up();
+        assert!(number < 3 * count);
+    }
+    assert_eq!(guest.cause(), Some("slow"));
+}
+
+#[test]
+fn topics_leave_no_memory_when_nobody_follows_and_nothing_is_kept() {
+    let age = secs(60);
+    let house = keeping(STILL, &[("*", Keep { age, ..Keep::default() })]);
+    let guest = house.come(SSE, &["a", "b"], Arrival::New);
+    house.publish("a", &["1"]);
+    house.keeper.leave(&guest.hold, "b");
+    house.keeper.end(&guest.hold, crate::words::cause::Resume::Released.into());
+    house.keeper.settle(&guest.hold);
+    assert!(house.keeper.topics.is_empty());
+    assert!(!house.archived().is_empty(), "what is kept is kept");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_old_enough_is_forgotten_though_nothing_happens() {
+    let house = keeping(STILL, &[("*", Keep { age: secs(1), ..Keep::default() })]);
+    tokio::spawn(house.keeper.clone().keep_time());
+    house.publish("a", &["1"]);
+    tokio::time::sleep(millis(900)).await;
+    assert!(!house.archived().is_empty());
+    tokio::time::sleep(millis(200)).await;
+    assert!(house.archived().is_empty());
+}
+
+/// Publishers race over two topics while a client is cut and comes back with the last id it saw, again and again.
+#[test]
+fn under_racing_publishers_a_client_that_comes_back_sees_no_gap_and_no_double() {
+    const MESSAGES: usize = 400;
+    let house = keeping(STILL, &[("*", Keep { count: 10_000, bytes: 1 << 24, ..Keep::default() })]);
+    let done = AtomicBool::new(false);
+    let mut seen: Vec<String> = Vec::new();
+    let start = house.archived().last();
+    std::thread::scope(|scope| {
+        let publishers: Vec<_> = (0..3)
+            .map(|publisher| {
+                let house = &house;
+                scope.spawn(move || {
+                    for number in 0..MESSAGES {
+                        let topic = ["a", "b"][(publisher + number) % 2];
+                        house.publish(topic, &[&format!("{publisher}.{number}")]);
+                        if number % 16 == publisher {
+                            std::thread::yield_now();
+                        }
+                    }
+                })
+            })
+            .collect();
+        let (house, done, seen) = (&house, &done, &mut seen);
+        let client = scope.spawn(move || {
+            let mut last = start;
+            loop {
+                let is_last = done.load(SeqCst);
+                let guest = house.arrive(SSE, &["a", "b"], Arrival::Back(last));
+                std::thread::yield_now();
+                guest.hold.open(Vec::new());
+                std::thread::yield_now();
+                house.keeper.end(&guest.hold, crate::words::cause::Disconnect::Gone.into());
+                let text = guest.line.text();
+                house.keeper.settle(&guest.hold);
+                for event in events(&text) {
+                    let (offset, data) = event.split_once(':').unwrap();
+                    last = offset.parse().unwrap();
+                    seen.push(data.to_owned());
+                }
+                if is_last {
+                    break;
+                }
+            }
+        });
+        for publisher in publishers {
+            publisher.join().unwrap();
+        }
+        done.store(true, SeqCst);
+        client.join().unwrap();
+    });
+    assert_eq!(seen.len(), 3 * MESSAGES);
+    for publisher in 0..3 {
+        let own: Vec<_> =
+            seen.iter().filter_map(|data| data.strip_prefix(&format!("{publisher}."))).collect();
+        let all: Vec<_> = (0..MESSAGES).map(|number| number.to_string()).collect();
+        assert_eq!(own, all, "publisher {publisher}");
+    }
+}

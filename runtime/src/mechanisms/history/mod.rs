@@ -1,0 +1,261 @@
+//! What topics keep of their past, for clients that come back.
+//!
+//! 1. One sequence for all topics: offsets count up, and a client that has got so far has everything up to there, of
+//!    every topic it follows. So one number is all that it must bring back.
+//! 2. Every topic's history is bounded by its [`Keep`](crate::words::keep::Keep), and all of them together by bytes; the
+//!    oldest message goes first.
+//! 3. A message that is *landing* is not forgotten: its publisher is still handing it to members, and a member that
+//!    another publisher has reached first looks it up here.
+//! 4. A topic that nobody follows and that has nothing left is forgotten whole. Its rule remembers how far that went:
+//!    whoever comes back from before is told to start anew, although it may have missed nothing.
+
+mod rules;
+mod topic;
+
+use std::collections::{BTreeMap, HashMap};
+
+use crate::words::message::Message;
+use crate::words::tick::Tick;
+use crate::words::topic::Topic;
+
+pub(crate) use rules::Rules;
+pub(crate) use topic::Entry;
+use topic::History;
+
+/// The histories of all topics that keep one.
+#[derive(Debug)]
+pub(crate) struct Histories {
+    topics: HashMap<Topic, History>,
+    /// For each rule.
+    ranks: Vec<Rank>,
+    last: u64,
+    bytes: usize,
+    bound: usize,
+}
+
+/// The topics of one rule.
+#[derive(Debug, Default)]
+struct Rank {
+    /// The oldest message of each topic, oldest first.
+    oldest: BTreeMap<u64, Topic>,
+    /// Up to where topics were forgotten whole.
+    forgotten: u64,
+}
+
+/// A message that was recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Recorded {
+    pub(crate) offset: u64,
+    /// The topic's message before it: whoever has that one needs nothing in between.
+    pub(crate) previous: u64,
+}
+
+/// What somebody has not got yet.
+#[derive(Debug, Default)]
+pub(crate) struct Pulled {
+    /// In the order of the sequence, whatever their topics.
+    pub(crate) entries: Vec<Entry>,
+    /// Whether that is all there is.
+    pub(crate) is_all: bool,
+    /// Whether something it has not got is forgotten.
+    pub(crate) is_overtaken: bool,
+}
+
+impl Histories {
+    pub(crate) fn new(rules: &Rules, bound: usize) -> Self {
+        let ranks = rules.keeps().iter().map(|_| Rank::default()).collect();
+        Histories { topics: HashMap::new(), ranks, last: 0, bytes: 0, bound }
+    }
+
+    /// The latest offset of all.
+    pub(crate) fn last(&self) -> u64 {
+        self.last
+    }
+
+    /// The latest offset of a topic, or one behind it.
+    pub(crate) fn last_of(&self, rule: usize, topic: &str) -> u64 {
+        self.topics.get(topic).map_or(self.ranks[rule].forgotten, |history| history.last)
+    }
+
+    /// Up to where a topic has forgotten everything.
+    pub(crate) fn floor(&self, rule: usize, topic: &str) -> u64 {
+        self.topics.get(topic).map_or(self.ranks[rule].forgotten, |history| history.floor)
+    }
+
+    /// Somebody follows the topic: it is remembered from now on, though it may keep nothing.
+    pub(crate) fn follow(&mut self, rule: usize, topic: &Topic) {
+        self.remembered(rule, topic).followers += 1;
+    }
+
+    /// Somebody follows it no longer; `true` if with that the topic has ended.
+    pub(crate) fn unfollow(&mut self, topic: &str) -> bool {
+        let Some(history) = self.topics.get_mut(topic) else { return false };
+        history.followers -= 1;
+        self.forget_if_ended(topic)
+    }
+
+    /// Records a message. Until it has [`land`](Histories::land)ed, it is not forgotten.
+    /// Gives back the topic's name as everybody shares it.
+    pub(crate) fn record(
+        &mut self,
+        rule: usize,
+        topic: &str,
+        message: Message,
+        now: Tick,
+    ) -> (Topic, Recorded) {
+        self.last += 1;
+        let offset = self.last;
+        let topic = self.topics.get_key_value(topic).map_or_else(|| topic.into(), |(topic, _)| topic.clone());
+        let history = self.remembered(rule, &topic);
+        let recorded = Recorded { offset, previous: history.last };
+        let is_first = history.is_empty();
+        let cost = history.push(offset, message, now);
+        self.bytes += cost;
+        if is_first {
+            self.bytes += charge(&topic);
+            self.ranks[rule].oldest.insert(offset, topic.clone());
+        }
+        (topic, recorded)
+    }
+
+    /// A message was handed to all members: from now on the bounds apply to it. Gives back the topics that have ended.
+    pub(crate) fn land(&mut self, rules: &Rules, topic: &Topic, offset: u64, now: Tick) -> Vec<Topic> {
+        let mut ended = Vec::new();
+        if let Some(history) = self.topics.get_mut(topic) {
+            history.land(offset);
+            let keep = &rules.keeps()[history.rule];
+            while self.topics.get(topic).is_some_and(|history| history.is_over(keep, now)) {
+                if !self.pop(topic, &mut ended) {
+                    break;
+                }
+            }
+        }
+        while self.bytes > self.bound {
+            let Some(oldest) = self.oldest() else { break };
+            if !self.pop(&oldest, &mut ended) {
+                break;
+            }
+        }
+        ended
+    }
+
+    /// Forgets what is too old. Gives back the topics that have ended.
+    pub(crate) fn expire(&mut self, rules: &Rules, now: Tick) -> Vec<Topic> {
+        let mut ended = Vec::new();
+        for (rule, keep) in rules.keeps().iter().enumerate() {
+            while let Some((_, topic)) = self.ranks[rule].oldest.first_key_value() {
+                let topic = topic.clone();
+                let is_aged = self.topics.get(&topic).is_some_and(|history| history.is_aged(keep.age, now));
+                if !is_aged || !self.pop(&topic, &mut ended) {
+                    break;
+                }
+            }
+        }
+        ended
+    }
+
+    /// What came after the given offset of each topic, in order: as much as costs `room`, and one message at least.
+    pub(crate) fn pull<'a>(&self, wanted: impl Iterator<Item = (&'a Topic, u64)>, room: usize) -> Pulled {
+        let mut pulled = Pulled::default();
+        let mut sources = Vec::new();
+        for (topic, after) in wanted {
+            let Some(history) = self.topics.get(topic) else { continue };
+            pulled.is_overtaken |= history.floor > after;
+            let mut rest = history.after(after);
+            sources.push((rest.next(), rest));
+        }
+        let mut cost = 0;
+        while let Some(source) = sources
+            .iter_mut()
+            .filter(|source| source.0.is_some())
+            .min_by_key(|source| source.0.map(|entry| entry.offset))
+        {
+            let (Some(entry), rest) = source else { break };
+            if cost > 0 && cost + entry.cost() > room {
+                return pulled;
+            }
+            cost += entry.cost();
+            pulled.entries.push(entry.clone());
+            source.0 = rest.next();
+        }
+        pulled.is_all = true;
+        pulled
+    }
+
+    /// How many messages came after the given offset of each topic.
+    pub(crate) fn count<'a>(&self, wanted: impl Iterator<Item = (&'a Topic, u64)>) -> usize {
+        let histories = wanted.filter_map(|(topic, after)| Some((self.topics.get(topic)?, after)));
+        histories.map(|(history, after)| history.after(after).len()).sum()
+    }
+
+    fn remembered(&mut self, rule: usize, topic: &Topic) -> &mut History {
+        let forgotten = self.ranks[rule].forgotten;
+        self.topics.entry(topic.clone()).or_insert_with(|| History::new(rule, forgotten))
+    }
+
+    /// The topic with the oldest message that may go.
+    fn oldest(&self) -> Option<Topic> {
+        let fronts = self.ranks.iter().filter_map(|rank| rank.oldest.first_key_value());
+        fronts.min_by_key(|(offset, _)| **offset).map(|(_, topic)| topic.clone())
+    }
+
+    /// Forgets a topic's oldest message; `false` if it must not go yet.
+    fn pop(&mut self, topic: &Topic, ended: &mut Vec<Topic>) -> bool {
+        let Some(history) = self.topics.get_mut(topic) else { return false };
+        let rule = history.rule;
+        let Some(cost) = history.pop() else { return false };
+        self.bytes -= cost;
+        let oldest = &mut self.ranks[rule].oldest;
+        oldest.remove(&history.floor);
+        match history.first() {
+            Some(first) => {
+                oldest.insert(first, topic.clone());
+            }
+            None => {
+                self.bytes -= charge(topic);
+                if self.forget_if_ended(topic.as_str()) {
+                    ended.push(topic.clone());
+                }
+            }
+        }
+        true
+    }
+
+    fn forget_if_ended(&mut self, topic: &str) -> bool {
+        let Some(history) = self.topics.get(topic) else { return false };
+        if history.followers > 0 || !history.is_empty() {
+            return false;
+        }
+        let rank = &mut self.ranks[history.rule];
+        rank.forgotten = rank.forgotten.max(history.last);
+        self.topics.remove(topic);
+        if self.topics.capacity() > 64 && self.topics.len() < self.topics.capacity() / 8 {
+            self.topics.shrink_to_fit();
+        }
+        true
+    }
+
+    /// What all histories cost now.
+    #[cfg(test)]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    #[cfg(test)]
+    pub(crate) fn follows_nothing(&self) -> bool {
+        self.topics.values().all(|history| history.followers == 0)
+    }
+
+    #[cfg(test)]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.topics.is_empty() && self.bytes == 0 && self.ranks.iter().all(|rank| rank.oldest.is_empty())
+    }
+}
+
+/// What a topic costs beside its messages, while it has any: one that is only followed is a cost of its holds.
+fn charge(topic: &Topic) -> usize {
+    History::COST + topic.as_str().len()
+}
+
+#[cfg(test)]
+mod tests;

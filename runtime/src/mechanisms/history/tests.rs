@@ -1,0 +1,266 @@
+//! What is kept, for how long, and what is given of it.
+
+use std::time::Duration;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::words::keep::{Keep, Pattern, Rule};
+
+const TINY: usize = Entry::COST + 1;
+
+fn rules(keeps: &[(&str, Keep)]) -> Rules {
+    let rule = |(text, keep): &(&str, Keep)| Rule { pattern: Pattern::read(text).unwrap(), keep: *keep };
+    Rules::new(keeps.iter().map(rule).collect())
+}
+
+fn last(count: usize) -> Keep {
+    Keep { count, ..Keep::default() }
+}
+
+/// Histories and their rules, at a time.
+struct Store {
+    rules: Rules,
+    histories: Histories,
+    now: Tick,
+}
+
+impl Store {
+    fn new(keeps: &[(&str, Keep)], bound: usize) -> Self {
+        let rules = rules(keeps);
+        Store { histories: Histories::new(&rules, bound), rules, now: Tick(0) }
+    }
+
+    fn record(&mut self, topic: &str, text: &str) -> Recorded {
+        let rule = self.rules.of(topic).unwrap();
+        self.histories.record(rule, topic, text.into(), self.now).1
+    }
+
+    fn land(&mut self, topic: &str, recorded: Recorded) -> Vec<Topic> {
+        self.histories.land(&self.rules, &Topic::from(topic), recorded.offset, self.now)
+    }
+
+    fn publish(&mut self, topic: &str, text: &str) -> u64 {
+        let recorded = self.record(topic, text);
+        self.land(topic, recorded);
+        recorded.offset
+    }
+
+    fn pull(&self, wanted: &[(&str, u64)], room: usize) -> Pulled {
+        let wanted: Vec<_> = wanted.iter().map(|(topic, after)| (Topic::from(*topic), *after)).collect();
+        self.histories.pull(wanted.iter().map(|(topic, after)| (topic, *after)), room)
+    }
+
+    fn offsets(&self, wanted: &[(&str, u64)]) -> Vec<u64> {
+        self.pull(wanted, usize::MAX).entries.iter().map(|entry| entry.offset).collect()
+    }
+
+    fn follow(&mut self, topic: &str) {
+        let rule = self.rules.of(topic).unwrap();
+        self.histories.follow(rule, &Topic::from(topic));
+    }
+
+    fn advance(&mut self, secs: u64) -> Vec<Topic> {
+        self.now = self.now.plus(Duration::from_secs(secs));
+        self.histories.expire(&self.rules, self.now)
+    }
+}
+
+#[test]
+fn what_was_missed_comes_in_the_order_of_the_sequence_across_topics() {
+    let mut store = Store::new(&[("*", last(10))], usize::MAX);
+    for topic in ["a", "b", "a", "c", "b"] {
+        store.publish(topic, topic);
+    }
+    assert_eq!(store.offsets(&[("a", 0), ("b", 0)]), [1, 2, 3, 5]);
+    assert_eq!(store.offsets(&[("b", 2), ("a", 1)]), [3, 5]);
+    assert_eq!(store.offsets(&[("nothing", 0)]), [0; 0]);
+}
+
+#[test]
+fn no_more_is_pulled_than_there_is_room_for_but_one_at_least() {
+    let mut store = Store::new(&[("*", last(10))], usize::MAX);
+    for _ in 0..3 {
+        store.publish("a", "x");
+    }
+    for (room, count, is_all) in
+        [(0, 1, false), (2 * TINY, 2, false), (3 * TINY - 1, 2, false), (3 * TINY, 3, true)]
+    {
+        let pulled = store.pull(&[("a", 0)], room);
+        assert_eq!((pulled.entries.len(), pulled.is_all), (count, is_all), "{room}");
+    }
+    assert!(store.pull(&[("a", 3)], 0).is_all);
+}
+
+#[test]
+fn every_bound_of_a_topic_lets_the_oldest_go() {
+    let age = Duration::from_secs(10);
+    let keeps = [
+        ("count", last(2)),
+        ("bytes", Keep { bytes: 2 * TINY, ..Keep::default() }),
+        ("age", Keep { age, ..Keep::default() }),
+    ];
+    let mut store = Store::new(&keeps, usize::MAX);
+    for topic in ["count", "bytes"] {
+        let first = (0..3).map(|_| store.publish(topic, "x")).min().unwrap();
+        assert_eq!(store.offsets(&[(topic, 0)]), [first + 1, first + 2], "{topic}");
+        assert_eq!(store.histories.floor(store.rules.of(topic).unwrap(), topic), first);
+    }
+    let first = store.publish("age", "x");
+    store.advance(9);
+    let second = store.publish("age", "x");
+    assert_eq!(store.offsets(&[("age", 0)]), [first, second]);
+    store.advance(1);
+    assert_eq!(store.offsets(&[("age", 0)]), [second]);
+}
+
+#[test]
+fn over_all_topics_together_the_oldest_goes_whosever_it_is() {
+    let bound = 2 * (History::COST + 1) + 3 * TINY;
+    let mut store = Store::new(&[("a", last(9)), ("*", last(9))], bound);
+    store.publish("a", "x");
+    store.publish("b", "x");
+    store.publish("b", "x");
+    assert_eq!(store.offsets(&[("a", 0), ("b", 0)]), [1, 2, 3]);
+    store.publish("b", "x");
+    assert_eq!(store.offsets(&[("a", 0), ("b", 0)]), [2, 3, 4]);
+    assert!(store.histories.bytes() <= bound);
+}
+
+#[test]
+fn a_message_larger_than_its_bound_is_not_kept_and_said_to_be_gone() {
+    let mut store = Store::new(&[("*", Keep { bytes: 100, ..Keep::default() })], usize::MAX);
+    store.follow("a");
+    store.publish("a", "x");
+    let pulled = store.pull(&[("a", 0)], usize::MAX);
+    assert!(pulled.entries.is_empty() && pulled.is_overtaken);
+}
+
+#[test]
+fn a_message_that_is_landing_is_there_to_be_looked_up() {
+    let mut store = Store::new(&[("*", last(1))], 0);
+    let first = store.record("a", "first");
+    let second = store.record("a", "second");
+    assert_eq!(second.previous, first.offset);
+    store.land("a", second);
+    store.advance(10_000);
+    assert_eq!(store.offsets(&[("a", 0)]), [1, 2], "whatever the bounds say");
+    store.land("a", first);
+    assert_eq!(store.offsets(&[("a", 0)]), [0; 0]);
+    assert!(store.histories.is_empty());
+}
+
+#[test]
+fn a_topic_without_followers_and_messages_leaves_nothing_but_its_rules_memory() {
+    let mut store = Store::new(&[("*", Keep { age: Duration::from_secs(1), ..Keep::default() })], usize::MAX);
+    store.publish("a", "x");
+    assert_eq!(store.histories.floor(0, "a"), 0);
+    assert_eq!(store.advance(1), [Topic::from("a")]);
+    assert!(store.histories.is_empty());
+    assert_eq!(store.histories.floor(0, "a"), 1, "what was there is known to be gone");
+    assert_eq!(store.histories.floor(0, "b"), 1, "and as little is known of others");
+
+    store.follow("b");
+    store.publish("b", "x");
+    assert_eq!(store.advance(1), [], "somebody follows it");
+    assert!(store.histories.unfollow("b"));
+    assert!(store.histories.is_empty());
+}
+
+#[test]
+fn ten_thousand_topics_that_passed_leave_no_memory() {
+    let mut store = Store::new(&[("*", last(1))], usize::MAX);
+    for n in 0..10_000 {
+        store.publish(&n.to_string(), "x");
+    }
+    store.advance(10_000);
+    assert!(store.histories.is_empty());
+    assert!(store.histories.topics.capacity() <= 64);
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Record(usize, usize),
+    Land(usize),
+    Pass(u64),
+    Follow(usize),
+    Unfollow(usize),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    prop_oneof![
+        4 => (0..4usize, 0..60usize).prop_map(|(topic, length)| Step::Record(topic, length)),
+        4 => (0..3usize).prop_map(Step::Land),
+        1 => (0..15u64).prop_map(Step::Pass),
+        1 => (0..4usize).prop_map(Step::Follow),
+        1 => (0..4usize).prop_map(Step::Unfollow),
+    ]
+}
+
+proptest! {
+    #[test]
+    fn the_bounds_hold_and_whoever_is_not_overtaken_misses_nothing(steps in prop::collection::vec(step(), 1..120)) {
+        const TOPICS: [&str; 4] = ["a", "b1", "b2", "c"];
+        let b = Keep { bytes: 500, age: Duration::from_secs(20), ..Keep::default() };
+        let bound = 2_000;
+        let mut store = Store::new(&[("a", last(3)), ("b*", b), ("*", Keep::default())], bound);
+        let mut landing: Vec<(&str, Recorded)> = Vec::new();
+        let mut followers = [0; 4];
+        let mut all: Vec<(&str, u64)> = Vec::new();
+        for step in steps {
+            match step {
+                Step::Record(topic, length) => {
+                    let recorded = store.record(TOPICS[topic], &"x".repeat(length));
+                    prop_assert_eq!(recorded.offset, all.len() as u64 + 1);
+                    landing.push((TOPICS[topic], recorded));
+                    all.push((TOPICS[topic], recorded.offset));
+                }
+                Step::Land(at) if at < landing.len() => {
+                    let (topic, recorded) = landing.remove(at);
+                    store.land(topic, recorded);
+                }
+                Step::Land(_) => {}
+                Step::Pass(secs) => {
+                    store.advance(secs);
+                }
+                Step::Follow(topic) => {
+                    store.follow(TOPICS[topic]);
+                    followers[topic] += 1;
+                }
+                Step::Unfollow(topic) if followers[topic] > 0 => {
+                    store.histories.unfollow(TOPICS[topic]);
+                    followers[topic] -= 1;
+                }
+                Step::Unfollow(_) => {}
+            }
+            let costs: usize = TOPICS
+                .iter()
+                .filter_map(|topic| Some((topic, store.histories.topics.get(*topic).filter(|history| !history.is_empty())?)))
+                .map(|(topic, history)| History::COST + topic.len() + history.after(0).map(Entry::cost).sum::<usize>())
+                .sum();
+            prop_assert_eq!(store.histories.bytes(), costs);
+            for topic in TOPICS {
+                let rule = store.rules.of(topic).unwrap();
+                let floor = store.histories.floor(rule, topic);
+                // From the floor on, everything is there.
+                let expected: Vec<u64> =
+                    all.iter().filter(|(of, offset)| *of == topic && *offset > floor).map(|(_, offset)| *offset).collect();
+                prop_assert_eq!(store.offsets(&[(topic, floor)]), expected);
+                for (_, recorded) in landing.iter().filter(|(of, _)| *of == topic) {
+                    prop_assert!(recorded.offset > floor, "a landing message was forgotten");
+                }
+            }
+        }
+        for (topic, recorded) in std::mem::take(&mut landing) {
+            store.land(topic, recorded);
+        }
+        store.advance(0);
+        prop_assert!(store.offsets(&[("a", 0)]).len() <= 3);
+        prop_assert!(store.histories.bytes() <= bound);
+        for (topic, count) in TOPICS.iter().zip(followers) {
+            (0..count).for_each(|_| { store.histories.unfollow(topic); });
+        }
+        store.advance(100_000);
+        prop_assert!(store.histories.is_empty());
+    }
+}

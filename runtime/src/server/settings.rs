@@ -1,0 +1,162 @@
+//! The settings of a server, as code writes them: one method each.
+
+use std::time::Duration;
+
+use super::builder::Server;
+use super::wishes::{network, origin};
+use crate::words::keep::Keep;
+use crate::words::terms::WhenFull;
+
+/// Limits, deadlines and whom it trusts.
+impl Server {
+    /// Where `#[abeyance::main]` listens, as `host:port`; `127.0.0.1:8080` unless set.
+    #[must_use]
+    pub fn listen(mut self, address: impl Into<String>) -> Self {
+        self.0.wishes.listen = Some(address.into());
+        self
+    }
+
+    /// How many holds there may be at once; the descriptor limit less 64 unless set.
+    #[must_use]
+    pub fn max_suspended(mut self, holds: usize) -> Self {
+        self.0.wishes.max_suspended = Some(holds);
+        self
+    }
+
+    /// How many holds one peer address may have at once; no limit unless set.
+    #[must_use]
+    pub fn max_per_peer(mut self, holds: usize) -> Self {
+        self.0.wishes.max_per_peer = Some(holds);
+        self
+    }
+
+    /// What happens to a newcomer when `max_suspended` is reached; it is rejected unless set.
+    #[must_use]
+    pub fn when_full(mut self, when_full: WhenFull) -> Self {
+        self.0.wishes.when_full = Some(when_full);
+        self
+    }
+
+    /// How long a shutdown may take; 10 s unless set.
+    #[must_use]
+    pub fn drain(mut self, window: Duration) -> Self {
+        self.0.wishes.drain = Some(window);
+        self
+    }
+
+    /// How long the head of a request may take to arrive; 10 s unless set.
+    #[must_use]
+    pub fn head_deadline(mut self, deadline: Duration) -> Self {
+        self.0.wishes.head_deadline = Some(deadline);
+        self
+    }
+
+    /// How long an annotated function may take; 10 s unless set.
+    #[must_use]
+    pub fn function_deadline(mut self, deadline: Duration) -> Self {
+        self.0.wishes.function_deadline = Some(deadline);
+        self
+    }
+
+    /// How long a hook may take; 30 s unless set.
+    #[must_use]
+    pub fn hook_deadline(mut self, deadline: Duration) -> Self {
+        self.0.wishes.hook_deadline = Some(deadline);
+        self
+    }
+
+    /// How long a peer may take nothing of what is being written to it; 10 s unless set.
+    #[must_use]
+    pub fn write_deadline(mut self, deadline: Duration) -> Self {
+        self.0.wishes.write_deadline = Some(deadline);
+        self
+    }
+
+    /// How long an ending may take on the wire; 5 s unless set.
+    #[must_use]
+    pub fn polite_end(mut self, deadline: Duration) -> Self {
+        self.0.wishes.polite_end = Some(deadline);
+        self
+    }
+
+    /// How long a connection may rest between two requests; 60 s unless set.
+    #[must_use]
+    pub fn keep_alive(mut self, idle: Duration) -> Self {
+        self.0.wishes.keep_alive = Some(idle);
+        self
+    }
+
+    /// How many bytes may wait for all peers together; 256 MiB unless set, and at least 32 KiB.
+    ///
+    /// When it is reached, whoever has the largest backlog pays first, by its own `when_slow`: it is disconnected as
+    /// [`Slow`](crate::Disconnect::Slow), or loses messages.
+    ///
+    /// Counted is what the kernel has not taken, and for each message what having it wait costs beside its bytes. A
+    /// message that waits for many peers counts for each of them, although they share its bytes. The kernel's share
+    /// counts in each peer's `backlog` only.
+    #[must_use]
+    pub fn memory(mut self, bytes: usize) -> Self {
+        self.0.wishes.memory = Some(bytes);
+        self
+    }
+
+    /// Has a topic keep a bounded part of its past, for clients that come back: the topic of this name, or with a `*` at
+    /// the end every topic whose name begins so. No topic keeps anything unless this is said of it.
+    ///
+    /// ```
+    /// use abeyance::{Keep, Server};
+    ///
+    /// let server = Server::new()
+    ///     .topic("news", Keep::default())
+    ///     .topic("rooms/*", Keep { count: 20, ..Keep::default() });
+    /// ```
+    ///
+    /// Of several patterns that fit a topic the most specific counts: its name, then the longest prefix. A pattern with a
+    /// `*` elsewhere, a pattern that is given twice, and a [`Keep`] that would keep nothing or keep it for more than a
+    /// year are faults, told at start. The environment has no variable for it.
+    #[must_use]
+    pub fn topic(mut self, pattern: impl AsRef<str>, keep: Keep) -> Self {
+        let pattern = pattern.as_ref();
+        if let Err(fault) = self.0.wishes.keep(pattern, keep) {
+            self.0.faults.push(format!("`Server::topic({pattern:?}, ..)`: {fault}"));
+        }
+        self
+    }
+
+    /// How many bytes all topics together may keep of their past; 64 MiB unless set. When it is reached, the oldest
+    /// messages go, of whatever topic.
+    #[must_use]
+    pub fn history(mut self, bytes: usize) -> Self {
+        self.0.wishes.history = Some(bytes);
+        self
+    }
+
+    /// How many topics one hold may have joined at once; 128 unless set.
+    #[must_use]
+    pub fn max_topics(mut self, topics: usize) -> Self {
+        self.0.wishes.max_topics = Some(topics);
+        self
+    }
+
+    /// Peers whose `X-Forwarded-For` and `X-Forwarded-Host` are believed: addresses or networks (`10.0.0.0/8`).
+    #[must_use]
+    pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item: AsRef<str>>) -> Self {
+        let read = proxies.into_iter().map(|proxy| network(proxy.as_ref()));
+        match read.collect() {
+            Ok(networks) => self.0.wishes.trusted_proxies = Some(networks),
+            Err(fault) => self.0.faults.push(format!("`Server::trusted_proxies`: {fault}")),
+        }
+        self
+    }
+
+    /// Origins, such as `https://example.com`, that may connect although they are not the server's own.
+    #[must_use]
+    pub fn allowed_origins(mut self, origins: impl IntoIterator<Item: AsRef<str>>) -> Self {
+        let read = origins.into_iter().map(|text| origin(text.as_ref()));
+        match read.collect() {
+            Ok(origins) => self.0.wishes.allowed_origins = Some(origins),
+            Err(fault) => self.0.faults.push(format!("`Server::allowed_origins`: {fault}")),
+        }
+        self
+    }
+}

@@ -1,0 +1,110 @@
+//! The id of a kept message, which a client brings along when it comes back.
+
+use std::fmt;
+
+use super::message::Message;
+
+/// A place in the sequence of all messages that one server keeps: everything up to `offset` is known to whoever has it.
+///
+/// The epoch is drawn when a server starts; an id of another epoch says nothing about this server's sequence. On the
+/// wire it is `epoch-offset`, each of twelve hexadecimal digits: of a fixed length, so that one which was cut short is
+/// none, and does not pass for an earlier one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct EventId {
+    pub(crate) epoch: u64,
+    pub(crate) offset: u64,
+}
+
+/// Where a client stands in the sequence, as it is told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Position {
+    /// What it shall come back with. `None` where nothing is kept, or where it shall come back as it came.
+    pub(crate) id: Option<EventId>,
+    /// Whether something it has not got is gone: it must learn by other means what is now (*resync*).
+    pub(crate) is_lost: bool,
+}
+
+/// A message, and its place in the sequence if it has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Numbered {
+    pub(crate) message: Message,
+    pub(crate) id: Option<EventId>,
+}
+
+/// A text that is no id of ours.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct NoEventId;
+
+/// How many hexadecimal digits each half has: 48 bits, which last nine years at a million messages a second.
+const DIGITS: usize = 12;
+
+impl EventId {
+    /// The bits of an epoch that are written.
+    pub(crate) const EPOCH: u64 = (1 << (4 * DIGITS)) - 1;
+
+    /// # Errors
+    /// When the text is not exactly as [`Display`](fmt::Display) writes it.
+    pub(crate) fn read(text: &str) -> Result<EventId, NoEventId> {
+        let (epoch, offset) = text.split_once('-').ok_or(NoEventId)?;
+        Ok(EventId { epoch: half(epoch)?, offset: half(offset)? })
+    }
+}
+
+fn half(text: &str) -> Result<u64, NoEventId> {
+    let is_hex = |byte: u8| matches!(byte, b'0'..=b'9' | b'a'..=b'f');
+    if text.len() != DIGITS || !text.bytes().all(is_hex) {
+        return Err(NoEventId);
+    }
+    u64::from_str_radix(text, 16).map_err(|_| NoEventId)
+}
+
+impl From<Message> for Numbered {
+    fn from(message: Message) -> Self {
+        Numbered { message, id: None }
+    }
+}
+
+impl fmt::Display for EventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:0DIGITS$x}-{:0DIGITS$x}", self.epoch, self.offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn every_mangled_id_is_none() {
+        let id = EventId { epoch: 0x12ab, offset: 0xfed };
+        let text = id.to_string();
+        assert_eq!(text, "0000000012ab-000000000fed");
+        assert_eq!(EventId::read(&text), Ok(id));
+        for at in 0..text.len() {
+            assert_eq!(EventId::read(&text[..at]), Err(NoEventId), "cut at {at}");
+            assert_eq!(EventId::read(&text[at + 1..]), Err(NoEventId), "begun at {at}");
+        }
+        for wrong in [
+            "",
+            "-",
+            "0000000012AB-000000000fed",
+            "+000000012ab-000000000fed",
+            "0000000012ab-000000000fed ",
+            "0000000012ab-0000000000fed",
+            "0000000012ab 000000000fed",
+            "é00000000012-000000000fed",
+        ] {
+            assert_eq!(EventId::read(wrong), Err(NoEventId), "{wrong:?}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn an_id_is_read_as_it_was_written(epoch in 0..=EventId::EPOCH, offset in 0..=EventId::EPOCH) {
+            let id = EventId { epoch, offset };
+            prop_assert_eq!(EventId::read(&id.to_string()), Ok(id));
+        }
+    }
+}
