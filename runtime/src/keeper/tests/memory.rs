@@ -178,6 +178,23 @@ fn one_whose_messages_may_be_dropped_loses_the_oldest_or_the_newest_and_stays() 
     }
 }
 
+#[tokio::test(start_paused = true)]
+async fn one_that_lost_all_that_waited_is_not_stalled_by_it() {
+    let policy = Policy { memory: MEMORY, write_deadline: secs(10), ..Policy::default() };
+    let house = House::new(policy, &[ROOMY, dropping(DropNewest)]);
+    let guest = house.listening(1, "a", &[30_000]);
+    house.owing(1, &[20_000, 29_000]);
+    // The largest has nothing that may be dropped.
+    house.owing(1, &[5_000]);
+    assert_eq!((guest.waiting(), guest.counts()), (0, (1, 0)));
+    guest.line.window(usize::MAX);
+    for _ in 0..11 * 40 {
+        tokio::time::advance(millis(25)).await;
+        house.keeper.sweep();
+    }
+    assert_eq!(guest.cause(), None);
+}
+
 #[test]
 fn one_that_was_sent_to_alone_is_ended_only_when_nobody_else_can_pay() {
     let house = house(&[ROOMY, dropping(DropOldest)]);
