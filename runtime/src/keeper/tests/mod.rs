@@ -8,6 +8,7 @@ mod history;
 mod line;
 mod memory;
 mod replay;
+mod schedule;
 mod sending;
 mod stress;
 mod topics;
@@ -133,6 +134,7 @@ impl Keeper {
             && books.deadlines.is_empty()
             && self.topics.is_empty()
             && self.memory.waiting() == 0
+            && self.schedule.is_empty()
             && self.archive().is_none_or(|archive| archive.follows_nothing())
     }
 }

@@ -87,18 +87,32 @@ fn a_full_backlog_refuses_a_send_and_ends_a_hold_that_is_published_to() {
 }
 
 #[test]
-fn what_the_kernel_keeps_counts_and_is_asked_for_seldom() {
+fn what_the_kernel_keeps_counts_and_a_refusal_is_never_based_on_an_old_look() {
     let house = bounded();
     let guest = house.suspend(SSE);
-    for _ in 0..30 {
-        held(&guest).send(text(1_000)).unwrap();
-    }
-    assert_eq!(guest.line.looks(), 0);
     guest.line.keep(BOUND - 1_000);
+    held(&guest).send(text(10_000)).unwrap();
+    assert_eq!(guest.line.looks(), 0);
     assert_eq!(held(&guest).send(text(3_000)), Err(SendError::Full(text(3_000))));
     guest.line.keep(0);
     held(&guest).send(text(3_000)).unwrap();
     assert_eq!(guest.line.looks(), 2);
+}
+
+#[test]
+fn the_kernel_is_seldom_asked_about_a_peer_that_reads() {
+    const MESSAGES: usize = 1_000;
+    for (size, most, kept) in
+        [(64, 5, 0), (1_000, 16, 0), (8_000, 90, 0), (64, 7, 64 << 10), (8_000, 124, 64 << 10)]
+    {
+        let house = House::of(STILL);
+        let guest = house.suspend(SSE);
+        guest.line.keep(kept);
+        for _ in 0..MESSAGES {
+            held(&guest).send(text(size)).unwrap();
+        }
+        assert!((1..=most).contains(&guest.line.looks()), "{size} bytes: {}", guest.line.looks());
+    }
 }
 
 #[test]

@@ -1,0 +1,42 @@
+//! What the kernel keeps for a server's peers, as `ss` tells it.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::process::Command;
+
+/// What the kernel keeps of what was written to one peer and not acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Share {
+    /// The bytes themselves.
+    pub queued: usize,
+    /// The memory that it has for them.
+    pub memory: usize,
+}
+
+impl Share {
+    /// The larger of each.
+    pub fn max(self, other: Share) -> Share {
+        Share { queued: self.queued.max(other.queued), memory: self.memory.max(other.memory) }
+    }
+}
+
+/// The shares of all connected peers of a server, or of one, by their addresses; none where `ss` is not installed.
+pub fn kernel_shares(server: SocketAddr, peer: Option<SocketAddr>) -> HashMap<SocketAddr, Share> {
+    let mut filter = format!("sport = :{}", server.port());
+    if let Some(peer) = peer {
+        filter += &format!(" and dport = :{}", peer.port());
+    }
+    let Ok(output) = Command::new("ss").args(["-tmnH", &filter]).output() else { return HashMap::new() };
+    let text = String::from_utf8_lossy(&output.stdout).replace("\n\t", " ");
+    text.lines().filter_map(share).collect()
+}
+
+/// State, two queues, two addresses, and the memory: `ESTAB 0 8192 127.0.0.1:80 127.0.0.1:4000 skmem:(r0,…,w9024,…)`.
+fn share(line: &str) -> Option<(SocketAddr, Share)> {
+    let mut fields = line.split_whitespace().skip(2);
+    let queued = fields.next()?.parse().ok()?;
+    let peer = fields.nth(1)?.parse().ok()?;
+    let memory =
+        line.split_once("skmem:(")?.1.split(',').find_map(|field| field.strip_prefix('w')?.parse().ok());
+    Some((peer, Share { queued, memory: memory? }))
+}

@@ -1,0 +1,34 @@
+//! What the machine does to the test: for how long it did not let us run, and how much memory it has given us.
+
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread::park_timeout;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+/// For how long a thread that rested for a moment could not go on, at the most.
+#[derive(Debug, Default)]
+pub(crate) struct Machine(AtomicU64);
+
+impl Machine {
+    /// Rests for so long at least, and notes how much longer it was.
+    pub(crate) fn rest(&self, span: Duration) {
+        let begun = Instant::now();
+        while let Some(left) = span.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
+            park_timeout(left);
+        }
+        self.0.fetch_max((begun.elapsed() - span).as_micros() as u64, Relaxed);
+    }
+
+    /// The longest that anybody had to rest beyond what was wanted.
+    pub(crate) fn longest_stall(&self) -> Duration {
+        Duration::from_micros(self.0.load(Relaxed))
+    }
+}
+
+/// The resident memory of this process, in bytes; 0 where it is unknown.
+pub(crate) fn resident() -> usize {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
+    kilobytes.map_or(0, |kilobytes| kilobytes.parse::<usize>().expect("a number") << 10)
+}

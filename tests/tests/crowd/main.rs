@@ -1,0 +1,143 @@
+//! A crowd, a few of whom do not read: those are ended for it, and neither the others nor the memory notice.
+//!
+//! One test in a process of its own, because resident memory is the whole process's. It takes twenty seconds: it is
+//! about what comes over time.
+
+mod bad; // peers that do not read
+mod good; // peers that read
+mod machine; // what the machine itself does to us
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::{JoinHandle, spawn};
+use std::time::Duration;
+
+use abeyance::extract::State;
+use abeyance::{Disconnect, End, Server, Suspend, suspend};
+use abeyance_tests::net::{Diary, Share, Site, Witness, eventually, found, kernel_shares, skipped};
+
+use bad::Bad;
+use good::Good;
+use machine::{Machine, resident};
+
+const GOOD: usize = 100;
+/// 52 MB, in 20 s at the least.
+const MESSAGES: usize = 6_400;
+const SIZE: usize = 8 * 1024;
+const PACE: Duration = Duration::from_micros(3_150);
+/// How many messages may be under way to a good reader, half of its backlog: a machine that has no time for the
+/// readers slows the publisher down and ends nobody.
+const AHEAD: usize = 16;
+
+const NARROW: usize = 256 << 10;
+/// More than any kernel keeps by default, so that some waits here too.
+const WIDE: usize = 6 << 20;
+
+#[suspend(path = "/narrow", backlog = "256KiB", heartbeat = "none", max_idle = "1h")]
+async fn narrow(State(diary): State<Diary>) -> Suspend<Witness> {
+    Suspend::with(diary.witness()).join("crowd")
+}
+
+#[suspend(path = "/wide", backlog = "6MiB", heartbeat = "none", max_idle = "1h")]
+async fn wide(State(diary): State<Diary>) -> Suspend<Witness> {
+    Suspend::with(diary.witness()).join("crowd")
+}
+
+/// A message that says which one it is.
+fn numbered(number: usize) -> String {
+    format!("{number:06}{}", "x".repeat(SIZE - 6))
+}
+
+/// What was looked at all along, and the most of it.
+#[derive(Default)]
+struct Seen {
+    /// Memory of the process, in bytes.
+    resident: usize,
+    has_ss: bool,
+    /// What the kernel kept for each peer.
+    shares: HashMap<SocketAddr, Share>,
+}
+
+/// Looks at the memory of the process and of the kernel until all is over.
+fn watch(server: SocketAddr, over: Arc<AtomicBool>, machine: Arc<Machine>) -> JoinHandle<Seen> {
+    spawn(move || {
+        let mut seen = Seen { has_ss: found("ss", "--version"), ..Seen::default() };
+        while !over.load(Relaxed) {
+            seen.resident = seen.resident.max(resident());
+            for (peer, now) in kernel_shares(server, None) {
+                let most = seen.shares.entry(peer).or_default();
+                *most = most.max(now);
+            }
+            machine.rest(Duration::from_millis(20));
+        }
+        seen
+    })
+}
+
+#[test]
+fn those_who_do_not_read_are_ended_and_a_hundred_who_do_get_everything_in_time() {
+    let diary = Diary::default();
+    // Whoever takes nothing is to be ended for what waits, not for how long.
+    let server = Server::new().state(diary.clone()).mount(narrow).mount(wide);
+    let site = Site::start(server.write_deadline(Duration::from_secs(600)));
+    let machine = Arc::new(Machine::default());
+    let over = Arc::new(AtomicBool::new(false));
+    let kinds = Bad::kinds();
+    let good = Good::start(site.addr);
+    let bad: Vec<_> = kinds.map(|kind| kind.start(site.addr, &diary, &over, &machine)).into();
+    let everybody = GOOD + bad.len();
+    diary.wait("all on_suspend", |pages| (pages.suspended.len() == everybody).then_some(()));
+
+    let before = resident();
+    let watcher = watch(site.addr, over.clone(), machine.clone());
+    good.begin();
+    for number in 0..MESSAGES {
+        machine.rest(PACE);
+        eventually("the good readers", || good.have(number.saturating_sub(AHEAD)));
+        let count = site.hub.publish("crowd", numbered(number));
+        assert!((GOOD..=everybody).contains(&count), "message {number} went to {count}");
+    }
+    let pauses = good.join();
+    over.store(true, Relaxed);
+    let seen = watcher.join().expect("a watcher");
+    let visits = bad.into_iter().map(|bad| bad.join().expect("a bad reader"));
+
+    let most = Duration::from_secs(1) + machine.longest_stall();
+    for (addr, pause) in pauses {
+        assert!(pause <= most, "{addr} waited {pause:?} for a message, and might {most:?}");
+        let (_, ended) = diary.end_of(addr);
+        assert_eq!((ended.messages_out(), ended.undelivered()), (MESSAGES as u64, 0));
+    }
+    let slow: usize =
+        kinds.iter().zip(visits).map(|(kind, visits)| judge(kind, &visits, &diary, &seen)).sum();
+    // Much less, since all for whom a message waits share its bytes; but this is what is promised.
+    let grown = seen.resident.saturating_sub(before);
+    let most: usize = kinds.iter().map(|kind| kind.backlog + SIZE).sum();
+    assert!(grown <= most, "the process grew by {grown} bytes, and {most} may wait");
+    if !seen.has_ss {
+        skipped("ss is not installed, so what the kernel keeps was not judged");
+    }
+    site.until_quiet();
+    assert_eq!(site.hub.tally().ended("slow"), slow as u64, "nobody else was slow");
+}
+
+/// Judges how often one of them was ended, and what was kept for it here and in the kernel; gives how often it was slow.
+fn judge(kind: &Bad, visits: &[SocketAddr], diary: &Diary, seen: &Seen) -> usize {
+    let is_slow = |addr: &&SocketAddr| diary.end_of(**addr).0 == End::Disconnect(Disconnect::Slow);
+    let slow = visits.iter().filter(is_slow).count();
+    // It leaves the last hold itself when all is over.
+    assert!(slow > 0 && slow + 1 >= visits.len(), "{kind:?} was slow {slow} times of {}", visits.len());
+    let share = |addr| seen.shares.get(addr).copied().unwrap_or_default();
+    assert!(!seen.has_ss || visits.iter().any(|addr| share(addr).memory > 0), "{kind:?} was never looked at");
+    for addr in visits {
+        let ours = diary.end_of(*addr).1.undelivered() as usize * SIZE;
+        let kernel = share(addr);
+        assert!(
+            ours + kernel.memory <= kind.backlog + SIZE,
+            "{kind:?}: {ours} waited here, {kernel:?} there"
+        );
+    }
+    slow
+}
