@@ -110,21 +110,32 @@ fn assert_counted(site: &Site, diary: &Diary, peer: &Peer, received: usize, drop
     assert_eq!((tally.dropped, tally.waiting), (dropped as u64, 0));
 }
 
+/// How many bytes wait at most for that many messages.
+fn cost(messages: usize) -> usize {
+    messages * (SIZE + BESIDE)
+}
+
+/// Fails if a message came twice, or after a later one.
+#[track_caller]
+fn assert_in_order(numbers: &[usize]) {
+    assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+}
+
+// Even the kernel of a peer that reads nothing may take a little more now and then: so here there may be single messages
+// between the oldest and the newest. What is kept exactly is tested where there is no kernel.
+
 #[test]
 fn a_peer_that_loses_the_oldest_gets_what_its_kernel_had_and_then_the_newest() {
     for transport in LASTING {
         let (site, diary, mut peer) = one_that_does_not_read("/oldest", transport);
         assert_eq!(site.hub.held(), 1);
-        let dropped = site.hub.tally().dropped;
-        let (numbers, _) = read_on(&site, &mut peer, transport);
-        let first = numbers.iter().enumerate().take_while(|(place, number)| place == *number).count();
-        let newest = numbers.len() - first;
-        assert_eq!(numbers[first..], (MESSAGES - newest..MESSAGES).collect::<Vec<_>>(), "{transport:?}");
+        let (numbers, tries) = read_on(&site, &mut peer, transport);
+        assert_in_order(&numbers);
+        let newest = numbers.iter().rev().zip((0..MESSAGES).rev()).take_while(|(one, number)| *one == number);
+        let newest = newest.count();
         // The kernel takes some, and what is left of the bound is for the newest.
-        println!("{transport:?}: the first {first} and the last {newest}");
-        assert!(newest * (SIZE + BESIDE) > BACKLOG / 3, "{transport:?}: only the last {newest}");
-        assert_eq!(dropped as usize, MESSAGES - numbers.len(), "{transport:?}");
-        assert_counted(&site, &diary, &peer, numbers.len() + 1, MESSAGES - numbers.len());
+        assert!(numbers[0] == 0 && cost(newest) > BACKLOG / 3, "{transport:?}: {numbers:?}");
+        assert_counted(&site, &diary, &peer, numbers.len() + 1, MESSAGES - numbers.len() + tries);
         site.until_quiet();
     }
 }
@@ -134,11 +145,10 @@ fn a_peer_that_loses_the_newest_gets_the_oldest_and_then_what_comes() {
     for transport in LASTING {
         let (site, diary, mut peer) = one_that_does_not_read("/newest", transport);
         let (numbers, tries) = read_on(&site, &mut peer, transport);
-        assert_eq!(numbers, (0..numbers.len()).collect::<Vec<_>>(), "{transport:?}");
-        println!("{transport:?}: the first {}", numbers.len());
-        let dropped = MESSAGES - numbers.len();
-        assert!(dropped > 0 && numbers.len() > 3, "{transport:?}");
-        assert_counted(&site, &diary, &peer, numbers.len() + 1, dropped + tries);
+        assert_in_order(&numbers);
+        let oldest = numbers.iter().zip(0..).take_while(|(one, number)| *one == number).count();
+        assert!(cost(oldest) > BACKLOG / 3 && oldest < MESSAGES, "{transport:?}: {numbers:?}");
+        assert_counted(&site, &diary, &peer, numbers.len() + 1, MESSAGES - numbers.len() + tries);
         site.until_quiet();
     }
 }
