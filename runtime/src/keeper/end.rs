@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::mechanisms::topics::Place;
-use crate::words::cause::End;
+use crate::words::cause::{Disconnect, End};
 use crate::words::topic::Topic;
 
 use super::hold::Hold;
@@ -15,14 +16,18 @@ use super::pen::wake;
 use super::{Books, Keeper};
 
 /// What is left to do once the books are closed again.
+#[derive(Default)]
 #[must_use]
 pub(super) struct Aftermath {
-    joined: Box<[(Topic, Place)]>,
+    pub(super) joined: Box<[(Topic, Place)]>,
     /// The hold's own task.
-    waker: Option<Waker>,
+    pub(super) waker: Option<Waker>,
     /// Whoever waits for room.
-    room: Option<Arc<Notify>>,
-    too_long: Option<Arc<Hold>>,
+    pub(super) room: Option<Arc<Notify>>,
+    /// An ending that waits for too long, now that there are so many.
+    pub(super) too_long: Option<Arc<Hold>>,
+    /// What was let go of.
+    pub(super) waste: Vec<Bytes>,
 }
 
 impl Keeper {
@@ -94,6 +99,7 @@ impl Keeper {
         if let Some(hold) = aftermath.too_long {
             hold.cut_short();
         }
+        drop(aftermath.waste);
     }
 }
 
@@ -113,20 +119,25 @@ impl Books {
 impl Hold {
     /// What its end will be, if it has begun.
     pub(crate) fn note(&self) -> Option<Note> {
-        self.pen.lock().note.as_deref().cloned()
+        self.pen().note.as_deref().cloned()
     }
 
     fn leave_note(&self, note: Note) -> Aftermath {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
+        if let End::Disconnect(Disconnect::Slow | Disconnect::Stalled) = note.end {
+            // Nothing more is written but perhaps a last word, so what waits need not wait for the hold's task to run.
+            pen.give_up();
+        }
         pen.note = Some(Box::new(note));
         let joined = std::mem::take(&mut pen.joined);
         self.follow_no_more(&mut pen);
-        Aftermath { joined, waker: pen.waker(), room: pen.room.take(), too_long: None }
+        let (waker, room, waste) = (pen.waker(), pen.room.take(), pen.take_waste());
+        Aftermath { joined, waker, room, too_long: None, waste }
     }
 
     /// Ends a polite ending that too many others wait behind.
     fn cut_short(&self) {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         pen.is_cut = true;
         wake(pen);
     }
