@@ -169,8 +169,7 @@ fn a_newcomer_that_wants_the_past_gets_what_there_is_of_it() {
         guest.hold.open(Vec::new());
         house.publish("other", &["m5"]);
         let text = guest.line.text();
-        let places: Vec<_> =
-            ["m2", "m3", "m5"].iter().map(|one| text.find(one).unwrap()).collect();
+        let places: Vec<_> = ["m2", "m3", "m5"].iter().map(|one| text.find(one).unwrap()).collect();
         assert!(places.is_sorted() && !text.contains("m1") && !text.contains("not wanted"), "{text}");
         if form == SSE {
             assert_eq!(guest.events(), ["2:m2", "3:m3", "5:m5"]);
