@@ -181,6 +181,15 @@ impl Reader {
         Ok(std::mem::replace(&mut self.unread, rest))
     }
 
+    /// Reads once, and gives no more than so many bytes; none at the end of the connection.
+    pub async fn some(&mut self, most: usize) -> io::Result<Vec<u8>> {
+        if self.unread.is_empty() {
+            self.more().await?;
+        }
+        let rest = self.unread.split_off(most.min(self.unread.len()));
+        Ok(std::mem::replace(&mut self.unread, rest))
+    }
+
     /// Reads once; `false` at the end of the connection.
     pub async fn more(&mut self) -> io::Result<bool> {
         let mut buffer = [0; 4096];
