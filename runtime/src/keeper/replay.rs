@@ -75,6 +75,12 @@ impl Following {
         self.topics.retain(|followed| followed.topic.as_str() != topic);
     }
 
+    /// Goes on behind what is too large for it, though nothing is on its way to it: its client stands there as well.
+    fn pass_over(&mut self, offset: u64) {
+        self.cursor = offset;
+        self.start = Some(offset);
+    }
+
     /// Whether there is something that it has not got and that no publisher will bring.
     pub(super) fn is_behind(&self) -> bool {
         !self.is_live
@@ -89,11 +95,15 @@ impl Hold {
         if pen.note.is_some() {
             return;
         }
-        let room = self.post.terms.backlog;
-        let Some((following, pulled)) = archive.follow(topics, arrival, room) else { return };
+        let backlog = self.post.terms.backlog;
+        let Some((following, pulled)) = archive.follow(topics, arrival, backlog) else { return };
         pen.following = Some(Box::new(following));
         // While it opens, nothing is written: what fits is put in line now, the rest is read when there is room.
         let _ = self.read_up(archive, &mut pen, pulled);
+        let Pen { opening: Some(opening), following: Some(following), .. } = &mut *pen else { return };
+        if opening.live.is_empty() {
+            following.pass_over(following.cursor);
+        }
     }
 
     /// One more topic is joined, by a hold that may follow some already.
@@ -177,23 +187,43 @@ impl Hold {
         if landing.recorded.offset <= after || !following.is_live {
             return Ok(());
         }
+        let is_answer = self.form == Form::LongPoll && pen.opening.is_none();
         if following.topics.len() == 1 && landing.recorded.previous <= after {
             // Nothing can be on its way that comes before it.
-            if self.form == Form::LongPoll && pen.opening.is_none() {
-                drop(pen);
-                return self.answer(vec![encoded.to_numbered()]);
+            if is_answer {
+                return self.answer_with(pen, landing, vec![encoded.to_numbered()]);
             }
             return self.pass_on(pen, landing, std::iter::once((landing.recorded.offset, encoded)));
         }
-        let entries = archive.pull(following, usize::MAX).entries;
+        let entries = archive.pull(following, usize::MAX, usize::MAX).entries;
         let numbered: Vec<_> = entries.iter().map(|entry| archive.numbered(entry)).collect();
-        if self.form == Form::LongPoll && pen.opening.is_none() {
-            drop(pen);
-            return self.answer(numbered);
+        if is_answer {
+            return self.answer_with(pen, landing, numbered);
         }
         let encoded: Vec<_> =
             numbered.iter().map(|Numbered { message, id }| Encoded::numbered(message, *id)).collect();
         self.pass_on(pen, landing, entries.iter().map(|entry| entry.offset).zip(&encoded))
+    }
+
+    /// Answers a long poll with messages of the sequence, but for those that are too large for it; says what became of
+    /// the one that is landing.
+    fn answer_with(
+        &self,
+        mut pen: MutexGuard<'_, Pen>,
+        landing: &Landing<'_>,
+        mut messages: Vec<Numbered>,
+    ) -> Result<(), Refusal> {
+        let is_landing = |numbered: &Numbered| numbered.id.is_some_and(|id| id.offset == landing.recorded.offset);
+        messages.retain(|numbered| numbered.message.len() <= self.post.terms.backlog);
+        let outcome = if messages.iter().any(is_landing) { Ok(()) } else { Err(Refusal::TooLarge) };
+        if messages.is_empty() {
+            if let Some(following) = &mut pen.following {
+                following.pass_over(landing.recorded.offset);
+            }
+            return outcome;
+        }
+        drop(pen);
+        self.answer(messages).and(outcome)
     }
 
     /// Writes messages of the sequence, one after the other; says what became of the one that is landing.
@@ -231,14 +261,15 @@ impl Hold {
     pub(super) fn catch_up(&self) {
         let Some(archive) = self.keeper().archive() else { return };
         let mut pen = self.pen.lock();
-        if !pen.is_behind() {
+        // What comes to an open long poll is its answer: it would have been, had there been anything to read.
+        if !pen.is_behind() || self.form == Form::LongPoll {
             return;
         }
         let mut wrote = Ok(Wrote::All);
         let mut has_more = true;
         while has_more && wrote.is_ok() {
             let Some(following) = &pen.following else { break };
-            let pulled = archive.pull(following, STEP);
+            let pulled = archive.pull(following, STEP, self.post.terms.backlog);
             if pulled.is_overtaken {
                 drop(pen);
                 // What it had yet to read is forgotten: it reads more slowly than its topics move on.
