@@ -10,6 +10,7 @@ mod date; // the `Date` header
 pub(crate) mod fallback; // what is not held
 mod guard; // user code, bounded
 mod origin; // pages of other sites
+mod publisher; // what was scheduled
 mod reader; // what a held peer's bytes mean
 mod refusal; // answers for requests that are not held
 mod report; // what is in effect
@@ -52,7 +53,8 @@ pub(crate) struct Dispatch {
     states: States,
     fallback: Option<Fallback>,
     keeper: Arc<Keeper>,
-    clock: OnceLock<AbortHandle>,
+    /// What runs beside the connections.
+    tasks: OnceLock<[AbortHandle; 2]>,
 }
 
 /// An endpoint as it is served.
@@ -117,15 +119,19 @@ impl Dispatch {
             post: Arc::new(Post { keeper: keeper.clone(), endpoint: index, terms: settings.resolve() }),
         };
         let served = endpoints.into_iter().zip(0..).map(serve).collect();
-        Ok(Arc::new(Dispatch { router, served, states, fallback, keeper, clock: OnceLock::new() }))
+        Ok(Arc::new(Dispatch { router, served, states, fallback, keeper, tasks: OnceLock::new() }))
     }
 
-    /// Starts the clocks of the holds to come.
+    /// Starts the clocks of the holds to come, and publishing what is scheduled.
     ///
     /// # Panics
     /// Outside of a tokio runtime.
     pub(crate) fn keep_time(&self) {
-        self.clock.get_or_init(|| tokio::spawn(self.keeper.clone().keep_time()).abort_handle());
+        self.tasks.get_or_init(|| {
+            let clock = tokio::spawn(self.keeper.clone().keep_time());
+            let publisher = tokio::spawn(publisher::publish_scheduled(self.keeper.clone()));
+            [clock.abort_handle(), publisher.abort_handle()]
+        });
     }
 
     pub(crate) fn policy(&self) -> &Policy {
@@ -238,24 +244,30 @@ impl Dispatch {
 
     /// Ends all holds in good order; returns when the last has ended and its end hook has run.
     pub(crate) async fn drain(&self) {
-        self.keeper.close_doors();
+        self.close();
         self.keeper.end_all(&Resume::Drained.into());
         self.keeper.quiet().await;
     }
 
     /// Cuts what is still held, and every ending that is not finished.
     pub(crate) fn cut(&self) {
-        self.keeper.close_doors();
+        self.close();
         self.keeper.end_all(&Disconnect::Shutdown.into());
         self.keeper.cut_endings();
+    }
+
+    /// Nobody is held any more who is not, and nothing is published later.
+    fn close(&self) {
+        self.keeper.close_doors();
+        self.keeper.close_schedule().into_iter().for_each(guard::drop_quietly);
     }
 }
 
 impl Drop for Dispatch {
     fn drop(&mut self) {
-        if let Some(clock) = self.clock.get() {
-            clock.abort();
-        }
+        self.tasks.get().into_iter().flatten().for_each(AbortHandle::abort);
+        // What is scheduled may have the hub, and so the keeper that has it.
+        self.close();
     }
 }
 

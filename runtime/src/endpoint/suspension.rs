@@ -23,7 +23,7 @@ pub struct Suspension {
     pub(crate) headers: HeaderMap,
     /// The WebSocket subprotocol to agree to.
     pub(crate) protocol: Option<HeaderValue>,
-    /// Counted by `max_per_key`.
+    /// Whose hold it is; counted by `max_per_key`.
     pub(crate) key: Option<Arc<str>>,
     /// What this hold overrides of its handler's settings.
     pub(crate) settings: Settings,

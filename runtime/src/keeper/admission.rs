@@ -90,9 +90,8 @@ impl Admission {
                 // Until the hold is there, whatever happens the place is still ours to give back.
                 let hold = make(books.ledger.next_id(), now);
                 if let Place::Permit(permit) = std::mem::replace(&mut self.place, Place::Spent) {
-                    let slot = hold.id.slot();
-                    books.limits.seat(&permit, slot);
-                    books.deadlines.set(slot, now);
+                    books.limits.seat(&permit, hold.id);
+                    books.deadlines.set(hold.id.slot(), now);
                     books.ledger.begin(self.endpoint, now, hold.clone(), permit);
                 }
                 hold
@@ -149,7 +148,7 @@ impl Admission {
         let relieves = |hold: &Arc<Hold>, limit| match limit {
             Full::Server => true,
             Full::Endpoint => hold.post.endpoint == self.endpoint,
-            _ => holders(limit).contains(&hold.id.slot()),
+            _ => holders(limit).contains(hold.id),
         };
         let mut victims: Vec<Arc<Hold>> = Vec::new();
         for &limit in full {
@@ -165,10 +164,10 @@ impl Admission {
                 Full::Endpoint => books.ledger.oldest_of(self.endpoint),
                 _ => holders(limit)
                     .iter()
-                    .filter(|slot| {
-                        books.ledger.at(**slot).is_some_and(|hold| self.keeper.evicts(hold.post.endpoint))
+                    .filter(|id| {
+                        books.ledger.get(*id).is_some_and(|hold| self.keeper.evicts(hold.post.endpoint))
                     })
-                    .find_map(|slot| books.ledger.age(*slot)),
+                    .find_map(|id| books.ledger.age(id.slot())),
             };
             let victim = oldest
                 .filter(|(_, began)| began.plus(SETTLED) <= now)

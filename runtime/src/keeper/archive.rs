@@ -160,9 +160,9 @@ impl Archive {
         following.add(topic.clone(), histories.last());
     }
 
-    /// Follows a topic no longer; `true` if with that the topic has ended.
-    pub(super) fn unfollow(&self, topic: &str) -> bool {
-        self.histories.lock().unfollow(topic)
+    /// Follows a topic no longer.
+    pub(super) fn unfollow(&self, topic: &str) {
+        self.histories.lock().unfollow(topic);
     }
 
     /// The latest offset that somebody has passed who has everything up to its cursor: of all topics together where
@@ -173,6 +173,11 @@ impl Archive {
             self.rule(topic.as_str()).is_none_or(|rule| histories.last_of(rule, topic.as_str()) <= after)
         });
         if has_all { histories.last() } else { following.cursor }
+    }
+
+    /// Whether somebody follows a topic, or something of its past is kept.
+    pub(super) fn remembers(&self, topic: &str) -> bool {
+        self.histories.lock().remembers(topic)
     }
 
     /// Notes that a hold is to be woken to get more.
@@ -240,7 +245,7 @@ impl Keeper {
 
     /// Topics that nobody follows have nothing left.
     pub(super) fn topics_ended(&self, topics: Vec<Topic>) {
-        drop(topics);
+        topics.iter().for_each(|topic| self.past_forgotten(topic.as_str()));
     }
 }
 

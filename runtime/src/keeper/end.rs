@@ -18,8 +18,6 @@ use super::{Books, Keeper};
 #[must_use]
 pub(super) struct Aftermath {
     joined: Box<[(Topic, Place)]>,
-    /// Topics that have ended with it.
-    ended: Vec<Topic>,
     /// The hold's own task.
     waker: Option<Waker>,
     /// Whoever waits for room.
@@ -38,11 +36,25 @@ impl Keeper {
         is_first
     }
 
-    /// Ends every hold for shutdown; each is told. In one step: or what the first to leave publish in their end hooks
-    /// would be the last word to the others, and a long poll's answer.
+    /// Ends every hold for shutdown; each is told.
     pub(crate) fn end_all(&self, cause: &End) -> usize {
+        self.end_those(cause, |books| books.ledger.held().cloned().collect())
+    }
+
+    /// Ends every hold with this key, at whichever endpoint; says how many these are.
+    pub(crate) fn end_key(&self, key: &str, cause: &End) -> usize {
+        let key = Arc::from(key);
+        let hold = |books: &Books, id| books.ledger.get(id).cloned();
+        self.end_those(cause, |books| {
+            books.limits.of_key(&key).into_iter().filter_map(|id| hold(books, id)).collect()
+        })
+    }
+
+    /// Ends several holds in one step: or what the first to leave publish in their end hooks would be the last word to
+    /// the others, and a long poll's answer.
+    fn end_those(&self, cause: &End, those: impl FnOnce(&Books) -> Vec<Arc<Hold>>) -> usize {
         let mut books = self.books.lock();
-        let holds: Vec<_> = books.ledger.held().cloned().collect();
+        let holds = those(&books);
         let ended: Vec<_> = holds.iter().filter_map(|hold| books.end(hold, cause.clone().into())).collect();
         drop(books);
         let count = ended.len();
@@ -69,9 +81,10 @@ impl Keeper {
 
     pub(super) fn finish(&self, aftermath: Aftermath) {
         for (topic, place) in aftermath.joined {
-            self.topics.leave(&topic, place);
+            if self.topics.leave(&topic, place) {
+                self.last_left(topic.as_str());
+            }
         }
-        self.topics_ended(aftermath.ended);
         if let Some(waker) = aftermath.waker {
             waker.wake();
         }
@@ -87,7 +100,7 @@ impl Keeper {
 impl Books {
     pub(super) fn end(&mut self, hold: &Hold, note: Note) -> Option<Aftermath> {
         let permit = self.ledger.end(hold.id, &note.end)?;
-        self.limits.give_back(permit, Some(hold.id.slot()));
+        self.limits.give_back(permit, Some(hold.id));
         self.deadlines.clear(hold.id.slot());
         let aftermath = hold.leave_note(note);
         // Endings are bounded like holds, or peers that never finish theirs would pile up uncounted.
@@ -107,8 +120,8 @@ impl Hold {
         let mut pen = self.pen.lock();
         pen.note = Some(Box::new(note));
         let joined = std::mem::take(&mut pen.joined);
-        let ended = self.follow_no_more(&mut pen);
-        Aftermath { joined, ended, waker: pen.waker(), room: pen.room.take(), too_long: None }
+        self.follow_no_more(&mut pen);
+        Aftermath { joined, waker: pen.waker(), room: pen.room.take(), too_long: None }
     }
 
     /// Ends a polite ending that too many others wait behind.

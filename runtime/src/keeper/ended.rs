@@ -12,6 +12,7 @@ use crate::words::terms::Transport;
 
 use super::Keeper;
 use super::hold::Hold;
+use super::hub::Hub;
 
 /// What is known of a hold that has ended.
 ///
@@ -116,6 +117,11 @@ impl Ended {
     /// Whether the peer's connection took its whole ending; `false` where the cause has none, as for a peer that is gone.
     pub fn is_delivered(&self) -> bool {
         self.is_delivered
+    }
+
+    /// The application's view of all holds, to publish later or to end others.
+    pub fn hub(&self) -> Hub {
+        Hub::new(self.keeper.clone())
     }
 
     /// Sends a message to all holds that joined `topic`; says for how many it was accepted. Never waits.

@@ -14,6 +14,7 @@ use crate::words::terms::Transport;
 use crate::words::topic::Topic;
 
 use super::hold::Hold;
+use super::hub::Hub;
 use super::note::Note;
 use super::publish::JoinRefusal;
 use super::send::{Origin, Refusal};
@@ -36,7 +37,7 @@ pub enum SendError {
     TooLarge(Message),
 }
 
-/// Why a topic was not joined.
+/// Why [`Held::join`] did not join a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JoinError {
@@ -78,6 +79,11 @@ impl Held {
     /// The secret with which a client speaks for this hold by `POST` and `DELETE`, as in the `Abeyance-Hold` header.
     pub fn token(&self) -> String {
         self.0.keeper().token(self.0.id)
+    }
+
+    /// The application's view of all holds, to publish later or to end others.
+    pub fn hub(&self) -> Hub {
+        Hub::new(self.0.keeper().clone())
     }
 
     /// Sends a message to this peer. A long poll is answered with it, and ends.
@@ -150,6 +156,11 @@ impl Held {
 
     /// Joins a topic: what is published from now on comes to this hold, too. Joining twice is joining once.
     ///
+    /// When the client comes back, its new hold has joined what the function joins ([`Suspend::join`]), and what it
+    /// missed is looked for there. Of a topic that is joined only here it gets what is published from here on.
+    ///
+    /// [`Suspend::join`]: crate::Suspend::join
+    ///
     /// # Errors
     /// [`JoinError`] when the hold's end has begun, or when it has joined as many topics as it may.
     pub fn join(&self, topic: impl Into<Topic>) -> Result<(), JoinError> {
@@ -164,8 +175,8 @@ impl Held {
         self.0.keeper().leave(&self.0, topic.as_ref());
     }
 
-    /// Sends a message to all holds that joined `topic`, this one included; says for how many it was accepted.
-    /// A hold whose end has begun publishes nothing.
+    /// Sends a message to all holds that joined `topic`, this one included; says for how many it was accepted. As
+    /// [`Hub::publish`], but a hold whose end has begun publishes nothing.
     pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
         if self.0.note().is_some() {
             return 0;

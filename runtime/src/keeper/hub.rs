@@ -66,6 +66,19 @@ impl Hub {
     }
 
     /// Sends a message to all holds that joined `topic`; says for how many it was accepted. Never waits.
+    ///
+    /// A topic that [keeps its past](crate::Server::topic) records it, also when nobody is there, and all its holds get
+    /// its messages in one order, that of the record. Of another topic every hold gets the messages of one publisher in
+    /// the order in which they were published; of two that publish at once, each hold may hear another first.
+    ///
+    /// ```
+    /// use abeyance::Hub;
+    ///
+    /// /// An axum handler: `Hub` is an extractor there.
+    /// async fn publish(hub: Hub, text: String) -> String {
+    ///     format!("{} are listening", hub.publish("news", text))
+    /// }
+    /// ```
     pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
         self.0.publish(topic.as_ref(), &message.into())
     }
@@ -105,6 +118,39 @@ impl Hub {
     pub fn disconnect(&self, id: Id, reason: impl AsRef<str>) -> bool {
         let cause = Disconnect::Kicked { code: None, reason: reason.as_ref().into() };
         self.0.find(id).is_some_and(|hold| self.0.end(&hold, cause.into()))
+    }
+
+    /// Ends every hold with this [key](crate::Suspend::key), at whichever endpoint, in good order as
+    /// [`Held::resume`](crate::Held::resume); says how many these were.
+    ///
+    /// All of them end in one step, so what one publishes in its end hook is not delivered to another. Nothing keeps
+    /// the clients from coming back, and a request whose function is still running is not held yet: whoever is to stay
+    /// away must be refused there.
+    ///
+    /// ```
+    /// use abeyance::extract::{Hub, Query};
+    /// use abeyance::{Suspend, suspend};
+    /// # #[derive(serde::Deserialize)]
+    /// # struct Who { user: String }
+    ///
+    /// #[suspend]
+    /// async fn inbox(Query(who): Query<Who>) -> Suspend {
+    ///     Suspend::new().key(who.user)
+    /// }
+    ///
+    /// fn log_out(hub: &Hub, user: &str) {
+    ///     let windows = hub.end_key(user);
+    ///     println!("{user} had {windows} windows open");
+    /// }
+    /// ```
+    pub fn end_key(&self, key: impl AsRef<str>) -> usize {
+        self.0.end_key(key.as_ref(), &Resume::Released.into())
+    }
+
+    /// As [`end_key`](Hub::end_key), but ends them as [`Disconnect::Kicked`], telling the peers the reason.
+    pub fn disconnect_key(&self, key: impl AsRef<str>, reason: impl AsRef<str>) -> usize {
+        let cause = Disconnect::Kicked { code: None, reason: reason.as_ref().into() };
+        self.0.end_key(key.as_ref(), &cause.into())
     }
 }
 

@@ -1,9 +1,9 @@
 //! The keeper of all holds: the only locks, and the only waiter on time.
 //!
 //! Ground rules:
-//! 1. Two orders of locks: the books, then one hold's pen; a shard of topics, then one hold's pen. The archive's lock
-//!    may be taken under any of them, and none under it. No lock is held over an await or while user code runs, and a
-//!    waker is user code.
+//! 1. Three orders of locks: the books, then one hold's pen; a shard of topics, then one hold's pen; a shard of topics,
+//!    then the schedule. The archive's lock may be taken under any of them, and none under it. No lock is held over an
+//!    await or while user code runs, and a waker is user code.
 //! 2. A hold's end begins in one place, [`Keeper::end`], under the books: the first cause stands, the permit goes back,
 //!    the pen takes no more. It leaves a note; the hold's own task reads it and concludes.
 //! 3. The keeper keeps an `Arc` of a hold until it has settled, and a hold keeps the keeper: no circle outlives its hold.
@@ -21,6 +21,8 @@ pub(crate) mod note; // what an end leaves for the hold's task
 pub(crate) mod pen; // what is written to one peer, in order
 pub(crate) mod publish; // topics
 pub(crate) mod replay; // what a hold has got of it
+pub(crate) mod schedule; // what is published later, and its lock
+pub(crate) mod scheduled; // the application's handle on it
 pub(crate) mod send; // sending to one peer
 pub(crate) mod silence; // time in which we could not hear a peer
 pub(crate) mod sweep; // the clocks
@@ -49,6 +51,7 @@ use crate::words::terms::WhenFull;
 use archive::Archive;
 use hold::Hold;
 use publish::TopicShards;
+use schedule::Schedule;
 use time::Time;
 use token::Secret;
 
@@ -56,6 +59,7 @@ use token::Secret;
 pub(crate) struct Keeper {
     books: Mutex<Books>,
     topics: TopicShards,
+    schedule: Schedule,
     /// Set once, like the policy; nothing where no topic keeps anything.
     archive: OnceLock<Option<Archive>>,
     time: Time,
@@ -94,6 +98,7 @@ impl Keeper {
                 draining: false,
             }),
             topics: TopicShards::new(),
+            schedule: Schedule::new(),
             archive: OnceLock::new(),
             time: Time::start(),
             secret: Secret::draw(),

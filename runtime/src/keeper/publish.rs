@@ -38,10 +38,24 @@ impl TopicShards {
         self.shards.iter().all(|shard| shard.lock().is_empty())
     }
 
-    pub(super) fn leave(&self, topic: &Topic, place: Place) {
-        let member = self.shard(topic.as_str()).lock().leave(topic.as_str(), place);
+    #[cfg(test)]
+    pub(super) fn is_locked(&self, topic: &str) -> bool {
+        self.shard(topic).is_locked()
+    }
+
+    /// Leaves a topic; says whether that was its last member.
+    #[must_use = "a topic that has ended is to be told so"]
+    pub(super) fn leave(&self, topic: &Topic, place: Place) -> bool {
+        let left = self.shard(topic.as_str()).lock().leave(topic.as_str(), place);
         // Not under the lock: it may be the last handle on the hold.
-        drop(member);
+        left.is_some_and(|left| left.was_last)
+    }
+
+    /// Acts if nobody has joined `topic`, and before anybody can.
+    pub(super) fn if_empty<T>(&self, topic: &str, act: impl FnOnce() -> T) -> Option<T> {
+        let topics = self.shard(topic).lock();
+        let is_empty = topics.members(topic).next().is_none();
+        is_empty.then(act)
     }
 }
 
@@ -100,15 +114,14 @@ impl Keeper {
         let mut pen = hold.pen.lock();
         let Some(at) = pen.joined.iter().position(|(joined, _)| joined.as_str() == topic) else { return };
         let mut joined = std::mem::take(&mut pen.joined).into_vec();
-        let (name, place) = joined.swap_remove(at);
+        let (_, place) = joined.swap_remove(at);
         pen.joined = joined.into();
-        let has_ended = hold.unfollow(&mut pen, topic);
+        hold.unfollow(&mut pen, topic);
         drop(pen);
-        let member = topics.leave(topic, place);
+        let left = topics.leave(topic, place);
         drop(topics);
-        drop(member);
-        if has_ended {
-            self.topics_ended(vec![name]);
+        if left.is_some_and(|left| left.was_last) {
+            self.last_left(topic);
         }
     }
 

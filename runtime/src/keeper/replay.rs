@@ -12,7 +12,7 @@ use std::io;
 
 use parking_lot::MutexGuard;
 
-use crate::mechanisms::history::Pulled;
+use crate::mechanisms::history::{Entry, Pulled};
 use crate::mechanisms::wire::{Encoded, Form};
 use crate::words::cause::Disconnect;
 use crate::words::event_id::{Numbered, Position};
@@ -120,20 +120,22 @@ impl Hold {
         }
     }
 
-    /// Follows a topic no longer; `true` if with that the topic has ended.
-    pub(super) fn unfollow(&self, pen: &mut Pen, topic: &str) -> bool {
+    /// Follows a topic no longer.
+    pub(super) fn unfollow(&self, pen: &mut Pen, topic: &str) {
         let (Some(archive), Some(following)) = (self.keeper().archive(), &mut pen.following) else {
-            return false;
+            return;
         };
         let is_followed = following.topics.iter().any(|followed| followed.topic.as_str() == topic);
         following.leave(topic);
-        is_followed && archive.unfollow(topic)
+        if is_followed {
+            archive.unfollow(topic);
+        }
     }
 
-    /// Follows nothing any more, now that its end begins. Gives back the topics that have ended with that.
-    pub(super) fn follow_no_more(&self, pen: &mut Pen) -> Vec<Topic> {
+    /// Follows nothing any more, now that its end begins.
+    pub(super) fn follow_no_more(&self, pen: &mut Pen) {
         let (Some(archive), Some(following)) = (self.keeper().archive(), &mut pen.following) else {
-            return Vec::new();
+            return;
         };
         let is_untouched = following.start == Some(following.cursor);
         following.stop = match (self.form, &pen.opening) {
@@ -145,7 +147,7 @@ impl Hold {
             pen.undelivered += u32::try_from(archive.count(following)).unwrap_or(u32::MAX);
         }
         let topics = std::mem::take(&mut following.topics).into_iter().map(|followed| followed.topic);
-        topics.filter(|topic| archive.unfollow(topic.as_str())).collect()
+        topics.for_each(|topic| archive.unfollow(topic.as_str()));
     }
 
     /// Where the client stands before anything is written to it.
@@ -176,66 +178,62 @@ impl Hold {
         landing: &Landing<'_>,
         encoded: &Encoded<'_>,
     ) -> Result<(), Refusal> {
-        let pen = self.pen.lock();
+        let mut pen = self.pen.lock();
         if pen.note.is_some() {
             return Err(Refusal::Ended);
         }
-        let Some(following) = &pen.following else { return Err(Refusal::Ended) };
+        let is_opening = pen.opening.is_some();
+        let Some(following) = &mut pen.following else { return Err(Refusal::Ended) };
         let Some((_, after)) = following.wanted().find(|(topic, _)| **topic == landing.topic) else {
             return Err(Refusal::Ended);
         };
         if landing.recorded.offset <= after || !following.is_live {
             return Ok(());
         }
-        let is_answer = self.form == Form::LongPoll && pen.opening.is_none();
-        if following.topics.len() == 1 && landing.recorded.previous <= after {
-            // Nothing can be on its way that comes before it.
-            if is_answer {
-                return self.answer_with(pen, landing, vec![encoded.to_numbered()]);
-            }
-            return self.pass_on(pen, landing, std::iter::once((landing.recorded.offset, encoded)));
+        // With one topic it is the next if its topic says so. With several, one of another may be on its way.
+        let is_next = following.topics.len() == 1 && landing.recorded.previous <= after;
+        let entries =
+            if is_next { Vec::new() } else { archive.pull(following, usize::MAX, usize::MAX).entries };
+        if self.form != Form::LongPoll || is_opening {
+            return self.pass_on(archive, pen, landing, encoded, &entries);
         }
-        let entries = archive.pull(following, usize::MAX, usize::MAX).entries;
-        let numbered: Vec<_> = entries.iter().map(|entry| archive.numbered(entry)).collect();
-        if is_answer {
-            return self.answer_with(pen, landing, numbered);
+        let mut answers: Vec<_> = entries.iter().map(|entry| archive.numbered(entry)).collect();
+        if is_next {
+            answers.push(encoded.to_numbered());
         }
-        let encoded: Vec<_> =
-            numbered.iter().map(|Numbered { message, id }| Encoded::numbered(message, *id)).collect();
-        self.pass_on(pen, landing, entries.iter().map(|entry| entry.offset).zip(&encoded))
-    }
-
-    /// Answers a long poll with messages of the sequence, but for those that are too large for it; says what became of
-    /// the one that is landing.
-    fn answer_with(
-        &self,
-        mut pen: MutexGuard<'_, Pen>,
-        landing: &Landing<'_>,
-        mut messages: Vec<Numbered>,
-    ) -> Result<(), Refusal> {
-        let is_landing = |numbered: &Numbered| numbered.id.is_some_and(|id| id.offset == landing.recorded.offset);
-        messages.retain(|numbered| numbered.message.len() <= self.post.terms.backlog);
-        let outcome = if messages.iter().any(is_landing) { Ok(()) } else { Err(Refusal::TooLarge) };
-        if messages.is_empty() {
-            if let Some(following) = &mut pen.following {
-                following.pass_over(landing.recorded.offset);
-            }
-            return outcome;
+        let bound = self.post.terms.backlog;
+        answers.retain(|answer| answer.message.len() <= bound);
+        if answers.is_empty() {
+            following.pass_over(landing.recorded.offset);
+            return Err(Refusal::TooLarge);
         }
         drop(pen);
-        self.answer(messages).and(outcome)
+        self.answer(answers)
     }
 
-    /// Writes messages of the sequence, one after the other; says what became of the one that is landing.
-    fn pass_on<'a, 'm: 'a>(
+    /// Writes messages of the sequence, one after the other, the one that is landing among them or alone; says what became
+    /// of that one. `encoded` is shared with all others that get it.
+    fn pass_on(
         &self,
+        archive: &Archive,
         mut pen: MutexGuard<'_, Pen>,
         landing: &Landing<'_>,
-        messages: impl Iterator<Item = (u64, &'a Encoded<'m>)>,
+        encoded: &Encoded<'_>,
+        entries: &[Entry],
     ) -> Result<(), Refusal> {
+        let landed = landing.recorded.offset;
+        let alone = entries.is_empty().then_some(None);
+        let others = entries.iter().map(|entry| (entry.offset != landed).then_some(entry));
         let (mut outcome, mut first) = (Ok(()), Ok(Wrote::All));
-        for (offset, encoded) in messages {
-            let placed = self.place(&mut pen, encoded, Origin::Published);
+        for entry in alone.into_iter().chain(others) {
+            let offset = entry.map_or(landed, |entry| entry.offset);
+            let placed = match entry {
+                None => self.place(&mut pen, encoded, Origin::Published),
+                Some(entry) => {
+                    let id = Some(archive.id(offset));
+                    self.place(&mut pen, &Encoded::numbered(&entry.message, id), Origin::Published)
+                }
+            };
             if let Some(following) = &mut pen.following {
                 following.cursor = offset;
             }
@@ -250,7 +248,7 @@ impl Hold {
                     outcome = Err(Refusal::Full);
                     break;
                 }
-                Err(refusal) if offset == landing.recorded.offset => outcome = Err(refusal),
+                Err(refusal) if offset == landed => outcome = Err(refusal),
                 Err(_) => {}
             }
         }

@@ -61,6 +61,7 @@ impl Keeper {
         }
         drop(books);
         self.look_back();
+        self.schedule.tell(now);
     }
 
     /// Looks at a hold by `at`, if it would be later otherwise.

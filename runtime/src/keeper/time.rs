@@ -121,9 +121,16 @@ impl Time {
         Tick(moment.saturating_sub(lost.saturating_sub(later)))
     }
 
-    /// Moves on to the present; what passed before nobody was held is nobody's loss.
+    /// The server starts: until now time stood, but for the second before a stall would be noticed.
     pub(crate) fn begin(&self) {
-        self.swept.store(self.unstalled().0, Relaxed);
+        let (now, real) = (self.now(), self.unstalled());
+        self.lost.fetch_add(real.since(now).as_millis() as u64, Relaxed);
+        self.swept.store(now.0, Release);
+    }
+
+    /// The tick of the last sweep: what it found due is due by then.
+    pub(crate) fn swept(&self) -> Tick {
+        Tick(self.swept.load(Acquire))
     }
 
     /// Moves on to the present and gives back what a stall has taken; says how long that was.
@@ -176,6 +183,17 @@ mod tests {
         assert_eq!(time.sweep(), (Tick(100), Duration::from_millis(59_950)));
         tokio::time::advance(Duration::from_millis(30)).await;
         assert_eq!(time.now(), Tick(130));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn time_stands_until_the_server_starts() {
+        let time = Time::start();
+        tokio::time::advance(Duration::from_secs(60)).await;
+        assert_eq!(time.now(), Tick(1_000));
+        time.begin();
+        assert_eq!((time.now(), time.swept()), (Tick(1_000), Tick(1_000)));
+        tokio::time::advance(Duration::from_millis(25)).await;
+        assert_eq!(time.sweep(), (Tick(1_025), Duration::ZERO));
     }
 
     #[tokio::test(start_paused = true)]

@@ -16,6 +16,14 @@ pub(crate) struct Topics<M> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Place(u32);
 
+/// Who left a topic.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Left<M> {
+    pub(crate) member: M,
+    /// Nobody is there any more.
+    pub(crate) was_last: bool,
+}
+
 impl<M> Topics<M> {
     pub(crate) fn new() -> Self {
         Topics { rooms: HashMap::new() }
@@ -31,16 +39,17 @@ impl<M> Topics<M> {
         (name, Place(u32::try_from(place).expect("fewer members than holds, of which there are under 2^24")))
     }
 
-    pub(crate) fn leave(&mut self, topic: &str, place: Place) -> Option<M> {
+    pub(crate) fn leave(&mut self, topic: &str, place: Place) -> Option<Left<M>> {
         let room = self.rooms.get_mut(topic)?;
-        let member = room.try_remove(place.0 as usize);
-        if room.is_empty() {
+        let member = room.try_remove(place.0 as usize)?;
+        let was_last = room.is_empty();
+        if was_last {
             self.rooms.remove(topic);
             if self.rooms.capacity() > 64 && self.rooms.len() < self.rooms.capacity() / 8 {
                 self.rooms.shrink_to_fit();
             }
         }
-        member
+        Some(Left { member, was_last })
     }
 
     #[cfg(test)]
@@ -63,12 +72,13 @@ mod tests {
         let mut topics = Topics::new();
         let (a, b) = (Topic::from("a"), Topic::from("b"));
         let (_, place) = topics.join(a.clone(), 1);
-        topics.join(a, 2);
+        let (_, other) = topics.join(a, 2);
         topics.join(b, 1);
-        assert_eq!(topics.leave("a", place), Some(1));
+        assert_eq!(topics.leave("a", place), Some(Left { member: 1, was_last: false }));
         assert_eq!(topics.members("a").copied().collect::<Vec<_>>(), [2]);
         assert_eq!(topics.members("b").copied().collect::<Vec<_>>(), [1]);
         assert_eq!(topics.leave("a", place), None);
+        assert_eq!(topics.leave("a", other), Some(Left { member: 2, was_last: true }));
     }
 
     #[test]

@@ -14,6 +14,9 @@ impl Id {
 
     pub(crate) const MAX_SLOTS: usize = 1 << Self::SLOT_BITS;
 
+    /// Not after any other: ids are in the order in which holds began.
+    pub(crate) const FIRST: Id = Id(0);
+
     pub(crate) const fn new(turn: u64, slot: u32) -> Self {
         Id(turn << Self::SLOT_BITS | slot as u64)
     }

@@ -39,8 +39,10 @@ mod endings;
 mod failures;
 mod histories;
 mod http;
+mod keys;
 mod leaving;
 mod limits;
+mod schedule;
 mod shutdown;
 mod when_slow;
 

@@ -140,7 +140,8 @@ async fn who_reads_more_slowly_than_its_topic_moves_on_is_cut_and_told() {
         }
     };
     publish(100);
-    let mut slow = house.visit(Transport::Sse).field("last-event-id", client.id.as_deref().unwrap()).enter().await;
+    let mut slow =
+        house.visit(Transport::Sse).field("last-event-id", client.id.as_deref().unwrap()).enter().await;
     slow.stream().window(0);
     publish(100);
     slow.stream().window(1 << 20);

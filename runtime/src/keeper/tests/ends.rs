@@ -96,3 +96,35 @@ fn endings_beyond_the_limit_are_cut_oldest_first_each_once() {
         ending.iter().map(|guest| poll_once(|cx| guest.hold.poll_cut(cx)).is_ready()).collect();
     assert_eq!(cut, [true, true, true, false, false]);
 }
+
+#[test]
+fn all_of_a_key_end_in_one_step_oldest_first_and_others_stay() {
+    let house = House::new(Policy::default(), &[STILL, Settings { max_per_key: Some(9), ..STILL }]);
+    let seat = |endpoint, key| {
+        let guest = house.seat(house.admit(endpoint, 1).unwrap(), endpoint, SSE, key).unwrap();
+        guest.hold.open(Vec::new());
+        house.keeper.join(&guest.hold, "news".into()).unwrap();
+        guest
+    };
+    let hers = [seat(1, Some("ada")), seat(0, Some("ada")), seat(1, Some("ada"))];
+    let others = [seat(0, Some("bob")), seat(0, None)];
+    // An end hook that runs at once.
+    let keeper = house.keeper.clone();
+    let publishes = Waker::from(Arc::new(Inline(move || {
+        keeper.publish("news", &"she left".into());
+    })));
+    for guest in &hers {
+        assert!(guest.hold.poll_noted(&mut Context::from_waker(&publishes)).is_pending());
+    }
+    assert_eq!(house.keeper.end_key("ada", &Resume::Released.into()), 3);
+    assert_eq!(others.each_ref().map(|guest| guest.line.text().matches("she left").count()), [3, 3]);
+    assert!(hers.iter().all(|guest| guest.cause() == Some("released") && guest.line.text().is_empty()));
+    assert!(others.iter().all(|guest| guest.cause().is_none()));
+    let mut ending = Vec::new();
+    while ending.len() < 3 {
+        ending.push(house.keeper.books.lock().ledger.cut().unwrap().id);
+    }
+    assert_eq!(ending, hers.each_ref().map(|guest| guest.hold.id));
+    assert_eq!(house.keeper.end_key("ada", &Resume::Released.into()), 0);
+    assert_eq!(house.keeper.end_key("bob", &Resume::Released.into()), 1);
+}

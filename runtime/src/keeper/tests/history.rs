@@ -35,6 +35,7 @@ enum Step {
     End(usize, usize),
     Settle(usize),
     CloseDoors,
+    EndKey(usize),
     EndAll,
 }
 
@@ -60,6 +61,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (which(), 0usize..4).prop_map(|(hold, side)| Step::End(hold, side)),
         4 => which().prop_map(Step::Settle),
         1 => Just(Step::CloseDoors),
+        1 => (1usize..3).prop_map(Step::EndKey),
         1 => Just(Step::EndAll),
     ]
 }
@@ -141,6 +143,13 @@ async fn take(house: &House, model: &mut Model, step: &Step) {
         Step::CloseDoors => {
             keeper.close_doors();
             model.is_closed = true;
+        }
+        Step::EndKey(key) => {
+            let is_theirs = |known: &&Known| known.key == KEYS[key] && known.guest.hold.note().is_none();
+            let theirs = model.holds.iter().filter(is_theirs).count();
+            let name = KEYS[key].expect("a key");
+            assert_eq!(keeper.end_key(name, &Resume::Released.into()), theirs);
+            assert_eq!(model.holds.iter().filter(is_theirs).count(), 0);
         }
         Step::EndAll => {
             keeper.end_all(&Disconnect::Shutdown.into());

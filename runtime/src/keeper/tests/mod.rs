@@ -6,6 +6,7 @@ mod ends;
 mod history;
 mod line;
 mod replay;
+mod schedule;
 mod sending;
 mod stress;
 mod topics;
@@ -130,6 +131,7 @@ impl Keeper {
             && books.limits.is_untouched()
             && books.deadlines.is_empty()
             && self.topics.is_empty()
+            && self.schedule.is_empty()
             && self.archive().is_none_or(|archive| archive.follows_nothing())
     }
 }

@@ -245,6 +245,31 @@ fn a_long_poll_gets_one_message_after_the_other_by_the_id_of_each_answer() {
 }
 
 #[test]
+fn several_topics_do_not_cost_an_encoding_for_each_peer() {
+    let house = archive();
+    let holds: Vec<_> = (0..3).map(|_| house.come(SSE, &["a", "b"], Arrival::New)).collect();
+    holds.iter().for_each(|guest| guest.line.window(0));
+    house.publish("a", &["shared"]);
+    let first = |guest: &Guest| guest.hold.pen.lock().backlog.next().unwrap().as_ptr();
+    assert!(holds.iter().all(|guest| first(guest) == first(&holds[0])));
+}
+
+#[test]
+fn a_message_too_large_for_an_answer_is_passed_over_and_not_asked_for_again() {
+    let settings = Settings { backlog: Some(BOUND), ..STILL };
+    for topics in [&["a"][..], &["a", "b"]] {
+        let house = keeping(settings, &[("*", Keep::default())]);
+        let guest = house.come(Form::LongPoll, topics, Arrival::New);
+        assert_eq!(house.keeper.publish("a", &"x".repeat(BOUND + 1).into()), 0);
+        assert_eq!(guest.cause(), None);
+        house.keeper.end(&guest.hold, crate::words::cause::Resume::Timeout.into());
+        assert_eq!(guest.stands(0), (vec![], Some(1), false));
+        let back = house.come(Form::LongPoll, topics, Arrival::Back(0));
+        assert_eq!(back.cause(), None);
+    }
+}
+
+#[test]
 fn an_answer_without_a_kept_message_says_how_far_its_client_has_got() {
     use crate::words::cause::Resume;
     let house = archive();

@@ -87,11 +87,16 @@ impl Histories {
         self.remembered(rule, topic).followers += 1;
     }
 
-    /// Somebody follows it no longer; `true` if with that the topic has ended.
-    pub(crate) fn unfollow(&mut self, topic: &str) -> bool {
-        let Some(history) = self.topics.get_mut(topic) else { return false };
+    /// Somebody follows it no longer.
+    pub(crate) fn unfollow(&mut self, topic: &str) {
+        let Some(history) = self.topics.get_mut(topic) else { return };
         history.followers -= 1;
-        self.forget_if_ended(topic)
+        self.forget_if_ended(topic);
+    }
+
+    /// Whether somebody follows the topic, or something of it is left.
+    pub(crate) fn remembers(&self, topic: &str) -> bool {
+        self.topics.contains_key(topic)
     }
 
     /// Records a message. Until it has [`land`](Histories::land)ed, it is not forgotten.

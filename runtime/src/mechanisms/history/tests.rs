@@ -176,7 +176,8 @@ fn a_topic_without_followers_and_messages_leaves_nothing_but_its_rules_memory() 
     store.follow("b");
     store.publish("b", "x");
     assert_eq!(store.advance(1), [], "somebody follows it");
-    assert!(store.histories.unfollow("b"));
+    store.histories.unfollow("b");
+    assert!(!store.histories.remembers("b"));
     assert!(store.histories.is_empty());
 }
 

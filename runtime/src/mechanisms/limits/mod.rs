@@ -2,11 +2,15 @@
 //!
 //! A [`Permit`] is a place under every limit at once. It cannot be copied; whoever has it gives it back whole.
 
-use std::collections::HashMap;
-use std::hash::Hash;
+mod groups;
+
 use std::net::IpAddr;
 use std::num::NonZeroU64;
 use std::sync::Arc;
+
+use crate::words::id::Id;
+
+use groups::{Groups, Holders};
 
 /// All limits, and what is taken of each.
 #[derive(Debug)]
@@ -64,16 +68,6 @@ struct Endpoint {
     admitting: usize,
 }
 
-/// The holders of places by peer or key, oldest first; empty groups cost nothing.
-#[derive(Debug)]
-struct Groups<K>(HashMap<K, Group>);
-
-#[derive(Debug, Default)]
-struct Group {
-    taken: usize,
-    slots: Vec<u32>,
-}
-
 impl Limits {
     /// How many functions of one endpoint may run at once without a place to come.
     pub(crate) const ADMITTING: usize = 64;
@@ -101,7 +95,8 @@ impl Limits {
         let here = &self.endpoints[endpoint as usize];
         let reached = |limit: Option<usize>, taken: usize| limit.is_some_and(|limit| taken >= limit);
         let mut full = Vec::new();
-        if key.is_some_and(|key| reached(here.ceiling.per_key, self.keys.taken(&(endpoint, key.clone())))) {
+        let taken_of_key = |key: &Arc<str>| self.keys.taken(&(endpoint, key.clone()));
+        if key.is_some_and(|key| reached(here.ceiling.per_key, taken_of_key(key))) {
             full.push(Full::Key);
         }
         if reached(here.ceiling.per_peer, self.endpoint_peers.taken(&(endpoint, peer))) {
@@ -136,12 +131,15 @@ impl Limits {
         Ok(Permit { endpoint, peer, key: None })
     }
 
-    /// Adds the key's place to a permit that has none.
+    /// Adds the key's place to a permit that has none. Keys are known where they have no limit as well, so that the
+    /// holds of one can be found.
     pub(crate) fn take_key(&mut self, permit: &mut Permit, key: Arc<str>) -> Result<(), Full> {
+        if permit.key.is_some() {
+            return Ok(());
+        }
         let limit = self.endpoints[permit.endpoint as usize].ceiling.per_key;
-        let Some(limit) = limit.filter(|_| permit.key.is_none()) else { return Ok(()) };
         let name = (permit.endpoint, key.clone());
-        if self.keys.taken(&name) >= limit {
+        if limit.is_some_and(|limit| self.keys.taken(&name) >= limit) {
             return Err(Full::Key);
         }
         self.keys.take(name);
@@ -149,40 +147,54 @@ impl Limits {
         Ok(())
     }
 
-    /// The permit is from now on the hold's in `slot`, so that the oldest of a peer or key can be found.
-    pub(crate) fn seat(&mut self, permit: &Permit, slot: u32) {
-        self.endpoint_peers.seat(&(permit.endpoint, permit.peer), slot);
-        self.peers.seat(&permit.peer, slot);
+    /// The permit is from now on that of the hold `id`, so that the holds of a peer or key can be found.
+    pub(crate) fn seat(&mut self, permit: &Permit, id: Id) {
+        self.endpoint_peers.seat(&(permit.endpoint, permit.peer), id);
+        self.peers.seat(&permit.peer, id);
         if let Some(key) = &permit.key {
-            self.keys.seat(&(permit.endpoint, key.clone()), slot);
+            self.keys.seat(&(permit.endpoint, key.clone()), id);
         }
     }
 
-    /// Gives back every place of a permit; `slot` where it was seated.
-    pub(crate) fn give_back(&mut self, permit: Permit, slot: Option<u32>) {
+    /// Gives back every place of a permit; `seated` is whose it was.
+    pub(crate) fn give_back(&mut self, permit: Permit, seated: Option<Id>) {
         let Permit { endpoint, peer, key } = permit;
         self.taken -= 1;
         let here = &mut self.endpoints[endpoint as usize];
         here.taken -= 1;
         if here.ceiling.per_peer.is_some() {
-            self.endpoint_peers.give_back((endpoint, peer), slot);
+            self.endpoint_peers.give_back((endpoint, peer), seated);
         }
         if self.server_peer.is_some() {
-            self.peers.give_back(peer, slot);
+            self.peers.give_back(peer, seated);
         }
         if let Some(key) = key {
-            self.keys.give_back((endpoint, key), slot);
+            self.keys.give_back((endpoint, key), seated);
         }
     }
 
-    /// The slots of the holds under a peer's or key's limit, oldest first; of no other limit.
-    pub(crate) fn holders(&self, full: Full, endpoint: u32, peer: Peer, key: Option<&Arc<str>>) -> &[u32] {
+    /// The holds under a peer's or key's limit, oldest first; of no other limit.
+    pub(crate) fn holders(
+        &self,
+        full: Full,
+        endpoint: u32,
+        peer: Peer,
+        key: Option<&Arc<str>>,
+    ) -> Holders<'_> {
         match (full, key) {
-            (Full::Key, Some(key)) => self.keys.slots(&(endpoint, key.clone())),
-            (Full::EndpointPeer, _) => self.endpoint_peers.slots(&(endpoint, peer)),
-            (Full::Peer, _) => self.peers.slots(&peer),
-            _ => &[],
+            (Full::Key, Some(key)) => self.keys.holders(&(endpoint, key.clone())),
+            (Full::EndpointPeer, _) => self.endpoint_peers.holders(&(endpoint, peer)),
+            (Full::Peer, _) => self.peers.holders(&peer),
+            _ => Holders::default(),
         }
+    }
+
+    /// The holds with this key at all endpoints, oldest first.
+    pub(crate) fn of_key(&self, key: &Arc<str>) -> Vec<Id> {
+        let at = |endpoint: u32| self.keys.holders(&(endpoint, key.clone())).iter();
+        let mut ids: Vec<Id> = (0..self.endpoints.len() as u32).flat_map(at).collect();
+        ids.sort_unstable();
+        ids
     }
 
     /// Lets a function run although there is no place, if not too many do: `false` if so.
@@ -209,9 +221,9 @@ impl Limits {
     pub(crate) fn is_untouched(&self) -> bool {
         self.taken == 0
             && self.endpoints.iter().all(|here| here.taken == 0 && here.admitting == 0)
-            && self.peers.0.is_empty()
-            && self.endpoint_peers.0.is_empty()
-            && self.keys.0.is_empty()
+            && self.peers.is_empty()
+            && self.endpoint_peers.is_empty()
+            && self.keys.is_empty()
     }
 }
 
@@ -233,48 +245,16 @@ impl From<IpAddr> for Peer {
     }
 }
 
-impl<K: Eq + Hash> Groups<K> {
-    fn new() -> Self {
-        Groups(HashMap::new())
-    }
-
-    fn taken(&self, key: &K) -> usize {
-        self.0.get(key).map_or(0, |group| group.taken)
-    }
-
-    fn take(&mut self, key: K) {
-        self.0.entry(key).or_default().taken += 1;
-    }
-
-    fn seat(&mut self, key: &K, slot: u32) {
-        if let Some(group) = self.0.get_mut(key) {
-            group.slots.push(slot);
-        }
-    }
-
-    fn slots(&self, key: &K) -> &[u32] {
-        self.0.get(key).map_or(&[], |group| &group.slots)
-    }
-
-    fn give_back(&mut self, key: K, slot: Option<u32>) {
-        let Some(group) = self.0.get_mut(&key) else { return };
-        group.taken -= 1;
-        group.slots.retain(|seated| Some(*seated) != slot);
-        if group.taken == 0 {
-            self.0.remove(&key);
-            if self.0.capacity() > 64 && self.0.len() < self.0.capacity() / 8 {
-                self.0.shrink_to_fit();
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn peer(last: u8) -> Peer {
         Peer::from(IpAddr::from([10, 0, 0, last]))
+    }
+
+    fn id(turn: u64, slot: u32) -> Id {
+        Id::new(turn, slot)
     }
 
     fn limits() -> Limits {
@@ -318,15 +298,52 @@ mod tests {
     #[test]
     fn the_holders_of_a_place_are_known_oldest_first() {
         let mut limits = limits();
-        let first = limits.take(0, peer(1)).unwrap();
-        let second = limits.take(0, peer(1)).unwrap();
-        limits.seat(&first, 7);
-        limits.seat(&second, 3);
-        assert_eq!(limits.holders(Full::EndpointPeer, 0, peer(1), None), [7, 3]);
-        limits.give_back(first, Some(7));
-        assert_eq!(limits.holders(Full::Peer, 0, peer(1), None), [3]);
-        limits.give_back(second, Some(3));
+        let permits = [limits.take(0, peer(1)).unwrap(), limits.take(0, peer(1)).unwrap()];
+        let other = limits.take(1, peer(2)).unwrap();
+        // The younger one has the lower slot: another left it.
+        let ids = [id(1, 7), id(3, 2)];
+        limits.seat(&permits[1], ids[1]);
+        limits.seat(&other, id(2, 5));
+        limits.seat(&permits[0], ids[0]);
+        let holders =
+            |limits: &Limits, full| limits.holders(full, 0, peer(1), None).iter().collect::<Vec<_>>();
+        assert_eq!(holders(&limits, Full::EndpointPeer), ids);
+        assert!(limits.holders(Full::Peer, 0, peer(1), None).contains(ids[1]));
+        assert!(!limits.holders(Full::Peer, 0, peer(1), None).contains(id(2, 5)));
+        for (permit, id) in permits.into_iter().zip(ids) {
+            limits.give_back(permit, Some(id));
+            assert!(!holders(&limits, Full::Peer).contains(&id));
+        }
+        limits.give_back(other, Some(id(2, 5)));
         assert!(limits.is_untouched());
+    }
+
+    #[test]
+    fn the_holds_of_a_key_are_known_at_every_endpoint_also_where_it_has_no_limit() {
+        let mut limits = Limits::new(
+            9,
+            None,
+            vec![Ceiling::default(), Ceiling { per_key: Some(9), ..Ceiling::default() }],
+        );
+        let mut seated = Vec::new();
+        for (turn, endpoint, key) in
+            [(1, 1, Some("ada")), (2, 0, Some("bob")), (3, 0, Some("ada")), (4, 0, None)]
+        {
+            let mut permit = limits.take(endpoint, peer(1)).unwrap();
+            if let Some(key) = key {
+                limits.take_key(&mut permit, key.into()).unwrap();
+            }
+            limits.seat(&permit, id(turn, 0));
+            seated.push((permit, id(turn, 0)));
+        }
+        assert_eq!(limits.of_key(&"ada".into()), [id(1, 0), id(3, 0)]);
+        assert_eq!(limits.of_key(&"bob".into()), [id(2, 0)]);
+        assert!(limits.of_key(&"eve".into()).is_empty());
+        for (permit, id) in seated {
+            limits.give_back(permit, Some(id));
+        }
+        assert!(limits.is_untouched());
+        assert!(limits.of_key(&"ada".into()).is_empty());
     }
 
     #[test]

@@ -1,0 +1,230 @@
+//! The schedule: what is published later, and who is told when something is due.
+//!
+//! The sweep only tells; a task of its own takes what is due and publishes it (`dispatch/publisher.rs`), since one
+//! publication may take as long as many sweeps, and what makes a message is user code.
+
+use std::fmt;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::Notify;
+
+use crate::mechanisms::agenda::{Agenda, Due, Entry, Number};
+use crate::words::amount::LONGEST;
+use crate::words::message::Message;
+use crate::words::tick::Tick;
+use crate::words::topic::Topic;
+
+use super::Keeper;
+use super::scheduled::ScheduleError;
+use super::time::Time;
+
+/// What is published.
+pub(crate) enum Job {
+    /// This.
+    Message(Message),
+    /// What the application makes of it, each time. User code: it is neither called nor dropped under a lock.
+    Maker(Maker),
+}
+
+/// Makes the next message.
+pub(crate) type Maker = Box<dyn FnMut() -> Message + Send>;
+
+/// When it is published.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum When {
+    After(Duration),
+    Every(Duration),
+}
+
+pub(super) struct Schedule {
+    state: Mutex<State>,
+    /// When something is due next: the sweep looks here, without a lock.
+    next: AtomicU64,
+    /// How many entries there are: topics that end look here.
+    count: AtomicUsize,
+    /// Told when something is due or cancelled.
+    due: Notify,
+}
+
+struct State {
+    agenda: Agenda<Job>,
+    /// What ended with its topic. A topic ends wherever its last member leaves it: that is no place for user code, and
+    /// dropping a maker is that.
+    cancelled: Vec<Entry<Job>>,
+    is_closed: bool,
+}
+
+/// How much may be scheduled at once, on one server.
+const MOST: usize = 65_536;
+
+impl Schedule {
+    pub(super) fn new() -> Self {
+        let state = State { agenda: Agenda::new(MOST), cancelled: Vec::new(), is_closed: false };
+        Schedule { state: Mutex::new(state), next: Tick::NEVER.0.into(), count: 0.into(), due: Notify::new() }
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
+        let mut state = self.state.lock();
+        let outcome = act(&mut state);
+        self.next.store(state.agenda.next().unwrap_or(Tick::NEVER).0, Relaxed);
+        self.count.store(state.agenda.len(), Relaxed);
+        outcome
+    }
+
+    /// The sweep has come to `now`.
+    pub(super) fn tell(&self, now: Tick) {
+        if self.next.load(Relaxed) <= now.0 {
+            self.due.notify_one();
+        }
+    }
+
+    #[cfg(test)]
+    pub(super) fn is_locked(&self) -> bool {
+        self.state.is_locked()
+    }
+
+    /// Nothing is scheduled, and nothing is kept of what was.
+    #[cfg(test)]
+    pub(super) fn is_empty(&self) -> bool {
+        self.with(|state| state.agenda.len() == 0 && state.cancelled.is_empty())
+    }
+}
+
+impl Keeper {
+    pub(super) fn schedule(&self, when: When, topic: Topic, job: Job) -> Result<Number, ScheduleError> {
+        let (span, period) = when.read()?;
+        let due = self.time.mark().plus(span);
+        let added = self.schedule.with(|state| {
+            if state.is_closed {
+                return Err((ScheduleError::Stopped, job));
+            }
+            // What was cancelled and is not dropped yet takes memory as well.
+            if state.agenda.len() + state.cancelled.len() >= MOST {
+                return Err((ScheduleError::TooMany(MOST), job));
+            }
+            state.agenda.add(topic, due, period, job).map_err(|job| (ScheduleError::TooMany(MOST), job))
+        });
+        // The job is dropped here, not under the lock.
+        added.map_err(|(error, _)| error)
+    }
+
+    /// Cancels an entry; gives it back to be dropped. `None` if it is over.
+    pub(crate) fn cancel(&self, number: Number) -> Option<Entry<Job>> {
+        self.schedule.with(|state| state.agenda.cancel(number))
+    }
+
+    /// The last member of a topic has left. What was to be published to it is cancelled; or, where something of its past
+    /// is kept, when that is [forgotten](Keeper::past_forgotten).
+    ///
+    /// Called with no lock held. It costs a load where nothing is scheduled.
+    pub(super) fn last_left(&self, topic: &str) {
+        self.cancel_those(topic, |agenda, has_past| match has_past {
+            true => {
+                agenda.leave_topic(topic);
+                Vec::new()
+            }
+            false => agenda.cancel_topic(topic),
+        });
+    }
+
+    /// The last of a topic's past is forgotten. What was to be published to it is cancelled, but for what has been
+    /// scheduled since the last member left: that waits for the next.
+    ///
+    /// Called with no lock held. It costs a load where nothing is scheduled.
+    pub(super) fn past_forgotten(&self, topic: &str) {
+        self.cancel_those(topic, |agenda, has_past| match has_past {
+            true => Vec::new(),
+            false => agenda.cancel_left(topic),
+        });
+    }
+
+    /// Cancels entries of a topic that nobody has joined.
+    fn cancel_those(&self, topic: &str, those: impl FnOnce(&mut Agenda<Job>, bool) -> Vec<Entry<Job>>) {
+        if self.schedule.count.load(Relaxed) == 0 {
+            return;
+        }
+        // Under the topic: somebody may have joined meanwhile, and then it has not ended.
+        let is_some_cancelled = self.topics.if_empty(topic, || {
+            let has_past = self.archive().is_some_and(|archive| archive.remembers(topic));
+            self.schedule.with(|state| {
+                let entries = those(&mut state.agenda, has_past);
+                let is_some = !entries.is_empty();
+                state.cancelled.extend(entries);
+                is_some
+            })
+        });
+        if is_some_cancelled == Some(true) {
+            self.schedule.due.notify_one();
+        }
+    }
+
+    /// Returns when something is due, or was cancelled; says which sweep found it.
+    pub(crate) async fn due(&self) -> Tick {
+        self.schedule.due.notified().await;
+        self.time.swept()
+    }
+
+    /// The next that is due by `now`. One at a time, so that what is cancelled while others are published is not.
+    pub(crate) fn take_due(&self, now: Tick) -> Option<Due<Job>> {
+        self.schedule.with(|state| state.agenda.take_due(now))
+    }
+
+    /// Puts back what comes again; gives it back if it was cancelled meanwhile.
+    pub(crate) fn put_back(&self, number: Number, job: Job, now: Tick) -> Result<(), Job> {
+        self.schedule.with(|state| state.agenda.put_back(number, job, now))
+    }
+
+    /// Whether it is still to be published.
+    pub(crate) fn is_scheduled(&self, number: Number) -> bool {
+        self.schedule.state.lock().agenda.is_entered(number)
+    }
+
+    /// What ended with its topic, to be dropped.
+    pub(crate) fn take_cancelled(&self) -> Vec<Entry<Job>> {
+        std::mem::take(&mut self.schedule.state.lock().cancelled)
+    }
+
+    /// Cancels everything, and schedules nothing any more; gives back what is to be dropped.
+    pub(crate) fn close_schedule(&self) -> Vec<Entry<Job>> {
+        self.schedule.with(|state| {
+            state.is_closed = true;
+            let mut entries = std::mem::take(&mut state.cancelled);
+            entries.extend(state.agenda.close());
+            entries
+        })
+    }
+
+    /// How much is scheduled.
+    pub(super) fn scheduled(&self) -> usize {
+        self.schedule.count.load(Relaxed)
+    }
+}
+
+impl When {
+    /// The time to the first, and from one to the next.
+    fn read(self) -> Result<(Duration, Option<Duration>), ScheduleError> {
+        let (When::After(span) | When::Every(span)) = self;
+        if span > LONGEST {
+            return Err(ScheduleError::TooLong(span));
+        }
+        // Ticks are whole milliseconds, and nothing is to come early.
+        let whole = Duration::from_millis(span.as_nanos().div_ceil(1_000_000) as u64);
+        match self {
+            When::After(_) => Ok((whole, None)),
+            When::Every(_) if span < Time::PERIOD => Err(ScheduleError::TooOften(span)),
+            When::Every(_) => Ok((whole, Some(whole))),
+        }
+    }
+}
+
+impl fmt::Debug for Job {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Job::Message(message) => f.debug_tuple("Message").field(message).finish(),
+            Job::Maker(_) => f.write_str("Maker"),
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! What is published later, as clients see it: in time, with its topic, and whatever the application does in it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+use abeyance::{ScheduleError, Scheduled, Transport};
+use abeyance_tests::house::{House, plan, until};
+use parking_lot::Mutex;
+use tokio::time::{Instant, sleep};
+
+use super::{LATE, seconds};
+
+fn open() -> House {
+    plan().hold(|hold| hold.join("news")).open()
+}
+
+/// At the earliest `span` after `since`, and hardly later.
+#[track_caller]
+fn assert_in_time(since: Instant, span: std::time::Duration) {
+    let late = since.elapsed().checked_sub(span).expect("never early");
+    assert!(late <= LATE, "{late:?} late");
+}
+
+contract!(a_message_comes_when_its_time_has_come of all);
+async fn a_message_comes_when_its_time_has_come(transport: Transport) {
+    let house = open();
+    let mut client = house.enter(transport).await;
+    let begun = Instant::now();
+    let scheduled = house.hub.publish_after(seconds(5), "news", "hello").unwrap();
+    house.hub.publish_after(seconds(4), "other", "not for you").unwrap().detach();
+    assert_eq!(client.message().await, "hello");
+    assert_in_time(begun, seconds(5));
+    assert!(!scheduled.cancel());
+    assert_eq!(house.hub.scheduled(), 0);
+    house.close().await;
+}
+
+contract!(a_message_comes_again_and_again_until_it_is_cancelled of lasting);
+async fn a_message_comes_again_and_again_until_it_is_cancelled(transport: Transport) {
+    let house = open();
+    let mut client = house.enter(transport).await;
+    let begun = Instant::now();
+    let same = house.hub.publish_every(seconds(2), "news", "tick").unwrap();
+    let mut count = 0;
+    let made = house.hub.publish_every_with(seconds(3), "news", move || {
+        count += 1;
+        format!("{count}")
+    });
+    for (text, at) in [("tick", 2), ("1", 3), ("tick", 4), ("tick", 6), ("2", 6), ("tick", 8), ("3", 9)] {
+        assert_eq!(client.message().await, text);
+        assert_in_time(begun, seconds(at));
+    }
+    drop(same);
+    assert_eq!(client.message().await, "4");
+    assert!(made.unwrap().cancel());
+    sleep(seconds(60)).await;
+    house.hub.publish("news", "live");
+    assert_eq!(client.message().await, "live");
+    house.close().await;
+}
+
+contract!(a_schedule_waits_for_the_first_member_of_its_topic_and_ends_with_the_last of all);
+async fn a_schedule_waits_for_the_first_member_of_its_topic_and_ends_with_the_last(transport: Transport) {
+    let house = open();
+    house.hub.publish_every(seconds(30), "news", "tick").unwrap().detach();
+    house.hub.publish_every(seconds(30), "other", "tick").unwrap().detach();
+    sleep(seconds(100)).await;
+    assert_eq!(house.hub.scheduled(), 2);
+    let (first, mut second) = (house.enter(transport).await, house.enter(transport).await);
+    drop(first);
+    house.told(1).await;
+    assert_eq!(second.message().await, "tick");
+    drop(second);
+    house.told(2).await;
+    assert_eq!(house.hub.scheduled(), 1);
+    let _third = house.enter(transport).await;
+    sleep(seconds(1)).await;
+    assert_eq!((house.hub.scheduled(), house.hub.held()), (1, 1));
+    house.close().await;
+}
+
+/// Something of the application's that panics when it is dropped, and is counted while it is not.
+struct Grenade(Arc<AtomicUsize>);
+
+impl Grenade {
+    fn new(count: &Arc<AtomicUsize>) -> Self {
+        count.fetch_add(1, SeqCst);
+        Grenade(count.clone())
+    }
+}
+
+impl Drop for Grenade {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, SeqCst);
+        panic!("on purpose");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_costs_the_schedule_that_panics_and_nothing_else() {
+    let house = open();
+    let mut client = house.enter(Transport::Sse).await;
+    let every = |fail_at: usize, text: &'static str| {
+        let mut count = 0;
+        let make = move || {
+            count += 1;
+            assert_ne!(count, fail_at, "on purpose");
+            text
+        };
+        house.hub.publish_every_with(seconds(1), "news", make).unwrap()
+    };
+    let (first, second, third) = (every(9, "a"), every(2, "b"), every(9, "c"));
+    for text in ["a", "b", "c", "a", "c", "a", "c"] {
+        assert_eq!(client.message().await, text);
+    }
+    assert!(!second.cancel(), "it cancelled itself");
+    assert!(first.cancel() && third.cancel());
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_cancelled_while_it_is_made_is_not_published() {
+    let house = open();
+    let mut client = house.enter(Transport::Sse).await;
+    let handle: Arc<Mutex<Option<Scheduled>>> = Arc::default();
+    let own = handle.clone();
+    let make = move || {
+        *own.lock() = None;
+        "cancelled"
+    };
+    *handle.lock() = Some(house.hub.publish_every_with(seconds(1), "news", make).unwrap());
+    house.hub.publish_after(seconds(2), "news", "after").unwrap().detach();
+    assert_eq!(client.message().await, "after");
+    assert_eq!((house.hub.scheduled(), Arc::strong_count(&handle)), (0, 1));
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_in_what_is_dropped_costs_nothing() {
+    let house = open();
+    let left = Arc::new(AtomicUsize::new(0));
+    let every = |topic: &str, hub: &abeyance::Hub| {
+        let (grenade, hub) = (Grenade::new(&left), hub.clone());
+        hub.clone().publish_every_with(seconds(1), topic, move || {
+            let _owned = &grenade;
+            format!("{}", hub.held())
+        })
+    };
+    let mut client = house.enter(Transport::Sse).await;
+    every("news", &house.hub).unwrap().detach();
+    every("news", &house.hub).unwrap().detach();
+    assert_eq!(client.message().await, "1");
+    drop(client);
+    until("what ended with its topic to be dropped", || left.load(SeqCst) == 0).await;
+    // The publisher is still there, and so are those that a shutdown finds.
+    let mut client = house.enter(Transport::Sse).await;
+    every("news", &house.hub).unwrap().detach();
+    every("nobody's", &house.hub).unwrap().detach();
+    assert_eq!(client.message().await, "1");
+    drop(client);
+    let hub = house.hub.clone();
+    house.close().await;
+    assert_eq!((left.load(SeqCst), hub.scheduled()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_stops_schedules_nothing_and_keeps_nothing() {
+    let house = open();
+    let kept = Arc::new(());
+    let keep = |hub: &abeyance::Hub| {
+        let kept = kept.clone();
+        hub.publish_every_with(seconds(1), "nobody's", move || format!("{kept:?}"))
+    };
+    keep(&house.hub).unwrap().detach();
+    let client = house.enter(Transport::Sse).await;
+    let hub = house.hub.clone();
+    assert_eq!(Arc::strong_count(&kept), 2);
+    drop(client);
+    house.close().await;
+    assert_eq!(keep(&hub).unwrap_err(), ScheduleError::Stopped);
+    assert_eq!(Arc::strong_count(&kept), 1);
+
+    let house = open();
+    let hub = house.hub.clone();
+    keep(&hub).unwrap().detach();
+    // Without a shutdown, and with nobody there.
+    drop(house);
+    until("the server to be gone", || Arc::strong_count(&kept) == 1).await;
+    assert_eq!(keep(&hub).unwrap_err(), ScheduleError::Stopped);
+}
