@@ -9,7 +9,7 @@ use crate::mechanisms::topics::{Place, Topics};
 use crate::mechanisms::wire::Encoded;
 use crate::words::cause::Disconnect;
 use crate::words::message::Message;
-use crate::words::terms::WhenSlow;
+use crate::words::terms::{Transport, WhenSlow};
 use crate::words::topic::Topic;
 
 use super::Keeper;
@@ -151,7 +151,9 @@ impl Keeper {
                 Ok(()) => accepted += 1,
                 // Not `TooLarge`: that is the publisher's fault, not the peer's.
                 Err(Refusal::Full) => {
-                    if hold.post.terms.when_slow == WhenSlow::Disconnect {
+                    // Not a long poll: its answer is full before it could be written, and is still to come.
+                    let can_be_slow = hold.transport() != Transport::LongPoll;
+                    if can_be_slow && hold.post.terms.when_slow == WhenSlow::Disconnect {
                         self.end(&hold, Disconnect::Slow.into());
                     }
                 }

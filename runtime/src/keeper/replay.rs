@@ -16,6 +16,7 @@ use crate::mechanisms::history::{Entry, Pulled};
 use crate::mechanisms::wire::{Encoded, Form};
 use crate::words::cause::Disconnect;
 use crate::words::event_id::{Numbered, Position};
+use crate::words::message::Message;
 use crate::words::terms::WhenSlow;
 use crate::words::topic::Topic;
 
@@ -227,6 +228,12 @@ impl Hold {
         let (mut outcome, mut first) = (Ok(()), Ok(Wrote::All));
         for entry in alone.into_iter().chain(others) {
             let offset = entry.map_or(landed, |entry| entry.offset);
+            if self.is_answer_full(&pen, entry.map_or(encoded.message(), |entry| &entry.message)) {
+                if let Some(following) = &mut pen.following {
+                    following.is_live = false;
+                }
+                break;
+            }
             let placed = match entry {
                 None => self.place(&mut pen, encoded, Origin::Published),
                 Some(entry) => {
@@ -253,6 +260,13 @@ impl Hold {
             }
         }
         self.after(first, pen).map_err(|Closed| Refusal::Ended).and(outcome)
+    }
+
+    /// Whether a long poll that opens has so much in its answer that this message is for its client's next request.
+    fn is_answer_full(&self, pen: &Pen, message: &Message) -> bool {
+        let (length, bound) = (message.len(), self.post.terms.backlog);
+        let opening = pen.opening.as_ref().filter(|_| self.form == Form::LongPoll && length <= bound);
+        opening.is_some_and(|opening| !opening.has_room(length, bound))
     }
 
     /// Reads from the archive what the hold has not got yet, as far as there is room, and writes it.

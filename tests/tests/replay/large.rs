@@ -1,11 +1,13 @@
 //! What is larger than may wait for one peer: one message is left out for it, as it would be live; a whole past comes
 //! piece by piece.
 
-use abeyance::{Disconnect, Keep, Transport};
+use abeyance::{Disconnect, Keep, Resume, Transport, WhenSlow};
 use abeyance_tests::house::{House, plan, until};
 use abeyance_tests::returning::{Cut, Returning};
 
-use super::{EVERYTHING, Numbers};
+use tokio::time::sleep;
+
+use super::{EVERYTHING, Numbers, seconds};
 
 /// The least that a backlog may be.
 const BACKLOG: usize = 32 << 10;
@@ -149,4 +151,42 @@ async fn who_reads_more_slowly_than_its_topic_moves_on_is_cut_and_told() {
     assert_eq!(house.told(2).await.end, Disconnect::Slow.into());
     client.listen(1 << 20, Cut::Reset, |client| client.resyncs == 1).await;
     house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_for_which_too_much_is_published_before_it_opens_is_answered_all_the_same() {
+    for when_slow in [WhenSlow::Disconnect, WhenSlow::DropOldest, WhenSlow::DropNewest] {
+        for topics in [&["kept"][..], &["kept", "b"], &["plain"]] {
+            let house = plan()
+                .server(|server| server.topic("kept", EVERYTHING).topic("b", EVERYTHING))
+                .hold(move |hold| {
+                    let hold = hold.backlog(BACKLOG).when_slow(when_slow);
+                    topics.iter().fold(hold, |hold, topic| hold.join(*topic))
+                })
+                .on_suspend(|_| sleep(seconds(1)))
+                .open();
+            let is_kept = topics[0] == "kept";
+            let mut client =
+                house.visit(Transport::LongPoll).field("accept", "application/x-ndjson").enter().await;
+            for number in 0..100 {
+                house.hub.publish(topics[0], Numbers::text(0, number, 1_000));
+            }
+            assert_eq!(client.end().await, "200");
+            assert_eq!(house.cause().await, Resume::Answered.into());
+            if is_kept {
+                let id = client.head.get("last-event-id").map(str::to_owned);
+                let mut back = self::client(&house, Transport::LongPoll).with_id(id).taking_lines();
+                let first = client.messages[0]
+                    .lines()
+                    .map(|line| line.trim_matches('"').to_owned())
+                    .collect::<Vec<_>>();
+                while first.len() + back.got.len() < 100 {
+                    assert_eq!(back.poll().await.head.status, 200);
+                }
+                let all = first.iter().map(String::as_str).chain(back.texts());
+                Numbers::assert_all(all, &[100], when_slow.as_str());
+            }
+            house.close().await;
+        }
+    }
 }
