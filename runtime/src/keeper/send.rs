@@ -126,22 +126,15 @@ impl Hold {
     /// `on_suspend` is through: the replies go out, then what the topics had for it, then everything live.
     pub(crate) fn open(&self, replies: Vec<Message>) {
         let mut pen = self.pen.lock();
+        if self.form == Form::LongPoll && pen.note.is_none() {
+            return self.open_poll(pen, replies);
+        }
         let Some(opening) = pen.opening.take() else { return };
         if pen.note.is_some() {
             pen.undelivered += (opening.direct.len() + replies.len() + opening.live.len()) as u32;
             return;
         }
-        let Opening { direct, live, .. } = *opening;
-        if self.form == Form::LongPoll {
-            let own = direct.into_iter().chain(replies).map(Numbered::from);
-            let answers: Vec<_> = own.chain(live).collect();
-            let is_lost = pen.following.as_ref().is_some_and(|following| following.is_lost);
-            drop(pen);
-            if !answers.is_empty() || is_lost {
-                self.keeper().end(self, Note::with_farewell(Resume::Answered, answers));
-            }
-            return;
-        }
+        let Opening { live, .. } = *opening;
         let mut first = Ok(Wrote::All);
         let mut unsent = (replies.len() + live.len()) as u32;
         let replies: Vec<_> = replies.into_iter().map(Numbered::from).collect();
@@ -165,6 +158,27 @@ impl Hold {
         let is_behind = pen.is_behind();
         if self.after(first, pen).is_ok() && is_behind {
             self.catch_up();
+        }
+    }
+
+    /// What came to a long poll while it opened is its answer. If nothing did, it waits.
+    fn open_poll(&self, mut pen: MutexGuard<'_, Pen>, replies: Vec<Message>) {
+        let Some(Opening { direct, live, .. }) = pen.opening.as_deref_mut().map(std::mem::take) else {
+            return;
+        };
+        let own = direct.into_iter().chain(replies).map(Numbered::from);
+        let answers: Vec<_> = own.chain(live).collect();
+        let is_lost = pen.following.as_ref().is_some_and(|following| following.is_lost);
+        if answers.is_empty() && !is_lost {
+            pen.opening = None;
+            return;
+        }
+        // It opens no more: what is published before its end has begun must wait, or it would be the answer instead, and
+        // tell the client to come back from behind what it has not got.
+        drop(pen);
+        let count = answers.len();
+        if !self.keeper().end(self, Note::with_farewell(Resume::Answered, answers)) {
+            self.pen.lock().undelivered += count as u32;
         }
     }
 
