@@ -4,6 +4,7 @@
 mod answers; // where an ending says that its client stands
 mod forged; // ids and tokens that are not what they should be
 mod large; // what is larger than may wait
+mod racing; // coming back while others publish
 mod resync; // what is gone, and what is not
 mod returning; // coming back again and again
 
