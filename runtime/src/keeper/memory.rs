@@ -61,7 +61,13 @@ impl Keeper {
         let payers = self.payers();
         let paid = self.collect(&payers, bound - bound / 8);
         drop(turn);
-        tracing::warn!(bound, holds = paid.len(), "too much waited for all peers: the largest backlogs paid");
+        if !paid.is_empty() {
+            tracing::warn!(
+                bound,
+                holds = paid.len(),
+                "too much waited for all peers: the largest backlogs paid"
+            );
+        }
         for aftermath in paid {
             self.finish(aftermath);
         }
@@ -96,15 +102,21 @@ impl Keeper {
                 paid.extend(match (drops, is_last_resort) {
                     (true, false) => hold.drop_for_others(excess),
                     (false, true) => None,
-                    _ => self
-                        .books
-                        .lock()
-                        .end(hold, Disconnect::Slow.into())
-                        .or_else(|| Some(hold.break_off())),
+                    _ => self.end_for_others(hold),
                 });
             }
         }
         paid
+    }
+
+    /// Ends a hold, or the ending that it is at; `None` if that frees nothing.
+    fn end_for_others(&self, hold: &Hold) -> Option<Aftermath> {
+        if hold.pen().waiting() == 0 {
+            // Its peer has read on since it was looked at.
+            return None;
+        }
+        let begun = self.books.lock().end(hold, Disconnect::Slow.into());
+        begun.or_else(|| hold.break_off())
     }
 }
 
@@ -121,12 +133,14 @@ impl Hold {
         Some(Aftermath { room: pen.room.clone(), waste: pen.take_waste(), ..Aftermath::default() })
     }
 
-    /// Ends an ending that takes too much: what waits is given up, the ending itself too.
-    fn break_off(&self) -> Aftermath {
+    /// Ends an ending that takes too much: what waits is given up, the ending itself too. `None` if it was already.
+    fn break_off(&self) -> Option<Aftermath> {
         let mut pen = self.pen();
+        if std::mem::replace(&mut pen.is_broken_off, true) {
+            return None;
+        }
         pen.give_up();
-        pen.is_broken_off = true;
         pen.is_cut = true;
-        Aftermath { waker: pen.waker(), waste: pen.take_waste(), ..Aftermath::default() }
+        Some(Aftermath { waker: pen.waker(), waste: pen.take_waste(), ..Aftermath::default() })
     }
 }
