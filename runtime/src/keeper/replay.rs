@@ -14,6 +14,7 @@ use crate::mechanisms::history::{Entry, Pulled};
 use crate::mechanisms::wire::{Encoded, Form};
 use crate::words::cause::Disconnect;
 use crate::words::event_id::{Numbered, Position};
+use crate::words::message::Message;
 use crate::words::topic::Topic;
 
 use super::archive::{Archive, Arrival, Landing};
@@ -73,6 +74,12 @@ impl Following {
         self.topics.retain(|followed| followed.topic.as_str() != topic);
     }
 
+    /// Goes on behind what is too large for it, though nothing is on its way to it: its client stands there as well.
+    fn pass_over(&mut self, offset: u64) {
+        self.cursor = offset;
+        self.start = Some(offset);
+    }
+
     /// Whether there is something that it has not got and that no publisher will bring.
     pub(super) fn is_behind(&self) -> bool {
         !self.is_live
@@ -87,11 +94,16 @@ impl Hold {
         if pen.note.is_some() {
             return;
         }
-        let room = self.post.terms.backlog;
-        let Some((following, pulled)) = archive.follow(topics, arrival, room) else { return };
+        let backlog = self.post.terms.backlog;
+        let Some((following, pulled)) = archive.follow(topics, arrival, backlog) else { return };
         pen.following = Some(Box::new(following));
         // While it opens, nothing is written: what fits is put in line now, the rest is read when there is room.
         let _ = self.read_up(archive, &mut pen, pulled);
+        if let Pen { opening: Some(opening), following: Some(following), .. } = &mut *pen
+            && opening.live.is_empty()
+        {
+            following.pass_over(following.cursor);
+        }
         drop(pen);
         self.keeper().relieve();
     }
@@ -182,7 +194,8 @@ impl Hold {
         }
         // With one topic it is the next if its topic says so. With several, one of another may be on its way.
         let is_next = following.topics.len() == 1 && landing.recorded.previous <= after;
-        let entries = if is_next { Vec::new() } else { archive.pull(following, usize::MAX).entries };
+        let entries =
+            if is_next { Vec::new() } else { archive.pull(following, usize::MAX, usize::MAX).entries };
         if self.form != Form::LongPoll || is_opening {
             return self.pass_on(archive, pen, landing, encoded, &entries);
         }
@@ -193,8 +206,7 @@ impl Hold {
         let bound = self.post.terms.backlog;
         answers.retain(|answer| answer.message.len() <= bound);
         if answers.is_empty() {
-            following.cursor = landing.recorded.offset;
-            following.start = Some(following.cursor);
+            following.pass_over(landing.recorded.offset);
             return Err(Refusal::TooLarge);
         }
         drop(pen);
@@ -217,6 +229,12 @@ impl Hold {
         let (mut outcome, mut most) = (Ok(()), Wrote::All);
         for entry in alone.into_iter().chain(others) {
             let offset = entry.map_or(landed, |entry| entry.offset);
+            if self.is_answer_full(&pen, entry.map_or(encoded.message(), |entry| &entry.message)) {
+                if let Some(following) = &mut pen.following {
+                    following.is_live = false;
+                }
+                break;
+            }
             let placed = match entry {
                 None => self.place(&mut pen, encoded, Origin::Published),
                 Some(entry) => {
@@ -237,18 +255,26 @@ impl Hold {
         self.after(Placed::Wrote(most), pen).and(outcome)
     }
 
+    /// Whether a long poll that opens has so much in its answer that this message is for its client's next request.
+    fn is_answer_full(&self, pen: &Pen, message: &Message) -> bool {
+        let (length, bound) = (message.len(), self.post.terms.backlog);
+        let opening = pen.opening.as_ref().filter(|_| self.form == Form::LongPoll && length <= bound);
+        opening.is_some_and(|opening| opening.cost() + length > bound)
+    }
+
     /// Reads from the archive what the hold has not got yet, as far as there is room, and writes it.
     pub(super) fn catch_up(&self) {
         let Some(archive) = self.keeper().archive() else { return };
         let mut pen = self.pen();
-        if !pen.is_behind() {
+        // What comes to an open long poll is its answer: it would have been, had there been anything to read.
+        if !pen.is_behind() || self.form == Form::LongPoll {
             return;
         }
         let mut most = Wrote::All;
         let mut has_more = true;
         while has_more {
             let Some(following) = &pen.following else { break };
-            let pulled = archive.pull(following, STEP);
+            let pulled = archive.pull(following, STEP, self.post.terms.backlog);
             if pulled.is_overtaken {
                 drop(pen);
                 // What it had yet to read is forgotten: it reads more slowly than its topics move on.

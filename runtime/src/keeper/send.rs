@@ -105,8 +105,9 @@ impl Hold {
     fn refuse(&self, pen: &mut Pen, origin: Origin) -> Placed {
         match (origin, self.post.terms.when_slow) {
             (Origin::Direct, _) => Placed::Refused(Refusal::Full),
-            (Origin::Published, WhenSlow::Disconnect) => Placed::Slow,
-            (Origin::Published, WhenSlow::DropOldest | WhenSlow::DropNewest) => {
+            // Not a long poll: its answer is full before it could be written, and is still to come.
+            (Origin::Published, WhenSlow::Disconnect) if self.form != Form::LongPoll => Placed::Slow,
+            (Origin::Published, _) => {
                 pen.dropped += 1;
                 Placed::Refused(Refusal::Full)
             }
@@ -139,6 +140,9 @@ impl Hold {
     /// `on_suspend` is through: the replies go out, then what the topics had for it, then everything live.
     pub(crate) fn open(&self, replies: Vec<Message>) {
         let mut pen = self.pen();
+        if self.form == Form::LongPoll && pen.note.is_none() {
+            return self.open_poll(pen, replies);
+        }
         let Some(opening) = pen.opening.take() else { return };
         if pen.note.is_some() {
             pen.undelivered += (opening.direct.len() + replies.len() + opening.live.len()) as u32;
@@ -147,17 +151,7 @@ impl Hold {
             drop(opening);
             return;
         }
-        let Opening { direct, live, .. } = *opening;
-        if self.form == Form::LongPoll {
-            let own = direct.into_iter().chain(replies).map(Numbered::from);
-            let answers: Vec<_> = own.chain(live).collect();
-            let is_lost = pen.following.as_ref().is_some_and(|following| following.is_lost);
-            drop(pen);
-            if !answers.is_empty() || is_lost {
-                self.keeper().end(self, Note::with_farewell(Resume::Answered, answers));
-            }
-            return;
-        }
+        let Opening { live, .. } = *opening;
         let mut most = Wrote::All;
         let mut fault = None;
         let mut unsent = (replies.len() + live.len()) as u32;
@@ -186,6 +180,27 @@ impl Hold {
         let placed = fault.map_or(Placed::Wrote(most), Placed::Broke);
         if self.after(placed, pen).is_ok() && is_behind {
             self.catch_up();
+        }
+    }
+
+    /// What came to a long poll while it opened is its answer. If nothing did, it waits.
+    fn open_poll(&self, mut pen: InHand<'_>, replies: Vec<Message>) {
+        let Some(Opening { direct, live, .. }) = pen.opening.as_deref_mut().map(std::mem::take) else {
+            return;
+        };
+        let own = direct.into_iter().chain(replies).map(Numbered::from);
+        let answers: Vec<_> = own.chain(live).collect();
+        let is_lost = pen.following.as_ref().is_some_and(|following| following.is_lost);
+        if answers.is_empty() && !is_lost {
+            pen.opening = None;
+            return;
+        }
+        // It opens no more: what is published before its end has begun must wait, or it would be the answer instead, and
+        // tell the client to come back from behind what it has not got.
+        drop(pen);
+        let count = answers.len();
+        if !self.keeper().end(self, Note::with_farewell(Resume::Answered, answers)) {
+            self.pen().undelivered += count as u32;
         }
     }
 
