@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
-use crate::words::cause::Disconnect;
+use crate::mechanisms::wire::Form;
+use crate::words::cause::{Disconnect, Resume};
 use crate::words::terms::WhenSlow;
 
 use super::Keeper;
 use super::end::Aftermath;
 use super::hold::Hold;
+use super::note::Note;
 
 /// How many bytes wait for all peers: what every pen says of itself, at every moment at which no pen is in hand.
 #[derive(Default)]
@@ -111,12 +113,21 @@ impl Keeper {
 
     /// Ends a hold, or the ending that it is at; `None` if that frees nothing.
     fn end_for_others(&self, hold: &Hold) -> Option<Aftermath> {
-        if hold.pen().waiting() == 0 {
+        let mut pen = hold.pen();
+        if pen.waiting() == 0 {
             // Its peer has read on since it was looked at.
             return None;
         }
-        let begun = self.books.lock().end(hold, Disconnect::Slow.into());
-        begun.or_else(|| hold.break_off())
+        let note = match &mut pen.opening {
+            // A poll is never cut without an answer. What came to it while it opened is its answer already now.
+            Some(opening) if hold.form == Form::LongPoll => {
+                Note::with_farewell(Resume::Answered, opening.take().collect())
+            }
+            _ => Disconnect::Slow.into(),
+        };
+        drop(pen);
+        let begun = self.books.lock().end(hold, note);
+        begun.map_or_else(|note| hold.break_off(note.farewell.len()), Some)
     }
 }
 
@@ -133,13 +144,15 @@ impl Hold {
         Some(Aftermath { room: pen.room.clone(), waste: pen.take_waste(), ..Aftermath::default() })
     }
 
-    /// Ends an ending that takes too much: what waits is given up, the ending itself too. `None` if it was already.
-    fn break_off(&self) -> Option<Aftermath> {
+    /// Ends an ending that takes too much: what waits is given up, the ending itself too. `None` if it was already. So many
+    /// messages more are lost with it.
+    fn break_off(&self, more: usize) -> Option<Aftermath> {
         let mut pen = self.pen();
-        if std::mem::replace(&mut pen.is_broken_off, true) {
+        pen.undelivered += more as u32;
+        if pen.backlog.is_empty() || std::mem::replace(&mut pen.is_broken_off, true) {
             return None;
         }
-        pen.give_up();
+        pen.give_up_backlog();
         pen.is_cut = true;
         Some(Aftermath { waker: pen.waker(), waste: pen.take_waste(), ..Aftermath::default() })
     }
