@@ -34,8 +34,8 @@ impl Keeper {
     /// Begins a hold's end. `false` if it had begun: the first cause stands.
     pub(crate) fn end(&self, hold: &Hold, note: Note) -> bool {
         let begun = self.books.lock().end(hold, note);
-        let is_first = begun.is_some();
-        if let Some(aftermath) = begun {
+        let is_first = begun.is_ok();
+        if let Ok(aftermath) = begun {
             self.finish(aftermath);
         }
         is_first
@@ -60,7 +60,8 @@ impl Keeper {
     fn end_those(&self, cause: &End, those: impl FnOnce(&Books) -> Vec<Arc<Hold>>) -> usize {
         let mut books = self.books.lock();
         let holds = those(&books);
-        let ended: Vec<_> = holds.iter().filter_map(|hold| books.end(hold, cause.clone().into())).collect();
+        let ended: Vec<_> =
+            holds.iter().filter_map(|hold| books.end(hold, cause.clone().into()).ok()).collect();
         drop(books);
         let count = ended.len();
         for aftermath in ended {
@@ -104,15 +105,16 @@ impl Keeper {
 }
 
 impl Books {
-    pub(super) fn end(&mut self, hold: &Hold, note: Note) -> Option<Aftermath> {
-        let permit = self.ledger.end(hold.id, &note.end)?;
+    /// Begins a hold's end. If it had begun, the note comes back, for the messages in it are not dropped under a lock.
+    pub(super) fn end(&mut self, hold: &Hold, note: Note) -> Result<Aftermath, Note> {
+        let Some(permit) = self.ledger.end(hold.id, &note.end) else { return Err(note) };
         self.limits.give_back(permit, Some(hold.id));
         self.deadlines.clear(hold.id.slot());
         let aftermath = hold.leave_note(note);
         // Endings are bounded like holds, or peers that never finish theirs would pile up uncounted.
         let is_over = self.ledger.counts().ending > self.limits.server();
         let too_long = if is_over { self.ledger.cut().cloned() } else { None };
-        Some(Aftermath { too_long, ..aftermath })
+        Ok(Aftermath { too_long, ..aftermath })
     }
 }
 
@@ -124,9 +126,10 @@ impl Hold {
 
     fn leave_note(&self, note: Note) -> Aftermath {
         let mut pen = self.pen();
+        // What will not be written any more need not wait for the hold's task to run.
+        pen.give_up_opening();
         if let End::Disconnect(Disconnect::Slow | Disconnect::Stalled) = note.end {
-            // Nothing more is written but perhaps a last word, so what waits need not wait for the hold's task to run.
-            pen.give_up();
+            pen.give_up_backlog();
         }
         pen.note = Some(Box::new(note));
         let joined = std::mem::take(&mut pen.joined);

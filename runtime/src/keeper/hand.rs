@@ -65,11 +65,16 @@ impl<'a> InHand<'a> {
         });
     }
 
-    /// Gives up all that waits but a piece that is half with the kernel: it is undelivered.
-    pub(super) fn give_up(&mut self) {
-        let messages = self.pen.backlog.give_up(&mut self.waste);
-        let waiting = self.pen.opening.as_mut().map_or(0, |opening| opening.give_up(&mut self.waste));
-        self.pen.undelivered += (messages + waiting) as u32;
+    /// Gives up all that waits to be written but a piece that is half with the kernel: it is undelivered.
+    pub(super) fn give_up_backlog(&mut self) {
+        self.pen.undelivered += self.pen.backlog.give_up(&mut self.waste) as u32;
+    }
+
+    /// Gives up all that waits for the hold to open: it is undelivered.
+    pub(super) fn give_up_opening(&mut self) {
+        if let Some(opening) = &mut self.pen.opening {
+            self.pen.undelivered += opening.give_up(&mut self.waste) as u32;
+        }
     }
 
     /// What was let go of, where it must not be dropped as soon as the pen is put down.

@@ -74,6 +74,9 @@ impl Hub {
 
     /// Sends a message to all holds that joined `topic`; says for how many it was accepted. Never waits.
     ///
+    /// Not accepted is what finds no room at a peer that reads too slowly and is dropped for that, or ends its hold
+    /// ([`WhenSlow`](crate::WhenSlow)). What was accepted may still be dropped, later, in favour of something newer.
+    ///
     /// A topic that [keeps its past](crate::Server::topic) records it, also when nobody is there, and all its holds get
     /// its messages in one order, that of the record. Of another topic every hold gets the messages of one publisher in
     /// the order in which they were published; of two that publish at once, each hold may hear another first.

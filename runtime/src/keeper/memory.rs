@@ -6,12 +6,14 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use parking_lot::Mutex;
 
-use crate::words::cause::Disconnect;
+use crate::mechanisms::wire::Form;
+use crate::words::cause::{Disconnect, Resume};
 use crate::words::terms::WhenSlow;
 
 use super::Keeper;
 use super::end::Aftermath;
 use super::hold::Hold;
+use super::note::Note;
 
 /// How many bytes wait for all peers: what every pen says of itself, at every moment at which no pen is in hand.
 #[derive(Default)]
@@ -61,7 +63,13 @@ impl Keeper {
         let payers = self.payers();
         let paid = self.collect(&payers, bound - bound / 8);
         drop(turn);
-        tracing::warn!(bound, holds = paid.len(), "too much waited for all peers: the largest backlogs paid");
+        if !paid.is_empty() {
+            tracing::warn!(
+                bound,
+                holds = paid.len(),
+                "too much waited for all peers: the largest backlogs paid"
+            );
+        }
         for aftermath in paid {
             self.finish(aftermath);
         }
@@ -96,15 +104,30 @@ impl Keeper {
                 paid.extend(match (drops, is_last_resort) {
                     (true, false) => hold.drop_for_others(excess),
                     (false, true) => None,
-                    _ => self
-                        .books
-                        .lock()
-                        .end(hold, Disconnect::Slow.into())
-                        .or_else(|| Some(hold.break_off())),
+                    _ => self.end_for_others(hold),
                 });
             }
         }
         paid
+    }
+
+    /// Ends a hold, or the ending that it is at; `None` if that frees nothing.
+    fn end_for_others(&self, hold: &Hold) -> Option<Aftermath> {
+        let mut pen = hold.pen();
+        if pen.waiting() == 0 {
+            // Its peer has read on since it was looked at.
+            return None;
+        }
+        let note = match &mut pen.opening {
+            // A poll is never cut without an answer. What came to it while it opened is its answer already now.
+            Some(opening) if hold.form == Form::LongPoll => {
+                Note::with_farewell(Resume::Answered, opening.take().collect())
+            }
+            _ => Disconnect::Slow.into(),
+        };
+        drop(pen);
+        let begun = self.books.lock().end(hold, note);
+        begun.map_or_else(|note| hold.break_off(note.farewell.len()), Some)
     }
 }
 
@@ -121,12 +144,16 @@ impl Hold {
         Some(Aftermath { room: pen.room.clone(), waste: pen.take_waste(), ..Aftermath::default() })
     }
 
-    /// Ends an ending that takes too much: what waits is given up, the ending itself too.
-    fn break_off(&self) -> Aftermath {
+    /// Ends an ending that takes too much: what waits is given up, the ending itself too. `None` if it was already. So many
+    /// messages more are lost with it.
+    fn break_off(&self, more: usize) -> Option<Aftermath> {
         let mut pen = self.pen();
-        pen.give_up();
-        pen.is_broken_off = true;
+        pen.undelivered += more as u32;
+        if pen.backlog.is_empty() || std::mem::replace(&mut pen.is_broken_off, true) {
+            return None;
+        }
+        pen.give_up_backlog();
         pen.is_cut = true;
-        Aftermath { waker: pen.waker(), waste: pen.take_waste(), ..Aftermath::default() }
+        Some(Aftermath { waker: pen.waker(), waste: pen.take_waste(), ..Aftermath::default() })
     }
 }

@@ -116,12 +116,16 @@ impl Opening {
         }
     }
 
+    /// All that came, in order: the answers of a long poll.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Numbered> {
+        let Opening { direct, live, .. } = std::mem::take(self);
+        direct.into_iter().map(Numbered::from).chain(live)
+    }
+
     /// As [`Backlog::give_up`].
     pub(super) fn give_up(&mut self, waste: &mut Vec<Bytes>) -> usize {
         let before = waste.len();
-        let Opening { direct, live, .. } = std::mem::take(self);
-        let live = live.into_iter().map(|numbered| numbered.message);
-        waste.extend(direct.into_iter().chain(live).map(Message::into_bytes));
+        waste.extend(self.take().map(|numbered| numbered.message.into_bytes()));
         waste.len() - before
     }
 }

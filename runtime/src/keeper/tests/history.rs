@@ -11,6 +11,7 @@ use super::*;
 use crate::keeper::send::Origin;
 use crate::mechanisms::wire::Encoded;
 use crate::words::cause::{Disconnect, End, Resume};
+use crate::words::keep::{Keep, Pattern, Rule};
 use crate::words::message::Message;
 use crate::words::terms::{WhenFull, WhenSlow};
 
@@ -120,6 +121,7 @@ fn house() -> House {
         max_per_peer: Some(4),
         write_deadline: secs(1),
         memory: MEMORY,
+        topics: vec![Rule { pattern: Pattern::read("c").unwrap(), keep: Keep::default() }],
         ..Policy::default()
     };
     House::new(policy, &endpoints())

@@ -240,6 +240,34 @@ fn an_ending_that_takes_too_much_is_broken_off() {
 }
 
 #[test]
+fn a_poll_that_opens_is_answered_at_once_and_never_cut() {
+    for (rule, sent, is_answered) in [
+        (WhenSlow::Disconnect, 20_000, true),
+        // It loses what was published to it, and that is enough.
+        (DropOldest, 20_000, false),
+        // What was sent to it alone is not lost, whatever the rule.
+        (DropOldest, 45_800, true),
+    ] {
+        let house = house(&[ROOMY, dropping(rule)]);
+        let poll = house.seat(house.admit(1, 1).unwrap(), 1, Form::LongPoll, None).unwrap();
+        house.keeper.join(&poll.hold, "a".into()).unwrap();
+        house.owing(1, &[34_000]);
+        Held::new(poll.hold.clone()).send(text(sent)).unwrap();
+        house.keeper.publish("a", &text(27_000));
+        assert_eq!(poll.cause(), is_answered.then_some("answered"), "{rule:?}");
+        poll.hold.open(vec!["reply".into()]);
+        let answers = poll.hold.note().unwrap().farewell;
+        let lengths: Vec<_> = answers.iter().map(|answer| answer.message.len()).collect();
+        match (rule, is_answered) {
+            (WhenSlow::Disconnect, _) => assert_eq!((lengths, poll.counts()), (vec![sent, 27_000], (0, 1))),
+            (_, false) => assert_eq!((lengths, poll.counts()), (vec![sent, 5], (1, 0))),
+            (_, true) => assert_eq!((lengths, poll.counts()), (vec![sent], (1, 1))),
+        }
+        assert!(house.waiting() <= GOAL);
+    }
+}
+
+#[test]
 fn farewells_obey_the_bound_too() {
     let house = house(&[ROOMY]);
     let other = house.owing(0, &[70_000]);
