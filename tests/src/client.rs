@@ -315,6 +315,7 @@ impl HttpWire {
                 Some(("event", name)) => event = Some(name),
                 Some(("data", text)) => data.push(text),
                 Some(("retry", _)) => retry = "retry ",
+                Some(("id", _)) => {}
                 _ => assert!(line.is_empty() || line.starts_with(':'), "{line:?}"),
             }
         }

@@ -2,7 +2,10 @@
 //! writes down each call of its hooks. Time is paused; nothing here sleeps for real.
 
 pub mod client;
+pub mod dice;
+pub mod events;
 pub mod guest;
 pub mod house;
 pub mod net;
 pub mod reader;
+pub mod returning;

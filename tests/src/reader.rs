@@ -65,6 +65,7 @@ impl Head {
         let mut lines = text.split("\r\n");
         let mut status = lines.next().expect("a status line").splitn(3, ' ');
         let version = status.next().expect("a version").to_owned();
+        assert!(matches!(version.as_str(), "HTTP/1.1" | "HTTP/1.0"), "{text:?}");
         let status = status.next().and_then(|code| code.parse().ok()).expect("a status code");
         let field = |line: &str| {
             let (name, value) = line.split_once(':').expect("a field");
@@ -178,6 +179,15 @@ impl Reader {
             }
         }
         let rest = self.unread.split_off(count);
+        Ok(std::mem::replace(&mut self.unread, rest))
+    }
+
+    /// Reads once, and gives no more than so many bytes; none at the end of the connection.
+    pub async fn some(&mut self, most: usize) -> io::Result<Vec<u8>> {
+        if self.unread.is_empty() {
+            self.more().await?;
+        }
+        let rest = self.unread.split_off(most.min(self.unread.len()));
         Ok(std::mem::replace(&mut self.unread, rest))
     }
 

@@ -94,9 +94,9 @@ impl Archive {
         Numbered { message: entry.message.clone(), id: Some(self.id(entry.offset)) }
     }
 
-    /// What somebody has not got yet, as much as costs `room`.
-    pub(super) fn pull(&self, following: &Following, room: usize) -> Pulled {
-        self.histories.lock().pull(following.wanted(), room)
+    /// What somebody has not got yet who can have messages of `most` bytes, as much as costs `room`.
+    pub(super) fn pull(&self, following: &Following, room: usize, most: usize) -> Pulled {
+        self.histories.lock().pull(following.wanted(), room, most)
     }
 
     /// How much of it there is.
@@ -105,13 +105,13 @@ impl Archive {
     }
 
     /// Begins to follow those of the topics that keep a history, from where somebody comes; `true` stands with topics
-    /// whose whole past a newcomer wants. Gives what it is to get first, as much as costs `room`, read in the same
+    /// whose whole past a newcomer wants. Gives what it is to get first, as much as costs its `backlog`, read in the same
     /// moment, so that nothing is forgotten in between.
     pub(super) fn follow(
         &self,
         topics: &[(Topic, bool)],
         arrival: Arrival,
-        room: usize,
+        backlog: usize,
     ) -> Option<(Following, Pulled)> {
         let kept: Vec<_> = topics
             .iter()
@@ -149,7 +149,7 @@ impl Archive {
         // Whoever is cut before it has the past that a newcomer gets must come as it came: without an id.
         following.start = (!has_past).then_some(following.cursor);
         following.is_lost = arrival != Arrival::New && seen.is_none();
-        let pulled = histories.pull(following.wanted(), room);
+        let pulled = histories.pull(following.wanted(), backlog, backlog);
         Some((following, pulled))
     }
 

@@ -33,22 +33,29 @@ use percent_encoding::percent_decode_str;
 /// is refused with `400` after the function; where it joins none, the text is the application's own affair, for
 /// instance the client's place in a log that the application keeps. A long poll's answer then says the next one by
 /// `Suspend::header("last-event-id", ..)`.
+///
+/// What is given twice is read as HTTP combines it, `a, b`: nobody can say which of them is meant.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LastEventId(pub Option<String>);
 
 impl LastEventId {
     /// Reads it from the head of a request. Bytes that are not UTF-8 are read as far as they go.
     pub(crate) fn of(parts: &Parts) -> Self {
-        let header =
-            parts.headers.get("last-event-id").map(|value| String::from_utf8_lossy(value.as_bytes()));
+        let fields = parts.headers.get_all("last-event-id").iter();
+        let header = combined(fields.map(|value| String::from_utf8_lossy(value.as_bytes())));
         let query = || {
             let pairs = parts.uri.query()?.split('&');
-            let value = pairs.filter_map(|pair| pair.strip_prefix("last_event_id=")).next()?;
-            Some(percent_decode_str(value).decode_utf8_lossy())
+            let values = pairs.filter_map(|pair| pair.strip_prefix("last_event_id="));
+            combined(values.map(|value| percent_decode_str(value).decode_utf8_lossy()))
         };
-        let found = header.filter(|id| !id.is_empty()).or_else(query).filter(|id| !id.is_empty());
-        LastEventId(found.map(Cow::into_owned))
+        LastEventId(header.or_else(query))
     }
+}
+
+/// What was given; where it was given more than once, all of it (RFC 9110 §5.3).
+fn combined<'a>(values: impl Iterator<Item = Cow<'a, str>>) -> Option<String> {
+    let given: Vec<_> = values.filter(|id| !id.is_empty()).collect();
+    (!given.is_empty()).then(|| given.join(", "))
 }
 
 impl<S: Sync> FromRequestParts<S> for LastEventId {
@@ -79,5 +86,14 @@ mod tests {
         assert_eq!(read("/?x=1&last_event_id=q", Some("h")).as_deref(), Some("h"));
         assert_eq!(read("/?last_event_id=q", Some("")).as_deref(), Some("q"));
         assert_eq!(read("/?last_event_id=", None), None);
+    }
+
+    #[test]
+    fn what_is_given_twice_is_neither_of_them() {
+        assert_eq!(read("/?last_event_id=a&last_event_id=b", None).as_deref(), Some("a, b"));
+        assert_eq!(read("/?last_event_id=&last_event_id=b", None).as_deref(), Some("b"));
+        let request = http::Request::builder().header("last-event-id", "a").header("last-event-id", "b");
+        let (parts, ()) = request.body(()).expect("a request").into_parts();
+        assert_eq!(LastEventId::of(&parts).0.as_deref(), Some("a, b"));
     }
 }

@@ -160,7 +160,13 @@ impl Histories {
     }
 
     /// What came after the given offset of each topic, in order: as much as costs `room`, and one message at least.
-    pub(crate) fn pull<'a>(&self, wanted: impl Iterator<Item = (&'a Topic, u64)>, room: usize) -> Pulled {
+    /// Messages of more than `most` bytes cost nothing: whoever asks passes over them, and must not stop at them.
+    pub(crate) fn pull<'a>(
+        &self,
+        wanted: impl Iterator<Item = (&'a Topic, u64)>,
+        room: usize,
+        most: usize,
+    ) -> Pulled {
         let mut pulled = Pulled::default();
         let mut sources = Vec::new();
         for (topic, after) in wanted {
@@ -176,10 +182,11 @@ impl Histories {
             .min_by_key(|source| source.0.map(|entry| entry.offset))
         {
             let (Some(entry), rest) = source else { break };
-            if cost > 0 && cost + entry.cost() > room {
+            let more = if entry.message.len() > most { 0 } else { entry.cost() };
+            if cost > 0 && cost + more > room {
                 return pulled;
             }
-            cost += entry.cost();
+            cost += more;
             pulled.entries.push(entry.clone());
             source.0 = rest.next();
         }

@@ -9,6 +9,9 @@ use crate::words::keep::{Keep, Pattern, Rule};
 
 const TINY: usize = Entry::COST + 1;
 
+/// What whoever pulls can have as one message.
+const MOST: usize = 10_000;
+
 fn rules(keeps: &[(&str, Keep)]) -> Rules {
     let rule = |(text, keep): &(&str, Keep)| Rule { pattern: Pattern::read(text).unwrap(), keep: *keep };
     Rules::new(keeps.iter().map(rule).collect())
@@ -48,7 +51,7 @@ impl Store {
 
     fn pull(&self, wanted: &[(&str, u64)], room: usize) -> Pulled {
         let wanted: Vec<_> = wanted.iter().map(|(topic, after)| (Topic::from(*topic), *after)).collect();
-        self.histories.pull(wanted.iter().map(|(topic, after)| (topic, *after)), room)
+        self.histories.pull(wanted.iter().map(|(topic, after)| (topic, *after)), room, MOST)
     }
 
     fn offsets(&self, wanted: &[(&str, u64)]) -> Vec<u64> {
@@ -90,6 +93,16 @@ fn no_more_is_pulled_than_there_is_room_for_but_one_at_least() {
         assert_eq!((pulled.entries.len(), pulled.is_all), (count, is_all), "{room}");
     }
     assert!(store.pull(&[("a", 3)], 0).is_all);
+}
+
+#[test]
+fn what_is_too_large_to_have_takes_no_room() {
+    let mut store = Store::new(&[("*", last(10))], usize::MAX);
+    for text in [&"x".repeat(MOST + 1), "x", &"x".repeat(MOST + 1), "x", "x"] {
+        store.publish("a", text);
+    }
+    let pulled = store.pull(&[("a", 0)], TINY);
+    assert_eq!((pulled.entries.len(), pulled.is_all), (3, false));
 }
 
 #[test]

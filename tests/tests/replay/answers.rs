@@ -1,0 +1,137 @@
+//! Where an ending says that its client stands: whatever it was, its client comes back from there and misses nothing.
+
+use abeyance::{Server, Transport, WhenFull};
+use abeyance_tests::client::Client;
+use abeyance_tests::house::{House, Plan, plan, until};
+use abeyance_tests::returning::{Cut, Returning};
+use tokio::time::sleep;
+
+use super::{EVERYTHING, seconds};
+
+fn keeping() -> Plan {
+    plan().server(|server| server.topic("news", EVERYTHING)).hold(|hold| hold.join("news"))
+}
+
+fn returning(house: &House, transport: Transport, id: Option<String>) -> Returning {
+    let path = format!("/hold?transport={}", transport.as_str());
+    Returning::new(&house.dialer, path).with_id(id)
+}
+
+/// Has a poll held and ended in some way; what its client sees must be as told, and when it comes back it must get what
+/// was published meanwhile, and no more.
+async fn assert_stands(plan: Plan, told: &str, end: impl AsyncFnOnce(&House, &mut Client)) {
+    let house = plan.open();
+    house.hub.publish("news", "before it came");
+    let mut client = house.enter(Transport::LongPoll).await;
+    end(&house, &mut client).await;
+    assert_eq!(client.end().await, told);
+    let id = client.head.get("last-event-id").unwrap_or_else(|| panic!("{told}: {:?}", client.head));
+    assert_eq!(client.head.get("abeyance-resync"), None, "{told}");
+    let mut back = returning(&house, Transport::LongPoll, Some(id.to_owned()));
+    house.hub.publish("news", "while it was away");
+    back.poll().await;
+    assert_eq!((back.texts(), back.resyncs), (vec!["while it was away"], 0), "{told}");
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_answer_of_a_poll_says_where_its_client_stands() {
+    assert_stands(keeping(), "200", async |house, _| assert_eq!(house.hub.publish("news", "now"), 1)).await;
+    assert_stands(keeping(), "200", async |house, _| house.record.newest().send("to you").unwrap()).await;
+    assert_stands(keeping(), "200", async |house, _| house.record.newest().resume_with("bye")).await;
+    assert_stands(keeping(), "204", async |house, _| house.record.newest().resume()).await;
+    assert_stands(keeping(), "204", async |_, _| sleep(seconds(31)).await).await;
+    assert_stands(keeping(), "410 no", async |house, _| house.record.newest().disconnect("no")).await;
+    let stray = [b'x'; 65 * 1024];
+    assert_stands(keeping(), "400 violation, close", async |_, client| client.write(stray).await).await;
+
+    let idle =
+        keeping().hold(|hold| hold.join("news").max_idle(seconds(2)).heartbeat(None).timeout(seconds(9)));
+    assert_stands(idle, "408 idle, close", async |_, _| ()).await;
+
+    let failing = keeping().hold(|hold| {
+        hold.join("news").try_drive(|_| async {
+            sleep(seconds(1)).await;
+            Err("on purpose".into())
+        })
+    });
+    assert_stands(failing, "500 failed", async |_, _| ()).await;
+
+    let one =
+        |server: Server| server.topic("news", EVERYTHING).max_suspended(1).when_full(WhenFull::ResumeOldest);
+    let full = plan().server(one).hold(|hold| hold.join("news"));
+    let evict = async |house: &House, _: &mut Client| {
+        sleep(seconds(2)).await;
+        let mut other = house.enter(Transport::Stream).await;
+        other.fin().await;
+        until("room", || house.hub.held() == 0).await;
+    };
+    assert_stands(full, "503 retry evicted", evict).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drained_poll_is_told_where_it_stands() {
+    let house = keeping().open();
+    let mut client = house.enter(Transport::LongPoll).await;
+    let told = tokio::spawn(async move { (client.end().await, client.head) });
+    house.close().await;
+    let (end, head) = told.await.unwrap();
+    assert_eq!(end, "503 retry drained, close");
+    assert!(head.get("last-event-id").is_some(), "{head:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nothing_is_kept_nobody_is_told_where_he_stands() {
+    let house =
+        plan().server(|server| server.topic("news", EVERYTHING)).hold(|hold| hold.join("other")).open();
+    let mut client = house.visit(Transport::LongPoll).field("last-event-id", "theirs").enter().await;
+    house.hub.publish("other", "hello");
+    assert_eq!(client.end().await, "200");
+    assert_eq!((client.head.get("last-event-id"), client.head.get("abeyance-resync")), (None, None));
+    let mut client = house.visit(Transport::Sse).field("last-event-id", "theirs").enter().await;
+    house.hub.publish("other", "hello");
+    house.record.newest().resume();
+    let (body, _) = client.reader().rest().await;
+    let body = String::from_utf8(body).unwrap();
+    assert!(!body.contains("id:") && !body.contains("resync"), "{body}");
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_that_answers_a_poll_says_so_also_when_it_missed_something() {
+    let house = keeping()
+        .on_suspend(|held| async move {
+            sleep(seconds(1)).await;
+            held.disconnect("no");
+        })
+        .open();
+    let mut back = returning(&house, Transport::LongPoll, Some("00000000abcd-000000000001".into()));
+    assert_eq!(back.poll().await.head.status, 410);
+    assert_eq!(back.resyncs, 1);
+    house.close().await;
+}
+
+/// Events that end in good order bring an id, past what was none of the client's business.
+#[tokio::test(start_paused = true)]
+async fn the_last_block_of_a_resume_says_where_its_client_stands() {
+    let house = keeping().server(|server| server.topic("*", EVERYTHING)).open();
+    let mut client = returning(&house, Transport::Sse, None);
+    let mut ids = Vec::new();
+    for live in [None, Some("one"), None, Some("two")] {
+        let act = async {
+            until("a hold", || house.hub.held() == 1).await;
+            match live {
+                Some(text) => house.hub.publish("news", text),
+                None => house.hub.publish("other", "none of its business"),
+            };
+            house.record.newest().resume();
+        };
+        let listen = client.listen(10_000, Cut::Fin, |client| client.farewell.is_some());
+        tokio::join!(listen, act);
+        assert_eq!(client.farewell.take().as_deref(), Some("released"));
+        ids.push(client.id.clone());
+    }
+    assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
+    assert_eq!((client.texts(), client.resyncs), (vec!["one", "two"], 0));
+    house.close().await;
+}

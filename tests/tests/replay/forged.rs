@@ -1,0 +1,258 @@
+//! Ids and tokens that are not what they should be: the right status, and nothing is held.
+
+use abeyance::extract::{Query, State};
+use abeyance::{Held, Refuse, Suspend, Transport, WhenFull, suspend};
+use abeyance_tests::guest::Guest;
+use abeyance_tests::house::{Asked, House, Stage, plan, until};
+use abeyance_tests::reader::Answer;
+use tokio::time::sleep;
+
+use super::{EVERYTHING, seconds};
+
+#[suspend(path = "/elsewhere")]
+async fn elsewhere(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+    stage.enter(asked).await
+}
+
+fn open() -> House {
+    let hold = |hold: Suspend<Guest>| {
+        hold.join("news").timeout(seconds(7000)).max_idle(seconds(7200)).heartbeat(seconds(3600))
+    };
+    plan().server(|server| server.topic("news", EVERYTHING).mount(elsewhere)).hold(hold).open()
+}
+
+/// The id of the latest message.
+async fn latest(house: &House) -> String {
+    house.hub.publish("news", "one");
+    let mut client = house.enter(Transport::LongPoll).await;
+    house.record.newest().resume();
+    client.end().await;
+    client
+        .head
+        .get("last-event-id")
+        .expect("an answer of a held poll says where its client stands")
+        .to_owned()
+}
+
+/// Asks with these lines in the head, or this query.
+async fn ask(house: &House, transport: Transport, query: &str, lines: &[u8]) -> Answer {
+    let start = format!("GET /hold?transport={}{query} HTTP/1.1\r\nhost: a\r\n", transport.as_str());
+    house.ask([start.as_bytes(), lines, b"\r\n"].concat()).await
+}
+
+fn assert_nothing_held(house: &House, suspended: u64) {
+    let tally = house.hub.tally();
+    assert_eq!((tally.held, tally.ending, tally.suspended), (0, 0, suspended), "{tally:?}");
+    house.assert_lawful();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_that_nobody_was_ever_given_is_a_bad_request_and_nothing_is_held() {
+    let house = open();
+    let id = latest(&house).await;
+    let suspended = house.hub.tally().suspended;
+    let (epoch, offset) = id.split_once('-').unwrap();
+    let next = u64::from_str_radix(offset, 16).unwrap() + 1;
+    let mut wrong: Vec<Vec<u8>> = [
+        format!("{epoch}-{next:012x}"),
+        format!("{epoch}-ffffffffffff"),
+        format!("{epoch}{offset}"),
+        format!("{epoch}-{offset}-"),
+        format!("{epoch}-{offset}0"),
+        format!("{epoch}-0{offset}"),
+        format!("0{id}"),
+        format!("\"{id}\""),
+        format!("{id},{id}"),
+        format!("{id} {id}"),
+        format!("{epoch}_{offset}"),
+        format!("{epoch}-+00000000001"),
+        format!("{epoch}-0x0000000001"),
+        "-".into(),
+        "0".into(),
+        "null".into(),
+        "undefined".into(),
+        "abcdefghijkl-mnopqrstuvwx".into(),
+        "1".repeat(1_000),
+        format!("{}-{}", "0".repeat(400), "0".repeat(400)),
+        format!("{id}{}", "0".repeat(5_000)),
+    ]
+    .map(String::into_bytes)
+    .into();
+    wrong.extend((1..id.len()).map(|end| id.as_bytes()[..end].to_vec()));
+    wrong.extend((1..id.len()).map(|begin| id.as_bytes()[begin..].to_vec()));
+    wrong.extend([b"\xff\xfe".to_vec(), [id.as_bytes(), b"\xc3"].concat(), "å".repeat(25).into_bytes()]);
+    for transport in [Transport::Sse, Transport::LongPoll] {
+        for wrong in &wrong {
+            let text = String::from_utf8_lossy(wrong);
+            let answer =
+                ask(&house, transport, "", &[b"last-event-id: ", &wrong[..], b"\r\n"].concat()).await;
+            assert_eq!(answer.head.status, 400, "{text}: {answer:?}");
+            assert!(answer.body.contains("Last-Event-ID"), "{answer:?}");
+            assert!(answer.head.get("cache-control").is_none_or(|value| value == "no-store"));
+            let escaped: String = wrong.iter().map(|byte| format!("%{byte:02X}")).collect();
+            let answer = ask(&house, transport, &format!("&last_event_id={escaped}"), b"").await;
+            assert_eq!(answer.head.status, 400, "{text}: {answer:?}");
+        }
+        // Twice: whichever of them it is meant to be.
+        for (one, other) in [(&*id, &*id), (&id, "0"), ("0", &id)] {
+            let lines = format!("last-event-id: {one}\r\nlast-event-id: {other}\r\n");
+            let answer = ask(&house, transport, "", lines.as_bytes()).await;
+            assert_eq!(answer.head.status, 400, "{lines}: {answer:?}");
+            let query = format!("&last_event_id={one}&last_event_id={other}");
+            let answer = ask(&house, transport, &query, b"").await;
+            assert_eq!(answer.head.status, 400, "{query}: {answer:?}");
+        }
+        // More than a head may have.
+        let lines = format!("last-event-id: {}\r\n", "0".repeat(1 << 20));
+        let answer = ask(&house, transport, "", lines.as_bytes()).await;
+        assert_eq!(answer.head.status, 431);
+    }
+    assert_nothing_held(&house, suspended);
+    assert_eq!(house.hub.peak(), 1);
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_id_of_ours_but_could_be_anothers_is_held_and_told_so() {
+    let house = open();
+    latest(&house).await;
+    let answer = ask(&house, Transport::LongPoll, "&last_event_id=000000000000-ffffffffffff", b"").await;
+    assert_eq!((answer.head.status, answer.head.get("abeyance-resync")), (204, Some("true")));
+    assert_nothing_held(&house, 2);
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_in_the_head_stands_before_one_in_the_query() {
+    let house = open();
+    let id = latest(&house).await;
+    house.hub.publish("news", "two");
+    let line = format!("last-event-id: {id}\r\n");
+    let answer = ask(&house, Transport::LongPoll, "&last_event_id=wrong", line.as_bytes()).await;
+    assert_eq!((answer.head.status, answer.body.as_str()), (200, "two"));
+    let answer =
+        ask(&house, Transport::LongPoll, &format!("&last_event_id={id}"), b"last-event-id: \r\n").await;
+    assert_eq!((answer.head.status, answer.body.as_str()), (200, "two"));
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn transports_that_carry_no_ids_ask_for_none() {
+    let house = open();
+    for transport in [Transport::WebSocket, Transport::Stream] {
+        let mut client = house.visit(transport).field("last-event-id", "wrong").enter().await;
+        assert_eq!(house.hub.publish("news", "live"), 1);
+        assert_eq!(client.message().await, "live");
+        assert_eq!(client.head.get("last-event-id"), None);
+        client.fin().await;
+        until("the end", || house.hub.tally().held == 0).await;
+    }
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wrong_id_takes_nobodys_place_and_keeps_none() {
+    for when_full in [WhenFull::Reject, WhenFull::ResumeOldest] {
+        let house = plan()
+            .server(|server| server.topic("news", EVERYTHING).max_suspended(2).when_full(when_full))
+            .hold(|hold| hold.join("news"))
+            .open();
+        let wrong = async |times| {
+            for _ in 0..times {
+                let answer = ask(&house, Transport::Sse, "", b"last-event-id: wrong\r\n").await;
+                let is_full = when_full == WhenFull::Reject && house.hub.held() == 2;
+                assert_eq!(answer.head.status, if is_full { 503 } else { 400 });
+            }
+        };
+        wrong(10).await;
+        let mut clients = Vec::new();
+        for _ in 0..2 {
+            clients.push(house.enter(Transport::Sse).await);
+        }
+        sleep(seconds(5)).await;
+        wrong(10).await;
+        assert_eq!((house.hub.held(), house.record.ends().len()), (2, 0));
+        house.close().await;
+    }
+}
+
+/// A `POST` and a `DELETE` with these lines in the head, or this query.
+async fn speak(house: &House, path: &str, lines: &[u8]) -> [Answer; 2] {
+    let ask = async |method: &str| {
+        let start = format!("{method} {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n");
+        house.ask([start.as_bytes(), lines, b"\r\nhi"].concat()).await
+    };
+    [ask("POST").await, ask("DELETE").await]
+}
+
+fn token_line(token: &[u8]) -> Vec<u8> {
+    [b"abeyance-hold: ", token, b"\r\n"].concat()
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_that_is_not_of_a_hold_here_finds_nothing_and_touches_nobody() {
+    let (house, other) = (open(), open());
+    let client = house.enter(Transport::Sse).await;
+    let token = client.token();
+
+    let mut wrong: Vec<Vec<u8>> = Vec::new();
+    // Forged, truncated, longer.
+    wrong.extend((0..token.len()).map(|at| {
+        let mut forged = token.clone().into_bytes();
+        forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };
+        forged
+    }));
+    wrong.extend((0..token.len()).map(|end| token.as_bytes()[..end].to_vec()));
+    wrong.extend(
+        [format!("{token}A"), format!("{token}="), token.repeat(100), "/".repeat(32)].map(String::into_bytes),
+    );
+    wrong.push([token.as_bytes(), b"\xff"].concat());
+    wrong.push(b"\xff\xfe".to_vec());
+    // Foreign: the same place in another house.
+    wrong.push(other.enter(Transport::Sse).await.token().into_bytes());
+    // Of holds that do not speak by `POST`.
+    let (socket, poll) = (house.enter(Transport::WebSocket).await, house.enter(Transport::LongPoll).await);
+    wrong.extend(house.record.begun()[1..].iter().map(|held: &Held| held.token().into_bytes()));
+    // Expired: its place is another's by now.
+    let gone = house.enter(Transport::Sse).await;
+    wrong.push(gone.token().into_bytes());
+    house.record.newest().resume();
+    drop(gone);
+    until("the end", || house.hub.held() == 3 && house.hub.tally().ending == 0).await;
+    let next = house.enter(Transport::Sse).await;
+    // Of another endpoint.
+    let elsewhere = house.visit(Transport::Sse).path("/elsewhere").enter().await;
+    wrong.push(elsewhere.token().into_bytes());
+
+    let before = house.hub.tally();
+    for wrong in &wrong {
+        let escaped: String = wrong.iter().map(|byte| format!("%{byte:02X}")).collect();
+        let by_query = speak(&house, &format!("/hold?hold={escaped}"), b"").await;
+        for answer in speak(&house, "/hold", &token_line(wrong)).await.iter().chain(&by_query) {
+            assert_eq!(answer.head.status, 404, "{}: {answer:?}", String::from_utf8_lossy(wrong));
+        }
+    }
+    // The first counts, and a right one elsewhere does not help.
+    let twice = [token_line(b"wrong"), token_line(token.as_bytes())].concat();
+    let in_query = format!("/hold?hold={token}");
+    for answer in
+        speak(&house, "/hold", &twice).await.iter().chain(&speak(&house, &in_query, &token_line(b"x")).await)
+    {
+        assert_eq!(answer.head.status, 404, "{answer:?}");
+    }
+    assert_eq!(house.hub.tally(), before);
+    assert!(house.record.heard().is_empty());
+
+    // And the right ones still do.
+    for client in [&client, &next] {
+        assert_eq!(client.post("hello").await.head.status, 202);
+        let [_, goodbye] = speak(&house, &format!("/hold?hold={}", client.token()), b"").await;
+        assert_eq!(goodbye.head.status, 204);
+        let [late, again] = speak(&house, &format!("/hold?hold={}", client.token()), b"").await;
+        assert_eq!((late.head.status, again.head.status), (404, 404));
+    }
+    assert_eq!(house.hub.held(), 3);
+    drop((socket, poll, elsewhere));
+    house.close().await;
+    other.close().await;
+}

@@ -1,0 +1,192 @@
+//! What is larger than may wait for one peer: one message is left out for it, as it would be live; a whole past comes
+//! piece by piece.
+
+use abeyance::{Disconnect, Keep, Resume, Transport, WhenSlow};
+use abeyance_tests::house::{House, plan, until};
+use abeyance_tests::returning::{Cut, Returning};
+
+use tokio::time::sleep;
+
+use super::{EVERYTHING, Numbers, seconds};
+
+/// The least that a backlog may be.
+const BACKLOG: usize = 32 << 10;
+
+fn open(keep: Keep, topics: &'static [&'static str]) -> House {
+    let join = |hold, topic: &&'static str| abeyance::Suspend::join(hold, *topic);
+    plan()
+        .server(|server| server.topic("*", keep))
+        .hold(move |hold| topics.iter().fold(hold.backlog(BACKLOG), join))
+        .open()
+}
+
+fn client(house: &House, transport: Transport) -> Returning {
+    Returning::new(&house.dialer, format!("/hold?transport={}", transport.as_str()))
+}
+
+/// A client that was here and got nothing yet.
+async fn been(house: &House) -> Option<String> {
+    let mut client = client(house, Transport::Sse);
+    client.listen(1 << 20, Cut::Reset, |client| client.id.is_some()).await;
+    until("the end", || house.hub.held() == 0).await;
+    client.id
+}
+
+fn large() -> String {
+    "x".repeat(BACKLOG + 1)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_comes_back_to_a_message_that_it_cannot_have_gets_what_comes_behind() {
+    for topics in [&["a"][..], &["a", "b"]] {
+        for takes_lines in [false, true] {
+            let house = open(EVERYTHING, topics);
+            let id = been(&house).await;
+            for _ in 0..3 {
+                house.hub.publish("a", large());
+            }
+            house.hub.publish("a", "one");
+            house.hub.publish(topics[topics.len() - 1], "two");
+            let mut client = client(&house, Transport::LongPoll).with_id(id);
+            if takes_lines {
+                client = client.taking_lines();
+            }
+            while client.got.len() < 2 {
+                assert_eq!(client.poll().await.head.status, 200);
+            }
+            assert_eq!((client.texts(), client.resyncs), (vec!["one", "two"], 0), "{topics:?}");
+            house.close().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_that_waits_is_not_answered_with_a_message_that_it_cannot_have() {
+    for topics in [&["a"][..], &["a", "b"]] {
+        for takes_lines in [false, true] {
+            let house = open(EVERYTHING, topics);
+            let mut client = client(&house, Transport::LongPoll);
+            if takes_lines {
+                client = client.taking_lines();
+            }
+            for expected in [vec!["one"], vec!["one", "two"]] {
+                let poll = client.poll();
+                let publish = async {
+                    until("a hold", || house.hub.held() == 1).await;
+                    assert_eq!(house.hub.publish("a", large()), 0);
+                    assert_eq!(house.hub.held(), 1);
+                    assert_eq!(house.hub.publish(topics[topics.len() - 1], *expected.last().unwrap()), 1);
+                };
+                let (answer, ()) = tokio::join!(poll, publish);
+                assert_eq!(answer.head.status, 200);
+                assert_eq!((client.texts(), client.resyncs), (expected, 0), "{topics:?}");
+            }
+            house.close().await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_go_on_behind_a_message_that_their_client_cannot_have() {
+    for topics in [&["a"][..], &["a", "b"]] {
+        let house = open(EVERYTHING, topics);
+        let mut client = client(&house, Transport::Sse).with_id(been(&house).await);
+        for text in [&large(), "one", &large(), "two"] {
+            house.hub.publish("a", text);
+        }
+        let listen = client.listen(1 << 20, Cut::Reset, |client| client.got.len() == 3);
+        let publish = async {
+            until("a hold", || house.hub.held() == 1).await;
+            assert_eq!(house.hub.publish("a", large()), 0);
+            assert_eq!(house.hub.publish(topics[topics.len() - 1], "three"), 1);
+        };
+        tokio::join!(listen, publish);
+        assert_eq!((client.texts(), client.resyncs), (vec!["one", "two", "three"], 0));
+        house.close().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_past_larger_than_the_backlog_comes_in_as_many_answers_as_it_takes() {
+    for takes_lines in [false, true] {
+        let house = open(EVERYTHING, &["a"]);
+        let mut client = client(&house, Transport::LongPoll).with_id(been(&house).await);
+        if takes_lines {
+            client = client.taking_lines();
+        }
+        for number in 0..200 {
+            house.hub.publish("a", Numbers::text(0, number, 1_000));
+        }
+        let mut polls = 0;
+        while client.got.len() < 200 {
+            assert_eq!(client.poll().await.head.status, 200);
+            polls += 1;
+        }
+        Numbers::assert_all(client.texts(), &[200], "");
+        assert!(if takes_lines { polls < 10 } else { polls == 200 }, "{polls}");
+        assert_eq!(client.poll().await.head.status, 204);
+        house.close().await;
+    }
+}
+
+/// What it had not read yet is forgotten: it is cut, and told when it comes back.
+#[tokio::test(start_paused = true)]
+async fn who_reads_more_slowly_than_its_topic_moves_on_is_cut_and_told() {
+    let house = open(Keep { count: 100, ..EVERYTHING }, &["a"]);
+    let mut client = client(&house, Transport::Sse).with_id(been(&house).await);
+    let mut published = 0;
+    let mut publish = |count| {
+        for _ in 0..count {
+            house.hub.publish("a", Numbers::text(0, published, 2_000));
+            published += 1;
+        }
+    };
+    publish(100);
+    let mut slow =
+        house.visit(Transport::Sse).field("last-event-id", client.id.as_deref().unwrap()).enter().await;
+    slow.stream().window(0);
+    publish(100);
+    slow.stream().window(1 << 20);
+    assert_eq!(slow.end().await, "RST");
+    assert_eq!(house.told(2).await.end, Disconnect::Slow.into());
+    client.listen(1 << 20, Cut::Reset, |client| client.resyncs == 1).await;
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_for_which_too_much_is_published_before_it_opens_is_answered_all_the_same() {
+    for when_slow in [WhenSlow::Disconnect, WhenSlow::DropOldest, WhenSlow::DropNewest] {
+        for topics in [&["kept"][..], &["kept", "b"], &["plain"]] {
+            let house = plan()
+                .server(|server| server.topic("kept", EVERYTHING).topic("b", EVERYTHING))
+                .hold(move |hold| {
+                    let hold = hold.backlog(BACKLOG).when_slow(when_slow);
+                    topics.iter().fold(hold, |hold, topic| hold.join(*topic))
+                })
+                .on_suspend(|_| sleep(seconds(1)))
+                .open();
+            let is_kept = topics[0] == "kept";
+            let mut client =
+                house.visit(Transport::LongPoll).field("accept", "application/x-ndjson").enter().await;
+            for number in 0..100 {
+                house.hub.publish(topics[0], Numbers::text(0, number, 1_000));
+            }
+            assert_eq!(client.end().await, "200");
+            assert_eq!(house.cause().await, Resume::Answered.into());
+            if is_kept {
+                let id = client.head.get("last-event-id").map(str::to_owned);
+                let mut back = self::client(&house, Transport::LongPoll).with_id(id).taking_lines();
+                let first = client.messages[0]
+                    .lines()
+                    .map(|line| line.trim_matches('"').to_owned())
+                    .collect::<Vec<_>>();
+                while first.len() + back.got.len() < 100 {
+                    assert_eq!(back.poll().await.head.status, 200);
+                }
+                let all = first.iter().map(String::as_str).chain(back.texts());
+                Numbers::assert_all(all, &[100], when_slow.as_str());
+            }
+            house.close().await;
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! What is gone, and what is not: one word of it to whoever missed something, and none to anybody else.
+
+use std::pin::pin;
+
+use abeyance::{Keep, Server, Transport};
+use abeyance_tests::house::{House, plan, until};
+use abeyance_tests::returning::{Cut, Returning};
+use tokio::time::{Instant, sleep};
+
+use super::{EVERYTHING, seconds};
+
+const FEW: Keep = Keep { count: 3, ..EVERYTHING };
+
+/// Those that carry ids.
+const CARRIERS: [Transport; 2] = [Transport::Sse, Transport::LongPoll];
+
+fn open(set_up: impl FnOnce(Server) -> Server) -> House {
+    plan()
+        .server(set_up)
+        .hold(|hold| hold.join("news").max_idle(seconds(7200)).heartbeat(seconds(3600)))
+        .open()
+}
+
+fn client(house: &House, transport: Transport, id: Option<String>) -> Returning {
+    let path = format!("/hold?transport={}", transport.as_str());
+    Returning::new(&house.dialer, path).with_id(id)
+}
+
+/// Has the client get so many messages more, of which the last are published while it is held.
+async fn receive(house: &House, client: &mut Returning, transport: Transport, count: usize, live: &[&str]) {
+    let count = client.got.len() + count;
+    let held = || until("a hold", || house.hub.held() == 1);
+    until("the end of the last", || house.hub.held() == 0).await;
+    if transport == Transport::Sse {
+        let publish = async {
+            held().await;
+            live.iter().for_each(|text| assert_eq!(house.hub.publish("news", *text), 1));
+        };
+        tokio::join!(client.listen(1 << 20, Cut::Reset, |client| client.got.len() >= count), publish);
+    }
+    let mut live = live.iter();
+    while client.got.len() < count {
+        let mut poll = pin!(client.poll());
+        tokio::select! {
+            biased;
+            _ = &mut poll => {}
+            () = held() => {
+                let next = live.next().expect("something to publish");
+                assert_eq!(house.hub.publish("news", *next), 1);
+                poll.await;
+            }
+        }
+    }
+    until("the end", || house.hub.held() == 0).await;
+}
+
+/// The id of a client that was here, got a message, and left.
+async fn seen(house: &House, transport: Transport) -> Option<String> {
+    let mut client = client(house, Transport::Sse, None);
+    receive(house, &mut client, Transport::Sse, 1, &["seen"]).await;
+    assert_eq!(client.texts(), ["seen"], "{transport:?}");
+    client.id
+}
+
+fn publish(house: &House, topic: &str, count: usize, size: usize) {
+    for number in 0..count {
+        house.hub.publish(topic, format!("{number} {}", "x".repeat(size)));
+    }
+}
+
+/// A client comes back with this id, and again later: it must be told so often that something is gone, get these messages
+/// first, and then what is live.
+async fn assert_back(
+    house: House,
+    transport: Transport,
+    id: Option<String>,
+    resyncs: usize,
+    missed: &[&str],
+) {
+    let told = format!("{}, {resyncs} {missed:?}", transport.as_str());
+    let mut client = client(&house, transport, id);
+    let begun = Instant::now();
+    if transport == Transport::LongPoll && resyncs > 0 {
+        assert_eq!(client.poll().await.head.status, 204, "{told}");
+        assert!(begun.elapsed() < seconds(1), "told at once; {told}");
+    }
+    receive(&house, &mut client, transport, missed.len() + 2, &["live 1", "live 2"]).await;
+    let expected = [missed, &["live 1", "live 2"]].concat();
+    assert_eq!((client.texts(), client.resyncs), (expected.clone(), resyncs), "{told}");
+    house.hub.publish("news", "away");
+    receive(&house, &mut client, transport, 2, &["live 3"]).await;
+    let expected = [expected.as_slice(), &["away", "live 3"]].concat();
+    assert_eq!((client.texts(), client.resyncs), (expected, resyncs), "{told}");
+    assert_eq!(house.hub.held(), 0);
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_missed_a_message_that_made_room_for_others_is_told_once() {
+    for transport in CARRIERS {
+        let house = open(|server| server.topic("news", FEW));
+        let id = seen(&house, transport).await;
+        publish(&house, "news", 4, 10);
+        assert_back(house, transport, id, 1, &[]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_missed_a_message_that_made_room_for_larger_ones_is_told_once() {
+    for transport in CARRIERS {
+        let house = open(|server| server.topic("news", Keep { bytes: 4096, ..EVERYTHING }));
+        let id = seen(&house, transport).await;
+        publish(&house, "news", 1, 10);
+        publish(&house, "news", 2, 3000);
+        assert_back(house, transport, id, 1, &[]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_missed_a_message_that_is_too_old_is_told_once() {
+    for transport in CARRIERS {
+        let house = open(|server| server.topic("news", Keep { age: seconds(60), ..EVERYTHING }));
+        let id = seen(&house, transport).await;
+        publish(&house, "news", 1, 10);
+        sleep(seconds(61)).await;
+        assert_back(house, transport, id, 1, &[]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_missed_a_message_that_made_room_for_other_topics_is_told_once() {
+    for transport in CARRIERS {
+        let house = open(|server| server.topic("*", EVERYTHING).history(8192));
+        let id = seen(&house, transport).await;
+        publish(&house, "news", 1, 10);
+        publish(&house, "other", 3, 3000);
+        assert_back(house, transport, id, 1, &[]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_comes_back_to_a_server_that_was_started_anew_is_told_once() {
+    for transport in CARRIERS {
+        let before = open(|server| server.topic("news", EVERYTHING));
+        let id = seen(&before, transport).await;
+        before.close().await;
+        let house = open(|server| server.topic("news", EVERYTHING));
+        publish(&house, "news", 4, 10);
+        assert_back(house, transport, id, 1, &[]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_brings_an_id_of_another_server_is_told_once_though_nothing_was_published_here() {
+    for transport in CARRIERS {
+        let house = open(|server| server.topic("news", EVERYTHING));
+        assert_back(house, transport, Some("0123456789ab-000000000007".into()), 1, &[]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_missed_something_that_is_still_there_gets_it_and_is_told_nothing() {
+    for transport in CARRIERS {
+        let house = open(|server| server.topic("*", EVERYTHING));
+        let id = seen(&house, transport).await;
+        ["one", "two"].iter().for_each(|text| assert_eq!(house.hub.publish("news", *text), 0));
+        publish(&house, "other", 10, 10);
+        assert_back(house, transport, id, 0, &["one", "two"]).await;
+
+        // Up to the last that there is room for.
+        let house = open(|server| server.topic("news", FEW));
+        let id = seen(&house, transport).await;
+        ["one", "two", "three"].iter().for_each(|text| assert_eq!(house.hub.publish("news", *text), 0));
+        assert_back(house, transport, id, 0, &["one", "two", "three"]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_missed_nothing_is_told_nothing_though_everything_is_gone() {
+    for transport in CARRIERS {
+        // By age.
+        let house = open(|server| server.topic("news", Keep { age: seconds(60), ..EVERYTHING }));
+        let id = seen(&house, transport).await;
+        sleep(seconds(61)).await;
+        assert_back(house, transport, id, 0, &[]).await;
+
+        // By the bytes of all, of which others took the room.
+        let house = open(|server| server.topic("news", EVERYTHING).topic("other", EVERYTHING).history(8192));
+        let id = seen(&house, transport).await;
+        publish(&house, "other", 10, 3000);
+        assert_back(house, transport, id, 0, &[]).await;
+
+        // A message so large that it was never kept, which the client got.
+        let house = open(|server| server.topic("news", Keep { bytes: 400, ..EVERYTHING }));
+        let mut first = client(&house, Transport::Sse, None);
+        receive(&house, &mut first, Transport::Sse, 1, &[&"x".repeat(300)]).await;
+        assert_back(house, transport, first.id, 0, &[]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_is_new_is_told_nothing_though_much_is_gone() {
+    for transport in CARRIERS {
+        for id in [None, Some(String::new())] {
+            let house = open(|server| server.topic("news", FEW));
+            publish(&house, "news", 10, 10);
+            assert_back(house, transport, id, 0, &[]).await;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_cut_before_a_message_came_comes_back_from_there() {
+    for transport in CARRIERS {
+        let house = open(|server| server.topic("news", FEW));
+        publish(&house, "news", 10, 10);
+        let mut first = client(&house, Transport::Sse, None);
+        first.listen(1 << 20, Cut::Reset, |client| client.id.is_some()).await;
+        until("the end", || house.hub.held() == 0).await;
+        house.hub.publish("news", "one");
+        assert_back(house, transport, first.id, 0, &["one"]).await;
+    }
+}
+
+/// Cut right behind the first block, a client comes back as it came: it is told again, because it was not told.
+#[tokio::test(start_paused = true)]
+async fn the_word_comes_right_behind_the_first_block_and_the_new_id_comes_with_it() {
+    let house = open(|server| server.topic("news", FEW));
+    let id = seen(&house, Transport::Sse).await;
+    publish(&house, "news", 4, 10);
+    let mut before = client(&house, Transport::Sse, id.clone());
+    let mut bytes = 0;
+    while before.resyncs == 0 {
+        assert_eq!(before.id, id, "cut after {bytes} bytes");
+        bytes += 1;
+        before.listen(bytes, Cut::Reset, |_| false).await;
+    }
+    assert_ne!(before.id, id);
+    receive(&house, &mut before, Transport::Sse, 1, &["live"]).await;
+    assert_eq!((before.resyncs, before.texts()), (1, vec!["live"]));
+    house.close().await;
+}
