@@ -180,6 +180,8 @@ impl Attendant<'_> {
             peer = %hold.peer(),
             cause = end.as_str(),
             held_for = ?ended.held_for(),
+            // Only where there is something to say.
+            dropped = Some(ended.dropped()).filter(|dropped| *dropped > 0),
             "a hold ended: {end}"
         );
         let Some(context) = self.context.take() else { return };

@@ -15,6 +15,7 @@ use crate::mechanisms::wire::{Form, chunk, head, long_poll, sse};
 use crate::socket::Socket;
 use crate::words::event_id::Position;
 use crate::words::line::Line;
+use crate::words::terms::WhenSlow;
 
 use super::After;
 use super::asked::Asked;
@@ -33,6 +34,9 @@ pub(crate) struct Admitted {
     pub(super) asked: Asked,
     pub(super) arrival: Arrival,
 }
+
+/// What the kernel may keep unsent for a peer whose oldest messages may be dropped. More makes no peer that reads faster.
+const UNSENT: usize = 16 << 10;
 
 impl Admitted {
     /// Adds the headers with which a page of another site may read the answer.
@@ -80,6 +84,10 @@ impl Admitted {
         if let (Some(every), Some(max_idle)) = (terms.heartbeat(form.transport()), terms.max_idle) {
             // The kernel gives up a little later than we do, so that a peer that fell silent is `Idle`, whoever asked it.
             line.probe(every, max_idle + every);
+        }
+        // What the kernel has taken cannot be dropped any more. Never for a long poll, whose socket returns to HTTP.
+        if terms.when_slow == WhenSlow::DropOldest && form != Form::LongPoll {
+            line.take_little((terms.backlog / 8).min(UNSENT));
         }
         let date = http_date();
         let head = head::Exchange {

@@ -122,7 +122,7 @@ impl Admission {
                 return Err(Refused::Full(*first));
             }
             for hold in self.victims(books, &full, key, now)? {
-                gone.extend(books.end(&hold, Resume::Evicted.into()));
+                gone.extend(books.end(&hold, Resume::Evicted.into()).ok());
             }
         }
         if let Place::Asking = self.place {

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::task::Waker;
 
+use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::mechanisms::topics::Place;
-use crate::words::cause::End;
+use crate::words::cause::{Disconnect, End};
 use crate::words::topic::Topic;
 
 use super::hold::Hold;
@@ -15,22 +16,26 @@ use super::pen::wake;
 use super::{Books, Keeper};
 
 /// What is left to do once the books are closed again.
+#[derive(Default)]
 #[must_use]
 pub(super) struct Aftermath {
-    joined: Box<[(Topic, Place)]>,
+    pub(super) joined: Box<[(Topic, Place)]>,
     /// The hold's own task.
-    waker: Option<Waker>,
+    pub(super) waker: Option<Waker>,
     /// Whoever waits for room.
-    room: Option<Arc<Notify>>,
-    too_long: Option<Arc<Hold>>,
+    pub(super) room: Option<Arc<Notify>>,
+    /// An ending that waits for too long, now that there are so many.
+    pub(super) too_long: Option<Arc<Hold>>,
+    /// What was let go of.
+    pub(super) waste: Vec<Bytes>,
 }
 
 impl Keeper {
     /// Begins a hold's end. `false` if it had begun: the first cause stands.
     pub(crate) fn end(&self, hold: &Hold, note: Note) -> bool {
         let begun = self.books.lock().end(hold, note);
-        let is_first = begun.is_some();
-        if let Some(aftermath) = begun {
+        let is_first = begun.is_ok();
+        if let Ok(aftermath) = begun {
             self.finish(aftermath);
         }
         is_first
@@ -55,7 +60,8 @@ impl Keeper {
     fn end_those(&self, cause: &End, those: impl FnOnce(&Books) -> Vec<Arc<Hold>>) -> usize {
         let mut books = self.books.lock();
         let holds = those(&books);
-        let ended: Vec<_> = holds.iter().filter_map(|hold| books.end(hold, cause.clone().into())).collect();
+        let ended: Vec<_> =
+            holds.iter().filter_map(|hold| books.end(hold, cause.clone().into()).ok()).collect();
         drop(books);
         let count = ended.len();
         for aftermath in ended {
@@ -94,39 +100,47 @@ impl Keeper {
         if let Some(hold) = aftermath.too_long {
             hold.cut_short();
         }
+        drop(aftermath.waste);
     }
 }
 
 impl Books {
-    pub(super) fn end(&mut self, hold: &Hold, note: Note) -> Option<Aftermath> {
-        let permit = self.ledger.end(hold.id, &note.end)?;
+    /// Begins a hold's end. If it had begun, the note comes back, for the messages in it are not dropped under a lock.
+    pub(super) fn end(&mut self, hold: &Hold, note: Note) -> Result<Aftermath, Note> {
+        let Some(permit) = self.ledger.end(hold.id, &note.end) else { return Err(note) };
         self.limits.give_back(permit, Some(hold.id));
         self.deadlines.clear(hold.id.slot());
         let aftermath = hold.leave_note(note);
         // Endings are bounded like holds, or peers that never finish theirs would pile up uncounted.
         let is_over = self.ledger.counts().ending > self.limits.server();
         let too_long = if is_over { self.ledger.cut().cloned() } else { None };
-        Some(Aftermath { too_long, ..aftermath })
+        Ok(Aftermath { too_long, ..aftermath })
     }
 }
 
 impl Hold {
     /// What its end will be, if it has begun.
     pub(crate) fn note(&self) -> Option<Note> {
-        self.pen.lock().note.as_deref().cloned()
+        self.pen().note.as_deref().cloned()
     }
 
     fn leave_note(&self, note: Note) -> Aftermath {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
+        // What will not be written any more need not wait for the hold's task to run.
+        pen.give_up_opening();
+        if let End::Disconnect(Disconnect::Slow | Disconnect::Stalled) = note.end {
+            pen.give_up_backlog();
+        }
         pen.note = Some(Box::new(note));
         let joined = std::mem::take(&mut pen.joined);
         self.follow_no_more(&mut pen);
-        Aftermath { joined, waker: pen.waker(), room: pen.room.take(), too_long: None }
+        let (waker, room, waste) = (pen.waker(), pen.room.take(), pen.take_waste());
+        Aftermath { joined, waker, room, too_long: None, waste }
     }
 
     /// Ends a polite ending that too many others wait behind.
     fn cut_short(&self) {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         pen.is_cut = true;
         wake(pen);
     }

@@ -31,6 +31,7 @@ pub struct Ended {
     bytes_in: u64,
     bytes_out: u64,
     undelivered: u64,
+    dropped: u64,
     is_delivered: bool,
 }
 
@@ -38,7 +39,7 @@ impl Ended {
     pub(crate) fn of(hold: &Hold, is_delivered: bool) -> Self {
         let keeper = hold.keeper().clone();
         let now = keeper.time().mark();
-        let pen = hold.pen.lock();
+        let pen = hold.pen();
         Ended {
             id: hold.id,
             path: hold.path.clone(),
@@ -51,6 +52,7 @@ impl Ended {
             bytes_in: hold.bytes_in.load(Relaxed),
             bytes_out: pen.bytes_out,
             undelivered: u64::from(pen.undelivered()),
+            dropped: pen.dropped,
             is_delivered,
             keeper: {
                 drop(pen);
@@ -109,9 +111,16 @@ impl Ended {
         self.bytes_out
     }
 
-    /// How many accepted messages were not handed to the peer's connection.
+    /// How many accepted messages were not handed to the peer's connection because the hold ended before. What was
+    /// [dropped](Ended::dropped) is not counted here again.
     pub fn undelivered(&self) -> u64 {
         self.undelivered
+    }
+
+    /// How many published messages [`when_slow`](crate::WhenSlow) dropped, whether they had waited for a while or never got
+    /// that far.
+    pub fn dropped(&self) -> u64 {
+        self.dropped
     }
 
     /// Whether the peer's connection took its whole ending; `false` where the cause has none, as for a peer that is gone.
@@ -142,6 +151,7 @@ impl fmt::Debug for Ended {
             .field("messages_in", &self.messages_in)
             .field("messages_out", &self.messages_out)
             .field("undelivered", &self.undelivered)
+            .field("dropped", &self.dropped)
             .field("is_delivered", &self.is_delivered)
             .finish_non_exhaustive()
     }

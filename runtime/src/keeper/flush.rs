@@ -14,7 +14,7 @@ use super::pen::Pen;
 impl Hold {
     /// Writes what waits; ready when nothing does.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         let messages_out = pen.messages_out;
         let flushed = self.flush(&mut pen, cx);
         // Whoever polls here also wants to hear of what will wait next.
@@ -35,7 +35,12 @@ impl Hold {
     fn flush(&self, pen: &mut Pen, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
             let Pen { line: Some(line), backlog, .. } = &*pen else { return Poll::Ready(Ok(())) };
-            let Some(bytes) = backlog.next() else { return Poll::Ready(Ok(())) };
+            let Some(bytes) = backlog.next() else {
+                return Poll::Ready(match pen.is_broken_off {
+                    true => Err(io::ErrorKind::ConnectionAborted.into()),
+                    false => Ok(()),
+                });
+            };
             match line.try_write(bytes) {
                 Ok(0) if !bytes.is_empty() => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
@@ -63,7 +68,7 @@ impl Hold {
 
     /// Ready when an end has begun.
     pub(crate) fn poll_noted(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         if pen.note.is_some() {
             return Poll::Ready(());
         }
@@ -73,18 +78,23 @@ impl Hold {
         Poll::Pending
     }
 
-    /// Puts the ending behind what waits, whatever the backlog allows.
+    /// Puts the ending behind what waits, whatever the backlog allows. An error if that was given up meanwhile.
     pub(crate) fn write_last(&self, pieces: impl IntoIterator<Item = Piece>) -> io::Result<()> {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         for piece in pieces {
+            if pen.is_broken_off {
+                return Err(io::ErrorKind::ConnectionAborted.into());
+            }
             pen.write(piece, self.keeper().time())?;
         }
+        drop(pen);
+        self.keeper().relieve();
         Ok(())
     }
 
     /// Writes the ending in place of what waits, if the peer takes it whole at once.
     pub(crate) fn write_last_word(&self, bytes: &[u8]) -> bool {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         let is_clean = !pen.backlog.is_torn();
         pen.undelivered = pen.undelivered();
         let waited = std::mem::take(&mut pen.backlog);
@@ -96,14 +106,14 @@ impl Hold {
 
     /// Counts the messages of a long poll's answer, and those that found no place in it.
     pub(crate) fn count_answer(&self, carried: usize, left: usize) {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         pen.messages_out += carried as u64;
         pen.undelivered += left as u32;
     }
 
     /// Ready when this hold must not go on ending politely: too many others are.
     pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         if pen.is_cut {
             return Poll::Ready(());
         }
@@ -115,14 +125,15 @@ impl Hold {
 
     /// Nothing is written any more: what waits will not be delivered, and the line goes.
     pub(super) fn put_down(&self) {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         pen.undelivered = pen.undelivered();
         let opening = pen.opening.take();
         let backlog = std::mem::take(&mut pen.backlog);
+        let farewell = pen.note.as_mut().map(|note| std::mem::take(&mut note.farewell));
         let rest =
             (pen.line.take(), pen.waker.take(), pen.room.take(), pen.inbox.take(), pen.following.take());
         drop(pen);
-        drop((opening, backlog, rest));
+        drop((opening, backlog, farewell, rest));
     }
 
     /// What an error of the socket says about the peer.

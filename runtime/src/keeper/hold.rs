@@ -16,6 +16,7 @@ use crate::words::terms::{Terms, Transport};
 use crate::words::tick::Tick;
 
 use super::Keeper;
+use super::hand::InHand;
 use super::pen::Pen;
 
 /// One hold. Its memory is the budget of the whole framework: what only some holds need is boxed.
@@ -33,7 +34,8 @@ pub(crate) struct Hold {
     pub(super) next_beat: AtomicU64,
     pub(super) bytes_in: AtomicU64,
     pub(super) messages_in: AtomicU32,
-    pub(super) pen: Mutex<Pen>,
+    /// Taken up with [`pen`](Hold::pen) only.
+    pen: Mutex<Pen>,
 }
 
 /// An address in 18 bytes; a `SocketAddr` has 32, for flow labels and scopes that say nothing about who it is.
@@ -87,6 +89,17 @@ impl Hold {
         &self.post.keeper
     }
 
+    /// Takes up the pen, which nobody else has meanwhile.
+    pub(super) fn pen(&self) -> InHand<'_> {
+        InHand::new(self, self.pen.lock())
+    }
+
+    /// Whether nobody has the pen.
+    #[cfg(test)]
+    pub(super) fn is_pen_free(&self) -> bool {
+        self.pen.try_lock().is_some()
+    }
+
     /// The peer's address; behind a trusted proxy, the one the proxy named, with port 0.
     pub(crate) fn peer(&self) -> SocketAddr {
         SocketAddr::new(self.peer.ip.to_canonical(), self.peer.port)
@@ -120,7 +133,7 @@ impl Hold {
 
     /// Told when there may be room in the backlog.
     pub(super) fn room(&self) -> Arc<Notify> {
-        self.pen.lock().room.get_or_insert_with(Arc::default).clone()
+        self.pen().room.get_or_insert_with(Arc::default).clone()
     }
 
     pub(super) fn clocks(&self) -> Clocks {

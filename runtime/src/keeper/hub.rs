@@ -3,6 +3,7 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use crate::mechanisms::ledger::Counts;
@@ -34,6 +35,12 @@ pub struct Tally {
     pub hooks_running: usize,
     /// How many end hooks panicked or overran their deadline. (Another hook's failure is its hold's cause, `failed`.)
     pub hooks_failed: u64,
+    /// How many published messages were ever dropped for peers that read too slowly ([`WhenSlow`](crate::WhenSlow)).
+    pub dropped: u64,
+    /// How many bytes wait now for all peers together, of at most `Server::memory`: messages that their connections did
+    /// not take at once, 64 bytes for the place of each, and their framing. A message that waits for a thousand peers counts
+    /// a thousand times, although its bytes are shared; what the kernel has taken does not count here.
+    pub waiting: usize,
     /// How many ended, by cause ([`End::as_str`](crate::End::as_str)); causes that never happened are not listed.
     pub ended: Vec<(&'static str, u64)>,
 }
@@ -67,6 +74,9 @@ impl Hub {
 
     /// Sends a message to all holds that joined `topic`; says for how many it was accepted. Never waits.
     ///
+    /// Not accepted is what finds no room at a peer that reads too slowly and is dropped for that, or ends its hold
+    /// ([`WhenSlow`](crate::WhenSlow)). What was accepted may still be dropped, later, in favour of something newer.
+    ///
     /// A topic that [keeps its past](crate::Server::topic) records it, also when nobody is there, and all its holds get
     /// its messages in one order, that of the record. Of another topic every hold gets the messages of one publisher in
     /// the order in which they were published; of two that publish at once, each hold may hear another first.
@@ -96,12 +106,18 @@ impl Hub {
     /// The whole count, of all endpoints together.
     pub fn tally(&self) -> Tally {
         let (hooks_running, hooks_failed) = self.0.hooks();
-        Tally { hooks_running, hooks_failed, ..self.0.counts().into() }
+        let dropped = self.0.dropped().iter().map(|count| count.load(Relaxed)).sum();
+        let waiting = self.0.memory.waiting();
+        Tally { hooks_running, hooks_failed, dropped, waiting, ..self.0.counts().into() }
     }
 
-    /// The count of every endpoint, by the name of its function. End hooks are counted for all together only.
+    /// The count of every endpoint, by the name of its function. End hooks and what waits are counted for all together
+    /// only.
     pub fn tally_by_endpoint(&self) -> Vec<(&'static str, Tally)> {
-        self.0.counts_by_endpoint().into_iter().map(|(name, counts)| (name, counts.into())).collect()
+        let counts = self.0.counts_by_endpoint().into_iter().zip(self.0.dropped());
+        let tally =
+            |counts: Counts, dropped: &AtomicU64| Tally { dropped: dropped.load(Relaxed), ..counts.into() };
+        counts.map(|((name, counts), dropped)| (name, tally(counts, dropped))).collect()
     }
 
     /// Everything that is held now, in no order. It takes a moment for each hold: not for a hot path.
@@ -209,6 +225,8 @@ impl From<Counts> for Tally {
             peak: counts.peak,
             hooks_running: 0,
             hooks_failed: 0,
+            dropped: 0,
+            waiting: 0,
             ended: CAUSES.into_iter().zip(counts.ended).filter(|(_, count)| *count > 0).collect(),
         }
     }

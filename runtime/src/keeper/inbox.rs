@@ -18,7 +18,7 @@ const INBOX: usize = 8;
 impl Hold {
     /// A message that came by `POST`.
     pub(crate) fn post(&self, message: Message) -> Result<(), PostRefusal> {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         if pen.note.is_some() {
             return Err(PostRefusal::Ended);
         }
@@ -33,7 +33,7 @@ impl Hold {
 
     /// The next message that came by `POST`.
     pub(crate) fn take_posted(&self) -> Option<Message> {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         let inbox = pen.inbox.as_mut()?;
         let message = inbox.pop_front();
         if inbox.is_empty() {

@@ -1,22 +1,27 @@
 //! The keeper of all holds: the only locks, and the only waiter on time.
 //!
 //! Ground rules:
-//! 1. Three orders of locks: the books, then one hold's pen; a shard of topics, then one hold's pen; a shard of topics,
-//!    then the schedule. The archive's lock may be taken under any of them, and none under it. No lock is held over an
-//!    await or while user code runs, and a waker is user code.
+//! 1. Three orders of locks: the turn at the memory, then the books, then one hold's pen; a shard of topics, then one
+//!    hold's pen; a shard of topics, then the schedule. The archive's lock may be taken under any of them, and none under
+//!    it. No lock is held over an await or while user code runs. A waker is user code, and so is dropping a message: its
+//!    bytes may be the application's own.
 //! 2. A hold's end begins in one place, [`Keeper::end`], under the books: the first cause stands, the permit goes back,
 //!    the pen takes no more. It leaves a note; the hold's own task reads it and concludes.
-//! 3. The keeper keeps an `Arc` of a hold until it has settled, and a hold keeps the keeper: no circle outlives its hold.
+//! 3. What waits and what was dropped is counted where a pen is put down. Whoever has queued something then asks
+//!    [`Keeper::relieve`] to keep the bound over all of it, with every lock released.
+//! 4. The keeper keeps an `Arc` of a hold until it has settled, and a hold keeps the keeper: no circle outlives its hold.
 
 pub(crate) mod admission; // a place for a newcomer, and who makes room for it
 pub(crate) mod archive; // what topics keep of their past
 pub(crate) mod end; // the beginning of every end, and its settling
 pub(crate) mod ended; // what an end hook is told
 pub(crate) mod flush; // writing what waits, and the last of it
+pub(crate) mod hand; // a hold's pen in hand, and the counts that follow from its use
 pub(crate) mod held; // the application's handle on a hold
 pub(crate) mod hold; // one held connection
 pub(crate) mod hub; // the application's view of all holds
 pub(crate) mod inbox; // messages that came by POST
+pub(crate) mod memory; // what waits for all peers together, and its bound
 pub(crate) mod note; // what an end leaves for the hold's task
 pub(crate) mod pen; // what is written to one peer, in order
 pub(crate) mod publish; // topics
@@ -50,6 +55,7 @@ use crate::words::terms::WhenFull;
 
 use archive::Archive;
 use hold::Hold;
+use memory::Memory;
 use publish::TopicShards;
 use schedule::Schedule;
 use time::Time;
@@ -67,6 +73,9 @@ pub(crate) struct Keeper {
     /// Set once, when the server starts; a hub may be wanted before.
     policy: OnceLock<Policy>,
     plans: OnceLock<Vec<Plan>>,
+    memory: Memory,
+    /// How many messages were dropped for slow peers, by endpoint.
+    dropped: OnceLock<Box<[AtomicU64]>>,
     hooks: AtomicUsize,
     hooks_failed: AtomicU64,
     /// Told whenever nothing is held, nothing is ending and no end hook runs.
@@ -104,6 +113,8 @@ impl Keeper {
             secret: Secret::draw(),
             policy: OnceLock::new(),
             plans: OnceLock::new(),
+            memory: Memory::default(),
+            dropped: OnceLock::new(),
             hooks: AtomicUsize::new(0),
             hooks_failed: AtomicU64::new(0),
             quiet: Notify::new(),
@@ -123,6 +134,7 @@ impl Keeper {
         books.limits = Limits::new(holds, policy.max_per_peer, ceilings);
         let _ = self.archive.set(Archive::new(policy.topics.clone(), policy.history));
         self.time.begin();
+        let _ = self.dropped.set(plans.iter().map(|_| AtomicU64::new(0)).collect());
         let _ = self.policy.set(policy);
         let _ = self.plans.set(plans);
     }
@@ -133,6 +145,17 @@ impl Keeper {
 
     fn plans(&self) -> &[Plan] {
         self.plans.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// How many messages were dropped for slow peers, by endpoint.
+    fn dropped(&self) -> &[AtomicU64] {
+        self.dropped.get().map_or(&[], |counts| counts)
+    }
+
+    fn count_dropped(&self, endpoint: u32, count: u64) {
+        if let Some(dropped) = self.dropped().get(endpoint as usize) {
+            dropped.fetch_add(count, Relaxed);
+        }
     }
 
     /// The secret with which a client speaks for a hold.

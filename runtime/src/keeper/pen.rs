@@ -8,19 +8,22 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use parking_lot::MutexGuard;
+use bytes::Bytes;
 use tokio::sync::Notify;
 
-use crate::mechanisms::backlog::{Backlog, Piece, Room};
+use crate::mechanisms::backlog::{Backlog, Piece};
 use crate::mechanisms::topics::Place;
 use crate::words::event_id::Numbered;
 use crate::words::line::Line;
 use crate::words::message::Message;
+use crate::words::terms::WhenSlow;
 use crate::words::tick::Since;
 use crate::words::topic::Topic;
 
+use super::hand::InHand;
 use super::note::Note;
 use super::replay::Following;
+use super::send::Origin;
 use super::time::Time;
 
 /// The side of a hold that writes; behind the hold's own lock.
@@ -51,38 +54,89 @@ pub(crate) struct Pen {
     pub(super) bytes_out: u64,
     pub(super) undelivered: u32,
     pub(super) is_cut: bool,
+    /// The ending itself was given up.
+    pub(super) is_broken_off: bool,
+    /// How many published messages the terms had dropped. As many as there is time for, so no `u32`.
+    pub(super) dropped: u64,
 }
 
 #[derive(Default)]
 pub(super) struct Opening {
     /// A long poll's answers so far; other forms write at once.
     pub(super) direct: Vec<Message>,
-    pub(super) live: Vec<Numbered>,
-    pub(super) bytes: usize,
+    pub(super) live: VecDeque<Numbered>,
+    bytes: usize,
+    /// What of it may be dropped, as [`cost`](Opening::cost) counts.
+    droppable: usize,
 }
 
 impl Opening {
-    /// Whether `more` bytes may wait here, counted as the backlog does.
-    pub(super) fn has_room(&self, more: usize, bound: usize) -> bool {
-        self.bytes + (self.direct.len() + self.live.len()) * Backlog::COST + more <= bound
+    /// Adds a message that comes once the hold is open.
+    pub(super) fn push(&mut self, message: Numbered, origin: Origin) {
+        let length = message.message.len();
+        self.bytes += length;
+        match origin {
+            Origin::Direct => self.direct.push(message.message),
+            Origin::Published => {
+                self.droppable += length + Backlog::COST;
+                self.live.push_back(message);
+            }
+        }
     }
 
-    /// Drops what was published first; `false` if nothing was.
-    pub(super) fn drop_oldest(&mut self) -> bool {
-        if self.live.is_empty() {
-            return false;
+    /// What waits here, as the backlog counts it.
+    pub(super) fn cost(&self) -> usize {
+        self.bytes + (self.direct.len() + self.live.len()) * Backlog::COST
+    }
+
+    /// As [`Backlog::make_room`], without a kernel.
+    pub(super) fn make_room(&mut self, more: usize, bound: usize, waste: &mut Vec<Bytes>) -> bool {
+        let excess = (self.cost() + more).saturating_sub(bound);
+        let is_enough = excess <= self.droppable;
+        if is_enough {
+            self.drop_published(WhenSlow::DropOldest, excess, waste);
         }
-        self.bytes -= self.live.remove(0).message.len();
-        true
+        is_enough
+    }
+
+    /// As [`Backlog::drop_published`].
+    pub(super) fn drop_published(&mut self, rule: WhenSlow, enough: usize, waste: &mut Vec<Bytes>) {
+        let mut freed = 0;
+        while freed < enough {
+            let dropped = match rule {
+                WhenSlow::DropOldest => self.live.pop_front(),
+                WhenSlow::DropNewest => self.live.pop_back(),
+                WhenSlow::Disconnect => None,
+            };
+            let Some(Numbered { message, .. }) = dropped else { break };
+            freed += message.len() + Backlog::COST;
+            self.bytes -= message.len();
+            self.droppable -= message.len() + Backlog::COST;
+            waste.push(message.into_bytes());
+        }
+    }
+
+    /// All that came, in order: the answers of a long poll.
+    pub(super) fn take(&mut self) -> impl Iterator<Item = Numbered> {
+        let Opening { direct, live, .. } = std::mem::take(self);
+        direct.into_iter().map(Numbered::from).chain(live)
+    }
+
+    /// As [`Backlog::give_up`].
+    pub(super) fn give_up(&mut self, waste: &mut Vec<Bytes>) -> usize {
+        let before = waste.len();
+        waste.extend(self.take().map(|numbered| numbered.message.into_bytes()));
+        waste.len() - before
     }
 }
 
-/// How a write went.
+/// How a write went. Of several, the greatest says what is to be done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Wrote {
     All,
+    Queued,
     /// The rest waits, and nothing did before.
     Blocked,
-    Queued,
 }
 
 impl Pen {
@@ -104,6 +158,8 @@ impl Pen {
             bytes_out: 0,
             undelivered: 0,
             is_cut: false,
+            is_broken_off: false,
+            dropped: 0,
         }
     }
 
@@ -113,16 +169,19 @@ impl Pen {
         let was_empty = self.backlog.is_empty();
         if was_empty && let Some(line) = &self.line {
             match line.try_write(&piece.bytes) {
-                Ok(count) if count == piece.bytes.len() => {
-                    self.backlog.wrote(count);
-                    self.count(&piece);
-                    return Ok(Wrote::All);
-                }
                 Ok(count) => written = count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
             self.backlog.wrote(written);
+            if written > 0 {
+                // Progress; and what was blocked before may have been dropped for this.
+                self.blocked = Since::NOT;
+            }
+            if written == piece.bytes.len() {
+                self.count(&piece);
+                return Ok(Wrote::All);
+            }
         }
         self.backlog.push(piece, written);
         if !was_empty {
@@ -139,15 +198,15 @@ impl Pen {
         self.messages_out += u64::from(piece.is_message());
     }
 
-    pub(super) fn has_room(&mut self, more: usize, bound: usize) -> bool {
-        match self.backlog.room(more, bound) {
-            Room::Yes => true,
-            Room::No => false,
-            Room::Look => {
-                let share = self.line.as_ref().map_or(0, |line| line.kernel_share());
-                self.backlog.looked(share, more, bound)
-            }
-        }
+    /// What the kernel keeps for this peer.
+    pub(super) fn kernel_share(&self) -> usize {
+        self.line.as_ref().map_or(0, |line| line.kernel_share())
+    }
+
+    /// What waits here for this peer: the bytes, and what each piece costs beside. The kernel's share is not in it, and a
+    /// message that others wait for too counts whole.
+    pub(super) fn waiting(&self) -> usize {
+        self.backlog.cost() + self.opening.as_ref().map_or(0, |opening| opening.cost())
     }
 
     /// Whether there is something kept that it has not got and nobody will bring.
@@ -184,7 +243,7 @@ impl Pen {
 }
 
 /// Wakes the hold's own task, with the pen put down: a waker may do anything.
-pub(super) fn wake(pen: MutexGuard<'_, Pen>) {
+pub(super) fn wake(pen: InHand<'_>) {
     let waker = pen.waker();
     drop(pen);
     if let Some(waker) = waker {

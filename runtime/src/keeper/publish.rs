@@ -7,9 +7,7 @@ use parking_lot::Mutex;
 
 use crate::mechanisms::topics::{Place, Topics};
 use crate::mechanisms::wire::Encoded;
-use crate::words::cause::Disconnect;
 use crate::words::message::Message;
-use crate::words::terms::{Transport, WhenSlow};
 use crate::words::topic::Topic;
 
 use super::Keeper;
@@ -91,7 +89,7 @@ impl Keeper {
     ) -> Result<(), JoinRefusal> {
         // The pen under the topics: a second place, or one that is taken back, would be seen by publishers.
         let mut topics = self.topics.shard(topic.as_str()).lock();
-        let mut pen = hold.pen.lock();
+        let mut pen = hold.pen();
         if pen.note.is_some() {
             return Err(JoinRefusal::Ended);
         }
@@ -111,7 +109,7 @@ impl Keeper {
     /// Leaves a topic; nothing happens if it was not joined.
     pub(crate) fn leave(&self, hold: &Hold, topic: &str) {
         let mut topics = self.topics.shard(topic).lock();
-        let mut pen = hold.pen.lock();
+        let mut pen = hold.pen();
         let Some(at) = pen.joined.iter().position(|(joined, _)| joined.as_str() == topic) else { return };
         let mut joined = std::mem::take(&mut pen.joined).into_vec();
         let (_, place) = joined.swap_remove(at);
@@ -149,15 +147,9 @@ impl Keeper {
         for hold in self.members(topic) {
             match give(&hold) {
                 Ok(()) => accepted += 1,
-                // Not `TooLarge`: that is the publisher's fault, not the peer's.
-                Err(Refusal::Full) => {
-                    // Not a long poll: its answer is full before it could be written, and is still to come.
-                    let can_be_slow = hold.transport() != Transport::LongPoll;
-                    if can_be_slow && hold.post.terms.when_slow == WhenSlow::Disconnect {
-                        self.end(&hold, Disconnect::Slow.into());
-                    }
-                }
-                Err(Refusal::Ended) => {}
+                // What follows for the hold has followed.
+                Err(Refusal::Full | Refusal::Ended) => {}
+                // The publisher's fault, not the peer's.
                 Err(Refusal::TooLarge) => tracing::warn!(
                     hold = %hold.id,
                     topic,

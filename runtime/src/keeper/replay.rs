@@ -10,20 +10,18 @@
 
 use std::io;
 
-use parking_lot::MutexGuard;
-
 use crate::mechanisms::history::{Entry, Pulled};
 use crate::mechanisms::wire::{Encoded, Form};
 use crate::words::cause::Disconnect;
 use crate::words::event_id::{Numbered, Position};
 use crate::words::message::Message;
-use crate::words::terms::WhenSlow;
 use crate::words::topic::Topic;
 
 use super::archive::{Archive, Arrival, Landing};
+use super::hand::InHand;
 use super::hold::Hold;
 use super::pen::{Pen, Wrote, wake};
-use super::send::{Closed, Origin, Refusal};
+use super::send::{Origin, Placed, Refusal};
 
 /// How far a hold has got in the topics it follows.
 pub(super) struct Following {
@@ -92,7 +90,7 @@ impl Hold {
     /// The topics are joined: from here on the hold follows those that keep a history.
     pub(crate) fn follow(&self, topics: &[(Topic, bool)], arrival: Arrival) {
         let Some(archive) = self.keeper().archive() else { return };
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         if pen.note.is_some() {
             return;
         }
@@ -101,10 +99,13 @@ impl Hold {
         pen.following = Some(Box::new(following));
         // While it opens, nothing is written: what fits is put in line now, the rest is read when there is room.
         let _ = self.read_up(archive, &mut pen, pulled);
-        let Pen { opening: Some(opening), following: Some(following), .. } = &mut *pen else { return };
-        if opening.live.is_empty() {
+        if let Pen { opening: Some(opening), following: Some(following), .. } = &mut *pen
+            && opening.live.is_empty()
+        {
             following.pass_over(following.cursor);
         }
+        drop(pen);
+        self.keeper().relieve();
     }
 
     /// One more topic is joined, by a hold that may follow some already.
@@ -153,14 +154,14 @@ impl Hold {
 
     /// Where the client stands before anything is written to it.
     pub(crate) fn first_position(&self) -> Position {
-        let pen = self.pen.lock();
+        let pen = self.pen();
         self.position(&pen, |following| following.start)
     }
 
     /// Where the client stands when its hold has ended and these were its last messages.
     pub(crate) fn last_position(&self, farewell: &[Numbered]) -> Position {
         let last = farewell.iter().rev().find_map(|numbered| numbered.id);
-        let pen = self.pen.lock();
+        let pen = self.pen();
         let position = self.position(&pen, |following| following.stop);
         Position { id: last.or(position.id), ..position }
     }
@@ -179,7 +180,7 @@ impl Hold {
         landing: &Landing<'_>,
         encoded: &Encoded<'_>,
     ) -> Result<(), Refusal> {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         if pen.note.is_some() {
             return Err(Refusal::Ended);
         }
@@ -217,7 +218,7 @@ impl Hold {
     fn pass_on(
         &self,
         archive: &Archive,
-        mut pen: MutexGuard<'_, Pen>,
+        mut pen: InHand<'_>,
         landing: &Landing<'_>,
         encoded: &Encoded<'_>,
         entries: &[Entry],
@@ -225,7 +226,7 @@ impl Hold {
         let landed = landing.recorded.offset;
         let alone = entries.is_empty().then_some(None);
         let others = entries.iter().map(|entry| (entry.offset != landed).then_some(entry));
-        let (mut outcome, mut first) = (Ok(()), Ok(Wrote::All));
+        let (mut outcome, mut most) = (Ok(()), Wrote::All);
         for entry in alone.into_iter().chain(others) {
             let offset = entry.map_or(landed, |entry| entry.offset);
             if self.is_answer_full(&pen, entry.map_or(encoded.message(), |entry| &entry.message)) {
@@ -245,41 +246,33 @@ impl Hold {
                 following.cursor = offset;
             }
             match placed {
-                Ok(Ok(Wrote::All | Wrote::Queued)) => {}
-                Ok(Ok(Wrote::Blocked)) => first = Ok(Wrote::Blocked),
-                Ok(Err(error)) => {
-                    first = Err(error);
-                    break;
-                }
-                Err(Refusal::Full) if self.post.terms.when_slow == WhenSlow::Disconnect => {
-                    outcome = Err(Refusal::Full);
-                    break;
-                }
-                Err(refusal) if offset == landed => outcome = Err(refusal),
-                Err(_) => {}
+                Placed::Wrote(wrote) => most = most.max(wrote),
+                Placed::Broke(_) | Placed::Slow => return self.after(placed, pen),
+                Placed::Refused(refusal) if offset == landed => outcome = Err(refusal),
+                Placed::Refused(_) => {}
             }
         }
-        self.after(first, pen).map_err(|Closed| Refusal::Ended).and(outcome)
+        self.after(Placed::Wrote(most), pen).and(outcome)
     }
 
     /// Whether a long poll that opens has so much in its answer that this message is for its client's next request.
     fn is_answer_full(&self, pen: &Pen, message: &Message) -> bool {
         let (length, bound) = (message.len(), self.post.terms.backlog);
         let opening = pen.opening.as_ref().filter(|_| self.form == Form::LongPoll && length <= bound);
-        opening.is_some_and(|opening| !opening.has_room(length, bound))
+        opening.is_some_and(|opening| opening.cost() + length > bound)
     }
 
     /// Reads from the archive what the hold has not got yet, as far as there is room, and writes it.
     pub(super) fn catch_up(&self) {
         let Some(archive) = self.keeper().archive() else { return };
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         // What comes to an open long poll is its answer: it would have been, had there been anything to read.
         if !pen.is_behind() || self.form == Form::LongPoll {
             return;
         }
-        let mut wrote = Ok(Wrote::All);
+        let mut most = Wrote::All;
         let mut has_more = true;
-        while has_more && wrote.is_ok() {
+        while has_more {
             let Some(following) = &pen.following else { break };
             let pulled = archive.pull(following, STEP, self.post.terms.backlog);
             if pulled.is_overtaken {
@@ -288,40 +281,41 @@ impl Hold {
                 self.keeper().end(self, Disconnect::Slow.into());
                 return;
             }
-            let (next, more) = self.read_up(archive, &mut pen, pulled);
-            has_more = more;
-            if !matches!(next, Ok(Wrote::All | Wrote::Queued)) {
-                wrote = next;
+            match self.read_up(archive, &mut pen, pulled) {
+                Ok((wrote, more)) => (most, has_more) = (most.max(wrote), more),
+                Err(error) => {
+                    let _ = self.after(Placed::Broke(error), pen);
+                    return;
+                }
             }
         }
-        let _ = self.after(wrote, pen);
+        let _ = self.after(Placed::Wrote(most), pen);
     }
 
     /// Gives the hold what was read from the archive, as far as there is room; `true` if there is room for more.
-    fn read_up(&self, archive: &Archive, pen: &mut Pen, pulled: Pulled) -> (io::Result<Wrote>, bool) {
-        let mut first = Ok(Wrote::All);
+    fn read_up(&self, archive: &Archive, pen: &mut InHand<'_>, pulled: Pulled) -> io::Result<(Wrote, bool)> {
+        let mut most = Wrote::All;
         for entry in pulled.entries {
             let Numbered { message, id } = archive.numbered(&entry);
             let encoded = Encoded::numbered(&message, id);
             if !self.has_room(pen, &encoded) {
                 self.note_behind(archive, pen);
-                return (first, false);
+                return Ok((most, false));
             }
             let placed = self.place(pen, &encoded, Origin::Published);
             if let Some(following) = &mut pen.following {
                 following.cursor = entry.offset;
             }
             match placed {
-                Ok(Ok(Wrote::All | Wrote::Queued)) => {}
-                Ok(Ok(Wrote::Blocked)) => first = Ok(Wrote::Blocked),
-                Ok(Err(error)) => return (Err(error), false),
-                Err(refusal) => tracing::warn!(hold = %self.id, ?refusal, "a kept message was passed over"),
+                Placed::Wrote(wrote) => most = most.max(wrote),
+                Placed::Broke(error) => return Err(error),
+                refused => tracing::warn!(hold = %self.id, ?refused, "a kept message was passed over"),
             }
         }
         if let Some(following) = &mut pen.following {
             following.is_live = pulled.is_all;
         }
-        (first, !pulled.is_all)
+        Ok((most, !pulled.is_all))
     }
 
     fn note_behind(&self, archive: &Archive, pen: &mut Pen) {
@@ -334,23 +328,19 @@ impl Hold {
     }
 
     /// Whether a kept message may be written now, or never.
-    fn has_room(&self, pen: &mut Pen, message: &Encoded<'_>) -> bool {
+    fn has_room(&self, pen: &mut InHand<'_>, message: &Encoded<'_>) -> bool {
         let bound = self.post.terms.backlog;
-        match &pen.opening {
-            Some(opening) => {
-                let length = message.message().len();
-                length > bound || opening.has_room(length, bound)
-            }
-            None => {
-                let length = message.form(self.form).len();
-                length > bound || pen.has_room(length, bound)
-            }
+        if pen.opening.is_some() {
+            let length = message.message().len();
+            return length > bound || pen.find_room_in_opening(length, bound, false);
         }
+        let length = message.form(self.form).len();
+        length > bound || pen.find_room(length, bound, false)
     }
 
     /// There may be room by now: has the hold's own task look.
     pub(super) fn stir(&self) {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         if let Some(following) = &mut pen.following {
             following.is_noted = false;
         }

@@ -3,15 +3,15 @@
 use std::io;
 
 use bytes::Bytes;
-use parking_lot::MutexGuard;
 
 use crate::mechanisms::backlog::{Kind, Piece};
 use crate::mechanisms::wire::{Encoded, Form};
-use crate::words::cause::Resume;
+use crate::words::cause::{Disconnect, Resume};
 use crate::words::event_id::Numbered;
 use crate::words::message::Message;
 use crate::words::terms::WhenSlow;
 
+use super::hand::InHand;
 use super::hold::Hold;
 use super::note::Note;
 use super::pen::{Opening, Pen, Wrote, wake};
@@ -35,10 +35,24 @@ pub(crate) enum Refusal {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Closed;
 
+/// What became of a message; [`Hold::after`] draws the consequences.
+#[derive(Debug)]
+#[must_use]
+pub(super) enum Placed {
+    /// It is with the line, or waits.
+    Wrote(Wrote),
+    /// The line is broken.
+    Broke(io::Error),
+    /// There is no room for it, and the peer is to be disconnected for that.
+    Slow,
+    /// It is not accepted, and that is all; if the terms had it dropped, it is counted.
+    Refused(Refusal),
+}
+
 impl Hold {
     /// Sends a message, or says why not. Never waits.
     pub(crate) fn send(&self, message: &Encoded<'_>, origin: Origin) -> Result<(), Refusal> {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         if pen.note.is_some() {
             return Err(Refusal::Ended);
         }
@@ -49,70 +63,70 @@ impl Hold {
             drop(pen);
             return self.answer(vec![message.to_numbered()]);
         }
-        let wrote = self.place(&mut pen, message, origin)?;
-        self.after(wrote, pen).map_err(|Closed| Refusal::Ended)
+        let placed = self.place(&mut pen, message, origin);
+        self.after(placed, pen)
     }
 
-    /// Writes a message, or puts it where it waits, with the pen held. Not for a long poll that is open: what comes to
-    /// it is its answer.
-    pub(super) fn place(
-        &self,
-        pen: &mut Pen,
-        message: &Encoded<'_>,
-        origin: Origin,
-    ) -> Result<io::Result<Wrote>, Refusal> {
+    /// Writes a message, or puts it where it waits, as the terms say of this origin. Not for a long poll that is open:
+    /// what comes to it is its answer.
+    pub(super) fn place(&self, pen: &mut InHand<'_>, message: &Encoded<'_>, origin: Origin) -> Placed {
         let bound = self.post.terms.backlog;
         let drops_oldest = origin == Origin::Published && self.post.terms.when_slow == WhenSlow::DropOldest;
-        if let Some(opening) = &mut pen.opening
-            && (self.form == Form::LongPoll || origin == Origin::Published)
-        {
+        if pen.opening.is_some() && (self.form == Form::LongPoll || origin == Origin::Published) {
             let length = message.message().len();
             if length > bound {
-                return Err(Refusal::TooLarge);
+                return Placed::Refused(Refusal::TooLarge);
             }
-            while drops_oldest && !opening.has_room(length, bound) && opening.drop_oldest() {
-                pen.undelivered += 1;
+            if !pen.find_room_in_opening(length, bound, drops_oldest) {
+                return self.refuse(pen, origin);
             }
-            if !opening.has_room(length, bound) {
-                return Err(Refusal::Full);
+            if let Some(opening) = &mut pen.opening {
+                opening.push(message.to_numbered(), origin);
             }
-            opening.bytes += length;
-            match origin {
-                Origin::Direct => opening.direct.push(message.message().clone()),
-                Origin::Published => opening.live.push(message.to_numbered()),
-            }
-            return Ok(Ok(Wrote::Queued));
+            return Placed::Wrote(Wrote::Queued);
         }
         let bytes = message.form(self.form);
         if bytes.len() > bound {
-            return Err(Refusal::TooLarge);
+            return Placed::Refused(Refusal::TooLarge);
         }
-        while !pen.has_room(bytes.len(), bound) {
-            if !drops_oldest || !pen.backlog.drop_oldest() {
-                return Err(Refusal::Full);
-            }
-            pen.undelivered += 1;
+        if !pen.find_room(bytes.len(), bound, drops_oldest) {
+            return self.refuse(pen, origin);
         }
-        let wrote = pen.write(Piece { bytes, kind: Kind::Message }, self.keeper().time());
+        let wrote = pen.write(Piece { bytes, kind: origin.kind() }, self.keeper().time());
         if matches!(wrote, Ok(Wrote::All)) {
             self.note_activity();
+            // It waited for nothing, but what it drove out may have been blocked.
+            self.hear(pen);
         }
-        Ok(wrote)
+        wrote.into()
+    }
+
+    /// What becomes of a message for which there is no room.
+    fn refuse(&self, pen: &mut Pen, origin: Origin) -> Placed {
+        match (origin, self.post.terms.when_slow) {
+            (Origin::Direct, _) => Placed::Refused(Refusal::Full),
+            // Not a long poll: its answer is full before it could be written, and is still to come.
+            (Origin::Published, WhenSlow::Disconnect) if self.form != Form::LongPoll => Placed::Slow,
+            (Origin::Published, _) => {
+                pen.dropped += 1;
+                Placed::Refused(Refusal::Full)
+            }
+        }
     }
 
     /// Writes something that is no message and needs no room: a head, a heartbeat.
     pub(crate) fn write(&self, bytes: Bytes) -> Result<(), Closed> {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         if pen.note.is_some() {
             return Err(Closed);
         }
         let wrote = pen.write(Piece { bytes, kind: Kind::Other }, self.keeper().time());
-        self.after(wrote, pen)
+        self.after(wrote.into(), pen).map_err(|_| Closed)
     }
 
     /// Answers a ping. Of the pongs that wait only the latest stays, or a peer that asks and never reads would fill memory.
     pub(crate) fn pong(&self, bytes: Bytes) -> Result<(), Closed> {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         if pen.note.is_some() {
             return Err(Closed);
         }
@@ -120,49 +134,57 @@ impl Hold {
             return Ok(());
         }
         let wrote = pen.write(Piece { bytes, kind: Kind::Pong }, self.keeper().time());
-        self.after(wrote, pen)
+        self.after(wrote.into(), pen).map_err(|_| Closed)
     }
 
     /// `on_suspend` is through: the replies go out, then what the topics had for it, then everything live.
     pub(crate) fn open(&self, replies: Vec<Message>) {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         if self.form == Form::LongPoll && pen.note.is_none() {
             return self.open_poll(pen, replies);
         }
         let Some(opening) = pen.opening.take() else { return };
         if pen.note.is_some() {
             pen.undelivered += (opening.direct.len() + replies.len() + opening.live.len()) as u32;
+            drop(pen);
+            // Only now: their bytes may be the application's own.
+            drop(opening);
             return;
         }
         let Opening { live, .. } = *opening;
-        let mut first = Ok(Wrote::All);
+        let mut most = Wrote::All;
+        let mut fault = None;
         let mut unsent = (replies.len() + live.len()) as u32;
         let replies: Vec<_> = replies.into_iter().map(Numbered::from).collect();
-        for Numbered { message, id } in replies.iter().chain(&live) {
+        let replied = replies.iter().map(|reply| (reply, Kind::Message));
+        for (Numbered { message, id }, kind) in replied.chain(live.iter().map(|live| (live, Kind::Published)))
+        {
             let bytes = Encoded::numbered(message, *id).form(self.form);
             // Not bounded by the backlog: the replies are the application's own, the rest was bounded when it came.
-            match pen.write(Piece { bytes, kind: Kind::Message }, self.keeper().time()) {
-                Ok(Wrote::All) => self.note_activity(),
-                Ok(Wrote::Queued) => {}
-                blocked_or_broken => {
-                    let is_broken = blocked_or_broken.is_err();
-                    first = blocked_or_broken;
-                    if is_broken {
-                        break;
+            match pen.write(Piece { bytes, kind }, self.keeper().time()) {
+                Ok(wrote) => {
+                    if wrote == Wrote::All {
+                        self.note_activity();
                     }
+                    most = most.max(wrote);
+                }
+                Err(error) => {
+                    fault = Some(error);
+                    break;
                 }
             }
             unsent -= 1;
         }
         pen.undelivered += unsent;
         let is_behind = pen.is_behind();
-        if self.after(first, pen).is_ok() && is_behind {
+        let placed = fault.map_or(Placed::Wrote(most), Placed::Broke);
+        if self.after(placed, pen).is_ok() && is_behind {
             self.catch_up();
         }
     }
 
     /// What came to a long poll while it opened is its answer. If nothing did, it waits.
-    fn open_poll(&self, mut pen: MutexGuard<'_, Pen>, replies: Vec<Message>) {
+    fn open_poll(&self, mut pen: InHand<'_>, replies: Vec<Message>) {
         let Some(Opening { direct, live, .. }) = pen.opening.as_deref_mut().map(std::mem::take) else {
             return;
         };
@@ -178,7 +200,7 @@ impl Hold {
         drop(pen);
         let count = answers.len();
         if !self.keeper().end(self, Note::with_farewell(Resume::Answered, answers)) {
-            self.pen.lock().undelivered += count as u32;
+            self.pen().undelivered += count as u32;
         }
     }
 
@@ -190,22 +212,50 @@ impl Hold {
         }
     }
 
-    /// Draws the consequences of a write, with the pen put down.
-    pub(super) fn after(&self, wrote: io::Result<Wrote>, pen: MutexGuard<'_, Pen>) -> Result<(), Closed> {
-        match wrote {
-            Ok(Wrote::All | Wrote::Queued) => Ok(()),
-            Ok(Wrote::Blocked) => {
-                wake(pen);
-                let keeper = self.keeper();
-                keeper.hasten(self, keeper.time().mark().plus(keeper.policy().write_deadline));
+    /// Draws the consequences, with the pen put down. No other lock may be held.
+    pub(super) fn after(&self, placed: Placed, pen: InHand<'_>) -> Result<(), Refusal> {
+        let keeper = self.keeper();
+        match placed {
+            Placed::Wrote(Wrote::All) => Ok(()),
+            Placed::Wrote(Wrote::Queued) => {
+                drop(pen);
+                keeper.relieve();
                 Ok(())
             }
-            Err(error) => {
+            Placed::Wrote(Wrote::Blocked) => {
+                wake(pen);
+                keeper.hasten(self, keeper.time().mark().plus(keeper.policy().write_deadline));
+                keeper.relieve();
+                Ok(())
+            }
+            Placed::Broke(error) => {
                 let end = self.fault(&error, pen.line.as_deref());
                 drop(pen);
-                self.keeper().end(self, end.into());
-                Err(Closed)
+                keeper.end(self, end.into());
+                Err(Refusal::Ended)
             }
+            Placed::Slow => {
+                drop(pen);
+                keeper.end(self, Disconnect::Slow.into());
+                Err(Refusal::Full)
+            }
+            Placed::Refused(refusal) => Err(refusal),
+        }
+    }
+}
+
+impl From<io::Result<Wrote>> for Placed {
+    fn from(wrote: io::Result<Wrote>) -> Self {
+        wrote.map_or_else(Placed::Broke, Placed::Wrote)
+    }
+}
+
+impl Origin {
+    /// What a piece of this origin is: what the application sends to this hold alone is accepted once and for all.
+    fn kind(self) -> Kind {
+        match self {
+            Origin::Direct => Kind::Message,
+            Origin::Published => Kind::Published,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering::Relaxed;
 
-use crate::words::tick::Tick;
+use crate::words::tick::{Since, Tick};
 
 use super::hold::Hold;
 use super::pen::Pen;
@@ -10,16 +10,24 @@ use super::pen::Pen;
 impl Hold {
     /// We stop reading from the peer: its silence proves nothing until [`listen`](Hold::listen).
     pub(crate) fn deafen(&self) {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         pen.is_deaf = true;
         pen.unheard.begin(self.keeper().time().mark());
     }
 
     /// We read again.
     pub(crate) fn listen(&self) {
-        let mut pen = self.pen.lock();
+        let mut pen = self.pen();
         pen.is_deaf = false;
         self.hear(&mut pen);
+    }
+
+    /// Nothing waits any more because what did was dropped: no write is blocked.
+    pub(super) fn forget_block(&self, pen: &mut Pen) {
+        if pen.backlog.is_empty() {
+            pen.blocked = Since::NOT;
+            self.hear(pen);
+        }
     }
 
     /// Gives the silence back, once nothing keeps us from hearing the peer.

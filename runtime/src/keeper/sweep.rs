@@ -96,7 +96,7 @@ impl Hold {
     }
 
     fn signs(&self) -> Option<Signs> {
-        let pen = self.pen.lock();
+        let pen = self.pen();
         if pen.note.is_some() {
             return None;
         }
@@ -118,7 +118,7 @@ impl Hold {
         if self.transport() == Transport::WebSocket || clocks.heartbeat.is_none() {
             return;
         }
-        let line = self.pen.lock().line.clone();
+        let line = self.pen().line.clone();
         if let Some(ago) = line.and_then(|line| line.last_answer()) {
             // Coarsely in the peer's favour, or what it answered at once would seem older than the question.
             let answered = self.keeper().time().dated(ago).plus(GRAIN);
@@ -129,7 +129,7 @@ impl Hold {
     fn send_heartbeat(&self, clocks: &Clocks, signs: &Signs, now: Tick) {
         let next = clocks.heartbeat.map_or(Tick::NEVER, |every| now.plus(every.max(LEAST_BEAT)));
         self.next_beat.store(next.0, Relaxed);
-        if clocks.beats == Beats::Kernel || !self.pen.lock().is_clear() {
+        if clocks.beats == Beats::Kernel || !self.pen().is_clear() {
             return;
         }
         if let Some(bytes) = wire::heartbeat(self.form)

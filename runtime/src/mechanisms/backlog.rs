@@ -1,8 +1,11 @@
 //! What waits for one peer, and how much that may be: the bytes queued here and the bytes the kernel keeps for it.
 
-use std::collections::VecDeque;
+mod queue;
 
 use bytes::Bytes;
+
+use crate::words::terms::WhenSlow;
+use queue::Queue;
 
 /// The bytes that wait for one peer, in order.
 ///
@@ -11,10 +14,7 @@ use bytes::Bytes;
 #[derive(Debug, Default)]
 pub(crate) struct Backlog {
     /// Boxed, because an idle peer has none.
-    #[expect(clippy::box_collection, reason = "8 bytes of every hold instead of 32")]
-    queue: Option<Box<VecDeque<Piece>>>,
-    queued: u32,
-    offset: u32,
+    queue: Option<Box<Queue>>,
     /// The most that the kernel can keep: what it said at the last look, and for what was written since.
     kernel: u32,
 }
@@ -29,8 +29,10 @@ pub(crate) struct Piece {
 /// What a piece is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
-    /// An application's message.
+    /// A message that was sent to this peer, and accepted: it is never dropped.
     Message,
+    /// A message that was published: it may be dropped where the terms say so.
+    Published,
     /// The answer to a ping: only the latest need be sent (RFC 6455 §5.5.3).
     Pong,
     /// A head, a heartbeat and the like.
@@ -55,7 +57,7 @@ impl Backlog {
 
     /// Whether the first piece is half with the kernel: nothing else may follow but its rest.
     pub(crate) fn is_torn(&self) -> bool {
-        self.offset > 0
+        self.queue.as_ref().is_some_and(|queue| queue.is_torn())
     }
 
     /// What a piece that waits costs beside its bytes: its place, and room to grow. Else many tiny messages would cost
@@ -64,13 +66,22 @@ impl Backlog {
 
     /// How many messages wait, one that was begun included.
     pub(crate) fn messages(&self) -> usize {
-        self.pieces().filter(|piece| piece.is_message()).count()
+        self.queue.as_ref().map_or(0, |queue| queue.messages())
+    }
+
+    #[cfg(test)]
+    pub(crate) fn pieces(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.len())
+    }
+
+    /// What waits here: its bytes, and [`COST`](Backlog::COST) for each piece.
+    pub(crate) fn cost(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.cost())
     }
 
     /// Whether `more` bytes may wait within `bound`, as far as is known without asking the kernel.
     pub(crate) fn room(&self, more: usize, bound: usize) -> Room {
-        let pieces = self.queue.as_ref().map_or(0, |queue| queue.len());
-        let ours = self.queued as usize + pieces * Self::COST + more;
+        let ours = self.cost() + more;
         if ours > bound {
             Room::No
         } else if ours + self.kernel as usize <= bound {
@@ -93,66 +104,74 @@ impl Backlog {
 
     /// Queues a piece of which the first `written` bytes are with the kernel already.
     pub(crate) fn push(&mut self, piece: Piece, written: usize) {
-        let queue = self.queue.get_or_insert_default();
-        if queue.is_empty() {
-            self.offset = clamp(written);
-        }
-        self.queued = self.queued.saturating_add(clamp(piece.bytes.len() - written));
-        queue.push_back(piece);
+        self.queue.get_or_insert_default().push(piece, written);
     }
 
-    /// Drops the oldest message but the front, which is begun or blocked; `false` if there is none.
-    pub(crate) fn drop_oldest(&mut self) -> bool {
-        let Some(queue) = &mut self.queue else { return false };
-        let oldest = queue.iter().skip(1).position(Piece::is_message);
-        let Some(piece) = oldest.and_then(|at| queue.remove(1 + at)) else { return false };
-        self.queued = self.queued.saturating_sub(clamp(piece.bytes.len()));
-        true
+    /// Drops the published messages that have waited longest, and no more of them than must go for `more` bytes to fit.
+    /// What was sent to this peer alone stays, and so does what is half with the kernel. `false` if it would not fit
+    /// without all of them either: then nothing is dropped.
+    ///
+    /// To be asked right after a look at the kernel's share: what is dropped is gone.
+    pub(crate) fn make_room(&mut self, more: usize, bound: usize, waste: &mut Vec<Bytes>) -> bool {
+        let all = self.cost() + self.kernel as usize + more;
+        let excess = all.saturating_sub(bound);
+        let droppable = self.queue.as_ref().map_or(0, |queue| queue.droppable());
+        if excess <= droppable {
+            self.drop_published(WhenSlow::DropOldest, excess, waste);
+        }
+        excess <= droppable
+    }
+
+    /// Drops published messages, from the end that `rule` names, until that has freed `enough` or there are none; each
+    /// is put into `waste`.
+    pub(crate) fn drop_published(&mut self, rule: WhenSlow, enough: usize, waste: &mut Vec<Bytes>) {
+        if let Some(queue) = &mut self.queue {
+            queue.drop_published(rule, enough, waste);
+        }
+        self.let_go_if_empty();
+    }
+
+    /// Gives up all that waits but a piece that is half with the kernel; says how many messages that were.
+    pub(crate) fn give_up(&mut self, waste: &mut Vec<Bytes>) -> usize {
+        let messages = self.queue.as_mut().map_or(0, |queue| queue.give_up(waste));
+        self.let_go_if_empty();
+        messages
     }
 
     /// Puts a pong in the place of one that waits and is not begun; `false` if there is none.
     pub(crate) fn replace_pong(&mut self, bytes: &Bytes) -> bool {
-        let begun = usize::from(self.offset > 0);
-        let waiting = self.queue.iter_mut().flat_map(|queue| queue.iter_mut().skip(begun));
-        let Some(pong) = waiting.rev().find(|piece| piece.kind == Kind::Pong) else { return false };
-        self.queued = self.queued.saturating_sub(clamp(pong.bytes.len())).saturating_add(clamp(bytes.len()));
-        pong.bytes = bytes.clone();
-        true
+        self.queue.as_mut().is_some_and(|queue| queue.replace_pong(bytes))
     }
 
     /// What to write next.
     pub(crate) fn next(&self) -> Option<&[u8]> {
-        let piece = self.queue.as_ref()?.front()?;
-        Some(&piece.bytes[self.offset as usize..])
+        self.queue.as_ref()?.front()
     }
 
     /// Notes that the kernel took `count` bytes of [`next`](Backlog::next); gives back the piece if that was all of it.
     pub(crate) fn advance(&mut self, count: usize) -> Option<Piece> {
         self.wrote(count);
-        self.queued = self.queued.saturating_sub(clamp(count));
-        let queue = self.queue.as_mut()?;
-        let front = queue.front()?;
-        let offset = self.offset as usize + count;
-        if offset < front.bytes.len() {
-            self.offset = clamp(offset);
-            return None;
-        }
-        self.offset = 0;
-        let piece = queue.pop_front();
-        if queue.is_empty() {
-            self.queue = None;
-        }
+        let piece = self.queue.as_mut()?.advance(count);
+        self.let_go_if_empty();
         piece
     }
 
-    fn pieces(&self) -> impl Iterator<Item = &Piece> {
-        self.queue.iter().flat_map(|queue| queue.iter())
+    fn let_go_if_empty(&mut self) {
+        if self.queue.as_ref().is_some_and(|queue| queue.len() == 0) {
+            self.queue = None;
+        }
     }
 }
 
 impl Piece {
     pub(crate) fn is_message(&self) -> bool {
-        self.kind == Kind::Message
+        self.kind.is_message()
+    }
+}
+
+impl Kind {
+    fn is_message(self) -> bool {
+        matches!(self, Kind::Message | Kind::Published)
     }
 }
 
@@ -201,7 +220,7 @@ mod tests {
         backlog.push(piece("x"), 0);
         backlog.advance(1);
         assert!(backlog.queue.is_none());
-        assert!(size_of::<Backlog>() <= 24);
+        assert!(size_of::<Backlog>() <= 16);
     }
 
     #[test]
@@ -268,5 +287,25 @@ mod tests {
         let mut backlog = Backlog::default();
         backlog.push(Piece { bytes: Bytes::from(vec![0; 80]), kind: Kind::Message }, 0);
         assert_eq!(backlog.room(21, 100), Room::No);
+    }
+
+    #[test]
+    fn room_is_made_of_what_was_published_and_only_if_it_suffices() {
+        let bound = 4 * Backlog::COST;
+        let mut backlog = Backlog::default();
+        let published = |text| Piece { kind: Kind::Published, ..piece(text) };
+        backlog.push(published("begun"), 1);
+        backlog.push(piece("sent"), 0);
+        backlog.push(published("old"), 0);
+        backlog.push(published("new"), 0);
+        let mut waste = Vec::new();
+        assert!(!backlog.make_room(2 * Backlog::COST, bound, &mut waste));
+        assert!(waste.is_empty(), "{waste:?}");
+        assert!(backlog.make_room(1, bound, &mut waste));
+        assert_eq!(waste, [Bytes::from("old")]);
+        backlog.looked(Backlog::COST, 1, bound);
+        assert!(backlog.make_room(1, bound, &mut waste));
+        assert_eq!(waste, ["old", "new"]);
+        assert_eq!(backlog.messages(), 2);
     }
 }

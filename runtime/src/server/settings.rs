@@ -88,12 +88,13 @@ impl Server {
 
     /// How many bytes may wait for all peers together; 256 MiB unless set, and at least 32 KiB.
     ///
-    /// When it is reached, whoever has the largest backlog pays first, by its own `when_slow`: it is disconnected as
-    /// [`Slow`](crate::Disconnect::Slow), or loses messages.
+    /// When it is exceeded, whoever has the largest backlog pays first, by its own `when_slow`: it is disconnected as
+    /// [`Slow`](crate::Disconnect::Slow), or loses messages that were published; and so on until an eighth is free. What
+    /// was sent to one peer alone is not dropped: if all else does not suffice, that peer is disconnected as well.
     ///
     /// Counted is what the kernel has not taken, and for each message what having it wait costs beside its bytes. A
     /// message that waits for many peers counts for each of them, although they share its bytes. The kernel's share
-    /// counts in each peer's `backlog` only.
+    /// counts in each peer's `backlog` only. [`Tally::waiting`](crate::Tally::waiting) shows it.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.0.wishes.memory = Some(bytes);

@@ -163,6 +163,13 @@ impl Line for TcpLine {
         let _ = socket.set_tcp_user_timeout(Some(give_up));
     }
 
+    fn take_little(&self, unsent: usize) {
+        // Unlike a small send buffer this slows nobody who reads: what is under way does not count.
+        #[cfg(target_os = "linux")]
+        let _ = SockRef::from(&self.stream).set_tcp_notsent_lowat(u32::try_from(unsent).unwrap_or(u32::MAX));
+        let _ = unsent;
+    }
+
     fn shut(&self) {
         // An error means that the connection is already gone.
         let _ = SockRef::from(&self.stream).shutdown(std::net::Shutdown::Write);

@@ -285,3 +285,22 @@ async fn closing_on_unread_bytes_destroys_what_was_written_as_a_kernel_does() {
     drop(line);
     assert_eq!(peer.read(&mut [0; 8]).await.unwrap_err().kind(), ErrorKind::ConnectionReset);
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_kernel_that_is_to_take_little_keeps_little_for_a_peer_that_reads_nothing() {
+    let fill = async |takes_little: bool| {
+        let (line, peer) = over_tcp().await;
+        if takes_little {
+            line.take_little(16 * 1024);
+        }
+        let message = [b'x'; 2 * 1024];
+        while line.try_write(&message).is_ok() {}
+        let share = line.kernel_share();
+        drop(peer);
+        share
+    };
+    let (little, much) = (fill(true).await, fill(false).await);
+    // Besides what it could not send there is the last segment, which it fills.
+    assert!(little < 128 * 1024 && little < much / 4, "{little} of {much}");
+}

@@ -41,7 +41,7 @@ pub enum Disconnect {
     Idle,
     /// The peer's host stopped answering and the kernel gave up on it.
     Unreachable,
-    /// The peer read too slowly: its backlog was full.
+    /// The peer read too slowly: its backlog was full, or the largest when too much waited for all peers together.
     Slow,
     /// The peer took nothing at all for the write deadline.
     Stalled,

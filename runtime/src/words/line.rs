@@ -30,6 +30,10 @@ pub(crate) trait Line: Send + Sync + 'static {
     /// Has the kernel probe a silent peer every `every` (TCP keepalive) and give up on it after `give_up`.
     fn probe(&self, every: Duration, give_up: Duration);
 
+    /// Has the kernel take hardly more than `unsent` bytes that it cannot send yet. What else waits then waits with us,
+    /// where it can still be dropped; by default a kernel takes megabytes for a peer that reads nothing.
+    fn take_little(&self, unsent: usize);
+
     /// Closes our side in good order (FIN), after everything that was written.
     fn shut(&self);
 

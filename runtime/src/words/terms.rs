@@ -42,13 +42,19 @@ pub enum WhenFull {
 ///
 /// A long poll's first message is its answer, so there the rule counts only for what is published while `on_suspend`
 /// still runs. That is little, but no contradiction: it may be set where long polling is all that is offered.
+///
+/// [`Ended::dropped`](crate::Ended::dropped) and [`Tally::dropped`](crate::Tally::dropped) say how many were dropped. A
+/// peer that takes nothing at all is `Stalled` after `Server::write_deadline` under every rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhenSlow {
     /// The peer is disconnected, as [`Disconnect::Slow`](crate::Disconnect::Slow).
     Disconnect,
     /// The newest message takes the place of what has waited longest, which is dropped and counted. A message that is
-    /// half written is not dropped.
+    /// half written is not dropped. If not even all of what may be dropped made room enough, the newest is dropped alone.
+    ///
+    /// What the kernel has taken cannot be dropped any more. On Linux it is asked to take little (`TCP_NOTSENT_LOWAT`);
+    /// elsewhere it may take so much of the oldest that no room is left for the newest.
     DropOldest,
     /// The newest message is dropped, and counted; what waits stays.
     DropNewest,

@@ -72,3 +72,76 @@ async fn a_hold_can_have_a_rule_of_its_own(transport: Transport) {
     assert_eq!(house.cause().await, Disconnect::Slow.into());
     house.close().await;
 }
+
+/// How many bytes a message of so many letters is on the wire.
+fn framed(transport: Transport, letters: usize) -> usize {
+    let chunk = |body: usize| format!("{body:x}").len() + body + "\r\n\r\n".len();
+    match transport {
+        Transport::WebSocket => letters + 4,
+        Transport::Sse => chunk(letters + "data: \n\n".len()),
+        _ => chunk(letters + "\"\"\n".len()),
+    }
+}
+
+contract!(exactly_what_fits_is_kept_and_the_rest_is_counted of lasting);
+async fn exactly_what_fits_is_kept_and_the_rest_is_counted(transport: Transport) {
+    const COUNT: usize = 200;
+    for (path, length) in [("/oldest", 700), ("/oldest", 10_000), ("/newest", 700), ("/newest", 10_000)] {
+        let house = open(None);
+        let mut client = house.visit(transport).path(path).enter().await;
+        client.stream().window(0);
+        let publish = |number| house.hub.publish("news", format!("{number:03}{}", "x".repeat(length - 3)));
+        let accepted: usize = (0..COUNT).map(publish).sum();
+        // Each takes its place as well, 64 bytes; the last needs no more than its own.
+        let bytes = framed(transport, length);
+        let most = ((64 << 10) - bytes) / (bytes + 64) + 1;
+        assert_eq!(house.hub.tally().waiting, most * (bytes + 64), "{path} {length}");
+        client.stream().window(1 << 20);
+        client.stay(seconds(1)).await;
+        let numbers: Vec<usize> = client.messages.iter().map(|text| text[..3].parse().unwrap()).collect();
+        let (kept, queued) = match path {
+            "/oldest" => (COUNT - most..COUNT, COUNT),
+            _ => (0..most, most),
+        };
+        assert_eq!(numbers, kept.collect::<Vec<_>>(), "{path} {length}");
+        assert_eq!(accepted, queued, "{path} {length}");
+        client.fin().await;
+        let ended = house.told(1).await.ended;
+        let lost = (COUNT - most) as u64;
+        assert_eq!((ended.messages_out(), ended.dropped(), ended.undelivered()), (most as u64, lost, 0));
+        let tally = house.hub.tally();
+        assert_eq!((tally.dropped, tally.waiting), (lost, 0));
+        let by_endpoint = house.hub.tally_by_endpoint();
+        let dropped = |name| by_endpoint.iter().find(|(endpoint, _)| *endpoint == name).unwrap().1.dropped;
+        assert_eq!((dropped(&path[1..]), dropped("hold")), (lost, 0));
+        house.close().await;
+    }
+}
+
+contract!(the_largest_backlog_pays_when_too_much_waits_for_all of lasting);
+async fn the_largest_backlog_pays_when_too_much_waits_for_all(transport: Transport) {
+    const MEMORY: usize = 200 << 10;
+    let house = plan().server(|server| server.memory(MEMORY)).hold(|hold| hold.join("news")).open();
+    let mut reader = house.enter(transport).await;
+    let mut starving = Vec::new();
+    // 150 KiB, then 20 each, until it is too much.
+    for length in [150, 20, 20, 20] {
+        let mut client = house.enter(transport).await;
+        client.stream().window(0);
+        assert!(house.record.told().is_empty());
+        house.record.newest().send("x".repeat(length << 10)).unwrap();
+        starving.push((client, house.record.newest().id()));
+    }
+    let told = house.told(1).await;
+    assert_eq!((told.end, told.ended.id()), (Disconnect::Slow.into(), starving[0].1));
+    assert_eq!((told.ended.undelivered(), told.ended.dropped()), (1, 0));
+    assert_eq!(house.hub.tally().waiting, 3 * (framed(transport, 20 << 10) + 64));
+    assert_eq!(house.hub.publish("news", "x"), 4);
+    assert_eq!(reader.message().await, "x");
+    for (client, _) in &mut starving[1..] {
+        client.stream().window(1 << 20);
+        assert_eq!((client.message().await.len(), client.message().await.len()), (20 << 10, 1));
+    }
+    assert_eq!((house.hub.tally().waiting, house.record.told().len()), (0, 1));
+    house.close().await;
+}

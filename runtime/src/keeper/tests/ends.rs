@@ -22,7 +22,7 @@ fn user_of(guest: &Guest) -> Waker {
     Waker::from(Arc::new(Inline(move || {
         let keeper = hold.keeper();
         assert!(keeper.books.try_lock().is_some(), "woken under the books");
-        assert!(hold.pen.try_lock().is_some(), "woken under the pen");
+        assert!(hold.is_pen_free(), "woken under the pen");
     })))
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Weak;
+use std::sync::atomic::Ordering::Relaxed;
 
 use proptest::prelude::*;
 use tokio::time::advance;
@@ -10,10 +11,13 @@ use super::*;
 use crate::keeper::send::Origin;
 use crate::mechanisms::wire::Encoded;
 use crate::words::cause::{Disconnect, End, Resume};
+use crate::words::keep::{Keep, Pattern, Rule};
 use crate::words::message::Message;
 use crate::words::terms::{WhenFull, WhenSlow};
 
 const TOPICS: [&str; 3] = ["a", "b", "c"];
+/// Little more than two backlogs.
+const MEMORY: usize = 70_000;
 const KEYS: [Option<&str>; 3] = [None, Some("one"), Some("two")];
 
 #[derive(Clone, Debug)]
@@ -72,6 +76,8 @@ struct Model {
     admissions: Vec<(Option<Admission>, u32, u8)>,
     holds: Vec<Known>,
     settled: u64,
+    /// How many messages were dropped of holds that have settled.
+    dropped: u64,
     is_closed: bool,
 }
 
@@ -100,13 +106,24 @@ fn endpoints() -> [Settings; 3] {
             when_slow: Some(WhenSlow::DropOldest),
             ..evicting
         },
-        Settings { max_suspended: Some(3), max_per_key: Some(1), ..clocks },
+        Settings {
+            max_suspended: Some(3),
+            max_per_key: Some(1),
+            when_slow: Some(WhenSlow::DropNewest),
+            ..clocks
+        },
     ]
 }
 
 fn house() -> House {
-    let policy =
-        Policy { max_suspended: 6, max_per_peer: Some(4), write_deadline: secs(1), ..Policy::default() };
+    let policy = Policy {
+        max_suspended: 6,
+        max_per_peer: Some(4),
+        write_deadline: secs(1),
+        memory: MEMORY,
+        topics: vec![Rule { pattern: Pattern::read("c").unwrap(), keep: Keep::default() }],
+        ..Policy::default()
+    };
     House::new(policy, &endpoints())
 }
 
@@ -206,6 +223,7 @@ fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, guest: &Guest, which: usiz
                 keeper.settle(hold);
                 model.holds.remove(which);
                 model.settled += 1;
+                model.dropped += hold.pen().dropped;
             }
         }
         _ => unreachable!("no step of one hold"),
@@ -257,6 +275,21 @@ fn check(house: &House, model: &mut Model) {
             assert!(held.iter().any(|known| known.guest.hold.id == member.id), "a member that is not held");
         }
     }
+    let mut dropped = model.dropped;
+    let mut waiting = 0;
+    let mut could_pay = false;
+    for known in &model.holds {
+        let pen = known.guest.hold.pen();
+        dropped += pen.dropped;
+        waiting += pen.waiting();
+        // All but a message half written to a hold whose end has begun.
+        let is_rest = pen.note.is_some() && pen.backlog.is_torn() && pen.backlog.pieces() == 1;
+        could_pay |= pen.waiting() > 0 && !is_rest;
+    }
+    assert_eq!(house.keeper.memory.waiting(), waiting);
+    assert!(waiting <= MEMORY || !could_pay, "{waiting} bytes wait");
+    let counted: u64 = house.keeper.dropped().iter().map(|count| count.load(Relaxed)).sum();
+    assert_eq!(counted, dropped);
     let open = model.admissions.iter().flat_map(|(admission, ..)| admission).filter(|open| open.has_permit());
     assert_eq!(house.keeper.books.lock().limits.taken(), held.len() + open.count());
 }

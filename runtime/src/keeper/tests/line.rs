@@ -138,6 +138,8 @@ impl Line for FakeLine {
 
     fn probe(&self, _: Duration, _: Duration) {}
 
+    fn take_little(&self, _: usize) {}
+
     fn shut(&self) {}
 
     fn cut(&self) {}

@@ -2,9 +2,11 @@
 
 mod admission;
 mod clocks;
+mod dropping;
 mod ends;
 mod history;
 mod line;
+mod memory;
 mod replay;
 mod schedule;
 mod sending;
@@ -131,6 +133,7 @@ impl Keeper {
             && books.limits.is_untouched()
             && books.deadlines.is_empty()
             && self.topics.is_empty()
+            && self.memory.waiting() == 0
             && self.schedule.is_empty()
             && self.archive().is_none_or(|archive| archive.follows_nothing())
     }

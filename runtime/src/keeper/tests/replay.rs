@@ -250,7 +250,7 @@ fn several_topics_do_not_cost_an_encoding_for_each_peer() {
     let holds: Vec<_> = (0..3).map(|_| house.come(SSE, &["a", "b"], Arrival::New)).collect();
     holds.iter().for_each(|guest| guest.line.window(0));
     house.publish("a", &["shared"]);
-    let first = |guest: &Guest| guest.hold.pen.lock().backlog.next().unwrap().as_ptr();
+    let first = |guest: &Guest| guest.hold.pen().backlog.next().unwrap().as_ptr();
     assert!(holds.iter().all(|guest| first(guest) == first(&holds[0])));
 }
 
@@ -348,7 +348,7 @@ fn a_replay_larger_than_the_backlog_is_read_as_there_is_room() {
     guest.hold.open(Vec::new());
     let mut published = count;
     for _ in 0..200 {
-        assert!(guest.hold.pen.lock().backlog.messages() * 1024 <= BOUND, "no more waits than may");
+        assert!(guest.hold.pen().backlog.messages() * 1024 <= BOUND, "no more waits than may");
         if published < count + 50 {
             // What is live while it reads comes behind.
             house.publish("a", &[&format!("{published}{}", "x".repeat(1024))]);
@@ -360,7 +360,7 @@ fn a_replay_larger_than_the_backlog_is_read_as_there_is_room() {
     }
     assert_eq!(guest.cause(), None);
     assert_eq!(numbers(&guest.events()), (0..published).collect::<Vec<_>>());
-    assert!(!guest.hold.pen.lock().is_behind());
+    assert!(!guest.hold.pen().is_behind());
     house.publish("a", &["999"]);
     guest.line.window(usize::MAX);
     assert!(guest.flush().is_ready());
@@ -387,7 +387,7 @@ fn a_replay_waits_for_the_kernel_without_spinning() {
     guest.line.keep(0);
     house.keeper.sweep();
     assert!(woken.0.swap(false, SeqCst));
-    while guest.hold.pen.lock().is_behind() {
+    while guest.hold.pen().is_behind() {
         assert!(guest.hold.poll_flush(&mut cx).is_ready());
     }
     assert_eq!(numbers(&guest.events()), (0..count).collect::<Vec<_>>());

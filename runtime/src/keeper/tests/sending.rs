@@ -7,7 +7,6 @@ use crate::keeper::held::{Held, SendError};
 use crate::mechanisms::wire::websocket;
 use crate::words::cause::Resume;
 use crate::words::message::Message;
-use crate::words::terms::WhenSlow;
 
 const BOUND: usize = 32 << 10;
 
@@ -204,23 +203,4 @@ fn a_flood_of_pings_from_a_peer_that_does_not_read_waits_as_one_pong() {
     guest.line.window(usize::MAX);
     assert!(guest.flush().is_ready());
     assert_eq!(guest.line.take_written(), b"\x81\x01x\x8a\x01\xff");
-}
-
-#[test]
-fn a_slow_peer_loses_the_oldest_or_the_newest_message_where_the_terms_say_so() {
-    let letter = |letter: &str| Message::from(letter.repeat(12_000));
-    for (rule, left, accepted) in [(WhenSlow::DropOldest, "acd", 4), (WhenSlow::DropNewest, "abc", 3)] {
-        let house = House::of(Settings { backlog: Some(BOUND), when_slow: Some(rule), ..STILL });
-        let guest = house.suspend(SSE);
-        house.keeper.join(&guest.hold, "a".into()).unwrap();
-        // The first is begun, so it must be finished.
-        guest.line.window(4_000);
-        let counts = ["a", "b", "c", "d"].map(|text| house.keeper.publish("a", &letter(text)));
-        guest.line.window(usize::MAX);
-        assert!(guest.flush().is_ready());
-        assert_eq!((guest.cause(), counts.iter().sum::<usize>()), (None, accepted));
-        let text: String =
-            left.chars().map(|letter| format!("data: {}\n\n", letter.to_string().repeat(12_000))).collect();
-        assert!(guest.line.text() == text, "{rule:?}");
-    }
 }

@@ -3,8 +3,9 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use super::*;
+use crate::keeper::held::Held;
 use crate::words::cause::{Disconnect, End, Resume};
-use crate::words::terms::WhenFull;
+use crate::words::terms::{WhenFull, WhenSlow};
 
 const THREADS: u8 = 4;
 const ROUNDS: usize = 400;
@@ -46,6 +47,55 @@ fn racing_threads_exceed_no_limit_and_leave_nothing() {
     // Nobody counts evictions; there are some only if a thread was away for a second.
     let evicted = counts.ended[End::from(Resume::Evicted).index()];
     assert_eq!(firsts.load(SeqCst) + evicted, begun.load(SeqCst), "each end had one first cause");
+}
+
+#[test]
+fn racing_publishers_keep_the_bound_over_all_that_waits() {
+    const MEMORY: usize = 200_000;
+    const PIECE: usize = 4_000;
+    let endpoint = |rule| Settings { when_slow: Some(rule), ..STILL };
+    let rules = [WhenSlow::Disconnect, WhenSlow::DropOldest, WhenSlow::DropNewest];
+    let house = House::new(Policy { memory: MEMORY, ..Policy::default() }, &rules.map(endpoint));
+    let most = AtomicUsize::new(0);
+    let look = || most.fetch_max(house.keeper.memory.waiting(), SeqCst);
+    std::thread::scope(|scope| {
+        let starve = |thread| (0..ROUNDS / 8).for_each(|round| starve(&house, thread, round, PIECE));
+        let publishers: Vec<_> = (0..THREADS).map(|thread| scope.spawn(move || starve(thread))).collect();
+        while publishers.iter().any(|publisher| !publisher.is_finished()) {
+            look();
+        }
+    });
+    assert!(house.keeper.is_empty(), "{} bytes wait", house.keeper.memory.waiting());
+    // Each thread may have queued one piece before it asks for room; framing and place are in it.
+    let most = most.load(SeqCst);
+    assert!(MEMORY / 2 < most && most <= MEMORY + usize::from(THREADS) * (PIECE + 100), "{most}");
+    let dropped: u64 = house.keeper.dropped().iter().map(|count| count.load(SeqCst)).sum();
+    assert!(dropped > 0 && house.keeper.counts().ended[End::from(Disconnect::Slow).index()] > 0);
+}
+
+/// Some holds that read nothing or little while everybody publishes to them.
+fn starve(house: &House, thread: u8, round: usize, length: usize) {
+    let guests: Vec<_> = (0..6)
+        .map(|endpoint| {
+            let guest =
+                house.seat(house.admit(endpoint % 3, thread).unwrap(), endpoint % 3, SSE, None).unwrap();
+            house.keeper.join(&guest.hold, "all".into()).unwrap();
+            guest.line.window(0);
+            guest.hold.open(vec!["x".repeat(length).into()]);
+            guest
+        })
+        .collect();
+    for number in 0..20 {
+        house.keeper.publish("all", &"y".repeat(length).into());
+        let guest = &guests[(number + round) % guests.len()];
+        let _ = Held::new(guest.hold.clone()).send("z".repeat(length));
+        guest.line.window(if number % 2 == 0 { usize::MAX } else { 0 });
+        let _ = guest.flush();
+    }
+    for guest in &guests {
+        house.keeper.end(&guest.hold, Resume::Released.into());
+        house.keeper.settle(&guest.hold);
+    }
 }
 
 /// One hold's life, ended by itself and by others at the same time.

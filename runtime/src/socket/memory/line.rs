@@ -92,6 +92,8 @@ impl Line for MemoryLine {
 
     fn probe(&self, _every: Duration, _give_up: Duration) {}
 
+    fn take_little(&self, _unsent: usize) {}
+
     fn shut(&self) {
         self.cable.lock().down.finish();
     }

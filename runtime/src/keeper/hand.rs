@@ -1,0 +1,117 @@
+//! A hold's pen in hand. However it was used, putting it down leaves the server's counts right.
+
+use std::ops::{Deref, DerefMut};
+
+use bytes::Bytes;
+use parking_lot::MutexGuard;
+
+use crate::mechanisms::backlog::Room;
+use crate::words::terms::WhenSlow;
+
+use super::hold::Hold;
+use super::pen::Pen;
+
+/// A hold's pen, locked.
+///
+/// What waits and what was dropped is compared when it is put down with what it was when it was taken up, so that no use
+/// of a pen can forget to count. Where nothing changed, as when everything is written at once, no counter is touched.
+pub(super) struct InHand<'a> {
+    hold: &'a Hold,
+    pen: MutexGuard<'a, Pen>,
+    waiting: usize,
+    dropped: u64,
+    /// What was let go of. Behind `pen`, so that it is dropped after: a message's bytes may be the application's own,
+    /// and what they do when they are dropped is user code.
+    waste: Vec<Bytes>,
+}
+
+impl<'a> InHand<'a> {
+    pub(super) fn new(hold: &'a Hold, pen: MutexGuard<'a, Pen>) -> Self {
+        InHand { hold, waiting: pen.waiting(), dropped: pen.dropped, pen, waste: Vec::new() }
+    }
+
+    /// Whether `more` bytes may wait within `bound`; if not, and if that is allowed and suffices, the oldest published
+    /// messages go for it.
+    pub(super) fn find_room(&mut self, more: usize, bound: usize, drops_oldest: bool) -> bool {
+        match self.pen.backlog.room(more, bound) {
+            Room::Yes => return true,
+            Room::No if !drops_oldest => return false,
+            // What is dropped is gone: never for what the kernel had some time ago.
+            Room::No | Room::Look => {
+                let share = self.pen.kernel_share();
+                if self.pen.backlog.looked(share, more, bound) {
+                    return true;
+                }
+            }
+        }
+        drops_oldest && self.dropping(|pen, waste| pen.backlog.make_room(more, bound, waste))
+    }
+
+    /// As [`find_room`](InHand::find_room), for what waits until the hold is open.
+    pub(super) fn find_room_in_opening(&mut self, more: usize, bound: usize, drops_oldest: bool) -> bool {
+        self.dropping(|pen, waste| {
+            pen.opening.as_mut().is_some_and(|opening| match drops_oldest {
+                true => opening.make_room(more, bound, waste),
+                false => opening.cost() + more <= bound,
+            })
+        })
+    }
+
+    /// Drops published messages, from the end that `rule` names, until that has freed `enough` or there are none.
+    pub(super) fn drop_published(&mut self, rule: WhenSlow, enough: usize) {
+        self.dropping(|pen, waste| match &mut pen.opening {
+            Some(opening) => opening.drop_published(rule, enough, waste),
+            None => pen.backlog.drop_published(rule, enough, waste),
+        });
+    }
+
+    /// Gives up all that waits to be written but a piece that is half with the kernel: it is undelivered.
+    pub(super) fn give_up_backlog(&mut self) {
+        self.pen.undelivered += self.pen.backlog.give_up(&mut self.waste) as u32;
+    }
+
+    /// Gives up all that waits for the hold to open: it is undelivered.
+    pub(super) fn give_up_opening(&mut self) {
+        if let Some(opening) = &mut self.pen.opening {
+            self.pen.undelivered += opening.give_up(&mut self.waste) as u32;
+        }
+    }
+
+    /// What was let go of, where it must not be dropped as soon as the pen is put down.
+    pub(super) fn take_waste(&mut self) -> Vec<Bytes> {
+        std::mem::take(&mut self.waste)
+    }
+
+    /// Lets something drop messages, and counts them.
+    fn dropping<T>(&mut self, drop: impl FnOnce(&mut Pen, &mut Vec<Bytes>) -> T) -> T {
+        let before = self.waste.len();
+        let outcome = drop(&mut self.pen, &mut self.waste);
+        self.pen.dropped += (self.waste.len() - before) as u64;
+        outcome
+    }
+}
+
+impl Deref for InHand<'_> {
+    type Target = Pen;
+
+    fn deref(&self) -> &Pen {
+        &self.pen
+    }
+}
+
+impl DerefMut for InHand<'_> {
+    fn deref_mut(&mut self) -> &mut Pen {
+        &mut self.pen
+    }
+}
+
+impl Drop for InHand<'_> {
+    fn drop(&mut self) {
+        let keeper = self.hold.keeper();
+        keeper.memory.changed(self.waiting, self.pen.waiting());
+        let dropped = self.pen.dropped - self.dropped;
+        if dropped > 0 {
+            keeper.count_dropped(self.hold.post.endpoint, dropped);
+        }
+    }
+}

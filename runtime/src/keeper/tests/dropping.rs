@@ -1,0 +1,348 @@
+//! Dropping for peers that read too slowly: exactly what does not fit, counted, and never what was promised.
+
+use proptest::prelude::*;
+use tokio::time::advance;
+
+use super::*;
+use crate::keeper::ended::Ended;
+use crate::keeper::held::{Held, SendError};
+use crate::keeper::hub::Hub;
+use crate::mechanisms::backlog::Backlog;
+use crate::mechanisms::wire::Encoded;
+use crate::words::cause::Resume;
+use crate::words::message::Message;
+use crate::words::terms::WhenSlow::{self, Disconnect, DropNewest, DropOldest};
+
+const BOUND: usize = 32 << 10;
+const RULES: [WhenSlow; 2] = [DropOldest, DropNewest];
+
+fn dropping(rule: WhenSlow) -> Settings {
+    Settings { backlog: Some(BOUND), when_slow: Some(rule), ..STILL }
+}
+
+/// A house and one open hold in it, which has joined `a` and reads nothing.
+fn one_that_does_not_read(rule: WhenSlow) -> (House, Guest) {
+    let house = House::of(dropping(rule));
+    let guest = house.suspend(SSE);
+    house.keeper.join(&guest.hold, "a".into()).unwrap();
+    guest.line.window(0);
+    (house, guest)
+}
+
+/// A message that says which one it is, of so many bytes.
+fn numbered(number: usize, length: usize) -> Message {
+    format!("{number:<length$}").into()
+}
+
+/// As it is written.
+fn written(message: &Message) -> String {
+    String::from_utf8(Encoded::new(message).form(SSE).to_vec()).unwrap()
+}
+
+/// How many pieces of this size may wait in so much room: the last needs no more than its bytes.
+fn fitting(room: usize, length: usize) -> usize {
+    (room - length) / (length + Backlog::COST) + 1
+}
+
+impl Guest {
+    /// What the peer gets when it reads again.
+    fn read(&self) -> String {
+        self.line.window(usize::MAX);
+        assert!(self.flush().is_ready());
+        self.line.text()
+    }
+
+    fn ended(&self) -> Ended {
+        Ended::of(&self.hold, false)
+    }
+}
+
+/// Which of `count` numbers are kept where `most` fit.
+fn kept(rule: WhenSlow, count: usize, most: usize) -> std::ops::Range<usize> {
+    match rule {
+        DropOldest => count - most..count,
+        _ => 0..most,
+    }
+}
+
+#[test]
+fn exactly_the_newest_or_the_oldest_that_fit_are_kept_however_large_they_are() {
+    // With framing and place 1,024 B, so that 32 fill the bound to its last byte, and some that do not divide it.
+    for length in [952, 951, 953, 5, 700, 12_000, 16_312, 32_000] {
+        for rule in RULES {
+            let (house, guest) = one_that_does_not_read(rule);
+            let most = fitting(BOUND, length + "data: \n\n".len());
+            let count = 2 * most + 3;
+            let accepted: usize =
+                (0..count).map(|number| house.keeper.publish("a", &numbered(number, length))).sum();
+            let kept = kept(rule, count, most);
+            let text: String = kept.map(|number| written(&numbered(number, length))).collect();
+            assert!(guest.read() == text, "{rule:?} {length}");
+            assert_eq!(guest.cause(), None);
+            // What was queued once was accepted, although it was dropped later.
+            assert_eq!(accepted, if rule == DropOldest { count } else { most });
+            let ended = guest.ended();
+            assert_eq!((ended.dropped(), ended.undelivered()), ((count - most) as u64, 0));
+            assert_eq!(ended.messages_out(), most as u64);
+        }
+    }
+}
+
+#[test]
+fn a_message_half_written_is_finished_and_the_rest_is_what_fits_beside_it() {
+    for length in [952, 700, 5_000] {
+        for (rule, taken) in RULES.into_iter().flat_map(|rule| [(rule, 1), (rule, 600)]) {
+            let (house, guest) = one_that_does_not_read(rule);
+            guest.line.window(taken);
+            let framed = length + "data: \n\n".len();
+            let most = fitting(BOUND - (framed - taken + Backlog::COST), framed);
+            let count = 2 * most + 3;
+            for number in 0..=count {
+                house.keeper.publish("a", &numbered(number, length));
+            }
+            let kept = kept(rule, count, most).map(|number| number + 1);
+            let text: String =
+                [0].into_iter().chain(kept).map(|number| written(&numbered(number, length))).collect();
+            assert!(guest.read() == text, "{rule:?} {length} {taken}");
+            assert_eq!(guest.ended().dropped(), (count - most) as u64);
+        }
+    }
+}
+
+#[test]
+fn what_comes_while_the_hold_opens_is_dropped_by_the_same_rule() {
+    for (rule, form) in RULES.into_iter().flat_map(|rule| [(rule, SSE), (rule, Form::LongPoll)]) {
+        let house = House::of(dropping(rule));
+        let guest = house.seat(house.admit(0, 1).unwrap(), 0, form, None).unwrap();
+        house.keeper.join(&guest.hold, "a".into()).unwrap();
+        let (length, count) = (700, 100);
+        // A long poll's own answer waits as well, and is promised.
+        let own = if form == Form::LongPoll { 3_000 } else { 0 };
+        Held::new(guest.hold.clone()).send(numbered(0, 3_000)).unwrap();
+        let room = BOUND - own - own.min(1) * Backlog::COST;
+        let most = fitting(room, length);
+        for number in 0..count {
+            house.keeper.publish("a", &numbered(number, length));
+        }
+        assert_eq!(guest.ended().dropped(), (count - most) as u64);
+        guest.hold.open(vec![]);
+        let mut expected = vec![numbered(0, 3_000)];
+        expected.extend(kept(rule, count, most).map(|number| numbered(number, length)));
+        match form {
+            Form::LongPoll => {
+                let farewell = guest.hold.note().unwrap().farewell.into_iter().map(|last| last.message);
+                assert!(farewell.eq(expected), "{rule:?}");
+            }
+            _ => assert!(guest.read() == expected.iter().map(written).collect::<String>(), "{rule:?}"),
+        }
+    }
+}
+
+#[test]
+fn what_was_sent_to_the_peer_alone_is_never_dropped_and_drops_nothing() {
+    for rule in RULES {
+        let (house, guest) = one_that_does_not_read(rule);
+        let held = Held::new(guest.hold.clone());
+        let mut expected = Vec::new();
+        for number in 0..3 {
+            held.send(numbered(number, 9_000)).unwrap();
+            assert_eq!(house.keeper.publish("a", &numbered(10 + number, 800)), 1);
+            expected.extend([numbered(number, 9_000), numbered(10 + number, 800)]);
+        }
+        assert_eq!(held.send(numbered(3, 9_000)), Err(SendError::Full(numbered(3, 9_000))));
+        assert_eq!(guest.ended().dropped(), 0, "a send drops nothing");
+        // Even without all that was published there would be no room for this: it is dropped, and nothing else.
+        assert_eq!(house.keeper.publish("a", &numbered(20, 9_000)), 0);
+        assert_eq!((guest.ended().dropped(), guest.cause()), (1, None));
+        assert!(guest.read() == expected.iter().map(written).collect::<String>());
+    }
+}
+
+#[test]
+fn heads_and_pongs_are_never_dropped() {
+    let (house, guest) = one_that_does_not_read(DropOldest);
+    guest.hold.write("head ".into()).unwrap();
+    house.keeper.publish("a", &numbered(0, 30_000));
+    guest.hold.pong("pong ".into()).unwrap();
+    house.keeper.publish("a", &numbered(1, 30_000));
+    assert!(guest.read() == format!("head pong {}", written(&numbered(1, 30_000))));
+}
+
+#[test]
+fn a_message_larger_than_the_backlog_drops_nothing_and_is_not_counted() {
+    for rule in RULES {
+        let (house, guest) = one_that_does_not_read(rule);
+        house.keeper.publish("a", &numbered(0, 100));
+        assert_eq!(house.keeper.publish("a", &numbered(1, BOUND)), 0);
+        assert_eq!(guest.ended().dropped(), 0);
+        assert!(guest.read() == written(&numbered(0, 100)));
+    }
+}
+
+#[test]
+fn what_the_kernel_keeps_takes_room_too_and_is_looked_at_once_a_message() {
+    let (house, guest) = one_that_does_not_read(DropOldest);
+    guest.line.window(20_000);
+    house.keeper.publish("a", &numbered(0, 19_992));
+    guest.line.keep(20_000);
+    for number in 1..=100 {
+        house.keeper.publish("a", &numbered(number, 992));
+    }
+    let most = fitting(BOUND - 20_000, 1_000);
+    assert_eq!(guest.ended().dropped(), 100 - most as u64);
+    assert!(guest.line.looks() <= 100, "{}", guest.line.looks());
+}
+
+#[test]
+fn every_drop_is_counted_once_for_its_hold_its_endpoint_and_all() {
+    let endpoints = [dropping(DropOldest), dropping(DropNewest), dropping(Disconnect)];
+    let house = House::new(Policy::default(), &endpoints);
+    let seat = |endpoint| {
+        let guest = house.seat(house.admit(endpoint, 1).unwrap(), endpoint, SSE, None).unwrap();
+        guest.hold.open(Vec::new());
+        house.keeper.join(&guest.hold, "a".into()).unwrap();
+        guest.line.window(0);
+        guest
+    };
+    let guests = [0, 0, 1, 2].map(seat);
+    for number in 0..10 {
+        house.keeper.publish("a", &numbered(number, 10_000));
+    }
+    assert_eq!(guests.each_ref().map(|guest| guest.ended().dropped()), [7, 7, 7, 0]);
+    assert_eq!(guests.each_ref().map(Guest::cause), [None, None, None, Some("slow")]);
+    let hub = Hub::new(house.keeper.clone());
+    let by_endpoint: Vec<_> = hub.tally_by_endpoint().into_iter().map(|(_, tally)| tally.dropped).collect();
+    assert_eq!((by_endpoint, hub.tally().dropped), (vec![14, 7, 0], 21));
+    // What was dropped is not undelivered as well; what still waits is.
+    house.keeper.end(&guests[0].hold, Resume::Released.into());
+    house.keeper.settle(&guests[0].hold);
+    let ended = guests[0].ended();
+    assert_eq!((ended.messages_out(), ended.undelivered(), ended.dropped()), (0, 3, 7));
+    assert_eq!((guests[3].ended().undelivered(), guests[3].ended().dropped()), (3, 0));
+    assert_eq!(hub.tally().dropped, 21);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_is_not_stalled_by_what_was_dropped() {
+    let policy = Policy { write_deadline: secs(10), ..Policy::default() };
+    let house = House::new(policy, &[dropping(DropOldest)]);
+    let guest = house.suspend(SSE);
+    house.keeper.join(&guest.hold, "a".into()).unwrap();
+    guest.line.window(0);
+    let pass = async |span: u64| {
+        for _ in 0..span * 40 {
+            advance(millis(25)).await;
+            house.keeper.sweep();
+        }
+    };
+    house.keeper.publish("a", &numbered(0, 30_000));
+    pass(9).await;
+    // It reads again, and before its task runs, the next message takes the place of the one that was blocked.
+    guest.line.window(usize::MAX);
+    house.keeper.publish("a", &numbered(1, 30_000));
+    assert!(guest.line.text() == written(&numbered(1, 30_000)));
+    pass(20).await;
+    assert_eq!(guest.cause(), None);
+    // One that goes on taking nothing is stalled, whatever is dropped meanwhile.
+    guest.line.window(0);
+    for number in 2..12 {
+        assert_eq!(guest.cause(), None);
+        house.keeper.publish("a", &numbered(number, 30_000));
+        pass(1).await;
+    }
+    pass(1).await;
+    assert_eq!(guest.cause(), Some("stalled"));
+}
+
+/// One list in which everything waits, and what is dropped is searched for.
+#[derive(Default)]
+struct Naive {
+    waiting: Vec<(bool, Message)>,
+    offset: usize,
+    out: String,
+    dropped: u64,
+}
+
+impl Naive {
+    fn cost(&self) -> usize {
+        let each = |(_, message): &(bool, Message)| written(message).len() + Backlog::COST;
+        self.waiting.iter().map(each).sum::<usize>() - self.offset
+    }
+
+    /// Says whether it was accepted.
+    fn add(&mut self, rule: WhenSlow, is_published: bool, message: Message) -> bool {
+        let length = written(&message).len();
+        let mut left: Vec<_> =
+            self.waiting.iter().enumerate().map(|(at, (published, _))| (at, *published)).collect();
+        let droppable = |left: &[(usize, bool)]| {
+            left.iter().position(|(at, published)| *published && (*at > 0 || self.offset == 0))
+        };
+        let mut cost = self.cost();
+        while cost + length > BOUND {
+            let place = if is_published && rule == DropOldest { droppable(&left) } else { None };
+            let Some(place) = place else {
+                self.dropped += u64::from(is_published);
+                return false;
+            };
+            cost -= written(&self.waiting[left.remove(place).0].1).len() + Backlog::COST;
+        }
+        self.dropped += (self.waiting.len() - left.len()) as u64;
+        self.waiting = left.iter().map(|(at, _)| self.waiting[*at].clone()).collect();
+        self.waiting.push((is_published, message));
+        true
+    }
+
+    fn take(&mut self, mut count: usize) {
+        while let Some((_, message)) = self.waiting.first()
+            && count > 0
+        {
+            let text = written(message);
+            let taken = count.min(text.len() - self.offset);
+            self.out += &text[self.offset..self.offset + taken];
+            count -= taken;
+            self.offset += taken;
+            if self.offset == text.len() {
+                self.offset = 0;
+                self.waiting.remove(0);
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_is_sent_published_and_read_the_peer_gets_what_fits(
+        rule in 0usize..2,
+        steps in prop::collection::vec((0u8..5, 10usize..12_000), 0..120),
+    ) {
+        let rule = RULES[rule];
+        let (house, guest) = one_that_does_not_read(rule);
+        let mut naive = Naive::default();
+        for (number, (step, length)) in steps.into_iter().enumerate() {
+            let message = numbered(number, length);
+            match step {
+                0 => {
+                    let sent = Held::new(guest.hold.clone()).send(message.clone()).is_ok();
+                    prop_assert_eq!(sent, naive.add(rule, false, message));
+                }
+                1 => {
+                    guest.line.window(length);
+                    let _ = guest.flush();
+                    guest.line.window(0);
+                    naive.take(length);
+                }
+                _ => {
+                    let count = house.keeper.publish("a", &message);
+                    prop_assert_eq!(count == 1, naive.add(rule, true, message));
+                }
+            }
+            prop_assert_eq!(guest.hold.pen().waiting(), naive.cost());
+            prop_assert_eq!(guest.ended().dropped(), naive.dropped);
+            prop_assert_eq!(guest.cause(), None);
+        }
+        naive.take(usize::MAX);
+        prop_assert!(guest.read() == naive.out);
+    }
+}
