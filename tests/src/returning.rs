@@ -24,6 +24,8 @@ pub struct Returning {
     pub got: Vec<Got>,
     /// How often it was told that it missed something.
     pub resyncs: usize,
+    /// How many messages it had got each time.
+    pub resynced_at: Vec<usize>,
     /// The name under which the last hold ended, if that was said: `timeout` and the like.
     pub farewell: Option<String>,
 }
@@ -78,6 +80,7 @@ impl Returning {
             id: None,
             got: Vec::new(),
             resyncs: 0,
+            resynced_at: Vec::new(),
             farewell: None,
         }
     }
@@ -110,7 +113,9 @@ impl Returning {
             self.kept = Some(reader);
         }
         let id = answer.head.get("last-event-id").unwrap_or_else(|| panic!("no id: {answer:?}")).to_owned();
-        self.resyncs += usize::from(answer.head.get("abeyance-resync") == Some("true"));
+        if answer.head.get("abeyance-resync") == Some("true") {
+            self.resynced();
+        }
         if answer.head.status == 200 {
             let is_batch = answer.head.get("content-type") == Some("application/x-ndjson");
             let texts: Vec<_> = match is_batch {
@@ -173,11 +178,16 @@ impl Returning {
             "hold" => {}
             "resync" => {
                 assert_eq!(event.data, "missed");
-                self.resyncs += 1;
+                self.resynced();
             }
             "resumed" => self.farewell = Some(event.data),
             other => panic!("{other:?}"),
         }
+    }
+
+    fn resynced(&mut self) {
+        self.resyncs += 1;
+        self.resynced_at.push(self.got.len());
     }
 
     async fn ask(&mut self) -> Reader {
