@@ -119,14 +119,14 @@
 //! ```
 //!
 //! Now its messages have ids, `epoch-offset`: the epoch is drawn when the server starts, the offset counts all that is
-//! kept, of whatever topic. A client brings back the last id it saw, in the header `Last-Event-ID` or as
-//! `?last_event_id=`, and gets exactly what it missed in the topics that the function joins, once and in order, then
-//! what is live. If something of it is gone, it gets one *resync* instead: it shall load anew what it shows, and goes on
-//! from there.
+//! kept, of whatever topic. (The past that a newcomer gets has ids `epoch.offset.came`, which also say when it came.) A
+//! client brings back the last id it saw, in the header `Last-Event-ID` or as `?last_event_id=`, and gets exactly what it
+//! missed in the topics that the function joins, once and in order, then what is live. If something of it is gone, it
+//! gets one *resync* instead: it shall load anew what it shows, and goes on from there.
 //!
 //! | | server-sent events | long poll |
 //! |---|---|---|
-//! | where the client stands | the `id:` of events; where nothing is replayed, of the first (`hold`) already | the header `Last-Event-ID` of every answer to a held poll, also of a `204` or `503` |
+//! | where the client stands | the `id:` of events, of the first (`hold`) already; where something is gone, of the `resync` | the header `Last-Event-ID` of every answer to a held poll, also of a `204` or `503` |
 //! | coming back | an `EventSource` brings its last id by itself, a new one is given `?last_event_id=` | the next poll brings it |
 //! | what it missed | events, each with its id | one message a poll; with `Accept: application/x-ndjson` all that fit into the backlog |
 //! | resync | `event: resync`, with the id to go on from | an answer at once, with the header `Abeyance-Resync: true` |

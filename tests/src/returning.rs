@@ -102,6 +102,12 @@ impl Returning {
         self.got.iter().map(|got| got.text.as_str()).collect()
     }
 
+    /// The places in the sequence of the messages that came with an id.
+    pub fn offsets(&self) -> Vec<&str> {
+        let ids = self.got.iter().filter_map(|got| got.id.as_deref());
+        ids.map(|id| id.split(['-', '.']).nth(1).expect("an id of two parts or three")).collect()
+    }
+
     /// Polls once, and learns what the answer says.
     ///
     /// # Panics
@@ -154,7 +160,8 @@ impl Returning {
         let mut events = EventReader::default();
         let mut count = 0;
         while count < bytes && !is_enough(self) {
-            let part = reader.some(bytes - count).await.expect("a body");
+            // By little, so that it can have enough of what comes at once.
+            let part = reader.some((bytes - count).min(64)).await.expect("a body");
             if part.is_empty() {
                 assert!(events.is_over(), "the server cut it");
                 return false;

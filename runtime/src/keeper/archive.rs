@@ -28,6 +28,8 @@ pub(crate) enum Arrival {
     New,
     /// It has seen everything up to this offset.
     Back(u64),
+    /// It came when the sequence was at `came`, and has seen of the past, which it got first, what stands up to `seen`.
+    Midway { seen: u64, came: u64 },
     /// It has seen something of another start of the server.
     Stranded,
 }
@@ -69,7 +71,12 @@ impl Archive {
     }
 
     pub(super) fn id(&self, offset: u64) -> EventId {
-        EventId { epoch: self.epoch, offset }
+        EventId::new(self.epoch, offset)
+    }
+
+    /// The id of who has got so far of what it follows.
+    pub(super) fn id_of(&self, following: &Following, offset: u64) -> EventId {
+        EventId::midway(self.epoch, offset, following.came)
     }
 
     /// What a client brings back.
@@ -79,10 +86,13 @@ impl Archive {
         if id.epoch != self.epoch {
             return Ok(Arrival::Stranded);
         }
-        if id.offset > self.histories.lock().last() {
+        if id.came > self.histories.lock().last() {
             return Err(Forged);
         }
-        Ok(Arrival::Back(id.offset))
+        Ok(match id.came > id.offset {
+            true => Arrival::Midway { seen: id.offset, came: id.came },
+            false => Arrival::Back(id.offset),
+        })
     }
 
     /// The latest offset.
@@ -90,8 +100,8 @@ impl Archive {
         self.histories.lock().last()
     }
 
-    pub(super) fn numbered(&self, entry: &Entry) -> Numbered {
-        Numbered { message: entry.message.clone(), id: Some(self.id(entry.offset)) }
+    pub(super) fn numbered(&self, following: &Following, entry: &Entry) -> Numbered {
+        Numbered { message: entry.message.clone(), id: Some(self.id_of(following, entry.offset)) }
     }
 
     /// What somebody has not got yet who can have messages of `most` bytes, as much as costs `room`.
@@ -126,28 +136,25 @@ impl Archive {
         }
         let last = histories.last();
         let floor = |rule, topic: &Topic| histories.floor(rule, topic.as_str());
-        let seen = match arrival {
-            Arrival::Back(seen) if kept.iter().all(|(topic, _, rule)| floor(*rule, topic) <= seen) => {
-                Some(seen)
-            }
-            _ => None,
+        let (seen, came) = match arrival {
+            Arrival::Back(seen) => (Some(seen), seen),
+            Arrival::Midway { seen, came } => (Some(seen), came),
+            Arrival::New | Arrival::Stranded => (None, last),
         };
+        // What was forgotten before it came it has not missed.
+        let seen = seen.filter(|_| kept.iter().all(|(topic, _, rule)| floor(*rule, topic) <= came));
         let mut following = Following::new(seen.unwrap_or_default());
+        following.came = if seen.is_some() { came } else { last };
         let mut has_past = false;
         for (topic, with_past, rule) in kept {
-            let since = match seen {
-                Some(_) => 0,
-                None if with_past => floor(rule, topic),
-                None => last,
-            };
-            has_past |= seen.is_none() && since < histories.last_of(rule, topic.as_str());
+            let since = if with_past { floor(rule, topic) } else { following.came };
+            has_past |= with_past && since.max(following.cursor) < histories.last_of(rule, topic.as_str());
             following.add(topic.clone(), since);
         }
         if seen.is_none() && !has_past {
             following.cursor = last;
         }
-        // Whoever is cut before it has the past that a newcomer gets must come as it came: without an id.
-        following.start = (!has_past).then_some(following.cursor);
+        following.start = following.cursor;
         following.is_lost = arrival != Arrival::New && seen.is_none();
         let pulled = histories.pull(following.wanted(), backlog, backlog);
         Some((following, pulled))

@@ -27,8 +27,10 @@ use super::send::{Origin, Placed, Refusal};
 pub(super) struct Following {
     /// It was given everything up to here.
     pub(super) cursor: u64,
-    /// Where its client stands before anything is written; `None` if that must come back as it came.
-    pub(super) start: Option<u64>,
+    /// Where the sequence was when its client came: up to there it gets the past of some of its topics only.
+    pub(super) came: u64,
+    /// Where its client stands before anything is written.
+    pub(super) start: u64,
     /// Where its client stands at the end, what is written last not counted.
     stop: Option<u64>,
     topics: Vec<Followed>,
@@ -52,7 +54,8 @@ impl Following {
     pub(super) fn new(cursor: u64) -> Self {
         Following {
             cursor,
-            start: Some(cursor),
+            came: cursor,
+            start: cursor,
             stop: None,
             topics: Vec::new(),
             is_live: false,
@@ -77,7 +80,7 @@ impl Following {
     /// Goes on behind what is too large for it, though nothing is on its way to it: its client stands there as well.
     fn pass_over(&mut self, offset: u64) {
         self.cursor = offset;
-        self.start = Some(offset);
+        self.start = offset;
     }
 
     /// Whether there is something that it has not got and that no publisher will bring.
@@ -139,10 +142,10 @@ impl Hold {
         let (Some(archive), Some(following)) = (self.keeper().archive(), &mut pen.following) else {
             return;
         };
-        let is_untouched = following.start == Some(following.cursor);
+        let is_untouched = following.start == following.cursor;
         following.stop = match (self.form, &pen.opening) {
             // What waits for the answer is not in it, but for what `position` is told.
-            (Form::LongPoll, _) | (_, Some(_)) if !is_untouched => following.start,
+            (Form::LongPoll, _) | (_, Some(_)) if !is_untouched => Some(following.start),
             _ => Some(archive.passed(following)),
         };
         if following.is_behind() {
@@ -155,7 +158,7 @@ impl Hold {
     /// Where the client stands before anything is written to it.
     pub(crate) fn first_position(&self) -> Position {
         let pen = self.pen();
-        self.position(&pen, |following| following.start)
+        self.position(&pen, |following| Some(following.start))
     }
 
     /// Where the client stands when its hold has ended and these were its last messages.
@@ -170,7 +173,8 @@ impl Hold {
         let (Some(archive), Some(following)) = (self.keeper().archive(), &pen.following) else {
             return Position::default();
         };
-        Position { id: offset(following).map(|offset| archive.id(offset)), is_lost: following.is_lost }
+        let id = offset(following).map(|offset| archive.id_of(following, offset));
+        Position { id, is_lost: following.is_lost }
     }
 
     /// Takes a message that was published to a topic with a history.
@@ -199,7 +203,7 @@ impl Hold {
         if self.form != Form::LongPoll || is_opening {
             return self.pass_on(archive, pen, landing, encoded, &entries);
         }
-        let mut answers: Vec<_> = entries.iter().map(|entry| archive.numbered(entry)).collect();
+        let mut answers: Vec<_> = entries.iter().map(|entry| archive.numbered(following, entry)).collect();
         if is_next {
             answers.push(encoded.to_numbered());
         }
@@ -296,7 +300,8 @@ impl Hold {
     fn read_up(&self, archive: &Archive, pen: &mut InHand<'_>, pulled: Pulled) -> io::Result<(Wrote, bool)> {
         let mut most = Wrote::All;
         for entry in pulled.entries {
-            let Numbered { message, id } = archive.numbered(&entry);
+            let Some(following) = &pen.following else { break };
+            let Numbered { message, id } = archive.numbered(following, &entry);
             let encoded = Encoded::numbered(&message, id);
             if !self.has_room(pen, &encoded) {
                 self.note_behind(archive, pen);

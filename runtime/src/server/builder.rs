@@ -180,7 +180,7 @@ mod tests {
             let fault = fault(server, &[]);
             assert!(fault.starts_with(told) && fault.lines().count() == 1, "{fault}");
         }
-        let least = Server::new().memory(32 << 10).history(1).max_topics(1);
+        let least = Server::new().memory(32 << 10).history(1 << 10).max_topics(1);
         assert!(least.0.check([]).is_ok());
     }
 

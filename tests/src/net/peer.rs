@@ -181,6 +181,11 @@ impl Peer {
         }
     }
 
+    /// What was read and not looked at yet.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.unread)
+    }
+
     /// Reads some more; `false` if the connection has ended.
     pub fn more(&mut self) -> bool {
         let mut part = [0; 16 * 1024];

@@ -4,21 +4,12 @@ use std::collections::BTreeSet;
 
 use abeyance::{Transport, WhenFull};
 use abeyance_tests::client::Client;
+use abeyance_tests::dice::Dice;
 use abeyance_tests::house::plan;
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
 use super::seconds;
-
-/// The same numbers in every run (Knuth's MMIX generator).
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) as usize % sides
-    }
-}
 
 /// Lives through one history; says what its holds ended of.
 async fn live(seed: u64) -> Vec<&'static str> {
@@ -37,7 +28,7 @@ async fn live(seed: u64) -> Vec<&'static str> {
             ended.publish("news", end.as_str());
         })
         .open();
-    let mut dice = Dice(seed);
+    let mut dice = Dice::new(seed);
     let mut clients: Vec<Client> = Vec::new();
     for _ in 0..400 {
         let chosen = if clients.is_empty() { None } else { Some(dice.roll(clients.len())) };

@@ -42,6 +42,7 @@ mod http;
 mod keys;
 mod leaving;
 mod limits;
+mod replay;
 mod schedule;
 mod shutdown;
 mod when_slow;

@@ -4,9 +4,11 @@
 mod answers; // where an ending says that its client stands
 mod forged; // ids and tokens that are not what they should be
 mod large; // what is larger than may wait
+mod newcomers; // the past, for who was not there
 mod racing; // coming back while others publish
 mod resync; // what is gone, and what is not
 mod returning; // coming back again and again
+mod sockets; // over a real network
 
 use std::time::Duration;
 

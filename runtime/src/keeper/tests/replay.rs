@@ -144,9 +144,9 @@ fn ids_that_this_server_never_gave_are_refused() {
     let known = archive.id(2);
     assert_eq!(archive.arrival(None), Ok(Arrival::New));
     assert_eq!(archive.arrival(Some(&known.to_string())), Ok(Arrival::Back(2)));
-    let foreign = EventId { epoch: known.epoch ^ 1, offset: 2 };
+    let foreign = EventId::new(known.epoch ^ 1, 2);
     assert_eq!(archive.arrival(Some(&foreign.to_string())), Ok(Arrival::Stranded));
-    let forged = EventId { offset: 3, ..known };
+    let forged = EventId::new(known.epoch, 3);
     assert_eq!(archive.arrival(Some(&forged.to_string())), Err(Forged));
     assert_eq!(archive.arrival(Some(&known.to_string()[..24])), Err(Forged));
     let mut topics = [Topic::from("a")].into_iter().cycle();
@@ -165,7 +165,8 @@ fn a_newcomer_that_wants_the_past_gets_what_there_is_of_it() {
         house.publish("room", &["m1", "m2", "m3"]);
         house.publish("other", &["not wanted"]);
         let guest = house.arrive_with(form, &[("room", true), ("other", false)], Arrival::New);
-        assert_eq!(guest.first_id(), None, "cut now, it must come as new");
+        let first = guest.first_id().map(|id| (id.offset, id.came));
+        assert_eq!(first, Some((0, 4)), "cut now, it gets what there is when it comes back");
         guest.hold.open(Vec::new());
         house.publish("other", &["m5"]);
         let text = guest.line.text();
@@ -178,6 +179,36 @@ fn a_newcomer_that_wants_the_past_gets_what_there_is_of_it() {
     let empty = keeping(STILL, &[("room", keep)]);
     let guest = empty.arrive_with(SSE, &[("room", true)], Arrival::New);
     assert_eq!(guest.first_id().map(|id| id.offset), Some(0), "there is no past to miss");
+}
+
+#[test]
+fn a_newcomer_that_is_cut_in_the_past_gets_the_rest_of_it_and_nothing_else_from_before_it_came() {
+    let keep = Keep { count: 2, ..Keep::default() };
+    let house = keeping(STILL, &[("*", keep)]);
+    house.publish("room", &["m1", "m2"]);
+    house.publish("hall", &["m3"]);
+    house.publish("other", &["m4", "m5", "m6"]);
+    let topics = [("room", true), ("hall", true), ("other", false)];
+    let come = |arrival| {
+        let guest = house.arrive_with(SSE, &topics, arrival);
+        assert!(!guest.hold.first_position().is_lost, "{arrival:?}");
+        guest.hold.open(Vec::new());
+        guest
+    };
+    assert_eq!(come(Arrival::New).events(), ["1:m1", "2:m2", "3:m3"]);
+    let midway = Arrival::Midway { seen: 1, came: 6 };
+    let back = come(midway);
+    house.publish("other", &["m7"]);
+    assert_eq!(back.events(), ["2:m2", "3:m3", "7:m7"]);
+    let ids: Vec<_> =
+        back.line.text().lines().filter_map(|line| line.strip_prefix("id: ").map(EventId::read)).collect();
+    let came: Vec<_> = ids.iter().map(|id| id.map(|id| id.came)).collect();
+    assert_eq!(came, [Ok(6), Ok(6), Ok(7)], "through with the past it stands where everybody stands");
+    // What made room before it came it has not missed, what made room since it has.
+    house.publish("room", &["m8", "m9"]);
+    assert_eq!(come(midway).events(), ["3:m3", "7:m7", "8:m8", "9:m9"]);
+    house.publish("other", &["m10", "m11"]);
+    assert!(house.arrive_with(SSE, &topics, midway).hold.first_position().is_lost);
 }
 
 #[test]

@@ -127,7 +127,7 @@ mod tests {
     #[test]
     fn each_form_has_its_own_bytes() {
         let message = Message::from("hello");
-        let encoded = Encoded::numbered(&message, Some(EventId { epoch: 7, offset: 1 }));
+        let encoded = Encoded::numbered(&message, Some(EventId::new(7, 1)));
         let written = WRITTEN.map(|form| String::from_utf8_lossy(&encoded.form(form)).into_owned());
         assert_eq!(
             written[1..],

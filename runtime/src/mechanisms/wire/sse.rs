@@ -156,7 +156,7 @@ mod tests {
 
     #[test]
     fn the_stream_opens_and_ends_with_events() {
-        let id = |offset| Some(EventId { epoch: 3, offset });
+        let id = |offset| Some(EventId::new(3, offset));
         let mut stream = opening("secret", id(9));
         stream.extend(resync(id(11)));
         stream.extend(resumed("evicted", Some(Duration::from_millis(1500)), None));
