@@ -27,7 +27,11 @@ async fn latest(house: &House) -> String {
     let mut client = house.enter(Transport::LongPoll).await;
     house.record.newest().resume();
     client.end().await;
-    client.head.get("last-event-id").unwrap().to_owned()
+    client
+        .head
+        .get("last-event-id")
+        .expect("an answer of a held poll says where its client stands")
+        .to_owned()
 }
 
 /// Asks with these lines in the head, or this query.
