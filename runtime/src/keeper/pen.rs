@@ -8,11 +8,11 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use parking_lot::MutexGuard;
 use tokio::sync::Notify;
 
 use crate::mechanisms::backlog::{Backlog, Piece, Room};
 use crate::mechanisms::topics::Place;
+use crate::sync::MutexGuard;
 use crate::words::event_id::Numbered;
 use crate::words::line::Line;
 use crate::words::message::Message;

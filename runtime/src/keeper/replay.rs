@@ -10,10 +10,9 @@
 
 use std::io;
 
-use parking_lot::MutexGuard;
-
 use crate::mechanisms::history::{Entry, Pulled};
 use crate::mechanisms::wire::{Encoded, Form};
+use crate::sync::MutexGuard;
 use crate::words::cause::Disconnect;
 use crate::words::event_id::{Numbered, Position};
 use crate::words::terms::WhenSlow;

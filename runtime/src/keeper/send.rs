@@ -3,10 +3,10 @@
 use std::io;
 
 use bytes::Bytes;
-use parking_lot::MutexGuard;
 
 use crate::mechanisms::backlog::{Kind, Piece};
 use crate::mechanisms::wire::{Encoded, Form};
+use crate::sync::MutexGuard;
 use crate::words::cause::Resume;
 use crate::words::event_id::Numbered;
 use crate::words::message::Message;
