@@ -6,7 +6,7 @@ use std::task::Waker;
 use tokio::sync::Notify;
 
 use crate::mechanisms::topics::Place;
-use crate::words::cause::End;
+use crate::words::cause::{End, Resume};
 use crate::words::topic::Topic;
 
 use super::hold::Hold;
@@ -116,8 +116,13 @@ impl Hold {
         self.pen.lock().note.as_deref().cloned()
     }
 
-    fn leave_note(&self, note: Note) -> Aftermath {
+    fn leave_note(&self, mut note: Note) -> Aftermath {
         let mut pen = self.pen.lock();
+        if note.end == End::from(Resume::Answered)
+            && let Some(opening) = pen.opening.take()
+        {
+            note.farewell.extend(opening.into_answers());
+        }
         pen.note = Some(Box::new(note));
         let joined = std::mem::take(&mut pen.joined);
         self.follow_no_more(&mut pen);

@@ -67,6 +67,15 @@ impl Opening {
         self.bytes + (self.direct.len() + self.live.len()) * Backlog::COST + more <= bound
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.direct.is_empty() && self.live.is_empty()
+    }
+
+    /// A long poll's answer: its own messages, then what was published.
+    pub(super) fn into_answers(self) -> impl Iterator<Item = Numbered> {
+        self.direct.into_iter().map(Numbered::from).chain(self.live)
+    }
+
     /// Drops what was published first; `false` if nothing was.
     pub(super) fn drop_oldest(&mut self) -> bool {
         if self.live.is_empty() {

@@ -126,22 +126,15 @@ impl Hold {
     /// `on_suspend` is through: the replies go out, then what the topics had for it, then everything live.
     pub(crate) fn open(&self, replies: Vec<Message>) {
         let mut pen = self.pen.lock();
+        if self.form == Form::LongPoll && pen.note.is_none() {
+            return self.open_poll(pen, replies);
+        }
         let Some(opening) = pen.opening.take() else { return };
         if pen.note.is_some() {
             pen.undelivered += (opening.direct.len() + replies.len() + opening.live.len()) as u32;
             return;
         }
-        let Opening { direct, live, .. } = *opening;
-        if self.form == Form::LongPoll {
-            let own = direct.into_iter().chain(replies).map(Numbered::from);
-            let answers: Vec<_> = own.chain(live).collect();
-            let is_lost = pen.following.as_ref().is_some_and(|following| following.is_lost);
-            drop(pen);
-            if !answers.is_empty() || is_lost {
-                self.keeper().end(self, Note::with_farewell(Resume::Answered, answers));
-            }
-            return;
-        }
+        let Opening { live, .. } = *opening;
         let mut first = Ok(Wrote::All);
         let mut unsent = (replies.len() + live.len()) as u32;
         let replies: Vec<_> = replies.into_iter().map(Numbered::from).collect();
@@ -166,6 +159,20 @@ impl Hold {
         if self.after(first, pen).is_ok() && is_behind {
             self.catch_up();
         }
+    }
+
+    /// What has come for a long poll by now is its answer; if nothing has, what comes first.
+    fn open_poll(&self, mut pen: MutexGuard<'_, Pen>, replies: Vec<Message>) {
+        let is_lost = pen.following.as_ref().is_some_and(|following| following.is_lost);
+        let Some(opening) = &mut pen.opening else { return };
+        opening.direct.extend(replies);
+        if opening.is_empty() && !is_lost {
+            pen.opening = None;
+            return;
+        }
+        drop(pen);
+        // It is opening until its end takes what has come: what is published meanwhile would be the answer instead.
+        self.keeper().end(self, Resume::Answered.into());
     }
 
     /// A long poll's message is its answer, and its end.
