@@ -1,17 +1,21 @@
-//! Rooms over four transports: who came, what was said, and why somebody left.
+//! Rooms over four transports: who came, what was said (and what last, before one came), and why somebody left.
 //!
 //! `cargo run --example chat`, then open <http://127.0.0.1:8080/> in two windows with different transports. Or:
 //!
 //! ```text
 //! curl -N '127.0.0.1:8080/rooms/lobby?nick=eve&transport=sse'       # stays open; Ctrl-C: "eve left: gone"
-//! curl    '127.0.0.1:8080/rooms/lobby?nick=pat&transport=long_poll' # one answer, or 204 after 30 s
+//! curl -i '127.0.0.1:8080/rooms/lobby?nick=pat&transport=long_poll' # one answer, or 204 after 30 s; the next one
+//!                                                                   # with &last_event_id=(its Last-Event-ID)
 //! curl -d 'hello' '127.0.0.1:8080/say/lobby?nick=pat'               # an ordinary route
 //! ```
 
 use std::collections::BTreeMap;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use abeyance::extract::{Path, Query};
-use abeyance::{End, Ended, Held, Hub, Lifecycle, Message, Refuse, Server, Suspend, Transport, suspend};
+use abeyance::{
+    End, Ended, Held, Hub, Keep, Lifecycle, Message, Refuse, Server, Suspend, Topic, Transport, suspend,
+};
 use axum::extract::{DefaultBodyLimit, Path as Room};
 use axum::routing::{get, post};
 use axum::{Router, http::StatusCode, response::Html};
@@ -19,7 +23,8 @@ use serde::Deserialize;
 
 /// Who is held, and where.
 struct Seat {
-    room: String,
+    room: Topic,
+    door: Topic,
     nick: String,
 }
 
@@ -28,10 +33,12 @@ struct Who {
     nick: String,
 }
 
-/// What a room hears.
+/// What a room hears, and when it happened: what a page has shown already, it knows by this when it comes back.
+#[expect(clippy::disallowed_methods, reason = "for people to read")]
 fn event(kind: &str, nick: &str, text: &str) -> Message {
-    let fields = BTreeMap::from([("kind", kind), ("nick", nick), ("text", text)]);
-    Message::json(&fields).expect("three strings are always JSON")
+    let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis()).to_string();
+    let fields = BTreeMap::from([("kind", kind), ("nick", nick), ("text", text), ("at", &at)]);
+    Message::json(&fields).expect("four strings are always JSON")
 }
 
 // No `timeout`: somebody who only listens is welcome. A long poll has one of 30 s all the same.
@@ -40,14 +47,17 @@ async fn enter(Path(room): Path<String>, Query(Who { nick }): Query<Who>) -> Res
     if !(1..=32).contains(&nick.chars().count()) {
         return Err(Refuse::new(StatusCode::BAD_REQUEST, "a nick of 1 to 32 characters, please"));
     }
-    Ok(Suspend::with(Seat { room: room.clone(), nick }).join(room))
+    let door = Topic::from(format!("doors/{room}"));
+    let room = Topic::from(format!("rooms/{room}"));
+    let seat = Seat { room: room.clone(), door: door.clone(), nick };
+    Ok(Suspend::with(seat).join_with_history(room).join(door))
 }
 
 impl Lifecycle for Seat {
     async fn on_suspend(&mut self, held: &Held) {
         // A long poll is a new hold after every answer: announcing each would drown the talk.
         if held.transport() != Transport::LongPoll {
-            held.publish(&self.room, event("came", &self.nick, held.transport().as_str()));
+            held.publish(&self.door, event("came", &self.nick, held.transport().as_str()));
         }
     }
 
@@ -60,19 +70,21 @@ impl Lifecycle for Seat {
 
     async fn on_end(self, ended: &Ended, end: End) {
         if ended.transport() != Transport::LongPoll {
-            ended.publish(&self.room, event("left", &self.nick, &end.to_string()));
+            ended.publish(&self.door, event("left", &self.nick, &end.to_string()));
         }
     }
 }
 
 /// How long-poll clients talk; a plain axum handler.
 async fn say(hub: Hub, Room(room): Room<String>, Query(who): Query<Who>, text: String) -> String {
-    format!("queued for {}\n", hub.publish(room, event("said", &who.nick, &text)))
+    format!("queued for {}\n", hub.publish(format!("rooms/{room}"), event("said", &who.nick, &text)))
 }
 
 #[abeyance::main(listen = "127.0.0.1:8080")]
 async fn main() -> Server {
     let say = post(say).layer(DefaultBodyLimit::max(64 * 1024));
     let page = get(async || Html(include_str!("index.html")));
-    Server::new().fallback(Router::new().route("/", page).route("/say/{room}", say))
+    let router = Router::new().route("/", page).route("/say/{room}", say);
+    // What is said is kept for whoever comes later; who came and left is not.
+    Server::new().topic("rooms/*", Keep { count: 20, ..Keep::default() }).fallback(router)
 }

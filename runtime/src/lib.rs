@@ -49,6 +49,7 @@
 //! | activity | An application message, delivered to the peer or received from it. Heartbeats are none. |
 //! | sign of life | Proof that somebody is at the other end; what counts as one is below. |
 //! | topic | A name that holds join, and to which messages are published. |
+//! | keep, replay | A topic may keep some of its past: whoever comes back gets what it missed of that. |
 //! | drain | Ending all holds in good order before the server stops. |
 //!
 //! # The life of a hold
@@ -58,7 +59,7 @@
 //! 2. The annotated function runs, once, before anything is answered. What it refuses is an ordinary answer.
 //! 3. It returned [`Suspend`]: the hold begins, if its [key](Suspend::key) has a place left. In this order it joins its
 //!    topics, its head is written, [`on_suspend`](Lifecycle::on_suspend) runs, the [replies](Suspend::reply) go out,
-//!    then what is published. From the end of `on_suspend` on, the [driver](Suspend::drive) runs.
+//!    then what its client missed of what its topics keep, then what is published. From the end of `on_suspend` on, the [driver](Suspend::drive) runs.
 //! 4. While it is held, [`on_message`](Lifecycle::on_message) runs for each message of the peer, one after the other;
 //!    meanwhile the peer is not read. [`Held::send`] and [`Hub::publish`] never wait: what a peer has not taken waits
 //!    in its backlog, which is bounded in bytes, the kernel's share included. [`Hub::publish_after`] and
@@ -101,6 +102,61 @@
 //! that matters, use WebSocket, or let the client `POST` now and then.
 //!
 //! With `heartbeat = "none"` only received bytes count, so a peer that says nothing is cut after `max_idle`.
+//!
+//! # Coming back
+//!
+//! What is published while a client is away passes it by, unless its topic keeps some of its past:
+//!
+//! ```
+//! use abeyance::{Keep, Server, Suspend, suspend};
+//!
+//! #[suspend(path = "/news")]
+//! async fn news() -> Suspend {
+//!     Suspend::new().join("news")
+//! }
+//!
+//! let server = Server::new().mount(news).topic("news", Keep::default());
+//! ```
+//!
+//! Now its messages have ids, `epoch-offset`: the epoch is drawn when the server starts, the offset counts all that is
+//! kept, of whatever topic. A client brings back the last id it saw, in the header `Last-Event-ID` or as
+//! `?last_event_id=`, and gets exactly what it missed in the topics that the function joins, once and in order, then
+//! what is live. If something of it is gone, it gets one *resync* instead: it shall load anew what it shows, and goes on
+//! from there.
+//!
+//! | | server-sent events | long poll |
+//! |---|---|---|
+//! | where the client stands | the `id:` of events; where nothing is replayed, of the first (`hold`) already | the header `Last-Event-ID` of every answer to a held poll, also of a `204` or `503` |
+//! | coming back | an `EventSource` brings its last id by itself, a new one is given `?last_event_id=` | the next poll brings it |
+//! | what it missed | events, each with its id | one message a poll; with `Accept: application/x-ndjson` all that fit into the backlog |
+//! | resync | `event: resync`, with the id to go on from | an answer at once, with the header `Abeyance-Resync: true` |
+//! | an id that this server never gave | `400` | `400` |
+//!
+//! A resync is due where a message of these topics that is newer than the id is forgotten, and for every id of another
+//! start of the server. A newcomer, who brings no id, gets what is published from now on; with
+//! [`join_with_history`](Suspend::join_with_history) first all that is kept, and so does a client after a resync.
+//! WebSocket and stream clients carry no ids: they always come as newcomers. What is not published to a topic that keeps
+//! it (replies, [`Held::send`], other topics) has no id and is not replayed.
+//!
+//! No queue is kept for a client that is away: all it costs is what its topics keep, and that is bounded.
+//!
+//! | bound | default | beyond it |
+//! |---|---|---|
+//! | [`Keep::count`], [`Keep::bytes`], [`Keep::age`]: one topic | 1,000; 1 MiB; 10 min | its oldest messages go |
+//! | [`Server::history`]: all topics | 64 MiB | the oldest messages of all go |
+//! | [`Server::max_topics`]: joined by one hold | 128 | [`Held::join`] fails; a function that joins more is answered with `500` |
+//! | `backlog`: waiting for one peer | 256 KiB | `when_slow`; what is replayed waits until there is room |
+//! | [`Server::memory`]: waiting for all peers | 256 MiB | the largest backlog pays, by its `when_slow` |
+//!
+//! What a peer's kernel has not acknowledged counts in its backlog, so one peer gets at most a backlog per round trip:
+//! 256 KiB at 100 ms are 2.5 MB a second. A peer that reads its replay more slowly than its topics forget ends as
+//! [`Slow`](Disconnect::Slow). Whoever ends as `Slow` comes back with its last id and gets the rest, if it is still kept;
+//! what `drop_oldest` or `drop_newest` dropped is passed over for good. So topics that keep their past go well with
+//! `when_slow = "disconnect"`.
+//!
+//! Order: all holds get the messages of topics that keep their past in one order, that of their ids, across these
+//! topics. Of other topics every hold gets the messages of one publisher in their order; those of two that publish at
+//! once may come in another order to each hold.
 //!
 //! # Tests
 //!

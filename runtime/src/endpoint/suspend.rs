@@ -77,15 +77,36 @@ impl<C> Suspend<C> {
     ///
     /// If the topic keeps its past ([`Server::topic`](crate::Server::topic)), an SSE or long-poll client that comes
     /// back with `Last-Event-ID` gets what it missed, once and in order, or is told that something of it is gone.
+    /// What it missed is looked for in the topics that the function joins now, whatever they were before.
+    ///
+    /// A function that joins more than [`Server::max_topics`](crate::Server::max_topics) is answered with `500`, and that
+    /// is logged.
     pub fn join(self, topic: impl Into<Topic>) -> Self {
         self.add(topic.into(), false)
     }
 
     /// Joins a topic, and sends a newcomer all that the topic keeps of its past: the last messages of a chat room.
+    /// From a topic that keeps nothing it gets what is published from now on, as with [`join`](Suspend::join).
+    ///
+    /// ```
+    /// use abeyance::extract::Path;
+    /// use abeyance::{Keep, Server, Suspend, suspend};
+    ///
+    /// #[suspend(path = "/rooms/{room}")]
+    /// async fn enter(Path(room): Path<String>) -> Suspend {
+    ///     Suspend::new().join_with_history(format!("rooms/{room}"))
+    /// }
+    ///
+    /// let server = Server::new().mount(enter).topic("rooms/*", Keep { count: 20, ..Keep::default() });
+    /// ```
     ///
     /// A client that comes back with an id gets what it missed, as with [`join`](Suspend::join); one that missed what is
-    /// gone is told, and then gets what there is. A long poll is answered with the first, and with all of it if its
-    /// client sent `Accept: application/x-ndjson`. WebSocket and stream clients carry no ids: they are always new.
+    /// gone is told, and then gets what there is. WebSocket and stream clients carry no ids: they are always new, and
+    /// get it all each time, so number your messages where a client must not show one twice.
+    ///
+    /// A long poll is answered with the first message, and with all of them if its client sent
+    /// `Accept: application/x-ndjson`. Its next poll must bring the id of the answer: without one it is new again, and
+    /// gets the same at once.
     pub fn join_with_history(self, topic: impl Into<Topic>) -> Self {
         self.add(topic.into(), true)
     }

@@ -37,7 +37,7 @@ pub enum SendError {
     TooLarge(Message),
 }
 
-/// Why a topic was not joined.
+/// Why [`Held::join`] did not join a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JoinError {
@@ -156,6 +156,11 @@ impl Held {
 
     /// Joins a topic: what is published from now on comes to this hold, too. Joining twice is joining once.
     ///
+    /// When the client comes back, its new hold has joined what the function joins ([`Suspend::join`]), and what it
+    /// missed is looked for there. Of a topic that is joined only here it gets what is published from here on.
+    ///
+    /// [`Suspend::join`]: crate::Suspend::join
+    ///
     /// # Errors
     /// [`JoinError`] when the hold's end has begun, or when it has joined as many topics as it may.
     pub fn join(&self, topic: impl Into<Topic>) -> Result<(), JoinError> {
@@ -170,8 +175,8 @@ impl Held {
         self.0.keeper().leave(&self.0, topic.as_ref());
     }
 
-    /// Sends a message to all holds that joined `topic`, this one included; says for how many it was accepted.
-    /// A hold whose end has begun publishes nothing.
+    /// Sends a message to all holds that joined `topic`, this one included; says for how many it was accepted. As
+    /// [`Hub::publish`], but a hold whose end has begun publishes nothing.
     pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
         if self.0.note().is_some() {
             return 0;

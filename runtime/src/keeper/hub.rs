@@ -66,6 +66,19 @@ impl Hub {
     }
 
     /// Sends a message to all holds that joined `topic`; says for how many it was accepted. Never waits.
+    ///
+    /// A topic that [keeps its past](crate::Server::topic) records it, also when nobody is there, and all its holds get
+    /// its messages in one order, that of the record. Of another topic every hold gets the messages of one publisher in
+    /// the order in which they were published; of two that publish at once, each hold may hear another first.
+    ///
+    /// ```
+    /// use abeyance::Hub;
+    ///
+    /// /// An axum handler: `Hub` is an extractor there.
+    /// async fn publish(hub: Hub, text: String) -> String {
+    ///     format!("{} are listening", hub.publish("news", text))
+    /// }
+    /// ```
     pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
         self.0.publish(topic.as_ref(), &message.into())
     }

@@ -101,7 +101,8 @@ impl Server {
     }
 
     /// Has a topic keep a bounded part of its past, for clients that come back: the topic of this name, or with a `*` at
-    /// the end every topic whose name begins so. No topic keeps anything unless this is said of it.
+    /// the end every topic whose name begins so. No topic keeps anything unless this is said of it. What clients see of it
+    /// is told under [Coming back](crate#coming-back).
     ///
     /// ```
     /// use abeyance::{Keep, Server};

@@ -5,7 +5,12 @@ use std::time::Duration;
 
 use super::amount::{LONGEST, Misread};
 
-/// How much of its past a topic keeps. Whatever is reached first counts: the oldest messages go.
+/// How much of its past a topic keeps ([`Server::topic`](crate::Server::topic)). Whatever is reached first counts: the
+/// oldest messages go. A client that comes back and has missed one of those is told so.
+///
+/// Each topic has these bounds for itself. All topics together have [`Server::history`](crate::Server::history), where
+/// the oldest message of all goes first: a busy topic with a large `bytes` can push out what quiet ones keep. What is
+/// kept is in memory, and ends with the process.
 ///
 /// ```
 /// use abeyance::{Keep, Server};
@@ -18,7 +23,8 @@ use super::amount::{LONGEST, Misread};
 pub struct Keep {
     /// How many messages.
     pub count: usize,
-    /// How many bytes, with what keeping a message costs beside its own (about 100 bytes each).
+    /// How many bytes, with what keeping a message costs beside its own (128 bytes each). A message that is larger goes to
+    /// those who are there; neither it nor what came before is kept.
     pub bytes: usize,
     /// How long, in time that the server served: while it was stalled, nothing ages.
     pub age: Duration,

@@ -10,8 +10,29 @@ use percent_encoding::percent_decode_str;
 /// The id of the last message the client has seen: the `Last-Event-ID` header that a returning `EventSource` sends, or
 /// else `?last_event_id=`; `None` for a client that is new.
 ///
-/// abeyance sends no ids yet (replay is to come). So only a client that keeps its own place, and says it in the header
-/// or in `?last_event_id=`, has one.
+/// Replay does not need it: what was missed in topics that [keep their past](crate::Keep) comes by itself, behind what
+/// the function [replies](crate::Suspend::reply). It is for functions that treat a newcomer otherwise than one who comes
+/// back:
+///
+/// ```
+/// use abeyance::extract::{LastEventId, State};
+/// use abeyance::{Suspend, suspend};
+///
+/// #[derive(Clone)]
+/// struct Motto(String);
+///
+/// #[suspend]
+/// async fn news(LastEventId(last): LastEventId, State(Motto(motto)): State<Motto>) -> Suspend {
+///     let hold = Suspend::new().join("news");
+///     if last.is_none() { hold.reply(motto) } else { hold }
+/// }
+/// ```
+///
+/// That a client has one does not say that it is good: it may be of another start of the server, and then the client is
+/// told to load anew what it shows. Where the function joins a topic that keeps its past, what this server never gave
+/// is refused with `400` after the function; where it joins none, the text is the application's own affair, for
+/// instance the client's place in a log that the application keeps. A long poll's answer then says the next one by
+/// `Suspend::header("last-event-id", ..)`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LastEventId(pub Option<String>);
 
