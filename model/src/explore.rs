@@ -1,8 +1,11 @@
 //! Many orders of a scenario's threads, the same in each run.
 
 use std::cell::Cell;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Waker};
+use std::time::Duration;
 
 use shuttle::scheduler::{
     PctScheduler, RandomScheduler, ReplayScheduler, Scheduler, UncontrolledNondeterminismCheckScheduler,
@@ -62,6 +65,13 @@ fn run(name: &'static str, scheduler: impl Scheduler + 'static, scenario: impl F
         count.tried.fetch_add(1, Relaxed);
         scenario();
     });
+}
+
+/// Lets time pass; nobody else goes on meanwhile.
+pub(crate) fn pass(span: Duration) {
+    let mut passing = pin!(tokio::time::advance(span));
+    // Its first poll sets the clock; what follows gives tasks their turn, of which there are none.
+    let _ = passing.as_mut().poll(&mut Context::from_waker(Waker::noop()));
 }
 
 shuttle::thread_local! {

@@ -1,6 +1,6 @@
 //! The scenarios, each in thousands of orders.
 
-use abeyance_model::{ends, kept, plain};
+use abeyance_model::{ends, kept, later, plain};
 
 #[test]
 fn members_come_and_go() {
@@ -108,6 +108,21 @@ fn a_drain_races_with_newcomers_publishers_and_settling() {
 }
 
 #[test]
+fn nobody_holds_a_place_twice_where_the_oldest_makes_room() {
+    ends::nobody_holds_a_place_twice_where_the_oldest_makes_room();
+}
+
+#[test]
+fn whoever_waits_to_send_hears_of_room() {
+    ends::whoever_waits_to_send_hears_of_room();
+}
+
+#[test]
+fn whoever_waits_to_send_hears_of_the_end() {
+    ends::whoever_waits_to_send_hears_of_the_end();
+}
+
+#[test]
 fn whoever_waits_for_quiet_hears_of_it() {
     ends::whoever_waits_for_quiet_hears_of_it();
 }
@@ -115,4 +130,29 @@ fn whoever_waits_for_quiet_hears_of_it() {
 #[test]
 fn no_wake_up_is_lost() {
     ends::no_wake_up_is_lost();
+}
+
+#[test]
+fn what_is_scheduled_comes_once_or_never() {
+    later::what_is_scheduled_comes_once_or_never();
+}
+
+#[test]
+fn what_is_scheduled_for_a_topic_with_a_past_comes_once_or_never() {
+    later::what_is_scheduled_for_a_topic_with_a_past_comes_once_or_never();
+}
+
+#[test]
+fn what_comes_again_ends_with_its_topic() {
+    later::what_comes_again_ends_with_its_topic();
+}
+
+#[test]
+fn what_comes_again_goes_on_while_somebody_stays() {
+    later::what_comes_again_goes_on_while_somebody_stays();
+}
+
+#[test]
+fn whoever_publishes_hears_of_what_is_due() {
+    later::whoever_publishes_hears_of_what_is_due();
 }
