@@ -206,6 +206,9 @@ mod words;
 /// Pure parts that know one thing each: `now` comes in, what is due comes out.
 mod mechanisms;
 
+/// The locks and atomics of the keeper, from one place, so that a test can put others there.
+mod sync;
+
 /// All holds: the only locks, the only waiter on time.
 mod keeper;
 

@@ -5,10 +5,11 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer may import besides itself.
-const LAYERS: [(&str, &[&str]); 7] = [
+const LAYERS: [(&str, &[&str]); 8] = [
     ("words", &[]),
     ("mechanisms", &["words"]),
-    ("keeper", &["words", "mechanisms"]),
+    ("sync", &[]),
+    ("keeper", &["words", "mechanisms", "sync"]),
     ("socket", &["words"]),
     ("endpoint", &["words", "mechanisms", "keeper"]),
     ("dispatch", &["words", "mechanisms", "keeper", "socket", "endpoint"]),
@@ -31,7 +32,7 @@ const EXCEPTIONS: [(&str, &str, &str); 8] = [
 const STRANGERS: [(&str, &[&str]); 5] = [
     ("words", &["tokio", "parking_lot", "http", "hyper", "axum_core"]),
     ("mechanisms", &["tokio", "parking_lot", "hyper", "axum_core"]),
-    ("keeper", &["http", "hyper", "axum_core", "nix", "socket2"]),
+    ("keeper", &["parking_lot", "http", "hyper", "axum_core", "nix", "socket2"]),
     ("socket", &["http", "hyper", "axum_core"]),
     ("endpoint", &["hyper", "nix", "socket2"]),
 ];
@@ -251,6 +252,22 @@ fn a_layer_knows_no_crate_above_it() {
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
 
+/// The model puts a scheduler's in their place; what it does not see, it does not try.
+#[test]
+fn the_keeper_takes_locks_and_atomics_from_sync_alone() {
+    let decides = |name: &str| {
+        let others = ["Mutex", "RwLock", "Condvar", "Barrier", "Once", "mpsc", "RandomState"];
+        others.contains(&name) || name.starts_with("Atomic")
+    };
+    for Module { name, code } in modules().iter().filter(|module| module.name.starts_with("keeper")) {
+        for (at, _) in code.match_indices("std::") {
+            for path in paths(&code[at..]) {
+                assert!(!path.split("::").any(decides), "{name} has {path}, not `crate::sync`'s");
+            }
+        }
+    }
+}
+
 fn names_crate(code: &str, name: &str) -> bool {
     let path = format!("{name}::");
     code.match_indices(&path).any(|(at, _)| {
@@ -261,7 +278,7 @@ fn names_crate(code: &str, name: &str) -> bool {
 
 #[test]
 fn every_file_says_first_what_it_is_for() {
-    for folder in ["macros/src", "runtime/src", "tests/src", "tests/tests", "examples", "benches"] {
+    for folder in ["macros/src", "runtime/src", "tests/src", "tests/tests", "model", "examples", "benches"] {
         for path in sources(&root().join(folder)) {
             // What the macros generate is compared with these files as it is.
             if path.iter().any(|name| name == "expansions") {

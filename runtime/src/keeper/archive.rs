@@ -1,8 +1,7 @@
 //! The histories of topics, behind one lock that is held for a moment only and under which no other is taken.
 
-use parking_lot::Mutex;
-
 use crate::mechanisms::history::{Entry, Histories, Pulled, Recorded, Rules};
+use crate::sync::Mutex;
 use crate::words::event_id::{EventId, Numbered};
 use crate::words::id::Id;
 use crate::words::keep::Rule;

@@ -2,11 +2,10 @@
 
 use std::ops::{Deref, DerefMut};
 
-use bytes::Bytes;
-use parking_lot::MutexGuard;
-
 use crate::mechanisms::backlog::Room;
+use crate::sync::MutexGuard;
 use crate::words::terms::WhenSlow;
+use bytes::Bytes;
 
 use super::hold::Hold;
 use super::pen::Pen;

@@ -3,13 +3,13 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::mechanisms::clock::{Beats, Clocks};
 use crate::mechanisms::wire::Form;
+use crate::sync::{AtomicU32, AtomicU64, Mutex};
 use crate::words::id::Id;
 use crate::words::line::Line;
 use crate::words::terms::{Terms, Transport};

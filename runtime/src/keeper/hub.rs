@@ -3,10 +3,11 @@
 use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use crate::mechanisms::ledger::Counts;
+use crate::sync::AtomicU64;
 use crate::words::cause::{CAUSES, Disconnect, Resume};
 use crate::words::id::Id;
 use crate::words::message::Message;

@@ -2,12 +2,11 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use parking_lot::Mutex;
-
 use crate::mechanisms::wire::Form;
+use crate::sync::{AtomicU64, AtomicUsize, Mutex};
 use crate::words::cause::{Disconnect, Resume};
 use crate::words::terms::WhenSlow;
 use crate::words::tick::Tick;

@@ -40,15 +40,14 @@ mod tests;
 use std::fmt;
 use std::pin::pin;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock};
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::mechanisms::deadlines::Deadlines;
 use crate::mechanisms::ledger::Ledger;
 use crate::mechanisms::limits::{Ceiling, Limits, Permit};
+use crate::sync::{AtomicU64, AtomicUsize, Mutex};
 use crate::words::id::Id;
 use crate::words::policy::Policy;
 use crate::words::terms::WhenFull;

@@ -3,10 +3,9 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use parking_lot::Mutex;
-
 use crate::mechanisms::topics::{Place, Topics};
 use crate::mechanisms::wire::Encoded;
+use crate::sync::{Mutex, RandomState};
 use crate::words::message::Message;
 use crate::words::topic::Topic;
 
@@ -19,7 +18,7 @@ use super::send::{Origin, Refusal};
 /// The members of all topics, in shards so that busy topics do not wait for each other.
 pub(super) struct TopicShards {
     shards: [Mutex<Topics<Arc<Hold>>>; 16],
-    hasher: std::hash::RandomState,
+    hasher: RandomState,
 }
 
 impl TopicShards {

@@ -5,13 +5,12 @@
 
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::sync::Notify;
 
 use crate::mechanisms::agenda::{Agenda, Due, Entry, Number};
+use crate::sync::{AtomicU64, AtomicUsize, Mutex};
 use crate::words::amount::LONGEST;
 use crate::words::message::Message;
 use crate::words::tick::Tick;

@@ -1,15 +1,12 @@
 //! Served time: monotonic, and standing still while the server itself is stalled.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{
-    AtomicU64,
-    Ordering::{Acquire, Relaxed, Release},
-};
+use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::sync::{AtomicU64, Mutex};
 use crate::words::tick::Tick;
 
 /// The clock of one server.
