@@ -1,16 +1,21 @@
 //! Ends that race with everything else: one cause, nothing after it, and nothing left.
 
-use crate::explore::{explore, scope};
+use std::time::Duration;
+
+use shuttle::future::block_on;
+
+use crate::explore::{explore, pass, scope};
 use crate::guest::Guest;
-use crate::house::{House, Plans, SSE};
+use crate::house::{House, PLACES, Plans, SSE};
 use crate::keeper::archive::Arrival;
+use crate::keeper::held::{Held, SendError};
 use crate::keeper::send::Origin;
 use crate::mechanisms::wire::{Encoded, Form};
 use crate::plain::publish;
 use crate::words::cause::{Disconnect, End, Resume};
 use crate::words::keep::Keep;
 use crate::words::message::Message;
-use shuttle::future::block_on;
+use crate::words::terms::{Settings, WhenFull};
 
 /// Ends a hold; from when that returns nothing more is written to it.
 fn end(house: &House, guest: &Guest, end: impl Into<End>) -> bool {
@@ -70,9 +75,13 @@ pub fn a_stream_that_follows_a_history_ends_once_whatever_comes_at_once() {
     explore(one_cause(SSE, keeping));
 }
 
-/// A long poll, whose answer is an end, too.
+/// A long poll, whose answer is an end, too; plain topics.
 pub fn a_long_poll_ends_once_whatever_comes_at_once() {
     explore(one_cause(Form::LongPoll, Plans::default));
+}
+
+/// A long poll, a topic with a history.
+pub fn a_long_poll_that_follows_a_history_ends_once_whatever_comes_at_once() {
     explore(one_cause(Form::LongPoll, keeping));
 }
 
@@ -98,6 +107,81 @@ pub fn a_drain_races_with_newcomers_publishers_and_settling() {
         assert_eq!(early.cause(), Some("drained"));
         assert!(newcomer.iter().all(|guest| guest.cause() == Some("drained")), "came through closed doors");
         house.close(newcomer.into_iter().chain([early]).collect());
+    });
+}
+
+/// Two newcomers want the place of the oldest, who ends at the same time.
+pub fn nobody_holds_a_place_twice_where_the_oldest_makes_room() {
+    explore(|| {
+        let plans = Plans::default();
+        let settings = Settings { when_full: Some(WhenFull::ResumeOldest), ..plans.settings };
+        let house = House::new(Plans { settings, ..plans });
+        let mut guests: Vec<_> = (0..PLACES).map(|_| house.come(&["a"])).collect();
+        // So old that they may be evicted.
+        pass(Duration::from_millis(900));
+        house.keeper.sweep();
+        pass(Duration::from_millis(900));
+        let newcomers = scope(|scope| {
+            scope.spawn(|| publish(&house, "a", "x", 2));
+            scope.spawn(|| {
+                house.end(&guests[0], Disconnect::Gone);
+                house.keeper.settle(&guests[0].hold);
+            });
+            let other = scope.spawn(|| house.try_arrive(SSE, &["a"], Arrival::New, usize::MAX));
+            let own = house.try_arrive(SSE, &["a"], Arrival::New, usize::MAX);
+            [own, other.join().expect("came")]
+        });
+        let counts = house.keeper.counts();
+        assert_eq!((counts.held, counts.peak), (PLACES, PLACES));
+        let evicted = guests.iter().filter(|guest| guest.cause() == Some("evicted")).count();
+        let is_by_itself = guests[0].cause() == Some("gone");
+        assert_eq!(evicted + usize::from(is_by_itself), 2, "one for each");
+        for newcomer in newcomers {
+            let newcomer = newcomer.unwrap_or_else(|refused| panic!("there was room: {refused:?}"));
+            newcomer.hold.open(Vec::new());
+            newcomer.check(&house.chronicle);
+            guests.push(newcomer);
+        }
+        house.close(guests);
+    });
+}
+
+/// Somebody waits for room to send; meanwhile the peer takes everything, or the hold ends.
+fn waits_to_send(meanwhile: fn(&House, &Guest)) -> Result<(), SendError> {
+    let plans = Plans::default();
+    // Room for one message.
+    let settings = Settings { backlog: Some(80), ..plans.settings };
+    let house = House::new(Plans { settings, ..plans });
+    let guest = house.try_arrive(SSE, &[], Arrival::New, 5).expect("there is a place");
+    guest.hold.open(Vec::new());
+    let held = Held::new(guest.hold.clone());
+    held.send("first").expect("there is room");
+    let sent = scope(|scope| {
+        scope.spawn(|| guest.attend());
+        let sending = scope.spawn(|| block_on(held.send_when_ready("second")));
+        scope.spawn(|| meanwhile(&house, &guest));
+        let sent = sending.join().expect("sent, or not");
+        if sent.is_ok() {
+            guest.wait_for(2);
+        }
+        house.end(&guest, Disconnect::Gone);
+        sent
+    });
+    drop(held);
+    house.close(vec![guest]);
+    sent
+}
+
+/// When the peer takes what waits, whoever waits to send hears of it.
+pub fn whoever_waits_to_send_hears_of_room() {
+    explore(|| assert_eq!(waits_to_send(|_, guest| guest.line.widen(usize::MAX)), Ok(())));
+}
+
+/// When the hold ends, whoever waits to send hears of it.
+pub fn whoever_waits_to_send_hears_of_the_end() {
+    explore(|| {
+        let sent = waits_to_send(|house, guest| _ = house.end(guest, Disconnect::Reset));
+        assert_eq!(sent, Err(SendError::Ended("second".into())));
     });
 }
 
@@ -137,7 +221,7 @@ pub fn no_wake_up_is_lost() {
             guest.wait_for(2);
             house.end(&guest, Disconnect::Gone);
         });
-        guest.check(&house.chronicle, |_| false);
+        guest.check(&house.chronicle);
         house.close(vec![guest]);
     });
 }

@@ -1,8 +1,12 @@
 //! Many orders of a scenario's threads, the same in each run.
 
 use std::cell::Cell;
+use std::mem::ManuallyDrop;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::task::{Context, Waker};
+use std::time::Duration;
 
 use shuttle::scheduler::{
     PctScheduler, RandomScheduler, ReplayScheduler, Scheduler, UncontrolledNondeterminismCheckScheduler,
@@ -51,17 +55,29 @@ fn schedules() -> usize {
 fn run(name: &'static str, scheduler: impl Scheduler + 'static, scenario: impl Fn() + Send + Sync + 'static) {
     // Time stands: what is measured would be another thing that decides.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    let runtime = runtime.expect("a runtime without I/O needs nothing");
-    let _entered = runtime.enter();
+    // Kept when a schedule fails: it would wake threads that are no more.
+    let runtime = ManuallyDrop::new(runtime.expect("a runtime without I/O needs nothing"));
+    let entered = runtime.enter();
     let mut config = Config::new();
     config.stack_size = 256 << 10;
     config.max_steps = MaxSteps::FailAfter(50_000);
     config.silence_warnings = true;
-    let count = Arc::new(Count { name, tried: AtomicUsize::new(0) });
+    // Not in the closure, which need not be dropped when a schedule fails.
+    let count = Count { name, tried: Arc::default() };
+    let tried = count.tried.clone();
     Runner::new(scheduler, config).run(move || {
-        count.tried.fetch_add(1, Relaxed);
+        tried.fetch_add(1, Relaxed);
         scenario();
     });
+    drop(entered);
+    drop(ManuallyDrop::into_inner(runtime));
+}
+
+/// Lets time pass; nobody else goes on meanwhile.
+pub(crate) fn pass(span: Duration) {
+    let mut passing = pin!(tokio::time::advance(span));
+    // Its first poll sets the clock; what follows gives tasks their turn, of which there are none.
+    let _ = passing.as_mut().poll(&mut Context::from_waker(Waker::noop()));
 }
 
 shuttle::thread_local! {
@@ -83,7 +99,7 @@ pub(crate) fn scope<'e, T>(threads: impl for<'s> FnOnce(&'s Scope<'s, 'e>) -> T)
 /// Says at which schedule it was, if that one failed.
 struct Count {
     name: &'static str,
-    tried: AtomicUsize,
+    tried: Arc<AtomicUsize>,
 }
 
 impl Drop for Count {

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, Weak};
 
-use crate::chronicle::{Chronicle, Publication};
+use crate::chronicle::{Chronicle, Publication, Span};
 use crate::guest::Guest;
 use crate::keeper::admission::Refused;
 use crate::keeper::archive::Arrival;
@@ -22,6 +22,11 @@ pub(crate) const SSE: Form = Form::Sse { chunked: false };
 
 /// How many may be held at once.
 pub(crate) const PLACES: usize = 6;
+
+const FLOOD: &str = "flood";
+
+/// What all topics may keep together.
+const HISTORY: usize = 16 << 10;
 
 /// A keeper with one endpoint and without clocks.
 pub(crate) struct House {
@@ -47,12 +52,12 @@ impl Default for Plans {
 }
 
 impl Plans {
-    /// Topics that begin so keep so much.
+    /// These topics keep so much; whichever topics begin so have one rule. So has one that drives out all others.
     pub(crate) fn keeping(prefixes: &[&str], keep: Keep) -> Self {
         let rule = |prefix: &&str| Rule { pattern: Pattern::Prefix((*prefix).into()), keep };
-        let topics = prefixes.iter().map(rule).collect();
+        let topics = prefixes.iter().chain(&[FLOOD]).map(rule).collect();
         let plain = Plans::default();
-        Plans { policy: Policy { topics, ..plain.policy }, ..plain }
+        Plans { policy: Policy { topics, history: HISTORY, ..plain.policy }, ..plain }
     }
 }
 
@@ -91,6 +96,20 @@ impl House {
         arrival: Arrival,
         window: usize,
     ) -> Result<Guest, Refused> {
+        let topics: Vec<_> = topics.into_iter().collect();
+        let named: Vec<_> = topics.iter().map(|(topic, past)| (Topic::from(*topic), *past)).collect();
+        let (guest, span) = self.begin(form, &named, arrival, window)?;
+        topics.iter().for_each(|(topic, _)| guest.note_join(topic, span));
+        Ok(guest)
+    }
+
+    fn begin(
+        &self,
+        form: Form,
+        topics: &[(Topic, bool)],
+        arrival: Arrival,
+        window: usize,
+    ) -> Result<(Guest, Span), Refused> {
         let address = IpAddr::from(Ipv4Addr::LOCALHOST);
         let admission = self.keeper.admit(0, Address::from(address))?;
         let line = Arc::new(Peer::new(window));
@@ -99,11 +118,8 @@ impl House {
         let hold = admission.suspend(None, |id, now| Hold::begin(id, now, post, origins))?;
         self.held.lock().expect("nobody panics with it").push(Arc::downgrade(&hold));
         let guest = Guest::new(self.keeper.clone(), hold, line);
-        let topics: Vec<_> = topics.into_iter().collect();
-        let named: Vec<_> = topics.iter().map(|(topic, past)| (Topic::from(*topic), *past)).collect();
-        let (span, ()) = self.chronicle.time(|| self.keeper.enter(&guest.hold, &named, arrival));
-        topics.iter().for_each(|(topic, _)| guest.note_join(topic, span));
-        Ok(guest)
+        let (span, ()) = self.chronicle.time(|| self.keeper.enter(&guest.hold, topics, arrival));
+        Ok((guest, span))
     }
 
     /// A hold that is open.
@@ -130,10 +146,11 @@ impl House {
 
     /// Everybody is ended: nothing may be left of anybody, and every place is free again.
     pub(crate) fn close(self, guests: Vec<Guest>) {
-        let House { keeper, post, held, .. } = self;
-        keeper.end_all(&Disconnect::Shutdown.into());
-        guests.iter().for_each(|guest| keeper.settle(&guest.hold));
+        self.keeper.end_all(&Disconnect::Shutdown.into());
+        guests.iter().for_each(|guest| self.keeper.settle(&guest.hold));
         drop(guests);
+        self.check_nobody_follows();
+        let House { keeper, post, held, .. } = self;
         let counts = keeper.counts();
         assert_eq!((counts.held, counts.ending), (0, 0));
         let ever = held.into_inner().expect("nobody panics with it");
@@ -147,5 +164,24 @@ impl House {
         drop(places);
         drop(post);
         assert_eq!(Arc::strong_count(&keeper), 1, "somebody keeps the keeper");
+    }
+
+    /// A topic that keeps nothing any more is forgotten whole, unless somebody follows it; and of what is forgotten whole
+    /// its rule remembers that there was something.
+    fn check_nobody_follows(&self) {
+        let published = self.chronicle.publications();
+        self.keeper.publish(FLOOD, &"x".repeat(2 * HISTORY).into());
+        for Rule { pattern, .. } in &self.keeper.policy().topics {
+            let Pattern::Prefix(prefix) = pattern else { continue };
+            if published.iter().any(|one| *one.topic == **prefix) {
+                let other = Topic::from(format!("{prefix}, another"));
+                let probe = self.begin(SSE, &[(other, false)], Arrival::Back(0), usize::MAX);
+                // Through closed doors nobody comes to see.
+                let Ok((probe, _)) = probe else { return };
+                assert!(probe.hold.first_position().is_lost, "somebody follows {prefix:?}");
+                self.end(&probe, Disconnect::Gone);
+                self.keeper.settle(&probe.hold);
+            }
+        }
     }
 }

@@ -7,9 +7,11 @@
 //! `ABEYANCE_SCHEDULE=<schedule> cargo test -p abeyance-model <scenario>` does it again. `ABEYANCE_SCHEDULES=100000`
 //! tries so many of each scenario, and `SHUTTLE_RANDOM_SEED=7` others.
 //!
-//! A library, and the tests beside it only call it: in a test the runtime's files would bring their own tests along,
-//! which know no scheduler.
+//! A library, and the tests beside it only call it: compiled as a test, the runtime's files would bring their own tests
+//! along, which know no scheduler.
 
+// Cargo compiles it as one where a test is asked for by its name.
+#![cfg(not(test))]
 #![allow(
     dead_code,
     unused_imports,
@@ -34,7 +36,10 @@ mod explore; // many orders
 mod guest; // a hold, and what its peer saw
 mod house; // a keeper, and who is held
 mod line; // a peer that takes what it is told to take
+mod sequence; // all kept messages in their one order
 
 pub mod ends; // scenarios in which holds end
 pub mod kept; // scenarios of topics that keep a history
+pub mod later; // scenarios of what is published later
 pub mod plain; // scenarios of topics that keep nothing
+pub mod returning; // scenarios of clients that come back

@@ -12,7 +12,8 @@ pub(crate) fn publish(house: &House, topic: &'static str, name: &str, count: usi
     (0..count).for_each(|number| _ = house.publish(topic, &format!("{name}{number}")));
 }
 
-/// As many as were accepted were given to somebody, or are known not to have been.
+/// As many as were accepted were given to somebody, or are known not to have been. Of topics with a history that is
+/// not so exact: a message may come with another, and count for a hold that leaves or joins just then, or not.
 fn check_counts(house: &House, guests: &[Guest]) {
     let accepted: usize = house.chronicle.publications().iter().map(|one| one.accepted).sum();
     assert_eq!(guests.iter().map(Guest::accepted).sum::<usize>(), accepted);
@@ -35,7 +36,7 @@ pub fn members_come_and_go() {
             house.end(&guest, Disconnect::Gone);
             vec![guest, leaving.join().expect("left")]
         });
-        guests.iter().for_each(|guest| guest.check(&house.chronicle, |_| false));
+        guests.iter().for_each(|guest| guest.check(&house.chronicle));
         check_counts(&house, &guests);
         house.close(guests);
     });
@@ -54,7 +55,29 @@ pub fn a_member_joins_again_and_again() {
             guest.leave(&house, "a");
             guest.join(&house, "a");
         });
-        guest.check(&house.chronicle, |_| false);
+        guest.check(&house.chronicle);
+        check_counts(&house, std::slice::from_ref(&guest));
+        house.close(vec![guest]);
+    });
+}
+
+/// Two threads join one topic with one hold and leave it, in both orders, and end it in the end.
+pub fn a_hold_is_a_member_once_or_not_at_all() {
+    explore(|| {
+        let house = House::new(Plans::default());
+        let guest = house.come(&["a"]);
+        let (keeper, hold) = (&house.keeper, &guest.hold);
+        scope(|scope| {
+            scope.spawn(|| {
+                let _ = keeper.join(hold, "a".into());
+                keeper.leave(hold, "a");
+            });
+            scope.spawn(|| publish(&house, "a", "x", 2));
+            keeper.leave(hold, "a");
+            let _ = keeper.join(hold, "a".into());
+            house.end(&guest, Disconnect::Gone);
+        });
+        house.chronicle.check_order(&guest.texts());
         check_counts(&house, std::slice::from_ref(&guest));
         house.close(vec![guest]);
     });

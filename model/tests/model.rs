@@ -1,6 +1,6 @@
 //! The scenarios, each in thousands of orders.
 
-use abeyance_model::{ends, kept, plain};
+use abeyance_model::{ends, kept, later, plain, returning};
 
 #[test]
 fn members_come_and_go() {
@@ -10,6 +10,11 @@ fn members_come_and_go() {
 #[test]
 fn a_member_joins_again_and_again() {
     plain::a_member_joins_again_and_again();
+}
+
+#[test]
+fn a_hold_is_a_member_once_or_not_at_all() {
+    plain::a_hold_is_a_member_once_or_not_at_all();
 }
 
 #[test]
@@ -33,58 +38,73 @@ fn messages_of_two_topics_come_in_one_order() {
 }
 
 #[test]
+fn whoever_stays_in_one_topic_has_everything() {
+    kept::whoever_stays_in_one_topic_has_everything();
+}
+
+#[test]
+fn whoever_stays_in_two_topics_has_everything() {
+    kept::whoever_stays_in_two_topics_has_everything();
+}
+
+#[test]
+fn what_is_on_its_way_is_not_forgotten() {
+    kept::what_is_on_its_way_is_not_forgotten();
+}
+
+#[test]
 fn a_client_that_comes_back_to_one_topic_misses_nothing() {
-    kept::a_client_that_comes_back_to_one_topic_misses_nothing();
+    returning::a_client_that_comes_back_to_one_topic_misses_nothing();
 }
 
 #[test]
 fn a_client_that_comes_back_to_two_topics_misses_nothing() {
-    kept::a_client_that_comes_back_to_two_topics_misses_nothing();
+    returning::a_client_that_comes_back_to_two_topics_misses_nothing();
 }
 
 #[test]
 fn a_client_that_comes_back_to_one_topic_too_late_is_told() {
-    kept::a_client_that_comes_back_to_one_topic_too_late_is_told();
+    returning::a_client_that_comes_back_to_one_topic_too_late_is_told();
 }
 
 #[test]
 fn a_client_that_comes_back_to_two_topics_too_late_is_told() {
-    kept::a_client_that_comes_back_to_two_topics_too_late_is_told();
+    returning::a_client_that_comes_back_to_two_topics_too_late_is_told();
 }
 
 #[test]
 fn a_schedule_repeats_itself() {
-    kept::a_schedule_repeats_itself();
+    returning::a_schedule_repeats_itself();
 }
 
 #[test]
 fn long_polls_of_one_topic_miss_nothing() {
-    kept::long_polls_of_one_topic_miss_nothing();
+    returning::long_polls_of_one_topic_miss_nothing();
 }
 
 #[test]
 fn long_polls_of_two_topics_miss_nothing_or_are_told() {
-    kept::long_polls_of_two_topics_miss_nothing_or_are_told();
+    returning::long_polls_of_two_topics_miss_nothing_or_are_told();
 }
 
 #[test]
 fn the_past_of_a_newcomer_goes_over_into_what_is_live() {
-    kept::the_past_of_a_newcomer_goes_over_into_what_is_live();
+    returning::the_past_of_a_newcomer_goes_over_into_what_is_live();
 }
 
 #[test]
 fn a_slow_client_reads_a_past_larger_than_its_backlog() {
-    kept::a_slow_client_reads_a_past_larger_than_its_backlog();
+    returning::a_slow_client_reads_a_past_larger_than_its_backlog();
 }
 
 #[test]
 fn nobody_waits_for_what_nobody_brings() {
-    kept::nobody_waits_for_what_nobody_brings();
+    returning::nobody_waits_for_what_nobody_brings();
 }
 
 #[test]
 fn a_client_of_a_forgotten_topic_is_told() {
-    kept::a_client_of_a_forgotten_topic_is_told();
+    returning::a_client_of_a_forgotten_topic_is_told();
 }
 
 #[test]
@@ -103,8 +123,28 @@ fn a_long_poll_ends_once_whatever_comes_at_once() {
 }
 
 #[test]
+fn a_long_poll_that_follows_a_history_ends_once_whatever_comes_at_once() {
+    ends::a_long_poll_that_follows_a_history_ends_once_whatever_comes_at_once();
+}
+
+#[test]
 fn a_drain_races_with_newcomers_publishers_and_settling() {
     ends::a_drain_races_with_newcomers_publishers_and_settling();
+}
+
+#[test]
+fn nobody_holds_a_place_twice_where_the_oldest_makes_room() {
+    ends::nobody_holds_a_place_twice_where_the_oldest_makes_room();
+}
+
+#[test]
+fn whoever_waits_to_send_hears_of_room() {
+    ends::whoever_waits_to_send_hears_of_room();
+}
+
+#[test]
+fn whoever_waits_to_send_hears_of_the_end() {
+    ends::whoever_waits_to_send_hears_of_the_end();
 }
 
 #[test]
@@ -115,4 +155,29 @@ fn whoever_waits_for_quiet_hears_of_it() {
 #[test]
 fn no_wake_up_is_lost() {
     ends::no_wake_up_is_lost();
+}
+
+#[test]
+fn what_is_scheduled_comes_once_or_never() {
+    later::what_is_scheduled_comes_once_or_never();
+}
+
+#[test]
+fn what_is_scheduled_for_a_topic_with_a_past_comes_once_or_never() {
+    later::what_is_scheduled_for_a_topic_with_a_past_comes_once_or_never();
+}
+
+#[test]
+fn what_comes_again_ends_with_its_topic() {
+    later::what_comes_again_ends_with_its_topic();
+}
+
+#[test]
+fn what_comes_again_goes_on_while_somebody_stays() {
+    later::what_comes_again_goes_on_while_somebody_stays();
+}
+
+#[test]
+fn whoever_publishes_hears_of_what_is_due() {
+    later::whoever_publishes_hears_of_what_is_due();
 }
