@@ -10,6 +10,7 @@ use crate::house::{House, SSE};
 use crate::keeper::archive::Arrival;
 use crate::line::Event;
 use crate::mechanisms::wire::Form;
+use crate::sequence::Sequence;
 use crate::words::cause::{Disconnect, Resume};
 use crate::words::event_id::{EventId, Position};
 use crate::words::topic::Topic;
@@ -18,7 +19,7 @@ use crate::words::topic::Topic;
 pub(crate) struct Client {
     topics: Vec<&'static str>,
     with_past: bool,
-    /// Whether it may be told that something is lost although nothing is: see `History`.
+    /// Whether it may be told that something is lost although nothing is.
     may_err: bool,
     last: Option<EventId>,
     learned: Vec<Learned>,
@@ -28,15 +29,12 @@ pub(crate) struct Client {
 enum Learned {
     /// It has everything up to there; of a past that it still gets, what there is of it.
     Stands(EventId),
-    /// It has missed something for good, and what comes after this is to come.
+    /// It has missed something for good, and everything after this is to come.
     Lost(EventId),
-    /// It has missed something for good, and is told no more.
+    /// It has missed something for good, and what there is of the past is to come.
     Anew,
     Got(Event),
 }
-
-/// All kept messages, in the order of the sequence.
-pub(crate) struct Sequence(Vec<(u64, &'static str, String)>);
 
 /// When a client came that still gets the past; 0 for one that has got it.
 fn midway(id: &EventId) -> u64 {
@@ -53,28 +51,25 @@ impl Client {
         Client { with_past: true, ..self }
     }
 
-    /// Its topics may be forgotten whole.
+    /// Its topics may be forgotten whole, and of those nobody knows what there was for it.
     pub(crate) fn of_forgotten(self) -> Self {
         Client { may_err: true, ..self }
     }
 
-    /// A stream: it sees what it is written in between, or only the first part of that when it is cut.
-    pub(crate) fn stream(&mut self, house: &House, meanwhile: impl FnOnce(&Guest)) -> Guest {
-        let guest = self.arrive(house, SSE, usize::MAX);
-        guest.hold.open(Vec::new());
-        meanwhile(&guest);
+    /// A stream that ends in good order, or is cut when its client has seen only the first part of what was written.
+    pub(crate) fn stream(&mut self, house: &House) -> Guest {
+        let guest = self.stay(house);
         let is_polite = shuttle::rand::thread_rng().r#gen();
-        let had_ended = match is_polite {
-            true => !house.end(&guest, Resume::Timeout),
-            false => !house.end(&guest, Disconnect::Gone),
+        match is_polite {
+            true => house.end(&guest, Resume::Timeout),
+            false => house.end(&guest, Disconnect::Gone),
         };
-        let events = guest.line.events();
-        let count = match is_polite || had_ended {
-            true => events.len(),
-            false => shuttle::rand::thread_rng().gen_range(0..=events.len()),
-        };
-        events.into_iter().take(count).for_each(|event| self.get(event));
-        if is_polite && !had_ended {
+        let mut events = guest.line.events();
+        if !is_polite {
+            events.truncate(shuttle::rand::thread_rng().gen_range(0..=events.len()));
+        }
+        events.into_iter().for_each(|event| self.get(event));
+        if is_polite {
             self.stand_still(guest.hold.last_position(&[]));
         }
         guest
@@ -100,7 +95,7 @@ impl Client {
         guest.line.events().into_iter().for_each(|event| self.get(event));
     }
 
-    /// A stream whose peer takes some bytes now and then, until it has seen so many messages or is cut.
+    /// A stream whose peer takes so many bytes, one time after the other, and is cut.
     pub(crate) fn crawl(&mut self, house: &House, steps: &[usize]) -> Guest {
         let guest = self.arrive(house, SSE, 0);
         guest.hold.open(Vec::new());
@@ -219,45 +214,6 @@ impl Client {
 
     /// A message of its topics behind `after` and up to `until`.
     fn between<'s>(&self, sequence: &'s Sequence, after: u64, until: u64) -> Option<&'s str> {
-        let own = |entry: &&(u64, &str, String)| {
-            entry.0 > after && entry.0 <= until && self.topics.contains(&entry.1)
-        };
-        sequence.0.iter().find(own).map(|(_, _, text)| text.as_str())
-    }
-}
-
-impl Sequence {
-    /// As somebody saw it who was there all along and followed every topic.
-    pub(crate) fn of(scribe: &Guest, house: &House) -> Self {
-        let events = scribe.line.events();
-        let texts: Vec<_> = events.iter().map(|event| event.text.clone()).collect();
-        house.chronicle.check_order(&texts);
-        assert!(events.is_sorted_by_key(|event| event.id.map(|id| id.offset)), "{events:?}");
-        assert_eq!(events.len(), house.chronicle.publications().len(), "{events:?}");
-        let entry = |event: Event| {
-            let topic = house.chronicle.publication(&event.text).topic;
-            (event.id.expect("an id").offset, topic, event.text)
-        };
-        Sequence(events.into_iter().map(entry).collect())
-    }
-
-    /// As the only publisher knows it.
-    pub(crate) fn of_one_publisher(house: &House) -> Self {
-        let publications = house.chronicle.publications().into_iter();
-        Sequence(publications.zip(1..).map(|(one, offset)| (offset, one.topic, one.text)).collect())
-    }
-
-    /// Messages of the sequence, in its order.
-    pub(crate) fn check_ascending(&self, events: &[Event]) {
-        let offsets: Vec<_> = events.iter().map(|event| event.id.expect("an id").offset).collect();
-        assert!(offsets.is_sorted_by(|earlier, later| earlier < later), "{events:?}");
-        events.iter().zip(offsets).for_each(|(event, offset)| _ = self.topic(offset, &event.text));
-    }
-
-    fn topic(&self, offset: u64, text: &str) -> &'static str {
-        let entry = self.0.iter().find(|entry| entry.0 == offset);
-        let (_, topic, known) = entry.unwrap_or_else(|| panic!("{text:?} has {offset}, which nothing has"));
-        assert_eq!(known, text, "two messages of one id");
-        topic
+        sequence.between(&self.topics, after, until)
     }
 }

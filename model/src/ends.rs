@@ -1,5 +1,9 @@
 //! Ends that race with everything else: one cause, nothing after it, and nothing left.
 
+use std::time::Duration;
+
+use shuttle::future::block_on;
+
 use crate::explore::{explore, pass, scope};
 use crate::guest::Guest;
 use crate::house::{House, PLACES, Plans, SSE};
@@ -12,9 +16,6 @@ use crate::words::cause::{Disconnect, End, Resume};
 use crate::words::keep::Keep;
 use crate::words::message::Message;
 use crate::words::terms::{Settings, WhenFull};
-use std::time::Duration;
-
-use shuttle::future::block_on;
 
 /// Ends a hold; from when that returns nothing more is written to it.
 fn end(house: &House, guest: &Guest, end: impl Into<End>) -> bool {
@@ -74,9 +75,13 @@ pub fn a_stream_that_follows_a_history_ends_once_whatever_comes_at_once() {
     explore(one_cause(SSE, keeping));
 }
 
-/// A long poll, whose answer is an end, too.
+/// A long poll, whose answer is an end, too; plain topics.
 pub fn a_long_poll_ends_once_whatever_comes_at_once() {
     explore(one_cause(Form::LongPoll, Plans::default));
+}
+
+/// A long poll, a topic with a history.
+pub fn a_long_poll_that_follows_a_history_ends_once_whatever_comes_at_once() {
     explore(one_cause(Form::LongPoll, keeping));
 }
 
@@ -134,7 +139,7 @@ pub fn nobody_holds_a_place_twice_where_the_oldest_makes_room() {
         for newcomer in newcomers {
             let newcomer = newcomer.unwrap_or_else(|refused| panic!("there was room: {refused:?}"));
             newcomer.hold.open(Vec::new());
-            newcomer.check(&house.chronicle, |_| false);
+            newcomer.check(&house.chronicle);
             guests.push(newcomer);
         }
         house.close(guests);
@@ -216,7 +221,7 @@ pub fn no_wake_up_is_lost() {
             guest.wait_for(2);
             house.end(&guest, Disconnect::Gone);
         });
-        guest.check(&house.chronicle, |_| false);
+        guest.check(&house.chronicle);
         house.close(vec![guest]);
     });
 }

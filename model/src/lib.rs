@@ -36,8 +36,10 @@ mod explore; // many orders
 mod guest; // a hold, and what its peer saw
 mod house; // a keeper, and who is held
 mod line; // a peer that takes what it is told to take
+mod sequence; // all kept messages in their one order
 
 pub mod ends; // scenarios in which holds end
 pub mod kept; // scenarios of topics that keep a history
 pub mod later; // scenarios of what is published later
 pub mod plain; // scenarios of topics that keep nothing
+pub mod returning; // scenarios of clients that come back

@@ -1,6 +1,6 @@
 //! The scenarios, each in thousands of orders.
 
-use abeyance_model::{ends, kept, later, plain};
+use abeyance_model::{ends, kept, later, plain, returning};
 
 #[test]
 fn members_come_and_go() {
@@ -38,26 +38,6 @@ fn messages_of_two_topics_come_in_one_order() {
 }
 
 #[test]
-fn a_client_that_comes_back_to_one_topic_misses_nothing() {
-    kept::a_client_that_comes_back_to_one_topic_misses_nothing();
-}
-
-#[test]
-fn a_client_that_comes_back_to_two_topics_misses_nothing() {
-    kept::a_client_that_comes_back_to_two_topics_misses_nothing();
-}
-
-#[test]
-fn a_client_that_comes_back_to_one_topic_too_late_is_told() {
-    kept::a_client_that_comes_back_to_one_topic_too_late_is_told();
-}
-
-#[test]
-fn a_client_that_comes_back_to_two_topics_too_late_is_told() {
-    kept::a_client_that_comes_back_to_two_topics_too_late_is_told();
-}
-
-#[test]
 fn whoever_stays_in_one_topic_has_everything() {
     kept::whoever_stays_in_one_topic_has_everything();
 }
@@ -73,38 +53,58 @@ fn what_is_on_its_way_is_not_forgotten() {
 }
 
 #[test]
+fn a_client_that_comes_back_to_one_topic_misses_nothing() {
+    returning::a_client_that_comes_back_to_one_topic_misses_nothing();
+}
+
+#[test]
+fn a_client_that_comes_back_to_two_topics_misses_nothing() {
+    returning::a_client_that_comes_back_to_two_topics_misses_nothing();
+}
+
+#[test]
+fn a_client_that_comes_back_to_one_topic_too_late_is_told() {
+    returning::a_client_that_comes_back_to_one_topic_too_late_is_told();
+}
+
+#[test]
+fn a_client_that_comes_back_to_two_topics_too_late_is_told() {
+    returning::a_client_that_comes_back_to_two_topics_too_late_is_told();
+}
+
+#[test]
 fn a_schedule_repeats_itself() {
-    kept::a_schedule_repeats_itself();
+    returning::a_schedule_repeats_itself();
 }
 
 #[test]
 fn long_polls_of_one_topic_miss_nothing() {
-    kept::long_polls_of_one_topic_miss_nothing();
+    returning::long_polls_of_one_topic_miss_nothing();
 }
 
 #[test]
 fn long_polls_of_two_topics_miss_nothing_or_are_told() {
-    kept::long_polls_of_two_topics_miss_nothing_or_are_told();
+    returning::long_polls_of_two_topics_miss_nothing_or_are_told();
 }
 
 #[test]
 fn the_past_of_a_newcomer_goes_over_into_what_is_live() {
-    kept::the_past_of_a_newcomer_goes_over_into_what_is_live();
+    returning::the_past_of_a_newcomer_goes_over_into_what_is_live();
 }
 
 #[test]
 fn a_slow_client_reads_a_past_larger_than_its_backlog() {
-    kept::a_slow_client_reads_a_past_larger_than_its_backlog();
+    returning::a_slow_client_reads_a_past_larger_than_its_backlog();
 }
 
 #[test]
 fn nobody_waits_for_what_nobody_brings() {
-    kept::nobody_waits_for_what_nobody_brings();
+    returning::nobody_waits_for_what_nobody_brings();
 }
 
 #[test]
 fn a_client_of_a_forgotten_topic_is_told() {
-    kept::a_client_of_a_forgotten_topic_is_told();
+    returning::a_client_of_a_forgotten_topic_is_told();
 }
 
 #[test]
@@ -120,6 +120,11 @@ fn a_stream_that_follows_a_history_ends_once_whatever_comes_at_once() {
 #[test]
 fn a_long_poll_ends_once_whatever_comes_at_once() {
     ends::a_long_poll_ends_once_whatever_comes_at_once();
+}
+
+#[test]
+fn a_long_poll_that_follows_a_history_ends_once_whatever_comes_at_once() {
+    ends::a_long_poll_that_follows_a_history_ends_once_whatever_comes_at_once();
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Replay: whoever comes back gets what it missed, once and in order, or is told that something of it is gone.
 
+mod histories;
+
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use super::*;

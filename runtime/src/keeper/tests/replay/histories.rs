@@ -1,0 +1,215 @@
+//! Random histories: whatever is published, read, cut and forgotten in whatever order, each client gets what it missed,
+//! once and in order, or is told that something of it is gone.
+
+use proptest::prelude::*;
+use tokio::time::advance;
+
+use super::*;
+use crate::words::cause::{Disconnect, End, Resume};
+use crate::words::event_id::{Numbered, Position};
+
+const TOPICS: [&str; 3] = ["count", "bytes", "age"];
+
+/// What each client follows.
+const CLIENTS: [&[&str]; 4] = [&["count"], &["bytes"], &["age"], &TOPICS];
+
+#[derive(Clone, Debug)]
+enum Step {
+    Publish {
+        topic: usize,
+        length: usize,
+    },
+    Come {
+        client: usize,
+        is_poll: bool,
+    },
+    Open(usize),
+    /// The connection is gone when the client has read so many events.
+    Cut {
+        client: usize,
+        read: usize,
+    },
+    /// The hold ends in good order.
+    Resume(usize),
+    Window(usize, usize),
+    Flush(usize),
+    Pass(u64),
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let client = || 0..CLIENTS.len();
+    prop_oneof![
+        8 => (0..TOPICS.len(), 0usize..800).prop_map(|(topic, length)| Step::Publish { topic, length }),
+        5 => (client(), any::<bool>()).prop_map(|(client, is_poll)| Step::Come { client, is_poll }),
+        5 => client().prop_map(Step::Open),
+        2 => (client(), 0usize..6).prop_map(|(client, read)| Step::Cut { client, read }),
+        2 => client().prop_map(Step::Resume),
+        3 => (client(), 0usize..3).prop_map(|(client, size)| Step::Window(client, [0, 700, usize::MAX][size])),
+        3 => client().prop_map(Step::Flush),
+        2 => (0u64..600).prop_map(Step::Pass),
+    ]
+}
+
+/// Whoever comes back with the last id it was given.
+struct Client {
+    topics: &'static [&'static str],
+    guest: Option<Guest>,
+    last: Option<EventId>,
+    /// It has everything up to there, but for what it was told is gone.
+    at: u64,
+}
+
+/// Everything that was published, the first at offset 1.
+type Log = Vec<(&'static str, String)>;
+
+impl Client {
+    fn come(&mut self, house: &House, log: &Log, form: Form) {
+        if self.guest.is_some() {
+            return;
+        }
+        let arrival = self.last.map_or(Arrival::New, |id| house.back(Some(id)));
+        let guest = house.arrive(form, self.topics, arrival);
+        let position = guest.hold.first_position();
+        let id = position.id.expect("nobody wants the past without coming back");
+        match (self.last, position.is_lost) {
+            (None, _) => assert!(!position.is_lost),
+            (Some(_), true) => assert!(self.missed(log, id.offset).is_some(), "nothing is lost"),
+            (Some(last), false) => assert_eq!(last, id),
+        }
+        (self.last, self.at, self.guest) = (Some(id), id.offset, Some(guest));
+    }
+
+    /// The first message of its own behind where it is, up to `until`.
+    fn missed(&self, log: &Log, until: u64) -> Option<u64> {
+        (self.at + 1..=until).find(|offset| self.topics.contains(&log[*offset as usize - 1].0))
+    }
+
+    fn get(&mut self, log: &Log, id: EventId, text: &str) {
+        assert!(id.offset > self.at, "{} came twice", id.offset);
+        assert_eq!(self.missed(log, id.offset), Some(id.offset), "out of order, or not its own");
+        assert_eq!(log[id.offset as usize - 1].1, text);
+        (self.at, self.last) = (id.offset, Some(id));
+    }
+
+    fn stand(&mut self, log: &Log, position: Position) {
+        let Some(id) = position.id else { return };
+        assert_eq!(self.missed(log, id.offset), None, "it stands at {}", id.offset);
+        assert!(id.offset >= self.at);
+        (self.at, self.last) = (id.offset, Some(id));
+    }
+
+    /// Its hold has ended: it reads what came, or the first part of it.
+    fn part(&mut self, house: &House, log: &Log, read: usize) {
+        let Some(guest) = self.guest.take() else { return };
+        let note = guest.hold.note().expect("an end");
+        let text = guest.line.text();
+        let whole = text.rfind("\n\n").map_or("", |end| &text[..end]);
+        for block in whole.split("\n\n").filter(|block| !block.is_empty()).take(read) {
+            let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).expect("a field");
+            self.get(log, EventId::read(field("id: ")).unwrap(), field("data: "));
+        }
+        if guest.hold.form == Form::LongPoll {
+            let carried = &note.farewell[..note.farewell.len().min(read.max(1))];
+            for Numbered { message, id } in carried {
+                self.get(log, id.expect("kept messages have one"), message.as_text().unwrap());
+            }
+            self.stand(log, guest.hold.last_position(carried));
+        } else if note.end == End::from(Resume::Timeout) {
+            self.stand(log, guest.hold.last_position(&[]));
+        }
+        house.keeper.settle(&guest.hold);
+    }
+}
+
+fn house() -> House {
+    let keeps = [
+        ("count", Keep { count: 3, ..Keep::default() }),
+        ("bytes", Keep { bytes: 2_000, ..Keep::default() }),
+        ("age", Keep { age: secs(1), ..Keep::default() }),
+    ];
+    let rule = |(text, keep): (&str, Keep)| Rule { pattern: Pattern::read(text).unwrap(), keep };
+    // All topics together have no room for what each may keep.
+    let policy = Policy { topics: keeps.map(rule).into(), history: 6_000, ..Policy::default() };
+    House::new(policy, &[Settings { backlog: Some(3_000), ..STILL }])
+}
+
+async fn take(house: &House, clients: &mut [Client], log: &mut Log, step: Step) {
+    match step {
+        Step::Publish { topic, length } => {
+            let text = format!("{}{}", log.len(), "x".repeat(length));
+            log.push((TOPICS[topic], text.clone()));
+            house.publish(TOPICS[topic], &[&text]);
+        }
+        Step::Come { client, is_poll } => {
+            clients[client].come(house, log, if is_poll { Form::LongPoll } else { SSE });
+        }
+        Step::Pass(millis) => {
+            for _ in 0..=millis / 40 {
+                advance(Duration::from_millis(40)).await;
+                house.keeper.sweep();
+            }
+        }
+        Step::Open(client)
+        | Step::Cut { client, .. }
+        | Step::Resume(client)
+        | Step::Window(client, _)
+        | Step::Flush(client) => {
+            let Some(guest) = clients[client].guest.clone() else { return };
+            match step {
+                Step::Open(_) => guest.hold.open(Vec::new()),
+                Step::Window(_, bytes) => guest.line.window(bytes),
+                Step::Flush(_) => drop(guest.flush()),
+                Step::Cut { read, .. } => {
+                    house.keeper.end(&guest.hold, Disconnect::Gone.into());
+                    clients[client].part(house, log, read);
+                }
+                Step::Resume(_) => {
+                    house.keeper.end(&guest.hold, Resume::Timeout.into());
+                    // What waits goes out before the ending.
+                    guest.line.window(usize::MAX);
+                    assert!(guest.flush().is_ready());
+                    clients[client].part(house, log, usize::MAX);
+                }
+                _ => unreachable!("no step of one client"),
+            }
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_happens_no_client_misses_anything_unawares(steps in prop::collection::vec(step(), 0..120)) {
+        let runtime =
+            tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+        runtime.block_on(async {
+            let house = house();
+            let mut log = Log::new();
+            let mut clients =
+                CLIENTS.map(|topics| Client { topics, guest: None, last: None, at: 0 });
+            for step in steps {
+                take(&house, &mut clients, &mut log, step).await;
+                for client in &mut clients {
+                    if client.guest.as_ref().is_some_and(|guest| guest.cause().is_some()) {
+                        client.part(&house, &log, usize::MAX);
+                    }
+                }
+            }
+            for client in &mut clients {
+                if let Some(guest) = client.guest.clone() {
+                    house.keeper.end(&guest.hold, Disconnect::Gone.into());
+                    client.part(&house, &log, usize::MAX);
+                }
+                // Undisturbed it gets all the rest.
+                client.come(&house, &log, SSE);
+                let guest = client.guest.clone().expect("came");
+                guest.hold.open(Vec::new());
+                house.keeper.end(&guest.hold, Disconnect::Gone.into());
+                client.part(&house, &log, usize::MAX);
+                assert_eq!(client.missed(&log, log.len() as u64), None);
+            }
+            assert!(house.keeper.is_empty());
+        });
+    }
+}
