@@ -68,7 +68,9 @@ impl Attendant<'_> {
                     Written::Whole => self.carried(note).len(),
                     Written::Torn | Written::Nothing => 0,
                 };
-                self.hold.count_answer(carried, note.farewell.len() - carried);
+                // What is kept is not lost: the client gets it with its next request.
+                let lost = note.farewell[carried..].iter().filter(|left| left.id.is_none());
+                self.hold.count_answer(carried, lost.count());
                 if written == Written::Whole && !keep_alive {
                     self.line.shut();
                 }

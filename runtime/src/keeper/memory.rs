@@ -2,13 +2,15 @@
 
 use std::cmp::Reverse;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Duration;
 
 use parking_lot::Mutex;
 
 use crate::mechanisms::wire::Form;
 use crate::words::cause::{Disconnect, Resume};
 use crate::words::terms::WhenSlow;
+use crate::words::tick::Tick;
 
 use super::Keeper;
 use super::end::Aftermath;
@@ -22,7 +24,12 @@ pub(super) struct Memory {
     /// Whose turn it is to make room. Others wait for it and do not go on: while one looks for the largest, many could
     /// queue faster than it frees, and the bound would be none.
     turn: Mutex<()>,
+    /// When the log last told of it.
+    told: AtomicU64,
 }
+
+/// How often the log tells at most.
+const TELL: Duration = Duration::from_secs(1);
 
 impl Memory {
     /// A pen was put down with this much waiting.
@@ -32,6 +39,14 @@ impl Memory {
         } else if after < before {
             self.waiting.fetch_sub(before - after, Relaxed);
         }
+    }
+
+    /// Not when the log has been told within the last second.
+    fn is_worth_telling(&self, now: Tick) -> bool {
+        let told = self.told.load(Relaxed);
+        // The first is told whenever it comes.
+        let is_due = told == 0 || Tick(told).plus(TELL) <= now;
+        is_due && self.told.compare_exchange(told, now.0.max(1), Relaxed, Relaxed).is_ok()
     }
 
     pub(super) fn waiting(&self) -> usize {
@@ -63,11 +78,11 @@ impl Keeper {
         let payers = self.payers();
         let paid = self.collect(&payers, bound - bound / 8);
         drop(turn);
-        if !paid.is_empty() {
+        if !paid.is_empty() && self.memory.is_worth_telling(self.time().now()) {
             tracing::warn!(
                 bound,
                 holds = paid.len(),
-                "too much waited for all peers: the largest backlogs paid"
+                "too much waits for all peers: the largest backlogs pay; told once a second at most"
             );
         }
         for aftermath in paid {

@@ -174,13 +174,13 @@ mod tests {
         for (server, told) in [
             (Server::new().memory(0), "`Server::memory(0B)` must be at least 32KiB, the least `backlog`"),
             (Server::new().memory((32 << 10) - 1), "`Server::memory(32767B)` must be at least 32KiB"),
-            (Server::new().history(0), "`Server::history(0)` would keep nothing"),
+            (Server::new().history(0), "`Server::history(0B)` must be at least 1KiB"),
             (Server::new().max_topics(0), "`Server::max_topics(0)` would let nobody join a topic"),
         ] {
             let fault = fault(server, &[]);
             assert!(fault.starts_with(told) && fault.lines().count() == 1, "{fault}");
         }
-        let least = Server::new().memory(32 << 10).history(1).max_topics(1);
+        let least = Server::new().memory(32 << 10).history(1 << 10).max_topics(1);
         assert!(least.0.check([]).is_ok());
     }
 

@@ -90,7 +90,8 @@ impl Server {
     ///
     /// When it is exceeded, whoever has the largest backlog pays first, by its own `when_slow`: it is disconnected as
     /// [`Slow`](crate::Disconnect::Slow), or loses messages that were published; and so on until an eighth is free. What
-    /// was sent to one peer alone is not dropped: if all else does not suffice, that peer is disconnected as well.
+    /// was sent to one peer alone is not dropped: if all else does not suffice, that peer is disconnected as well. A long poll is
+    /// not cut: it is answered with what it has.
     ///
     /// Counted is what the kernel has not taken, and for each message what having it wait costs beside its bytes. A
     /// message that waits for many peers counts for each of them, although they share its bytes. The kernel's share

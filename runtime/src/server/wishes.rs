@@ -5,7 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::words::amount::{self, Misread, spell_size};
-use crate::words::keep::{Keep, Pattern, Rule};
+use crate::words::keep::{Keep, LEAST_HISTORY, Pattern, Rule};
 use crate::words::policy::Policy;
 use crate::words::terms::{LEAST_BACKLOG, WhenFull};
 
@@ -115,7 +115,7 @@ impl Wishes {
             Setting::PoliteEnd => self.polite_end = Some(amount::duration(value)?),
             Setting::KeepAlive => self.keep_alive = Some(amount::duration(value)?),
             Setting::Memory => self.memory = Some(memory(value)?),
-            Setting::History => self.history = Some(amount::size(value)?),
+            Setting::History => self.history = Some(history(value)?),
             Setting::MaxTopics => self.max_topics = Some(topics(value)?),
             Setting::TrustedProxies => self.trusted_proxies = Some(list(value, network)?),
             Setting::AllowedOrigins => self.allowed_origins = Some(list(value, origin)?),
@@ -214,7 +214,10 @@ fn faults(policy: &Policy) -> Vec<String> {
             let (memory, least) = (spell_size(policy.memory), spell_size(LEAST_BACKLOG));
             format!("`Server::memory({memory})` must be at least {least}, the least `backlog`")
         }),
-        (policy.history == 0).then(|| String::from("`Server::history(0)` would keep nothing")),
+        (policy.history < LEAST_HISTORY).then(|| {
+            let (history, least) = (spell_size(policy.history), spell_size(LEAST_HISTORY));
+            format!("`Server::history({history})` must be at least {least}, or no message is kept")
+        }),
         (policy.max_topics == 0)
             .then(|| String::from("`Server::max_topics(0)` would let nobody join a topic")),
     ];
@@ -225,6 +228,16 @@ fn memory(text: &str) -> Result<usize, Misread> {
     match amount::size(text)? {
         few if few < LEAST_BACKLOG => {
             let why = format!("at least {:?}, the least `backlog`", spell_size(LEAST_BACKLOG));
+            Err(Misread::new(amount::A_SIZE, format!("{text:?}"), why))
+        }
+        bytes => Ok(bytes),
+    }
+}
+
+fn history(text: &str) -> Result<usize, Misread> {
+    match amount::size(text)? {
+        few if few < LEAST_HISTORY => {
+            let why = format!("at least {:?}, or no message is kept", spell_size(LEAST_HISTORY));
             Err(Misread::new(amount::A_SIZE, format!("{text:?}"), why))
         }
         bytes => Ok(bytes),

@@ -85,11 +85,14 @@ pub(crate) fn size(text: &str) -> Result<usize, Misread> {
         misread(slip.tell(&SIZE_UNITS, &OTHER_SIZE_UNITS, "KiB").unwrap_or_else(too_large))
     })?;
     match usize::try_from(bytes) {
-        Ok(0) => Err(misread(String::from("zero bytes hold nothing"))),
+        Ok(0) => Err(misread(String::from(NOTHING))),
         Ok(bytes) => Ok(bytes),
         Err(_) => Err(misread(too_large())),
     }
 }
+
+/// What a size of zero is told.
+const NOTHING: &str = "zero bytes hold nothing";
 
 /// Reads a count: an integer of at least one.
 ///
@@ -166,6 +169,7 @@ impl Slip {
         let known = || units.iter().rev().map(|(unit, _)| *unit).collect::<Vec<_>>().join(", ");
         Some(match self {
             // A bare number of bytes is bytes; of a duration, most others read seconds.
+            Slip::NoUnit(0) if units == SIZE_UNITS => String::from(NOTHING),
             Slip::NoUnit(number) if units == SIZE_UNITS => {
                 format!("the unit is missing: write {:?}", spell(number, units))
             }
@@ -322,6 +326,7 @@ mod tests {
             ("1gib", "write \"1GiB\""),
             ("1MiB512KiB", "one number and one unit"),
             ("0KiB", "zero"),
+            ("0", "zero"),
             ("1.5MiB", "fractions"),
             ("99999999999GiB", "address"),
             ("3 apples", "not one of B, KiB, MiB, GiB"),

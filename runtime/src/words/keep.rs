@@ -23,7 +23,7 @@ use super::amount::{LONGEST, Misread};
 pub struct Keep {
     /// How many messages.
     pub count: usize,
-    /// How many bytes, with what keeping a message costs beside its own (128 bytes each). A message that is larger goes to
+    /// How many bytes, 1 KiB at least, with what keeping a message costs beside its own (128 bytes each). A message that is larger goes to
     /// those who are there; neither it nor what came before is kept.
     pub bytes: usize,
     /// How long, in time that the server served: while it was stalled, nothing ages.
@@ -36,6 +36,9 @@ impl Default for Keep {
         Keep { count: 1_000, bytes: 1 << 20, age: Duration::from_secs(600) }
     }
 }
+
+/// The least that can be kept, in bytes: one short message with what keeping it costs.
+pub(crate) const LEAST_HISTORY: usize = 1 << 10;
 
 /// Which topics keep something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -96,7 +99,7 @@ impl Keep {
     pub(crate) fn fault(&self) -> Option<&'static str> {
         match self {
             Keep { count: 0, .. } => Some("`count` 0 keeps nothing"),
-            Keep { bytes: 0, .. } => Some("`bytes` 0 keeps nothing"),
+            Keep { bytes: ..LEAST_HISTORY, .. } => Some("`bytes` must be at least 1KiB, or no message fits"),
             Keep { age, .. } if age.is_zero() => Some("`age` 0 keeps nothing"),
             Keep { age, .. } if *age > LONGEST => Some("`age` may be a year at most"),
             Keep { .. } => None,
@@ -124,9 +127,9 @@ mod tests {
     #[test]
     fn what_keeps_nothing_is_a_fault() {
         let none = Duration::ZERO;
-        for wrong in [Keep { count: 0, ..Keep::default() }, Keep { bytes: 0, ..Keep::default() }] {
-            assert!(wrong.fault().is_some_and(|fault| fault.contains("keeps nothing")));
-        }
+        assert!(Keep { count: 0, ..Keep::default() }.fault().is_some());
+        assert!(Keep { bytes: LEAST_HISTORY - 1, ..Keep::default() }.fault().is_some());
+        assert_eq!(Keep { bytes: LEAST_HISTORY, ..Keep::default() }.fault(), None);
         assert!(Keep { age: none, ..Keep::default() }.fault().is_some());
         assert!(Keep { age: LONGEST * 2, ..Keep::default() }.fault().is_some());
         assert_eq!(Keep::default().fault(), None);
