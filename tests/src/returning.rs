@@ -1,8 +1,10 @@
 //! A client that comes back with the id it was told last, by events or by polling, whatever cut it.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::time::Duration;
 
 use abeyance::memory::Dialer;
+use tokio::time::timeout;
 
 use crate::events::{Event, EventReader};
 use crate::reader::{Answer, Reader};
@@ -153,7 +155,16 @@ impl Returning {
 
     /// Listens to events, until so many bytes of the body have come or it has got enough; then it is cut. Says whether it
     /// was cut in the middle of an event.
+    ///
+    /// # Panics
+    /// When neither happens within an hour.
     pub async fn listen(&mut self, bytes: usize, cut: Cut, is_enough: impl Fn(&Self) -> bool) -> bool {
+        // Of the paused clock. Without it a message that is lost would be waited for without end.
+        let listen = timeout(Duration::from_secs(3600), self.listen_until(bytes, cut, is_enough));
+        listen.await.expect("enough within the hour")
+    }
+
+    async fn listen_until(&mut self, bytes: usize, cut: Cut, is_enough: impl Fn(&Self) -> bool) -> bool {
         let mut reader = self.ask().await;
         let head = reader.head().await.expect("a head");
         assert_eq!(head.status, 200, "{head:?}");

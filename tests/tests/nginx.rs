@@ -10,7 +10,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use abeyance::extract::State;
-use abeyance::{Held, Lifecycle, Server, Suspend, suspend};
+use abeyance::{Held, Keep, Lifecycle, Server, Suspend, suspend};
 use abeyance_tests::net::{Answer, Child, Diary, Peer, Site, Witness, eventually, found, skipped};
 
 #[suspend(path = "/hold", transports = [long_poll], timeout = "30m", max_idle = "1h", heartbeat = "none")]
@@ -41,6 +41,11 @@ async fn evict(State(diary): State<Diary>) -> Suspend<Witness> {
     Suspend::with(diary.witness())
 }
 
+#[suspend(path = "/news", transports = [long_poll], timeout = "200ms", heartbeat = "none")]
+async fn news(State(diary): State<Diary>) -> Suspend<Witness> {
+    Suspend::with(diary.witness()).join("news")
+}
+
 struct Failing;
 
 #[suspend(path = "/fail", transports = [long_poll])]
@@ -57,7 +62,7 @@ impl Lifecycle for Failing {
 
 fn site(diary: &Diary) -> Site {
     let server = Server::new().state(diary.clone()).mount(hold).mount(timeout).mount(idle).mount(evict);
-    Site::start(server.mount(fail))
+    Site::start(server.mount(fail).mount(news).topic("news", Keep::default()))
 }
 
 /// nginx, and the files it runs on.
@@ -205,4 +210,37 @@ fn a_long_poll_of_a_server_that_stops_is_answered_and_the_other_serves_on() {
     assert_eq!(functions(&diary), 12, "each request arrives once");
     assert!(!nginx.errors().contains("prematurely"), "{}", nginx.errors());
     second.until_quiet();
+}
+
+#[test]
+fn a_poll_that_comes_back_through_a_proxy_gets_what_it_missed_or_is_told() {
+    let diary = Diary::default();
+    let [site, other] = [site(&diary), site(&diary)];
+    let Some(nginx) = Nginx::before("replay", [site.addr, site.addr]) else { return };
+    let mut id = String::new();
+    let mut poll = |from: &Nginx| {
+        let mut peer = Peer::connect(from.addr);
+        let line = if id.is_empty() { String::new() } else { format!("Last-Event-ID: {id}\r\n") };
+        peer.send(format!("GET /news HTTP/1.1\r\nHost: test\r\n{line}\r\n"));
+        let answer = peer.answer();
+        answer.header("last-event-id").expect("an id").clone_into(&mut id);
+        let is_lost = answer.header("abeyance-resync").is_some();
+        (answer.status, answer.text(), is_lost)
+    };
+    let nothing = || (204, String::new(), false);
+    assert_eq!(poll(&nginx), nothing());
+    for text in ["one", "two"] {
+        site.hub.publish("news", text);
+    }
+    for text in ["one", "two"] {
+        assert_eq!(poll(&nginx), (200, text.to_owned(), false));
+    }
+    assert_eq!(poll(&nginx), nothing());
+    // Another server knows nothing of it.
+    let Some(nginx) = Nginx::before("resync", [other.addr, other.addr]) else { return };
+    assert_eq!(poll(&nginx), (204, String::new(), true));
+    other.hub.publish("news", "three");
+    assert_eq!(poll(&nginx), (200, "three".to_owned(), false));
+    site.until_quiet();
+    other.until_quiet();
 }

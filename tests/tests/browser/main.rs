@@ -13,4 +13,5 @@ mod chat;
 mod chat_server;
 mod chromium;
 mod origins;
+mod replay;
 mod server;

@@ -40,8 +40,8 @@ pub(super) struct History {
 }
 
 impl History {
-    /// What a topic costs beside its messages.
-    pub(super) const COST: usize = 256;
+    /// What a topic costs beside its messages: its places in the tables, and room for the first few.
+    pub(super) const COST: usize = 512;
 
     pub(super) fn new(rule: usize, forgotten: u64) -> Self {
         History { rule, entries: VecDeque::new(), bytes: 0, last: forgotten, floor: forgotten, followers: 0 }
