@@ -191,9 +191,9 @@ async fn who_missed_nothing_is_told_nothing_though_everything_is_gone() {
         assert_back(house, transport, id, 0, &[]).await;
 
         // A message so large that it was never kept, which the client got.
-        let house = open(|server| server.topic("news", Keep { bytes: 400, ..EVERYTHING }));
+        let house = open(|server| server.topic("news", Keep { bytes: 1024, ..EVERYTHING }));
         let mut first = client(&house, Transport::Sse, None);
-        receive(&house, &mut first, Transport::Sse, 1, &[&"x".repeat(300)]).await;
+        receive(&house, &mut first, Transport::Sse, 1, &[&"x".repeat(1000)]).await;
         assert_back(house, transport, first.id, 0, &[]).await;
     }
 }
