@@ -107,6 +107,7 @@ impl<C> Suspend<C> {
     /// A long poll is answered with the first message, and with all of them if its client sent
     /// `Accept: application/x-ndjson`. Its next poll must bring the id of the answer: without one it is new again, and
     /// gets the same at once. So join in the same way for who comes back: it may have the rest of the past yet to get.
+    /// What of the past is forgotten before it gets that far is passed over.
     pub fn join_with_history(self, topic: impl Into<Topic>) -> Self {
         self.add(topic.into(), true)
     }
