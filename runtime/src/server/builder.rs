@@ -102,6 +102,31 @@ impl Server {
         ready.listen(listener)
     }
 
+    /// Starts the server on a socket that listens already: one that was bound with options of your own, in another
+    /// network namespace, or that a service manager handed over.
+    ///
+    /// Keep what it returns: dropping it cuts every connection.
+    ///
+    /// ```no_run
+    /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:8080")?;
+    /// let server = abeyance::Server::new().mount_all().serve(listener)?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// Everything that is wrong with the setup, at once; or the socket cannot be used.
+    ///
+    /// # Panics
+    /// Outside of a tokio runtime.
+    pub fn serve(self, listener: std::net::TcpListener) -> Result<Running, StartError> {
+        let ready = self.0.check(environment())?;
+        // One that blocks would stop a whole thread of the runtime.
+        listener.set_nonblocking(true).map_err(StartError::listen)?;
+        ready.listen(TcpListener::from_std(listener).map_err(StartError::listen)?)
+    }
+
     /// Starts the server in memory: for tests with paused time. Reads nothing from the environment.
     ///
     /// # Errors
@@ -116,7 +141,7 @@ impl Server {
     }
 
     /// Starts the server where its settings say; `attribute` stands behind what the code and the environment say.
-    pub(super) async fn serve(mut self, attribute: Wishes) -> Result<Running, StartError> {
+    pub(super) async fn start(mut self, attribute: Wishes) -> Result<Running, StartError> {
         self.0.wishes = self.0.wishes.or(attribute);
         let ready = self.0.check(environment())?;
         let listen = ready.policy().listen.clone();

@@ -93,7 +93,7 @@ async fn serve(output: impl MainOutput, settings: Main) -> Result<ExitCode, Stri
     let server = output.server()?.mount_all();
     // Before anything is served, so that no signal is missed.
     let mut signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
-    let running = server.serve(settings.into()).await.map_err(|error| error.to_string())?;
+    let running = server.start(settings.into()).await.map_err(|error| error.to_string())?;
     report(&running);
     let name = signals.next().await.0;
     say(&format!("abeyance: {name}: stopping"));
