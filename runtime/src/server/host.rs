@@ -37,6 +37,9 @@ pub(super) trait Host: Send + Sync + 'static {
     /// Ends all holds in good order; returns when the last has ended and its end hook has returned.
     fn drain(&self) -> impl Future<Output = ()> + Send;
 
+    /// Returns when the last has ended and its end hook has returned, whatever ends them.
+    fn quiet(&self) -> impl Future<Output = ()> + Send;
+
     /// Cuts what is still held.
     fn cut(&self);
 }
@@ -75,6 +78,10 @@ impl Host for Dispatch {
 
     async fn drain(&self) {
         Dispatch::drain(self).await;
+    }
+
+    async fn quiet(&self) {
+        Dispatch::quiet(self).await;
     }
 
     fn cut(&self) {

@@ -114,6 +114,8 @@ impl Host for Inn {
         self.drained.notify_waiters();
     }
 
+    async fn quiet(&self) {}
+
     fn cut(&self) {
         self.cut.notify_waiters();
         self.drained.notify_waiters();

@@ -37,6 +37,8 @@ impl Host for Scale {
         0
     }
 
+    async fn quiet(&self) {}
+
     async fn drain(&self) {}
 
     fn cut(&self) {}
