@@ -1,16 +1,14 @@
 //! The main entry: what `#[abeyance::main]` calls.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io::{self, Write};
-use std::pin::pin;
 use std::process::ExitCode;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::builder::Server;
+use super::first::{First, first};
 use super::running::{Drained, Running};
 use super::wishes::Wishes;
 use crate::words::terms::WhenFull;
@@ -97,23 +95,19 @@ async fn serve(output: impl MainOutput, settings: Main) -> Result<ExitCode, Stri
     report(&running);
     let name = signals.next().await.0;
     say(&format!("abeyance: {name}: stopping"));
-    match first(running.shutdown(), signals.next()).await {
-        First::One(drained) => {
-            let Drained { holds_cut: holds, connections_cut: connections, hooks_unfinished: hooks, took } =
-                drained;
-            let mut text =
-                format!("abeyance: stopped after {took:.1?}; cut {holds} holds, {connections} connections");
-            if hooks > 0 {
-                text.push_str(&format!("; {hooks} end hooks had not returned"));
-            }
-            say(&text);
-            Ok(ExitCode::SUCCESS)
-        }
-        First::Other((name, code)) => {
-            say(&format!("abeyance: {name} again: stopped at once"));
-            Ok(ExitCode::from(code))
-        }
+    let mut again = None;
+    let drained = running.shutdown_until(async { again = Some(signals.next().await) }).await;
+    let (said, code) = match again {
+        Some((name, code)) => (format!("{name} again: stopped at once"), ExitCode::from(code)),
+        None => (format!("stopped after {:.1?}", drained.took), ExitCode::SUCCESS),
+    };
+    let Drained { holds_cut: holds, connections_cut: connections, hooks_unfinished: hooks, .. } = drained;
+    let mut text = format!("abeyance: {said}; cut {holds} holds, {connections} connections");
+    if hooks > 0 {
+        text.push_str(&format!("; {hooks} end hooks had not returned"));
     }
+    say(&text);
+    Ok(code)
 }
 
 /// Waits until the process is asked to stop: for SIGTERM or SIGINT. For servers without `#[abeyance::main]`.
@@ -154,21 +148,6 @@ impl Signals {
             First::Other(_) => ("SIGINT", 128 + 2),
         }
     }
-}
-
-enum First<A, B> {
-    One(A),
-    Other(B),
-}
-
-/// Whichever is ready first. (`tokio::select!` would bring a feature and a procedural macro with it.)
-async fn first<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) -> First<A, B> {
-    let (mut one, mut other) = (pin!(one), pin!(other));
-    poll_fn(|cx| match one.as_mut().poll(cx) {
-        Poll::Ready(value) => Poll::Ready(First::One(value)),
-        Poll::Pending => other.as_mut().poll(cx).map(First::Other),
-    })
-    .await
 }
 
 impl From<Main> for Wishes {

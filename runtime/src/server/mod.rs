@@ -7,6 +7,7 @@ pub(crate) mod entry;
 mod environment;
 mod exchange;
 mod farewell;
+mod first;
 mod head;
 mod host;
 mod house;
