@@ -255,10 +255,16 @@ impl Dispatch {
         self.keeper.quiet().await;
     }
 
+    /// Ends what is still held, and cuts every ending that had begun before.
+    pub(crate) fn stop(&self) {
+        self.close();
+        self.keeper.cut_endings();
+        self.keeper.end_all(&Disconnect::Shutdown.into());
+    }
+
     /// Cuts what is still held, and every ending that is not finished.
     pub(crate) fn cut(&self) {
-        self.close();
-        self.keeper.end_all(&Disconnect::Shutdown.into());
+        self.stop();
         self.keeper.cut_endings();
     }
 

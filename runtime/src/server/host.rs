@@ -40,7 +40,10 @@ pub(super) trait Host: Send + Sync + 'static {
     /// Returns when the last has ended and its end hook has returned, whatever ends them.
     fn quiet(&self) -> impl Future<Output = ()> + Send;
 
-    /// Cuts what is still held.
+    /// Ends what is still held, and cuts what was ending.
+    fn stop(&self);
+
+    /// Cuts what is still held, and what is ending.
     fn cut(&self);
 }
 
@@ -82,6 +85,10 @@ impl Host for Dispatch {
 
     async fn quiet(&self) {
         Dispatch::quiet(self).await;
+    }
+
+    fn stop(&self) {
+        Dispatch::stop(self);
     }
 
     fn cut(&self) {

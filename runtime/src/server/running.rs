@@ -101,8 +101,11 @@ pub(super) struct Service<H: Host> {
 }
 
 impl<H: Host> Service<H> {
-    /// How long connections may take to end after their lines were cut.
+    /// How long end hooks, and the endings of what was still held, may take when there is no more time.
     const GRACE: Duration = Duration::from_secs(1);
+
+    /// How long connections may take to notice that they were cut.
+    const LAST: Duration = Duration::from_millis(100);
 
     pub(super) fn start(door: impl Listener, host: Arc<H>, capacity: usize) -> Self {
         let house = House::new(host, capacity);
@@ -130,14 +133,16 @@ impl<H: Host> Service<H> {
         if !is_orderly {
             drained.holds_cut = house.host.held();
             drained.connections_cut = house.count();
-            house.host.cut();
+            house.host.stop();
             house.halt.ring();
-            // Holds that were cut end by themselves, with their end hooks.
+            // Holds end by themselves, with their end hooks, and each is told.
             let quiet = async {
                 house.empty().await;
                 house.host.quiet().await;
             };
             let _ = timeout(Self::GRACE, quiet).await;
+            house.host.cut();
+            let _ = timeout(Self::LAST, house.empty()).await;
             drained.hooks_unfinished = house.host.hooks();
         }
         drained.took = begun.elapsed();

@@ -116,6 +116,10 @@ impl Host for Inn {
 
     async fn quiet(&self) {}
 
+    fn stop(&self) {
+        self.cut();
+    }
+
     fn cut(&self) {
         self.cut.notify_waiters();
         self.drained.notify_waiters();

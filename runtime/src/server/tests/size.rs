@@ -41,6 +41,8 @@ impl Host for Scale {
 
     async fn drain(&self) {}
 
+    fn stop(&self) {}
+
     fn cut(&self) {}
 }
 
