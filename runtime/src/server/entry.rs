@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::net::TcpListener;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -9,6 +10,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::builder::Server;
 use super::first::{First, first};
+use super::handed::handed_over;
 use super::running::{Drained, Running};
 use super::wishes::Wishes;
 use crate::words::terms::WhenFull;
@@ -72,12 +74,14 @@ where
     F: FnOnce() -> R,
     R: Future<Output: MainOutput>,
 {
+    // Before the runtime has threads.
+    let handed = handed_over();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start the runtime: {error}")),
     };
     let code = runtime.block_on(async {
-        match serve(body().await, settings).await {
+        match serve(body().await, settings, handed).await {
             Ok(code) => code,
             Err(fault) => failed(&fault),
         }
@@ -87,12 +91,18 @@ where
     code
 }
 
-async fn serve(output: impl MainOutput, settings: Main) -> Result<ExitCode, String> {
+async fn serve(
+    output: impl MainOutput,
+    settings: Main,
+    handed: Result<Option<TcpListener>, String>,
+) -> Result<ExitCode, String> {
+    let handed = handed?;
+    let origin = if handed.is_some() { " (the service manager's socket)" } else { "" };
     let server = output.server()?.mount_all();
     // Before anything is served, so that no signal is missed.
     let mut signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
-    let running = server.start(settings.into()).await.map_err(|error| error.to_string())?;
-    report(&running);
+    let running = server.start(settings.into(), handed).await.map_err(|error| error.to_string())?;
+    report(&running, origin);
     let name = signals.next().await.0;
     say(&format!("abeyance: {name}: stopping"));
     let mut again = None;
@@ -163,8 +173,8 @@ impl From<Main> for Wishes {
     }
 }
 
-fn report(running: &Running) {
-    let mut text = format!("abeyance: listening on http://{}", running.addr());
+fn report(running: &Running, origin: &str) {
+    let mut text = format!("abeyance: listening on http://{}{origin}", running.addr());
     let lines = running.lines();
     if lines.is_empty() {
         // A crate that nothing names is silently not linked.

@@ -8,6 +8,7 @@ mod environment;
 mod exchange;
 mod farewell;
 mod first;
+mod handed;
 mod head;
 mod host;
 mod house;
