@@ -76,7 +76,7 @@ impl Attendant<'_> {
         }
         if !unread.is_empty() {
             // What came behind the request's head, before it was answered. What is more than one item waits in the reader.
-            self.hold.note_received(unread.len());
+            self.hold.note_received(unread.len(), &**self.line);
             let read = self.reader.feed(&unread, self.hold.post.terms.max_message);
             if let Some(message) = self.take(read) {
                 self.hear(message).await;
@@ -124,7 +124,6 @@ impl Attendant<'_> {
         }
         self.side().poll(cx);
         if let Some(message) = self.hold.take_posted() {
-            self.hold.note_life();
             return Poll::Ready(Some(Box::new(message)));
         }
         let mut buffer = [0; 8 * 1024];
@@ -138,7 +137,7 @@ impl Attendant<'_> {
                         return self.ended(end.into(), cx);
                     }
                     Poll::Ready(Ok(count)) => {
-                        self.hold.note_received(count);
+                        self.hold.note_received(count, &**self.line);
                         self.reader.feed(&buffer[..count], self.hold.post.terms.max_message)
                     }
                 },
@@ -281,7 +280,7 @@ fn last_words(hold: &Hold, line: &dyn Line, reader: &mut Reader) -> Option<Note>
             }
         }
         let Poll::Ready(Ok(count @ 1..)) = line.poll_read(&mut cx, &mut buffer) else { return None };
-        hold.note_received(count);
+        hold.note_received(count, line);
         read = reader.feed(&buffer[..count], hold.post.terms.max_message);
     }
     None

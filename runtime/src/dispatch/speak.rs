@@ -54,6 +54,7 @@ impl Dispatch {
             }
             Err(_) => return refusal::empty(StatusCode::BAD_REQUEST),
         };
+        hold.note_life();
         let message = if is_binary(&parts.headers) {
             Message::from(bytes)
         } else {

@@ -22,6 +22,7 @@ use super::farewell::{linger, released};
 use super::host::Host;
 use super::house::House;
 use super::wire::{Answer, Notes, Wire};
+use crate::mechanisms::clock::Probing;
 use crate::socket::Socket;
 
 /// The longest head; a longer one is answered with 431.
@@ -76,6 +77,9 @@ async fn answer<H: Host>(
 ) -> Option<Turn<H::Guest>> {
     let peer = line.peer().ok()?;
     let policy = house.host.policy();
+    // Also where a hold had it otherwise. Of an upgraded connection nothing else would notice that its peer vanished.
+    let Probing { every, give_up } = Probing::unheld(policy.write_deadline);
+    line.probe(every, give_up);
     let accepted = Instant::now();
     let (mut head_due, mut first_due, mut unread) = match visit {
         Visit::First => {

@@ -150,6 +150,7 @@ impl Line for TcpLine {
 
     fn probe(&self, every: Duration, give_up: Duration) {
         const SECOND: Duration = Duration::from_secs(1);
+        // Kernels count in whole seconds.
         let every = every.max(SECOND);
         let give_up = give_up.max(every + SECOND);
         let between = ((give_up - every) / 3).clamp(SECOND, every);
@@ -158,7 +159,7 @@ impl Line for TcpLine {
         let socket = SockRef::from(&self.stream);
         // A socket that is already dead refuses options; its reader learns of it anyway.
         let _ = socket.set_tcp_keepalive(&keepalive);
-        // Unacknowledged data switches keepalive off; then this is what gives up.
+        // Unacknowledged data switches keepalive off; then this is what gives up. Where there is keepalive it decides too.
         #[cfg(target_os = "linux")]
         let _ = socket.set_tcp_user_timeout(Some(give_up));
     }

@@ -39,11 +39,12 @@ pub enum Disconnect {
     Reset,
     /// The peer gave no sign of life for `max_idle`: an *emulated* disconnect.
     Idle,
-    /// The peer's host stopped answering and the kernel gave up on it.
+    /// The peer's host stopped answering: the kernel gave up on it, or the write deadline passed and it had not answered since
+    /// the write was blocked.
     Unreachable,
     /// The peer read too slowly: its backlog was full, or the largest when too much waited for all peers together.
     Slow,
-    /// The peer took nothing at all for the write deadline.
+    /// The peer took nothing at all for the write deadline, though its host still answers.
     Stalled,
     /// The peer sent a message larger than `max_message`.
     TooLarge,
