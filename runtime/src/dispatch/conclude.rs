@@ -120,7 +120,8 @@ impl Attendant<'_> {
         let mut is_batch = false;
         if let Reader::Poll(request) = &self.reader {
             exchange.version_11 = request.version_11;
-            exchange.keep_alive = request.keep_alive;
+            // The next request shall go to another server.
+            exchange.keep_alive = request.keep_alive && !self.hold.keeper().is_draining();
             exchange.extra = request.rest.as_ref().map_or(&none, |rest| &rest.headers);
             is_batch = request.is_batch;
         }
@@ -129,7 +130,10 @@ impl Attendant<'_> {
                 long_poll::batch(carried.iter().map(|item| &item.message), &exchange)
             }
             (Form::LongPoll, Some(item)) => long_poll::one(&item.message, &exchange),
-            (form, _) => ending(form, &note.end, retry_after(), note.code, &exchange),
+            (form, _) => {
+                let retry_after = retry_after(self.hold.keeper().spread());
+                ending(form, &note.end, retry_after, note.code, &exchange)
+            }
         }
     }
 

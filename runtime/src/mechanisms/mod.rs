@@ -4,6 +4,7 @@ pub(crate) mod agenda; // what is to be published later
 pub(crate) mod backlog; // what waits for one peer, and how much that may be
 pub(crate) mod clock; // when a hold is due, and for what
 pub(crate) mod deadlines; // which holds to look at now
+pub(crate) mod drain; // when each end of a shutdown begins
 pub(crate) mod history; // what topics keep of their past
 pub(crate) mod ledger; // which holds there are, and the law over them
 pub(crate) mod limits; // how many there may be

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::{Request, Version, header};
+use http::header::{self, HeaderValue};
+use http::{Request, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,7 +18,7 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::exchange::{Exchange, REST, Step};
+use super::exchange::{Exchange, LAST_HEAD, REST, Step};
 use super::farewell::{linger, released};
 use super::host::Host;
 use super::house::House;
@@ -81,8 +82,11 @@ async fn answer<H: Host>(
     let Probing { every, give_up } = Probing::unheld(policy.write_deadline);
     line.probe(every, give_up);
     let accepted = Instant::now();
+    // Whoever has just come has not come for nothing, though the server stops: its request is on its way.
+    let mut grace = accepted;
     let (mut head_due, mut first_due, mut unread) = match visit {
         Visit::First => {
+            grace += LAST_HEAD;
             (Some(accepted + policy.head_deadline), accepted + policy.head_deadline, Bytes::new())
         }
         Visit::Return(unread) => (None, accepted + policy.keep_alive, unread),
@@ -93,7 +97,7 @@ async fn answer<H: Host>(
     };
     loop {
         if unread.is_empty() {
-            unread = first_bytes(house, line, first_due).await?;
+            unread = first_bytes(house, line, first_due, grace).await?;
         }
         // The first head has the time from the connection's first moment, later ones from their first byte.
         let due = head_due.take().unwrap_or_else(|| Instant::now() + policy.head_deadline);
@@ -120,20 +124,28 @@ async fn answer<H: Host>(
     }
 }
 
-/// Waits for a request without any buffer; `None` when none came in time, the peer left, or the server stops.
-async fn first_bytes<H: Host>(house: &House<H>, line: &Arc<dyn Socket>, due: Instant) -> Option<Bytes> {
+/// Waits for a request without any buffer; `None` when none came in time, the peer left, or the server stops and the
+/// grace is over.
+async fn first_bytes<H: Host>(
+    house: &House<H>,
+    line: &Arc<dyn Socket>,
+    due: Instant,
+    grace: Instant,
+) -> Option<Bytes> {
     let mut late = pin!(sleep_until(due));
-    let mut stopping = pin!(house.stop.rung());
+    let mut stop = pin!(house.stop.rung());
+    let mut stopping = false;
     poll_fn(|cx| {
         let mut bytes = [0; 2048];
         if let Poll::Ready(read) = line.poll_read(cx, &mut bytes) {
             let count = read.unwrap_or(0);
             return Poll::Ready((count > 0).then(|| Bytes::copy_from_slice(&bytes[..count])));
         }
-        if late.as_mut().poll(cx).is_ready() || stopping.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(None);
+        if !stopping && stop.as_mut().poll(cx).is_ready() {
+            stopping = true;
+            late.as_mut().reset(due.min(grace));
         }
-        Poll::Pending
+        late.as_mut().poll(cx).map(|()| None)
     })
     .await
 }
@@ -164,13 +176,21 @@ async fn speak<H: Host>(
     let notes: Notes<H> = Arc::new(Mutex::new(Exchange::new(head_due)));
     let wire = Wire { line: line.clone(), unread, notes: notes.clone(), house: house.clone() };
     let service = {
-        let (host, notes) = (house.host.clone(), notes.clone());
+        let (house, notes) = (house.clone(), notes.clone());
         service_fn(move |request: Request<Incoming>| {
             notes.lock().asked(!request.body().is_end_stream(), is_lasting(&request));
-            let (answer, notes) = (host.clone().handle(request, peer), notes.clone());
+            let answer = house.host.clone().handle(request, peer);
+            let (house, notes) = (house.clone(), notes.clone());
             async move {
                 match answer.await {
-                    Ok(response) => Ok::<_, Infallible>(response.map(|body| Answer::<H>::new(body, notes))),
+                    Ok(mut response) => {
+                        if house.stop.has_rung() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                            response
+                                .headers_mut()
+                                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+                        }
+                        Ok::<_, Infallible>(response.map(|body| Answer::<H>::new(body, notes)))
+                    }
                     Err(guest) => {
                         notes.lock().held(guest);
                         // The socket is taken back from under this future.
@@ -185,13 +205,15 @@ async fn speak<H: Host>(
 
     let mut timer = pin!(sleep_until(head_due));
     let mut stop = pin!(house.stop.rung());
-    let mut stopping = false;
+    let mut stopping = None;
     let policy = house.host.policy();
     let step = poll_fn(|cx| {
-        if !stopping && stop.as_mut().poll(cx).is_ready() {
-            stopping = true;
-            // What is being answered says `Connection: close`.
-            Pin::new(&mut connection).graceful_shutdown();
+        if stopping.is_none() && stop.as_mut().poll(cx).is_ready() {
+            stopping = Some(Instant::now() + LAST_HEAD);
+            // What is being answered says `Connection: close`. While a head arrives, hyper would close at once.
+            if !notes.lock().is_arriving() {
+                Pin::new(&mut connection).graceful_shutdown();
+            }
         }
         if Pin::new(&mut connection).poll(cx).is_ready() {
             return Poll::Ready(None);

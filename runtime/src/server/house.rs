@@ -110,11 +110,15 @@ impl Bell {
         self.waiting.notify_waiters();
     }
 
+    pub(super) fn has_rung(&self) -> bool {
+        self.rung.load(SeqCst)
+    }
+
     /// Returns when it has rung.
     pub(super) async fn rung(&self) {
         let mut ring = pin!(self.waiting.notified());
         ring.as_mut().enable();
-        if !self.rung.load(SeqCst) {
+        if !self.has_rung() {
             ring.await;
         }
     }

@@ -7,6 +7,8 @@ pub(crate) mod entry;
 mod environment;
 mod exchange;
 mod farewell;
+mod first;
+mod handed;
 mod head;
 mod host;
 mod house;

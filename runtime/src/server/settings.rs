@@ -38,6 +38,12 @@ impl Server {
     }
 
     /// How long a shutdown may take; 10 s unless set.
+    ///
+    /// The ends of all holds are spread over it evenly, in an order that is drawn, so that whoever takes the clients over
+    /// does not get them together; the last begin [`polite_end`](Server::polite_end), or a quarter of the drain, before
+    /// it is over. Few holds do not wait so long: one in 20 ms ends at least. Until its turn comes a hold is held as
+    /// before. Each client is told when to come back: in a second to five, or as many seconds later as the ends
+    /// are spread over if these are more.
     #[must_use]
     pub fn drain(mut self, window: Duration) -> Self {
         self.0.wishes.drain = Some(window);

@@ -35,6 +35,7 @@ macro_rules! contract {
 
 mod beginning;
 mod clocks;
+mod drain;
 mod endings;
 mod failures;
 mod histories;

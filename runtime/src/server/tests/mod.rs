@@ -114,6 +114,12 @@ impl Host for Inn {
         self.drained.notify_waiters();
     }
 
+    async fn quiet(&self) {}
+
+    fn stop(&self) {
+        self.cut();
+    }
+
     fn cut(&self) {
         self.cut.notify_waiters();
         self.drained.notify_waiters();
