@@ -145,11 +145,11 @@ async fn swallow(body: Incoming, patience: std::time::Duration) -> Result<(), Re
     let mut body = Limited::new(arriving(body, patience), MAX_BODY);
     while let Some(frame) = body.frame().await {
         if let Err(error) = frame {
-            return Err(refusal::empty(match error {
-                error if error.is::<LengthLimitError>() => StatusCode::PAYLOAD_TOO_LARGE,
-                error if is_late(&error) => StatusCode::REQUEST_TIMEOUT,
-                _ => StatusCode::BAD_REQUEST,
-            }));
+            return Err(match error {
+                error if error.is::<LengthLimitError>() => refusal::empty(StatusCode::PAYLOAD_TOO_LARGE),
+                error if is_late(&error) => refusal::late(),
+                _ => refusal::empty(StatusCode::BAD_REQUEST),
+            });
         }
     }
     Ok(())

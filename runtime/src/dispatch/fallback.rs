@@ -1,5 +1,6 @@
 //! The service that answers everything that is not held: an axum `Router`, or another tower service.
 
+use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -66,7 +67,15 @@ pub(crate) fn arriving(body: Incoming, patience: Duration) -> Body {
 
 /// Whether a body failed because it did not arrive.
 pub(crate) fn is_late(error: &BoxError) -> bool {
-    error.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::TimedOut)
+    // `Body` has wrapped it.
+    let mut error: Option<&(dyn Error + 'static)> = Some(&**error);
+    while let Some(known) = error {
+        if known.downcast_ref::<io::Error>().is_some_and(|known| known.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        error = known.source();
+    }
+    false
 }
 
 struct Erased<S>(S);

@@ -52,7 +52,7 @@ impl Dispatch {
                 let text = format!("a message may have {} bytes", hold.post.terms.max_message);
                 return refusal::plain(StatusCode::PAYLOAD_TOO_LARGE, text);
             }
-            Err(error) if is_late(&error) => return refusal::empty(StatusCode::REQUEST_TIMEOUT),
+            Err(error) if is_late(&error) => return refusal::late(),
             Err(_) => return refusal::empty(StatusCode::BAD_REQUEST),
         };
         let message = if is_binary(&parts.headers) {
