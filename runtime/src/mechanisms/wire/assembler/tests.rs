@@ -114,9 +114,11 @@ fn text_that_cannot_become_utf8_fails_before_its_message_is_whole() {
     assert_eq!(hear(&[frame(0x82, b"\xff")]), (vec![Incoming::Message(vec![0xff].into())], None));
 }
 
-/// What is wrong with some frames, by the close code that RFC 6455 §7.4.1 has for it; `None` where nothing is.
+/// Some frames, and the close code that RFC 6455 §7.4.1 has for what is wrong with them; `None` where nothing is.
+type Rule = (&'static str, Vec<Vec<u8>>, Option<u16>);
+
 #[rustfmt::skip]
-fn rules() -> Vec<(&'static str, Vec<Vec<u8>>, Option<u16>)> {
+fn rules() -> Vec<Rule> {
     let unmasked = |first: u8, payload: &[u8]| [&[first, payload.len() as u8], payload].concat();
     let of_length = |marker: u8, length: &[u8]| [&[0x82, 0x80 | marker], length, &[0; 4]].concat();
     let huge = |first: u8| of_length(127, &[&[first][..], &[0xff; 7]].concat());
