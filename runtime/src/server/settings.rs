@@ -50,7 +50,8 @@ impl Server {
         self
     }
 
-    /// How long the head of a request may take to arrive; 10 s unless set.
+    /// How long the head of a request may take to arrive, and how long a body may stop arriving; 10 s unless set. A body that
+    /// comes slower than 512 bytes a second uses this up as if it had stopped.
     #[must_use]
     pub fn head_deadline(mut self, deadline: Duration) -> Self {
         self.0.wishes.head_deadline = Some(deadline);
@@ -71,7 +72,8 @@ impl Server {
         self
     }
 
-    /// How long a peer may take nothing of what is being written to it; 10 s unless set.
+    /// How long a peer may take nothing of what is being written to it; 10 s unless set. One that takes less than 512 bytes a
+    /// second uses this up as if it took nothing.
     #[must_use]
     pub fn write_deadline(mut self, deadline: Duration) -> Self {
         self.0.wishes.write_deadline = Some(deadline);

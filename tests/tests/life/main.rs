@@ -43,6 +43,7 @@ mod http;
 mod keys;
 mod leaving;
 mod limits;
+mod nuisances;
 mod replay;
 mod schedule;
 mod shutdown;

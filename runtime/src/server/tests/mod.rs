@@ -1,12 +1,15 @@
 //! The server's contract: taking sockets back, deadlines, stopping.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use axum_core::body::Body;
 use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
@@ -74,8 +77,18 @@ impl Host for Inn {
         let wish = match request.uri().path() {
             "/poll" => Wish::Poll,
             "/hold" => Wish::Echo,
-            "/body" => {
-                let body = arriving(request.into_body(), self.policy.head_deadline);
+            path @ ("/body" | "/body/later") => {
+                let is_late = path == "/body/later";
+                let mut body = arriving(request.into_body(), self.policy.head_deadline);
+                if is_late {
+                    // Somebody waits for the body, and then has something else to do for a minute.
+                    let waits = {
+                        let mut cx = Context::from_waker(Waker::noop());
+                        Pin::new(&mut body).poll_frame(&mut cx).is_pending()
+                    };
+                    assert!(waits);
+                    tokio::time::sleep(seconds(60)).await;
+                }
                 return Ok(match body.collect().await {
                     Ok(body) => Response::new(Body::from(body.to_bytes())),
                     Err(error) => Response::new(Body::from(format!("failed: {error}"))),
