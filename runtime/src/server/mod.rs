@@ -10,10 +10,12 @@ mod farewell;
 mod head;
 mod host;
 mod house;
+mod place;
 pub(crate) mod running;
 mod settings;
 mod setup;
 pub(crate) mod start;
+mod turned_away;
 mod wire;
 mod wishes;
 
