@@ -17,6 +17,7 @@ use super::turned_away::{Away, LINGERING};
 use crate::mechanisms::lobby::Lobby;
 use crate::socket::Socket;
 use crate::words::peer::Peer;
+use crate::words::policy::Policy;
 
 /// How many connections may have an HTTP parser with its buffers (about 20 KiB each) at the same time. Resting and
 /// held connections have none.
@@ -67,8 +68,7 @@ impl<H: Host> House<H> {
     pub(super) fn new(host: Arc<H>, capacity: usize) -> Arc<Self> {
         let capacity = capacity.max(1);
         let policy = host.policy();
-        let most = policy.max_unheld_per_peer.unwrap_or((capacity / SHARE).max(FEWEST));
-        let lobby = Mutex::new(Lobby::new(most, policy.max_connects_per_peer));
+        let lobby = Mutex::new(Lobby::new(most_of_one(policy, capacity), policy.max_connects_per_peer));
         Arc::new(House {
             host,
             capacity,
@@ -153,6 +153,17 @@ impl<H: Host> House<H> {
         self.count.load(SeqCst)
     }
 
+    /// What bounds connections, held or not: a line.
+    pub(super) fn bounds(&self) -> String {
+        let (capacity, policy) = (self.capacity, self.host.policy());
+        let mut line =
+            format!("connections: {capacity} max_unheld_per_peer={}", most_of_one(policy, capacity));
+        if let Some(most) = policy.max_connects_per_peer {
+            line.push_str(&format!(" max_connects_per_peer={most}"));
+        }
+        line
+    }
+
     /// Returns when the last connection is gone.
     pub(super) async fn empty(&self) {
         while self.count() > 0 {
@@ -169,6 +180,10 @@ impl<H: Host> House<H> {
     pub(super) async fn speak(&self) -> Option<OwnedSemaphorePermit> {
         self.speaking.clone().acquire_owned().await.ok()
     }
+}
+
+fn most_of_one(policy: &Policy, capacity: usize) -> usize {
+    policy.max_unheld_per_peer.unwrap_or((capacity / SHARE).max(FEWEST))
 }
 
 async fn leave(way_out: &WayOut) {
