@@ -9,6 +9,7 @@ pub(crate) mod drain; // when each end of a shutdown begins
 pub(crate) mod history; // what topics keep of their past
 pub(crate) mod ledger; // which holds there are, and the law over them
 pub(crate) mod limits; // how many there may be
+pub(crate) mod lobby; // who is not held, and who makes room
 pub(crate) mod patience; // how long something may take to become whole
 pub(crate) mod topics; // who joined what
 pub(crate) mod wire; // messages and endings as bytes

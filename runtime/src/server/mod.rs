@@ -12,10 +12,12 @@ mod handed;
 mod head;
 mod host;
 mod house;
+mod place;
 pub(crate) mod running;
 mod settings;
 mod setup;
 pub(crate) mod start;
+mod turned_away;
 mod wire;
 mod wishes;
 

@@ -62,9 +62,10 @@ impl Running {
         self.service.house.host.lines()
     }
 
-    /// What bounds all handlers together, and the topics that keep something: a line each.
+    /// What bounds all connections, what bounds all handlers together, and the topics that keep something: a line each.
     pub(super) fn bounds(&self) -> Vec<String> {
-        self.service.house.host.bounds()
+        let connections = self.service.house.bounds();
+        [connections].into_iter().chain(self.service.house.host.bounds()).collect()
     }
 
     /// Stops in good order: accepts nothing more, ends all holds in good order, lets requests finish

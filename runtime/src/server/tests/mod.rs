@@ -28,6 +28,7 @@ use crate::words::line::Line;
 use crate::words::policy::Policy;
 
 mod deadlines;
+mod full;
 mod size;
 mod stopping;
 mod take_back;
@@ -185,9 +186,14 @@ async fn over_tcp(inn: Inn) -> (Service<Inn>, TcpStream) {
 }
 
 fn in_memory(inn: Inn) -> (Service<Inn>, Dialer, MemoryStream) {
-    let (door, dialer) = MemoryDoor::new();
+    let (service, dialer) = with_room_for(1000, inn);
     let peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
-    (Service::start(door, Arc::new(inn), 1000), dialer, peer)
+    (service, dialer, peer)
+}
+
+fn with_room_for(capacity: usize, inn: Inn) -> (Service<Inn>, Dialer) {
+    let (door, dialer) = MemoryDoor::new();
+    (Service::start(door, Arc::new(inn), capacity), dialer)
 }
 
 /// Reads one answer with a `Content-Length`: the status and the body.
