@@ -347,6 +347,7 @@ pub use http;
 pub use keeper::ended::Ended;
 pub use keeper::held::{Held, JoinError, SendError};
 pub use keeper::hub::{Hub, Listed, Tally};
+pub use keeper::past::PastEnd;
 pub use keeper::scheduled::{ScheduleError, Scheduled};
 pub use server::builder::Server;
 pub use server::entry::shutdown_signal;

@@ -3,7 +3,7 @@
 //! Ground rules:
 //! 1. Three orders of locks: the turn at the memory, then the books, then one hold's pen; a shard of topics, then one
 //!    hold's pen; a shard of topics, then the schedule. The archive's lock may be taken under any of them, and none under
-//!    it. No lock is held over an await or while user code runs. A waker is user code, and so is dropping a message: its
+//!    it; the lock of the last ends under none at all. No lock is held over an await or while user code runs. A waker is user code, and so is dropping a message: its
 //!    bytes may be the application's own.
 //! 2. A hold's end begins in one place, [`Keeper::end`], under the books: the first cause stands, the permit goes back,
 //!    the pen takes no more. It leaves a note; the hold's own task reads it and concludes.
@@ -23,6 +23,7 @@ pub(crate) mod hub; // the application's view of all holds
 pub(crate) mod inbox; // messages that came by POST
 pub(crate) mod memory; // what waits for all peers together, and its bound
 pub(crate) mod note; // what an end leaves for the hold's task
+pub(crate) mod past; // the last ends
 pub(crate) mod pen; // what is written to one peer, in order
 pub(crate) mod publish; // topics
 pub(crate) mod replay; // what a hold has got of it
@@ -55,6 +56,7 @@ use crate::words::terms::WhenFull;
 use archive::Archive;
 use hold::Hold;
 use memory::Memory;
+use past::Past;
 use publish::TopicShards;
 use schedule::Schedule;
 use time::Time;
@@ -73,6 +75,7 @@ pub(crate) struct Keeper {
     policy: OnceLock<Policy>,
     plans: OnceLock<Vec<Plan>>,
     memory: Memory,
+    past: Past,
     /// How many messages were dropped for slow peers, by endpoint.
     dropped: OnceLock<Box<[AtomicU64]>>,
     hooks: AtomicUsize,
@@ -113,6 +116,7 @@ impl Keeper {
             policy: OnceLock::new(),
             plans: OnceLock::new(),
             memory: Memory::default(),
+            past: Past::new(),
             dropped: OnceLock::new(),
             hooks: AtomicUsize::new(0),
             hooks_failed: AtomicU64::new(0),

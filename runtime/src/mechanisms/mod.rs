@@ -7,5 +7,6 @@ pub(crate) mod deadlines; // which holds to look at now
 pub(crate) mod history; // what topics keep of their past
 pub(crate) mod ledger; // which holds there are, and the law over them
 pub(crate) mod limits; // how many there may be
+pub(crate) mod ring; // the last so many of something
 pub(crate) mod topics; // who joined what
 pub(crate) mod wire; // messages and endings as bytes

@@ -42,6 +42,7 @@ mod http;
 mod keys;
 mod leaving;
 mod limits;
+mod past;
 mod replay;
 mod schedule;
 mod shutdown;
