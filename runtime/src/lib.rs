@@ -344,6 +344,7 @@ pub use endpoint::lifecycle::Lifecycle;
 pub use endpoint::refuse::Refuse;
 pub use endpoint::suspend::Suspend;
 pub use http;
+pub use keeper::audit::Audit;
 pub use keeper::ended::Ended;
 pub use keeper::held::{Held, JoinError, SendError};
 pub use keeper::hub::{Hub, Listed, Tally};

@@ -3,7 +3,8 @@
 //! Ground rules:
 //! 1. Three orders of locks: the turn at the memory, then the books, then one hold's pen; a shard of topics, then one
 //!    hold's pen; a shard of topics, then the schedule. The archive's lock may be taken under any of them, and none under
-//!    it; the lock of the last ends under none at all. No lock is held over an await or while user code runs. A waker is user code, and so is dropping a message: its
+//!    it; the locks of the last ends and of the audits are
+//!    taken alone. No lock is held over an await or while user code runs. A waker is user code, and so is dropping a message: its
 //!    bytes may be the application's own.
 //! 2. A hold's end begins in one place, [`Keeper::end`], under the books: the first cause stands, the permit goes back,
 //!    the pen takes no more. It leaves a note; the hold's own task reads it and concludes.
@@ -13,6 +14,7 @@
 
 pub(crate) mod admission; // a place for a newcomer, and who makes room for it
 pub(crate) mod archive; // what topics keep of their past
+pub(crate) mod audit; // what the audits found
 pub(crate) mod end; // the beginning of every end, and its settling
 pub(crate) mod ended; // what an end hook is told
 pub(crate) mod flush; // writing what waits, and the last of it
@@ -54,6 +56,7 @@ use crate::words::policy::Policy;
 use crate::words::terms::WhenFull;
 
 use archive::Archive;
+use audit::Audits;
 use hold::Hold;
 use memory::Memory;
 use past::Past;
@@ -76,6 +79,7 @@ pub(crate) struct Keeper {
     plans: OnceLock<Vec<Plan>>,
     memory: Memory,
     past: Past,
+    audits: Audits,
     /// How many messages were dropped for slow peers, by endpoint.
     dropped: OnceLock<Box<[AtomicU64]>>,
     hooks: AtomicUsize,
@@ -117,6 +121,7 @@ impl Keeper {
             plans: OnceLock::new(),
             memory: Memory::default(),
             past: Past::new(),
+            audits: Audits::default(),
             dropped: OnceLock::new(),
             hooks: AtomicUsize::new(0),
             hooks_failed: AtomicU64::new(0),

@@ -1,6 +1,7 @@
 //! The mechanisms: pure parts that know one thing each. `now` comes in, what is due comes out; no tokio, no locks.
 
 pub(crate) mod agenda; // what is to be published later
+pub(crate) mod audit; // whether the books and the process disagree
 pub(crate) mod backlog; // what waits for one peer, and how much that may be
 pub(crate) mod clock; // when a hold is due, and for what
 pub(crate) mod deadlines; // which holds to look at now

@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
@@ -22,7 +22,8 @@ pub(super) struct House<H> {
     pub(super) host: Arc<H>,
     /// How many connections there may be.
     capacity: usize,
-    count: AtomicUsize,
+    /// In one number, so that they can be read at one instant; see [`Census`].
+    census: AtomicU64,
     left: Notify,
     /// Nothing new shall begin.
     pub(super) stop: Bell,
@@ -34,6 +35,25 @@ pub(super) struct House<H> {
 /// A connection's place in the house; dropping it gives the place back.
 pub(super) struct Seat<H> {
     pub(super) house: Arc<House<H>>,
+}
+
+/// How many connections there are, and how many ever came, modulo 2^32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Census {
+    pub(super) count: usize,
+    came: u32,
+}
+
+impl Census {
+    /// One that comes, in the atomic: the count is its lower half.
+    const ONE: u64 = 1 << 32 | 1;
+
+    /// How many came and how many left since then.
+    pub(super) fn changes_since(self, before: Census) -> usize {
+        let came = self.came.wrapping_sub(before.came) as usize;
+        let left = (before.count + came).saturating_sub(self.count);
+        came + left
+    }
 }
 
 /// Something that happens once, and that whoever comes later learns too.
@@ -48,7 +68,7 @@ impl<H: Host> House<H> {
         Arc::new(House {
             host,
             capacity: capacity.max(1),
-            count: AtomicUsize::new(0),
+            census: AtomicU64::new(0),
             left: Notify::new(),
             stop: Bell::default(),
             halt: Bell::default(),
@@ -62,12 +82,17 @@ impl<H: Host> House<H> {
     }
 
     pub(super) fn seat(self: &Arc<Self>) -> Seat<H> {
-        self.count.fetch_add(1, SeqCst);
+        self.census.fetch_add(Census::ONE, SeqCst);
         Seat { house: self.clone() }
     }
 
     pub(super) fn count(&self) -> usize {
-        self.count.load(SeqCst)
+        self.census().count
+    }
+
+    pub(super) fn census(&self) -> Census {
+        let both = self.census.load(SeqCst);
+        Census { count: both as u32 as usize, came: (both >> 32) as u32 }
     }
 
     /// Returns when another connection may be taken in.
@@ -99,7 +124,7 @@ impl<H: Host> House<H> {
 
 impl<H> Drop for Seat<H> {
     fn drop(&mut self) {
-        self.house.count.fetch_sub(1, SeqCst);
+        self.house.census.fetch_sub(1, SeqCst);
         self.house.left.notify_waiters();
     }
 }

@@ -11,6 +11,9 @@ use std::sync::Arc;
 
 use crate::words::line::Line;
 
+use descriptors::Descriptors;
+
+pub(crate) mod descriptors;
 mod info;
 pub(crate) mod memory;
 pub(crate) mod tcp;
@@ -28,6 +31,11 @@ pub(crate) trait Listener: Send + 'static {
 
     /// The address on which it listens.
     fn addr(&self) -> SocketAddr;
+
+    /// What it accepted, where that are descriptors.
+    fn descriptors(&self) -> Option<Arc<Descriptors>> {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 
+use super::descriptors::Descriptors;
 use super::{Listener, Socket, info};
 use crate::words::line::Line;
 
@@ -197,22 +198,28 @@ impl Socket for TcpLine {
 pub(crate) struct TcpDoor {
     listener: TcpListener,
     addr: SocketAddr,
+    descriptors: Arc<Descriptors>,
 }
 
 impl TcpDoor {
     pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
         let addr = listener.local_addr()?;
-        Ok(TcpDoor { listener, addr })
+        Ok(TcpDoor { listener, addr, descriptors: Arc::default() })
     }
 }
 
 impl Listener for TcpDoor {
     async fn accept(&mut self) -> io::Result<Arc<dyn Socket>> {
         let (stream, _) = self.listener.accept().await?;
+        self.descriptors.note(&stream);
         Ok(Arc::new(TcpLine::new(stream)))
     }
 
     fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    fn descriptors(&self) -> Option<Arc<Descriptors>> {
+        Some(self.descriptors.clone())
     }
 }
