@@ -9,6 +9,7 @@ use std::time::Duration;
 use abeyance::{Server, Suspend, suspend};
 use abeyance_tests::net::{Peer, TRANSPORTS, eventually};
 use tokio::runtime::Runtime;
+use tokio::time::sleep;
 
 #[suspend(path = "/hold")]
 async fn hold() -> Suspend {
@@ -42,6 +43,21 @@ fn eventually_audited(runtime: &Runtime, server: &abeyance::Running, connections
         last.as_ref().is_some_and(|audit| audit.connections == connections && audit.open == connections)
     });
     last.expect("an audit")
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_server_audits_itself_every_minute() {
+    let server = Server::new().mount(hold).bind("127.0.0.1:0").await.unwrap();
+    let hub = server.hub();
+    for _ in 0..3 {
+        sleep(Duration::from_secs(62)).await;
+        let audit = hub.audit().expect("an audit");
+        assert!(audit.ago < Duration::from_secs(61) && audit.is_clean(), "{audit:?}");
+    }
+    server.shutdown().await;
+    let last = hub.audit();
+    sleep(Duration::from_secs(300)).await;
+    assert!(hub.audit().map(|audit| audit.ago) > last.map(|audit| audit.ago + Duration::from_secs(299)));
 }
 
 /// Connections come and go all the time, and each look takes a while.
