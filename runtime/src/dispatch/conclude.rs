@@ -186,6 +186,7 @@ impl Attendant<'_> {
             dropped = Some(ended.dropped()).filter(|dropped| *dropped > 0),
             "a hold ended: {end}"
         );
+        keeper.remember(hold, &ended, &end);
         let Some(context) = self.context.take() else { return };
         let mut hook = Box::pin(end_hook(keeper, context, ended, end));
         if hook.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
@@ -205,8 +206,13 @@ impl Drop for Attendant<'_> {
         if keeper.end(&self.hold, Disconnect::Shutdown.into()) {
             tracing::warn!(hold = %self.hold.id, path = %self.hold.path, "a hold was cut: the server is going away");
         }
+        let context = self.context.take();
+        if let (Some(_), Some(note)) = (&context, self.hold.note()) {
+            // Not reported before.
+            keeper.remember(&self.hold, &Ended::of(&self.hold, false), &note.end);
+        }
         self.settle();
-        if let Some(context) = self.context.take() {
+        if let Some(context) = context {
             drop_quietly(context);
         }
     }

@@ -1,6 +1,7 @@
 //! Accepting connections, speaking HTTP until something is held, taking the socket back, and stopping.
 
 mod accept;
+mod audit;
 pub(crate) mod builder;
 mod conversation;
 pub(crate) mod entry;

@@ -7,6 +7,7 @@ pub(crate) mod event_id;
 pub(crate) mod id;
 pub(crate) mod keep;
 pub(crate) mod line;
+pub(crate) mod look;
 pub(crate) mod message;
 pub(crate) mod pace;
 pub(crate) mod peer;

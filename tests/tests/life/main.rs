@@ -44,6 +44,7 @@ mod keys;
 mod leaving;
 mod limits;
 mod nuisances;
+mod past;
 mod replay;
 mod schedule;
 mod shutdown;

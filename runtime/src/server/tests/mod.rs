@@ -27,6 +27,7 @@ use crate::socket::tcp::TcpDoor;
 use crate::words::line::Line;
 use crate::words::policy::Policy;
 
+mod audit;
 mod deadlines;
 mod full;
 mod size;
@@ -46,10 +47,13 @@ struct Inn {
     /// Holds ignore the drain; the cut they hear.
     deaf: bool,
     cut: Arc<Notify>,
+    /// Lines that somebody keeps.
+    kept: Arc<Mutex<Vec<Arc<dyn Socket>>>>,
 }
 
 struct Lodger {
     wish: Wish,
+    kept: Arc<Mutex<Vec<Arc<dyn Socket>>>>,
     version: http::Version,
     ends: Arc<Mutex<Vec<&'static str>>>,
     held: Arc<Mutex<usize>>,
@@ -59,6 +63,8 @@ struct Lodger {
 enum Wish {
     /// Answered at once, by the holding side.
     Poll,
+    /// Answered at once; then somebody keeps the line.
+    Keep,
     /// Echoes until the peer's FIN.
     Echo,
 }
@@ -77,6 +83,7 @@ impl Host for Inn {
     ) -> Result<Response<Body>, Lodger> {
         let wish = match request.uri().path() {
             "/poll" => Wish::Poll,
+            "/keep" => Wish::Keep,
             "/hold" => Wish::Echo,
             path @ ("/body" | "/body/later") => {
                 let is_late = path == "/body/later";
@@ -109,6 +116,7 @@ impl Host for Inn {
         *self.held.lock() += 1;
         Err(Lodger {
             wish,
+            kept: self.kept.clone(),
             version: request.version(),
             ends: self.ends.clone(),
             held: self.held.clone(),
@@ -148,6 +156,12 @@ impl Drop for Lodger {
 
 impl Guest for Lodger {
     async fn attend(self, line: &Arc<dyn Socket>, unread: Bytes) -> After {
+        if let Wish::Keep = self.wish {
+            let _ = line.try_write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            line.shut();
+            self.kept.lock().push(line.clone());
+            return After::Close;
+        }
         let after = self.stay(line.clone(), unread).await;
         let end = if matches!(after, After::Close) { "closed" } else { "kept" };
         self.ends.lock().push(end);
