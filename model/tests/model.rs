@@ -73,6 +73,11 @@ fn a_client_that_comes_back_to_two_topics_too_late_is_told() {
 }
 
 #[test]
+fn a_client_that_comes_back_just_in_time_misses_nothing() {
+    returning::a_client_that_comes_back_just_in_time_misses_nothing();
+}
+
+#[test]
 fn a_schedule_repeats_itself() {
     returning::a_schedule_repeats_itself();
 }
