@@ -47,6 +47,13 @@ pub(super) fn empty(status: StatusCode) -> Response<Body> {
     response
 }
 
+/// The answer to a request whose body did not arrive: nothing else can come on its connection.
+pub(super) fn late() -> Response<Body> {
+    let mut response = empty(StatusCode::REQUEST_TIMEOUT);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// No place: 503 where others take it, 429 where the client itself does.
 pub(super) fn full(refused: Refused, spread: Duration) -> Response<Body> {
     let (status, text) = words(refused);

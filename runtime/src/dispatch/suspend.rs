@@ -11,6 +11,7 @@ use crate::endpoint::suspension::Suspension;
 use crate::keeper::admission::{Admission, Refused};
 use crate::keeper::archive::Arrival;
 use crate::keeper::hold::{Hold, Origins, Post};
+use crate::mechanisms::clock::Probing;
 use crate::mechanisms::wire::{Form, chunk, head, long_poll, sse};
 use crate::socket::Socket;
 use crate::words::event_id::Position;
@@ -84,10 +85,8 @@ impl Admitted {
         keeper.enter(&hold, &topics, arrival);
         let position = hold.first_position();
         let terms = &hold.post.terms;
-        if let (Some(every), Some(max_idle)) = (terms.heartbeat(form.transport()), terms.max_idle) {
-            // The kernel gives up a little later than we do, so that a peer that fell silent is `Idle`, whoever asked it.
-            line.probe(every, max_idle + every);
-        }
+        let Probing { every, give_up } = hold.clocks().probing();
+        line.probe(every, give_up);
         // What the kernel has taken cannot be dropped any more. Never for a long poll, whose socket returns to HTTP.
         if terms.when_slow == WhenSlow::DropOldest && form != Form::LongPoll {
             line.take_little((terms.backlog / 8).min(UNSENT));

@@ -128,7 +128,10 @@ impl Hold {
         let mut pen = self.pen();
         // What will not be written any more need not wait for the hold's task to run.
         pen.give_up_opening();
-        if let End::Disconnect(Disconnect::Slow | Disconnect::Stalled) = note.end {
+        if let End::Disconnect(
+            Disconnect::Slow | Disconnect::Stalled | Disconnect::Idle | Disconnect::Unreachable,
+        ) = note.end
+        {
             pen.give_up_backlog();
         }
         pen.note = Some(Box::new(note));

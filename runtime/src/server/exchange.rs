@@ -112,10 +112,11 @@ impl<G> Exchange<G> {
         self.blocked = if progress { None } else { self.blocked.or(Some(now)) };
     }
 
-    /// hyper has nothing left to write.
-    pub(super) fn flushed(&mut self) {
+    /// hyper has nothing left to write; says whether nothing is being answered either.
+    pub(super) fn flushed(&mut self) -> bool {
         self.flushed = true;
         self.blocked = None;
+        !matches!(self.phase, Phase::Answering)
     }
 
     /// The guest, and whether its connection may be used afterwards.

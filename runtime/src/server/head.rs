@@ -21,8 +21,10 @@ use tokio::time::{Instant, sleep_until, timeout_at};
 use super::exchange::{Exchange, LAST_HEAD, REST, Step};
 use super::farewell::{linger, released};
 use super::host::Host;
-use super::house::House;
+use super::house::{House, Seat};
+use super::place::Place;
 use super::wire::{Answer, Notes, Wire};
+use crate::mechanisms::clock::Probing;
 use crate::socket::Socket;
 
 /// The longest head; a longer one is answered with 431.
@@ -31,9 +33,9 @@ const LONGEST_HEAD: usize = 16 * 1024;
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// How a connection comes to be read for a request.
-pub(super) enum Visit {
-    /// It was just accepted.
-    First,
+pub(super) enum Visit<H: Host> {
+    /// It was just accepted, and has its place.
+    First(Arc<Place<H>>),
     /// It comes back from a hold, with what was read and not used.
     Return(Bytes),
     /// It comes back from a hold, and cannot be used again.
@@ -41,52 +43,91 @@ pub(super) enum Visit {
 }
 
 /// A request that is to be held.
-pub(super) struct Turn<G> {
-    pub(super) guest: G,
+pub(super) struct Turn<H: Host> {
+    pub(super) guest: H::Guest,
     /// What was read behind the request.
     pub(super) unread: Bytes,
     /// The connection may be used again after the hold.
     pub(super) lasting: bool,
+    pub(super) seat: Seat<H>,
+    pub(super) line: Arc<dyn Socket>,
+}
+
+/// What is known of such a request before the connection is handed over.
+struct Taken<G> {
+    guest: G,
+    unread: Bytes,
+    lasting: bool,
 }
 
 /// Answers requests until one is to be held, or until the connection is over (`None`).
-pub(super) async fn hear<H: Host>(
-    house: Arc<House<H>>,
-    line: Arc<dyn Socket>,
-    visit: Visit,
-) -> Option<Turn<H::Guest>> {
-    let mut halt = pin!(house.halt.rung());
-    let mut answering = pin!(answer(&house, &line, visit));
-    poll_fn(|cx| {
-        if let Poll::Ready(turn) = answering.as_mut().poll(cx) {
-            return Poll::Ready(turn);
-        }
-        halt.as_mut().poll(cx).map(|()| {
-            // Not a FIN, which could pass for the end of an answer that is not whole.
-            line.cut();
-            None
+pub(super) async fn hear<H: Host>(seat: Seat<H>, line: Arc<dyn Socket>, visit: Visit<H>) -> Option<Turn<H>> {
+    let house = seat.house.clone();
+    let peer = line.peer().ok()?;
+    let (place, visit) = match visit {
+        Visit::First(place) => (place, None),
+        Visit::Return(unread) => (Place::back(&house, peer), Some(Some(unread))),
+        Visit::Leave => (Place::back(&house, peer), Some(None)),
+    };
+    let taken = {
+        let mut asked = pin!(place.asked());
+        let mut halt = pin!(house.halt.rung());
+        let mut answering = pin!(answer(&house, &line, &place, peer, visit));
+        poll_fn(|cx| {
+            // First: once it was asked to leave, no request of it is begun.
+            if asked.as_mut().poll(cx).is_ready() {
+                place.make_way(&line);
+                return Poll::Ready(None);
+            }
+            if let Poll::Ready(taken) = answering.as_mut().poll(cx) {
+                return Poll::Ready(taken);
+            }
+            halt.as_mut().poll(cx).map(|()| {
+                // Not a FIN, which could pass for the end of an answer that is not whole.
+                line.cut();
+                None
+            })
         })
-    })
-    .await
+        .await
+    };
+    match taken {
+        Some(Taken { guest, unread, lasting }) => {
+            place.leave();
+            Some(Turn { guest, unread, lasting, seat, line })
+        }
+        None => {
+            // In this order: whoever waits for the place gets the descriptor, too.
+            drop(line);
+            drop(seat);
+            place.leave();
+            None
+        }
+    }
 }
 
+/// `visit` is none for a connection that was just accepted, what was read of one that comes back from a hold, or that
+/// it cannot be used again.
 async fn answer<H: Host>(
     house: &Arc<House<H>>,
     line: &Arc<dyn Socket>,
-    visit: Visit,
-) -> Option<Turn<H::Guest>> {
-    let peer = line.peer().ok()?;
+    place: &Arc<Place<H>>,
+    peer: SocketAddr,
+    visit: Option<Option<Bytes>>,
+) -> Option<Taken<H::Guest>> {
     let policy = house.host.policy();
+    // Also where a hold had it otherwise. Of an upgraded connection nothing else would notice that its peer vanished.
+    let Probing { every, give_up } = Probing::unheld(policy.write_deadline);
+    line.probe(every, give_up);
     let accepted = Instant::now();
     // Whoever has just come has not come for nothing, though the server stops: its request is on its way.
     let mut grace = accepted;
     let (mut head_due, mut first_due, mut unread) = match visit {
-        Visit::First => {
+        None => {
             grace += LAST_HEAD;
             (Some(accepted + policy.head_deadline), accepted + policy.head_deadline, Bytes::new())
         }
-        Visit::Return(unread) => (None, accepted + policy.keep_alive, unread),
-        Visit::Leave => {
+        Some(Some(unread)) => (None, accepted + policy.keep_alive, unread),
+        Some(None) => {
             linger(line, accepted + policy.polite_end).await;
             return None;
         }
@@ -98,13 +139,14 @@ async fn answer<H: Host>(
         // The first head has the time from the connection's first moment, later ones from their first byte.
         let due = head_due.take().unwrap_or_else(|| Instant::now() + policy.head_deadline);
         let permit = timeout_at(due, house.speak()).await.ok()??;
-        match Box::pin(speak(house.clone(), line.clone(), peer, unread, due, permit)).await {
-            Spoken::Hold(turn) => return Some(turn),
+        match Box::pin(speak(house.clone(), line.clone(), place.clone(), peer, unread, due, permit)).await {
+            Spoken::Hold(taken) => return Some(taken),
             Spoken::Rest(rest) => {
                 unread = rest;
                 first_due = Instant::now() + policy.keep_alive.saturating_sub(REST);
             }
             Spoken::Over => {
+                place.wait();
                 linger(line, Instant::now() + policy.polite_end).await;
                 return None;
             }
@@ -113,6 +155,7 @@ async fn answer<H: Host>(
                 return None;
             }
             Spoken::Upgraded(notes) => {
+                place.leave();
                 released::<H>(line, notes).await;
                 return None;
             }
@@ -149,7 +192,7 @@ async fn first_bytes<H: Host>(
 /// How a conversation under hyper went out.
 enum Spoken<H: Host> {
     /// A request is to be held.
-    Hold(Turn<H::Guest>),
+    Hold(Taken<H::Guest>),
     /// Nobody has anything to say for now.
     Rest(Bytes),
     /// Our last word is written.
@@ -163,6 +206,7 @@ enum Spoken<H: Host> {
 async fn speak<H: Host>(
     house: Arc<House<H>>,
     line: Arc<dyn Socket>,
+    place: Arc<Place<H>>,
     peer: SocketAddr,
     unread: Bytes,
     head_due: Instant,
@@ -170,14 +214,20 @@ async fn speak<H: Host>(
     _permit: OwnedSemaphorePermit,
 ) -> Spoken<H> {
     let notes: Notes<H> = Arc::new(Mutex::new(Exchange::new(head_due)));
-    let wire = Wire { line: line.clone(), unread, notes: notes.clone(), house: house.clone() };
+    let wire =
+        Wire { line: line.clone(), unread, notes: notes.clone(), house: house.clone(), place: place.clone() };
     let service = {
         let (house, notes) = (house.clone(), notes.clone());
         service_fn(move |request: Request<Incoming>| {
+            let has_begun = place.begin();
             notes.lock().asked(!request.body().is_end_stream(), is_lasting(&request));
             let answer = house.host.clone().handle(request, peer);
             let (house, notes) = (house.clone(), notes.clone());
             async move {
+                if !has_begun {
+                    // It was asked to leave, and does so now.
+                    pending::<()>().await;
+                }
                 match answer.await {
                     Ok(mut response) => {
                         if house.stop.has_rung() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
@@ -242,7 +292,7 @@ async fn speak<H: Host>(
             line.cut();
         }
         let unread = take_back(connection);
-        return Spoken::Hold(Turn { guest, unread, lasting: lasting && sound });
+        return Spoken::Hold(Taken { guest, unread, lasting: lasting && sound });
     }
     match step {
         Some(Step::Rest) => Spoken::Rest(take_back(connection)),

@@ -1,6 +1,7 @@
 //! Accepting connections, speaking HTTP until something is held, taking the socket back, and stopping.
 
 mod accept;
+mod audit;
 pub(crate) mod builder;
 mod conversation;
 pub(crate) mod entry;
@@ -12,10 +13,12 @@ mod handed;
 mod head;
 mod host;
 mod house;
+mod place;
 pub(crate) mod running;
 mod settings;
 mod setup;
 pub(crate) mod start;
+mod turned_away;
 mod wire;
 mod wishes;
 

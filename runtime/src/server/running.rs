@@ -9,12 +9,16 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::accept::accept;
+use super::audit::{Audits, look};
 use super::first::{First, first};
 use super::host::Host;
 use super::house::House;
 use crate::dispatch::Dispatch;
+use crate::keeper::audit::Audit;
 use crate::keeper::hub::Hub;
 use crate::socket::Listener;
+use crate::socket::descriptors::Descriptors;
+use crate::words::look::Look;
 
 /// A running server.
 ///
@@ -24,6 +28,8 @@ use crate::socket::Listener;
 pub struct Running {
     service: Service<Dispatch>,
     hub: Hub,
+    /// Dropped with it; never read.
+    _audits: Option<Audits>,
 }
 
 /// What a shutdown came to.
@@ -44,7 +50,12 @@ pub struct Drained {
 impl Running {
     pub(crate) fn start(door: impl Listener, dispatch: Arc<Dispatch>, hub: Hub, capacity: usize) -> Self {
         dispatch.keep_time();
-        Running { service: Service::start(door, dispatch, capacity), hub }
+        let service = Service::start(door, dispatch, capacity);
+        let audits = service
+            .descriptors
+            .as_ref()
+            .map(|descriptors| Audits::start(service.house.clone(), descriptors.clone(), hub.clone()));
+        Running { service, hub, _audits: audits }
     }
 
     /// The address on which it listens.
@@ -57,14 +68,25 @@ impl Running {
         self.hub.clone()
     }
 
+    /// Makes an audit at once, as the server does by itself now and then ([`Hub::audit`]), and says what they found:
+    /// a difference counts when three in a row have seen it.
+    ///
+    /// Linux only, and with `/proc`; `None` elsewhere, and for [`Server::bind_memory`](crate::Server::bind_memory).
+    pub async fn audit(&self) -> Option<Audit> {
+        let look = self.service.look(|| self.hub.holds()).await?;
+        self.hub.judge(look);
+        self.hub.audit()
+    }
+
     /// One line for each handler: its path, transports, limits and place.
     pub(super) fn lines(&self) -> Vec<String> {
         self.service.house.host.lines()
     }
 
-    /// What bounds all handlers together, and the topics that keep something: a line each.
+    /// What bounds all connections, what bounds all handlers together, and the topics that keep something: a line each.
     pub(super) fn bounds(&self) -> Vec<String> {
-        self.service.house.host.bounds()
+        let connections = self.service.house.bounds();
+        [connections].into_iter().chain(self.service.house.host.bounds()).collect()
     }
 
     /// Stops in good order: accepts nothing more, ends all holds in good order, lets requests finish
@@ -97,6 +119,7 @@ impl Running {
 pub(super) struct Service<H: Host> {
     pub(super) addr: SocketAddr,
     pub(super) house: Arc<House<H>>,
+    descriptors: Option<Arc<Descriptors>>,
     accepting: JoinHandle<()>,
 }
 
@@ -109,8 +132,13 @@ impl<H: Host> Service<H> {
 
     pub(super) fn start(door: impl Listener, host: Arc<H>, capacity: usize) -> Self {
         let house = House::new(host, capacity);
-        let addr = door.addr();
-        Service { addr, accepting: tokio::spawn(accept(door, house.clone())), house }
+        let (addr, descriptors) = (door.addr(), door.descriptors());
+        Service { addr, descriptors, accepting: tokio::spawn(accept(door, house.clone())), house }
+    }
+
+    /// Compares the books with what is open; `None` where the system does not say.
+    pub(super) async fn look(&self, holds: impl Fn() -> usize) -> Option<Look> {
+        look(&self.house, self.descriptors.as_ref()?, holds).await
     }
 
     pub(super) async fn shutdown(mut self, hurry: impl Future) -> Drained {

@@ -43,6 +43,8 @@ mod http;
 mod keys;
 mod leaving;
 mod limits;
+mod nuisances;
+mod past;
 mod replay;
 mod schedule;
 mod shutdown;

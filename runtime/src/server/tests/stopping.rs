@@ -121,19 +121,3 @@ async fn dropping_a_server_stops_its_tasks() {
     house.empty().await;
     assert_eq!(peer.read(&mut [0; 8]).await.unwrap_or(0), 0);
 }
-
-#[tokio::test]
-async fn a_full_house_takes_nobody_in_until_somebody_leaves() {
-    let (door, dialer) = MemoryDoor::new();
-    let dial = || dialer.connect(SocketAddr::from(([10, 0, 0, 1], 1))).unwrap();
-    let (mut first, mut second) = (dial(), dial());
-    let service = Service::start(door, Arc::new(Inn::default()), 1);
-    assert_eq!(ask(&mut first, "/one").await.0, 200);
-    say(&mut second, "GET /two HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(service.house.count(), 1);
-    drop(first);
-    assert_eq!(answer(&mut second).await, (200, "/two".into()));
-}
