@@ -1,0 +1,5 @@
+//! Hostile clients, and a machine that runs short: each is bounded, gets a clear answer or is cut, and the server goes
+//! on serving others.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
+
+mod held; // within a hold
