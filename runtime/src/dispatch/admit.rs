@@ -51,7 +51,7 @@ impl Dispatch {
         let admission = self
             .keeper
             .admit(served.post.endpoint, Peer::from(client.address.ip()))
-            .map_err(refusal::full)?;
+            .map_err(|refused| refusal::full(refused, self.keeper.spread()))?;
         let asked = Asked::of(&parts, transport, is_bodied);
         // The other transports carry no ids.
         let tells_ids = matches!(transport, Transport::Sse | Transport::LongPoll);

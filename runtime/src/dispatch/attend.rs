@@ -125,7 +125,6 @@ impl Attendant<'_> {
         }
         self.side().poll(cx);
         if let Some(message) = self.hold.take_posted() {
-            self.hold.note_life();
             return Poll::Ready(Some(Box::new(message)));
         }
         let mut buffer = [0; 8 * 1024];
@@ -154,7 +153,7 @@ impl Attendant<'_> {
     }
 
     fn feed(&mut self, bytes: &[u8]) -> Read {
-        self.hold.note_received(bytes.len());
+        self.hold.note_received(bytes.len(), &**self.line);
         self.reader.feed(bytes, &self.hold.post.terms, self.hold.keeper().time().stamp())
     }
 
@@ -284,7 +283,7 @@ fn last_words(hold: &Hold, line: &dyn Line, reader: &mut Reader) -> Option<Note>
             }
         }
         let Poll::Ready(Ok(count @ 1..)) = line.poll_read(&mut cx, &mut buffer) else { return None };
-        hold.note_received(count);
+        hold.note_received(count, line);
         read = reader.feed(&buffer[..count], &hold.post.terms, hold.keeper().time().stamp());
     }
     None

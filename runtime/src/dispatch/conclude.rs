@@ -120,7 +120,8 @@ impl Attendant<'_> {
         let mut in_lines = false;
         if let Reader::Poll { version_11, keep_alive, is_batch, rest } = &self.reader {
             exchange.version_11 = *version_11;
-            exchange.keep_alive = *keep_alive;
+            // The next request shall go to another server.
+            exchange.keep_alive = *keep_alive && !self.hold.keeper().is_draining();
             exchange.extra = rest.as_ref().map_or(&none, |rest| &rest.headers);
             in_lines = *is_batch;
         }
@@ -129,7 +130,10 @@ impl Attendant<'_> {
                 long_poll::batch(carried.iter().map(|item| &item.message), &exchange)
             }
             (Form::LongPoll, Some(item)) => long_poll::one(&item.message, &exchange),
-            (form, _) => ending(form, &note.end, retry_after(), note.code, &exchange),
+            (form, _) => {
+                let retry_after = retry_after(self.hold.keeper().spread());
+                ending(form, &note.end, retry_after, note.code, &exchange)
+            }
         }
     }
 
@@ -182,6 +186,7 @@ impl Attendant<'_> {
             dropped = Some(ended.dropped()).filter(|dropped| *dropped > 0),
             "a hold ended: {end}"
         );
+        keeper.remember(hold, &ended, &end);
         let Some(context) = self.context.take() else { return };
         let mut hook = Box::pin(end_hook(keeper, context, ended, end));
         if hook.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
@@ -201,8 +206,13 @@ impl Drop for Attendant<'_> {
         if keeper.end(&self.hold, Disconnect::Shutdown.into()) {
             tracing::warn!(hold = %self.hold.id, path = %self.hold.path, "a hold was cut: the server is going away");
         }
+        let context = self.context.take();
+        if let (Some(_), Some(note)) = (&context, self.hold.note()) {
+            // Not reported before.
+            keeper.remember(&self.hold, &Ended::of(&self.hold, false), &note.end);
+        }
         self.settle();
-        if let Some(context) = self.context.take() {
+        if let Some(context) = context {
             drop_quietly(context);
         }
     }

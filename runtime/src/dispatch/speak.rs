@@ -55,6 +55,7 @@ impl Dispatch {
             Err(error) if is_late(&error) => return refusal::late(),
             Err(_) => return refusal::empty(StatusCode::BAD_REQUEST),
         };
+        hold.note_life();
         let message = if is_binary(&parts.headers) {
             Message::from(bytes)
         } else {

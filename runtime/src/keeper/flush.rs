@@ -4,6 +4,7 @@ use std::io;
 use std::task::{Context, Poll};
 
 use crate::mechanisms::backlog::Piece;
+use crate::mechanisms::clock::is_unreachable;
 use crate::words::cause::{Disconnect, End};
 use crate::words::line::Line;
 use crate::words::pace;
@@ -144,9 +145,9 @@ impl Hold {
         match error.kind() {
             io::ErrorKind::TimedOut => {
                 // The kernel also gives up on a peer that is there but takes nothing: then it answered lately.
-                let patience = self.keeper().policy().write_deadline;
+                let asked = self.clocks().probing().give_up;
                 match line.and_then(|line| line.last_answer()) {
-                    Some(ago) if ago < patience => Disconnect::Stalled.into(),
+                    Some(silence) if !is_unreachable(silence, asked) => Disconnect::Stalled.into(),
                     _ => Disconnect::Unreachable.into(),
                 }
             }

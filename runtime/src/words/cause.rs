@@ -39,11 +39,13 @@ pub enum Disconnect {
     Reset,
     /// The peer gave no sign of life for `max_idle`: an *emulated* disconnect.
     Idle,
-    /// The peer's host stopped answering and the kernel gave up on it.
+    /// The peer's host stopped answering: the kernel gave up on it, or the write deadline passed and it had not answered since
+    /// the write was blocked.
     Unreachable,
     /// The peer read too slowly: its backlog was full, or the largest when too much waited for all peers together.
     Slow,
-    /// The peer took nothing for the write deadline, or next to nothing for longer: less than 512 bytes a second.
+    /// The peer took nothing for the write deadline, or next to nothing for longer (less than 512 bytes a second), though
+    /// its host still answers.
     Stalled,
     /// The peer sent a message larger than `max_message`.
     TooLarge,

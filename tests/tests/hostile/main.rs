@@ -2,4 +2,5 @@
 //! on serving others.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
 
+mod descriptors; // none is left
 mod held; // within a hold

@@ -193,10 +193,10 @@ async fn a_pong_right_after_other_signs_of_life_answers_the_ping() {
         // What it sends comes between the sweep's first step and the look at this hold.
         advance(millis(25)).await;
         house.keeper.time().sweep();
-        guest.hold.note_received(1);
+        guest.hold.note_received(1, &*guest.line);
         house.keeper.sweep();
     }
-    guest.hold.note_received(2);
+    guest.hold.note_received(2, &*guest.line);
     guest.hold.next_beat.store(u64::MAX, std::sync::atomic::Ordering::Relaxed);
     while guest.cause().is_none() {
         pass(&house, millis(25)).await;
@@ -246,7 +246,7 @@ async fn a_peer_that_answers_no_ping_is_idle_and_one_that_does_is_not() {
         loop {
             sleep(millis(10)).await;
             if !answering.line.take_written().is_empty() {
-                answering.hold.note_received(6);
+                answering.hold.note_received(6, &*answering.line);
             }
         }
     });
