@@ -1,4 +1,4 @@
-//! What the kernel keeps for a server's peers, as `ss` tells it.
+//! What the kernel keeps for a server: its peers' shares, as `ss` tells them, and its sockets.
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -39,4 +39,19 @@ fn share(line: &str) -> Option<(SocketAddr, Share)> {
     let memory =
         line.split_once("skmem:(")?.1.split(',').find_map(|field| field.strip_prefix('w')?.parse().ok());
     Some((peer, Share { queued, memory: memory? }))
+}
+
+/// How many connections of a server on IPv4 somebody has a descriptor for. Unlike the descriptors of the process, nobody
+/// else opens and closes these.
+pub fn open_sockets(server: SocketAddr) -> usize {
+    const LISTENS: &str = "0A";
+    let port = format!(":{:04X}", server.port());
+    let table = std::fs::read_to_string("/proc/net/tcp").expect("procfs");
+    let is_open = |line: &&str| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        // A socket without an inode is the kernel's own affair: nobody has it any more.
+        matches!(fields[..], [_, local, _, state, _, _, _, _, _, inode, ..]
+            if local.ends_with(&port) && state != LISTENS && inode != "0")
+    };
+    table.lines().skip(1).filter(is_open).count()
 }

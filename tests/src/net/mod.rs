@@ -6,14 +6,14 @@
 
 mod diary; // what the application was told
 mod frames; // WebSocket frames, right and wrong
-mod kernel; // what it keeps for a server's peers
+mod kernel; // what it keeps for a server
 mod peer; // a client that is only a socket
 mod process; // programs of others
 mod site; // a server under test
 
 pub use diary::{Diary, Pages, Witness};
 pub use frames::{Frame, frame, unmasked};
-pub use kernel::{Share, kernel_shares};
+pub use kernel::{Share, kernel_shares, open_sockets};
 pub use peer::{Answer, Peer, narrow};
 pub use process::{Child, curl, found, skipped};
 pub use site::{Site, descriptors, eventually};

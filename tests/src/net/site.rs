@@ -24,7 +24,13 @@ pub struct Site {
 impl Site {
     /// Starts it.
     pub fn start(server: Server) -> Self {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        Site::start_with(server, 2)
+    }
+
+    /// Starts it with so many threads.
+    pub fn start_with(server: Server, threads: usize) -> Self {
+        let runtime =
+            Builder::new_multi_thread().worker_threads(threads).enable_all().build().expect("a runtime");
         let running = runtime.block_on(server.bind("127.0.0.1:0")).expect("a server");
         Site { addr: running.addr(), hub: running.hub(), running: Some(running), runtime }
     }
