@@ -141,7 +141,7 @@ async fn swallow(body: Incoming, patience: std::time::Duration) -> Result<(), Re
     if body.is_end_stream() {
         return Ok(());
     }
-    let mut body = Limited::new(super::fallback::arriving(body, patience), MAX_BODY);
+    let mut body = Limited::new(super::fallback::prompt(body, patience), MAX_BODY);
     while let Some(frame) = body.frame().await {
         if let Err(error) = frame {
             return Err(match error.is::<LengthLimitError>() {

@@ -56,8 +56,24 @@ impl Fallback {
 /// A request's body as the fallback gets it: it fails when the peer sends nothing for `patience` while somebody
 /// waits for more. (The server itself cannot know whether a body that does not arrive is wanted.)
 pub(crate) fn arriving(body: Incoming, patience: Duration) -> Body {
-    if body.is_end_stream() { Body::empty() } else { Body::new(Arriving { body, patience, late: None }) }
+    bounded(body, patience, None)
 }
+
+/// A request's body that is for us. It also fails when all of it comes more slowly than a modem's, so that a byte now
+/// and then does not occupy a connection for ever.
+pub(super) fn prompt(body: Incoming, patience: Duration) -> Body {
+    bounded(body, patience, Some(Instant::now() + patience))
+}
+
+fn bounded(body: Incoming, patience: Duration, whole: Option<Instant>) -> Body {
+    match body.is_end_stream() {
+        true => Body::empty(),
+        false => Body::new(Arriving { body, patience, whole, late: None }),
+    }
+}
+
+/// The bytes a second for which a prompt body gets more time.
+const SLOWEST: u64 = 1024;
 
 struct Erased<S>(S);
 
@@ -98,6 +114,8 @@ fn failed() -> Response<Body> {
 struct Arriving {
     body: Incoming,
     patience: Duration,
+    /// Until when it may take for the bytes that have come, in all.
+    whole: Option<Instant>,
     /// Armed at the first wait only: most bodies come with their head.
     late: Option<Pin<Box<Sleep>>>,
 }
@@ -111,11 +129,17 @@ impl http_body::Body for Arriving {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+        let frame = Pin::new(&mut this.body).poll_frame(cx);
+        if frame.is_ready() {
             this.late = None;
-            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
+            if let (Some(whole), Poll::Ready(Some(Ok(frame)))) = (&mut this.whole, &frame) {
+                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+                *whole += Duration::from_micros(bytes * 1_000_000 / SLOWEST);
+            }
+            return frame.map(|frame| frame.map(|frame| frame.map_err(Into::into)));
         }
         let due = Instant::now() + this.patience;
+        let due = this.whole.map_or(due, |whole| whole.min(due));
         let late = this.late.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         match late.as_mut().poll(cx) {
             Poll::Ready(()) => {

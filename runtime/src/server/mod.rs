@@ -10,6 +10,7 @@ mod farewell;
 mod head;
 mod host;
 mod house;
+mod lines;
 mod place;
 pub(crate) mod running;
 mod settings;
