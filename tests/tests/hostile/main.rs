@@ -2,3 +2,11 @@
 //! on serving others.
 
 mod descriptors; // none is left
+mod heads; // that are none, or do not end
+mod silent; // connections that say nothing
+mod slow; // heads and bodies that come a byte now and then
+mod smuggled; // requests in requests
+mod town; // what the attacks share
+
+/// A deadline that no test waits for.
+const LONG: std::time::Duration = std::time::Duration::from_secs(600);
