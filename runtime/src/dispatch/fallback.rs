@@ -1,5 +1,6 @@
 //! The service that answers everything that is not held: an axum `Router`, or another tower service.
 
+use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
 use crate::endpoint::{BoxError, BoxFuture};
+use crate::mechanisms::patience::Patience;
 
 use super::guard::{caught, poll_caught};
 
@@ -53,27 +55,28 @@ impl Fallback {
     }
 }
 
-/// A request's body as the fallback gets it: it fails when the peer sends nothing for `patience` while somebody
-/// waits for more. (The server itself cannot know whether a body that does not arrive is wanted.)
+/// A request's body as it may arrive: it fails when the peer sends nothing for `patience` while somebody waits for more,
+/// or comes slower than the slowest pace for longer than that. (The server itself cannot know whether a body that does
+/// not arrive is wanted.)
 pub(crate) fn arriving(body: Incoming, patience: Duration) -> Body {
-    bounded(body, patience, None)
-}
-
-/// A request's body that is for us. It also fails when all of it comes more slowly than a modem's, so that a byte now
-/// and then does not occupy a connection for ever.
-pub(super) fn prompt(body: Incoming, patience: Duration) -> Body {
-    bounded(body, patience, Some(Instant::now() + patience))
-}
-
-fn bounded(body: Incoming, patience: Duration, whole: Option<Instant>) -> Body {
     match body.is_end_stream() {
         true => Body::empty(),
-        false => Body::new(Arriving { body, patience, whole, late: None }),
+        false => Body::new(Arriving { body, patience: Patience::new(patience), late: None }),
     }
 }
 
-/// The bytes a second for which a prompt body gets more time.
-const SLOWEST: u64 = 1024;
+/// Whether a body failed because it did not arrive.
+pub(crate) fn is_late(error: &BoxError) -> bool {
+    // `Body` has wrapped it.
+    let mut error: Option<&(dyn Error + 'static)> = Some(&**error);
+    while let Some(known) = error {
+        if known.downcast_ref::<io::Error>().is_some_and(|known| known.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        error = known.source();
+    }
+    false
+}
 
 struct Erased<S>(S);
 
@@ -113,11 +116,9 @@ fn failed() -> Response<Body> {
 
 struct Arriving {
     body: Incoming,
-    patience: Duration,
-    /// Until when it may take for the bytes that have come, in all.
-    whole: Option<Instant>,
-    /// Armed at the first wait only: most bodies come with their head.
-    late: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
+    /// Since when it is waited for more, until when. Armed at the first wait only: most bodies come with their head.
+    late: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl http_body::Body for Arriving {
@@ -129,25 +130,23 @@ impl http_body::Body for Arriving {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
-        let frame = Pin::new(&mut this.body).poll_frame(cx);
-        if frame.is_ready() {
-            this.late = None;
-            if let (Some(whole), Poll::Ready(Some(Ok(frame)))) = (&mut this.whole, &frame) {
-                let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
-                *whole += Duration::from_micros(bytes * 1_000_000 / SLOWEST);
-            }
-            return frame.map(|frame| frame.map(|frame| frame.map_err(Into::into)));
+        if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
+            let came = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref().map(Bytes::len));
+            let waited = this.late.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
+            // It may have lain here for long: whoever reads may be slow to look. So what has come never uses up all.
+            let _ = this.patience.wait(waited.min(this.patience.left() / 2), came.unwrap_or(0));
+            return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        let due = Instant::now() + this.patience;
-        let due = this.whole.map_or(due, |whole| whole.min(due));
-        let late = this.late.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        match late.as_mut().poll(cx) {
-            Poll::Ready(()) => {
-                let silence = io::Error::new(io::ErrorKind::TimedOut, "the request's body stopped arriving");
-                Poll::Ready(Some(Err(silence.into())))
-            }
-            Poll::Pending => Poll::Pending,
-        }
+        let patience = this.patience.left();
+        let (_, late) = this.late.get_or_insert_with(|| {
+            let since = Instant::now();
+            (since, Box::pin(tokio::time::sleep_until(since + patience)))
+        });
+        late.as_mut().poll(cx).map(|()| {
+            let silence =
+                io::Error::new(io::ErrorKind::TimedOut, "the request's body stopped arriving, or nearly");
+            Some(Err(silence.into()))
+        })
     }
 
     fn is_end_stream(&self) -> bool {

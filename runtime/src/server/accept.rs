@@ -40,7 +40,8 @@ pub(super) async fn accept<H: Host>(mut door: impl Listener, house: Arc<House<H>
 /// One round without a descriptor to accept with: somebody who waits makes room for whoever is at the door, or that one
 /// is sent away. `false` if not even that was possible: the listener stays ready, so trying at once would spin.
 async fn squeeze<H: Host>(door: &mut impl Listener, house: &Arc<House<H>>) -> bool {
-    if !door.keep_spare() && !(house.show_out().await && door.keep_spare()) {
+    let has_spare = door.keep_spare() || (house.show_out().await && door.keep_spare());
+    if !has_spare {
         return false;
     }
     match door.accept_on_spare() {

@@ -12,6 +12,9 @@ use crate::words::policy::Policy;
 /// How long a connection may rest under hyper before its buffers are taken away.
 pub(super) const REST: Duration = Duration::from_secs(1);
 
+/// How long a head may take to be whole once the server stops: what is on its way is answered, not cut.
+pub(super) const LAST_HEAD: Duration = Duration::from_secs(1);
+
 /// Where an exchange stands. Ground rules:
 ///
 /// 1. hyper calls the service after a whole head, and for the next request only when the last one's body is read
@@ -138,8 +141,13 @@ impl<G> Exchange<G> {
         self.guest.take().map(|guest| (guest, self.lasting))
     }
 
-    /// What to do now that hyper waits.
-    pub(super) fn step(&self, now: Instant, stopping: bool, policy: &Policy) -> Step {
+    /// Whether a head is arriving.
+    pub(super) fn is_arriving(&self) -> bool {
+        matches!(self.phase, Phase::Head { .. })
+    }
+
+    /// What to do now that hyper waits. If the server is `stopping`, no head may take longer than until then.
+    pub(super) fn step(&self, now: Instant, stopping: Option<Instant>, policy: &Policy) -> Step {
         let blocked = self.blocked.map(|since| since + policy.write_deadline);
         if blocked.is_some_and(|due| due <= now) {
             return Step::Cut;
@@ -151,9 +159,14 @@ impl<G> Exchange<G> {
             Phase::Answering => return Step::Wait(blocked),
             _ if !self.flushed => return Step::Wait(blocked),
             _ if self.malformed => return Step::Malformed,
-            _ if stopping => return Step::Close,
-            Phase::Head { due } if due <= now => return Step::Late,
-            Phase::Head { due } => due,
+            Phase::Head { due } => {
+                let due = stopping.map_or(due, |last| last.min(due));
+                if due <= now {
+                    return Step::Late;
+                }
+                due
+            }
+            _ if stopping.is_some() => return Step::Close,
             Phase::Idle { since } if self.bodied => {
                 let due = since + policy.keep_alive;
                 if due <= now {

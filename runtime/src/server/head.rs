@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::{Request, Version, header};
+use http::header::{self, HeaderValue};
+use http::{Request, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,12 +18,13 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::exchange::{Exchange, REST, Step};
+use super::exchange::{Exchange, LAST_HEAD, REST, Step};
 use super::farewell::{linger, released};
 use super::host::Host;
 use super::house::{House, Seat};
 use super::place::Place;
 use super::wire::{Answer, Notes, Wire};
+use crate::mechanisms::clock::Probing;
 use crate::socket::Socket;
 
 /// The longest head; a longer one is answered with 431.
@@ -115,9 +117,17 @@ async fn answer<H: Host>(
     visit: Option<Option<Bytes>>,
 ) -> Option<Taken<H::Guest>> {
     let policy = house.host.policy();
+    // Also where a hold had it otherwise. Of an upgraded connection nothing else would notice that its peer vanished.
+    let Probing { every, give_up } = Probing::unheld(policy.write_deadline);
+    line.probe(every, give_up);
     let accepted = Instant::now();
+    // Whoever has just come has not come for nothing, though the server stops: its request is on its way.
+    let mut grace = accepted;
     let (mut head_due, mut first_due, mut unread) = match visit {
-        None => (Some(accepted + policy.head_deadline), accepted + policy.head_deadline, Bytes::new()),
+        None => {
+            grace += LAST_HEAD;
+            (Some(accepted + policy.head_deadline), accepted + policy.head_deadline, Bytes::new())
+        }
         Some(Some(unread)) => (None, accepted + policy.keep_alive, unread),
         Some(None) => {
             linger(line, accepted + policy.polite_end).await;
@@ -126,7 +136,7 @@ async fn answer<H: Host>(
     };
     loop {
         if unread.is_empty() {
-            unread = first_bytes(house, line, first_due).await?;
+            unread = first_bytes(house, line, first_due, grace).await?;
         }
         // The first head has the time from the connection's first moment, later ones from their first byte.
         let due = head_due.take().unwrap_or_else(|| Instant::now() + policy.head_deadline);
@@ -155,20 +165,28 @@ async fn answer<H: Host>(
     }
 }
 
-/// Waits for a request without any buffer; `None` when none came in time, the peer left, or the server stops.
-async fn first_bytes<H: Host>(house: &House<H>, line: &Arc<dyn Socket>, due: Instant) -> Option<Bytes> {
+/// Waits for a request without any buffer; `None` when none came in time, the peer left, or the server stops and the
+/// grace is over.
+async fn first_bytes<H: Host>(
+    house: &House<H>,
+    line: &Arc<dyn Socket>,
+    due: Instant,
+    grace: Instant,
+) -> Option<Bytes> {
     let mut late = pin!(sleep_until(due));
-    let mut stopping = pin!(house.stop.rung());
+    let mut stop = pin!(house.stop.rung());
+    let mut stopping = false;
     poll_fn(|cx| {
         let mut bytes = [0; 2048];
         if let Poll::Ready(read) = line.poll_read(cx, &mut bytes) {
             let count = read.unwrap_or(0);
             return Poll::Ready((count > 0).then(|| Bytes::copy_from_slice(&bytes[..count])));
         }
-        if late.as_mut().poll(cx).is_ready() || stopping.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(None);
+        if !stopping && stop.as_mut().poll(cx).is_ready() {
+            stopping = true;
+            late.as_mut().reset(due.min(grace));
         }
-        Poll::Pending
+        late.as_mut().poll(cx).map(|()| None)
     })
     .await
 }
@@ -201,18 +219,26 @@ async fn speak<H: Host>(
     let wire =
         Wire { line: line.clone(), unread, notes: notes.clone(), house: house.clone(), place: place.clone() };
     let service = {
-        let (host, notes) = (house.host.clone(), notes.clone());
+        let (house, notes) = (house.clone(), notes.clone());
         service_fn(move |request: Request<Incoming>| {
             let has_begun = place.begin();
             notes.lock().asked(!request.body().is_end_stream(), is_lasting(&request));
-            let (answer, notes) = (host.clone().handle(request, peer), notes.clone());
+            let answer = house.host.clone().handle(request, peer);
+            let (house, notes) = (house.clone(), notes.clone());
             async move {
                 if !has_begun {
                     // It was asked to leave, and does so now.
                     pending::<()>().await;
                 }
                 match answer.await {
-                    Ok(response) => Ok::<_, Infallible>(response.map(|body| Answer::<H>::new(body, notes))),
+                    Ok(mut response) => {
+                        if house.stop.has_rung() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                            response
+                                .headers_mut()
+                                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+                        }
+                        Ok::<_, Infallible>(response.map(|body| Answer::<H>::new(body, notes)))
+                    }
                     Err(guest) => {
                         notes.lock().held(guest);
                         // The socket is taken back from under this future.
@@ -227,13 +253,15 @@ async fn speak<H: Host>(
 
     let mut timer = pin!(sleep_until(head_due));
     let mut stop = pin!(house.stop.rung());
-    let mut stopping = false;
+    let mut stopping = None;
     let policy = house.host.policy();
     let step = poll_fn(|cx| {
-        if !stopping && stop.as_mut().poll(cx).is_ready() {
-            stopping = true;
-            // What is being answered says `Connection: close`.
-            Pin::new(&mut connection).graceful_shutdown();
+        if stopping.is_none() && stop.as_mut().poll(cx).is_ready() {
+            stopping = Some(Instant::now() + LAST_HEAD);
+            // What is being answered says `Connection: close`. While a head arrives, hyper would close at once.
+            if !notes.lock().is_arriving() {
+                Pin::new(&mut connection).graceful_shutdown();
+            }
         }
         if Pin::new(&mut connection).poll(cx).is_ready() {
             return Poll::Ready(None);

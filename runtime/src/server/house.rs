@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -38,7 +38,8 @@ pub(super) struct House<H> {
     pub(super) host: Arc<H>,
     /// How many connections there may be.
     capacity: usize,
-    count: AtomicUsize,
+    /// In one number, so that they can be read at one instant; see [`Census`].
+    census: AtomicU64,
     left: Notify,
     /// Those that are not held.
     pub(super) lobby: Mutex<Lobby<Arc<WayOut>>>,
@@ -57,6 +58,25 @@ pub(super) struct Seat<H> {
     pub(super) house: Arc<House<H>>,
 }
 
+/// How many connections there are, and how many ever came, modulo 2^32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Census {
+    pub(super) count: usize,
+    came: u32,
+}
+
+impl Census {
+    /// One that comes, in the atomic: the count is its lower half.
+    const ONE: u64 = 1 << 32 | 1;
+
+    /// How many came and how many left since then.
+    pub(super) fn changes_since(self, before: Census) -> usize {
+        let came = self.came.wrapping_sub(before.came) as usize;
+        let left = (before.count + came).saturating_sub(self.count);
+        came + left
+    }
+}
+
 /// Something that happens once, and that whoever comes later learns too.
 #[derive(Default)]
 pub(super) struct Bell {
@@ -72,7 +92,7 @@ impl<H: Host> House<H> {
         Arc::new(House {
             host,
             capacity,
-            count: AtomicUsize::new(0),
+            census: AtomicU64::new(0),
             left: Notify::new(),
             lobby,
             born: Instant::now(),
@@ -145,12 +165,17 @@ impl<H: Host> House<H> {
     }
 
     pub(super) fn seat(self: &Arc<Self>) -> Seat<H> {
-        self.count.fetch_add(1, SeqCst);
+        self.census.fetch_add(Census::ONE, SeqCst);
         Seat { house: self.clone() }
     }
 
     pub(super) fn count(&self) -> usize {
-        self.count.load(SeqCst)
+        self.census().count
+    }
+
+    pub(super) fn census(&self) -> Census {
+        let both = self.census.load(SeqCst);
+        Census { count: both as u32 as usize, came: (both >> 32) as u32 }
     }
 
     /// What bounds connections, held or not: a line.
@@ -193,7 +218,7 @@ async fn leave(way_out: &WayOut) {
 
 impl<H> Drop for Seat<H> {
     fn drop(&mut self) {
-        self.house.count.fetch_sub(1, SeqCst);
+        self.house.census.fetch_sub(1, SeqCst);
         self.house.left.notify_waiters();
     }
 }
@@ -204,11 +229,15 @@ impl Bell {
         self.waiting.notify_waiters();
     }
 
+    pub(super) fn has_rung(&self) -> bool {
+        self.rung.load(SeqCst)
+    }
+
     /// Returns when it has rung.
     pub(super) async fn rung(&self) {
         let mut ring = pin!(self.waiting.notified());
         ring.as_mut().enable();
-        if !self.rung.load(SeqCst) {
+        if !self.has_rung() {
             ring.await;
         }
     }

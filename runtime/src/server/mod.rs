@@ -1,12 +1,15 @@
 //! Accepting connections, speaking HTTP until something is held, taking the socket back, and stopping.
 
 mod accept;
+mod audit;
 pub(crate) mod builder;
 mod conversation;
 pub(crate) mod entry;
 mod environment;
 mod exchange;
 mod farewell;
+mod first;
+mod handed;
 mod head;
 mod host;
 mod house;

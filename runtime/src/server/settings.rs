@@ -60,13 +60,20 @@ impl Server {
     }
 
     /// How long a shutdown may take; 10 s unless set.
+    ///
+    /// The ends of all holds are spread over it evenly, in an order that is drawn, so that whoever takes the clients over
+    /// does not get them together; the last begin [`polite_end`](Server::polite_end), or a quarter of the drain, before
+    /// it is over. Few holds do not wait so long: one in 20 ms ends at least. Until its turn comes a hold is held as
+    /// before. Each client is told when to come back: in a second to five, or as many seconds later as the ends
+    /// are spread over if these are more.
     #[must_use]
     pub fn drain(mut self, window: Duration) -> Self {
         self.0.wishes.drain = Some(window);
         self
     }
 
-    /// How long the head of a request may take to arrive; 10 s unless set.
+    /// How long the head of a request may take to arrive, and how long a body may stop arriving; 10 s unless set. A body that
+    /// comes slower than 512 bytes a second uses this up as if it had stopped.
     #[must_use]
     pub fn head_deadline(mut self, deadline: Duration) -> Self {
         self.0.wishes.head_deadline = Some(deadline);
@@ -87,7 +94,8 @@ impl Server {
         self
     }
 
-    /// How long a peer may take nothing of what is being written to it; 10 s unless set.
+    /// How long a peer may take nothing of what is being written to it; 10 s unless set. One that takes less than 512 bytes a
+    /// second uses this up as if it took nothing.
     #[must_use]
     pub fn write_deadline(mut self, deadline: Duration) -> Self {
         self.0.wishes.write_deadline = Some(deadline);

@@ -57,6 +57,11 @@ impl<H: Host> House<H> {
         });
     }
 
+    /// How many that were sent away are still waited for.
+    pub(super) fn sent_away(&self) -> usize {
+        LINGERING - self.lingering.available_permits()
+    }
+
     /// The same where there is no descriptor to spare: returns when it is closed.
     pub(super) async fn send_away_at_once(&self, line: Arc<dyn Socket>, why: Away) {
         line.dismiss(why.answer().as_bytes());

@@ -11,6 +11,9 @@ use std::sync::Arc;
 
 use crate::words::line::Line;
 
+use descriptors::Descriptors;
+
+pub(crate) mod descriptors;
 mod info;
 pub(crate) mod memory;
 pub(crate) mod tcp;
@@ -39,6 +42,11 @@ pub(crate) trait Listener: Send + 'static {
     /// The next connection if somebody waits for one, on the spare descriptor: for when there is no other. Until the
     /// next [`keep_spare`](Listener::keep_spare) there is none then.
     fn accept_on_spare(&mut self) -> Option<io::Result<Arc<dyn Socket>>>;
+
+    /// What it accepted, where that are descriptors.
+    fn descriptors(&self) -> Option<Arc<Descriptors>> {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 
+use super::descriptors::Descriptors;
 use super::{Listener, Socket, info};
 use crate::words::line::Line;
 
@@ -151,6 +152,7 @@ impl Line for TcpLine {
 
     fn probe(&self, every: Duration, give_up: Duration) {
         const SECOND: Duration = Duration::from_secs(1);
+        // Kernels count in whole seconds.
         let every = every.max(SECOND);
         let give_up = give_up.max(every + SECOND);
         let between = ((give_up - every) / 3).clamp(SECOND, every);
@@ -159,7 +161,7 @@ impl Line for TcpLine {
         let socket = SockRef::from(&self.stream);
         // A socket that is already dead refuses options; its reader learns of it anyway.
         let _ = socket.set_tcp_keepalive(&keepalive);
-        // Unacknowledged data switches keepalive off; then this is what gives up.
+        // Unacknowledged data switches keepalive off; then this is what gives up. Where there is keepalive it decides too.
         #[cfg(target_os = "linux")]
         let _ = socket.set_tcp_user_timeout(Some(give_up));
     }
@@ -214,12 +216,13 @@ pub(crate) struct TcpDoor {
     addr: SocketAddr,
     /// A descriptor that is good for nothing but being closed when there is no other.
     spare: Option<File>,
+    descriptors: Arc<Descriptors>,
 }
 
 impl TcpDoor {
     pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
         let addr = listener.local_addr()?;
-        let mut door = TcpDoor { listener, addr, spare: None };
+        let mut door = TcpDoor { listener, addr, spare: None, descriptors: Arc::default() };
         door.keep_spare();
         Ok(door)
     }
@@ -228,6 +231,7 @@ impl TcpDoor {
 impl Listener for TcpDoor {
     async fn accept(&mut self) -> io::Result<Arc<dyn Socket>> {
         let (stream, _) = self.listener.accept().await?;
+        self.descriptors.note(&stream);
         Ok(Arc::new(TcpLine::new(stream)))
     }
 
@@ -246,9 +250,16 @@ impl Listener for TcpDoor {
         self.spare = None;
         let mut cx = Context::from_waker(Waker::noop());
         match self.listener.poll_accept(&mut cx) {
-            Poll::Ready(Ok((stream, _))) => Some(Ok(Arc::new(TcpLine::new(stream)))),
+            Poll::Ready(Ok((stream, _))) => {
+                self.descriptors.note(&stream);
+                Some(Ok(Arc::new(TcpLine::new(stream))))
+            }
             Poll::Ready(Err(error)) => Some(Err(error)),
             Poll::Pending => None,
         }
+    }
+
+    fn descriptors(&self) -> Option<Arc<Descriptors>> {
+        Some(self.descriptors.clone())
     }
 }

@@ -3,13 +3,14 @@
 use std::fs::File;
 use std::io::Write;
 use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
 
-use abeyance::{Held, Lifecycle, Message, Suspend, suspend};
+use abeyance::{End, Ended, Held, Lifecycle, Message, Suspend, suspend};
 
 /// What the application has open, until it is told otherwise.
 static FILES: Mutex<Vec<File>> = Mutex::new(Vec::new());
 
-/// Says on standard error that it is held: a long poll's peer cannot tell.
+/// Says on standard error that it is held, as a long poll's peer cannot tell, and how it ended, which takes a while.
 struct Guest;
 
 impl Lifecycle for Guest {
@@ -31,6 +32,14 @@ impl Lifecycle for Guest {
             count
         };
         let _ = held.send(count.to_string());
+    }
+
+    async fn on_end(self, _: &Ended, end: End) {
+        let took = std::env::var("INN_HOOK_MILLIS").ok().and_then(|millis| millis.parse().ok());
+        if let Some(millis) = took {
+            tokio::time::sleep(Duration::from_millis(millis)).await;
+        }
+        let _ = writeln!(std::io::stderr(), "ended: {}", end.as_str());
     }
 }
 

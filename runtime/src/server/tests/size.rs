@@ -38,7 +38,11 @@ impl Host for Scale {
         0
     }
 
+    async fn quiet(&self) {}
+
     async fn drain(&self) {}
+
+    fn stop(&self) {}
 
     fn cut(&self) {}
 }
