@@ -8,11 +8,11 @@ use tokio::time::Instant;
 
 /// For how long a thread that rested for a moment could not go on, at the most.
 #[derive(Debug, Default)]
-pub(crate) struct Machine(AtomicU64);
+pub struct Machine(AtomicU64);
 
 impl Machine {
     /// Rests for so long at least, and notes how much longer it was.
-    pub(crate) fn rest(&self, span: Duration) {
+    pub fn rest(&self, span: Duration) {
         let begun = Instant::now();
         while let Some(left) = span.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
             park_timeout(left);
@@ -21,13 +21,13 @@ impl Machine {
     }
 
     /// The longest that anybody had to rest beyond what was wanted.
-    pub(crate) fn longest_stall(&self) -> Duration {
+    pub fn longest_stall(&self) -> Duration {
         Duration::from_micros(self.0.load(Relaxed))
     }
 }
 
 /// The resident memory of this process, in bytes; 0 where it is unknown.
-pub(crate) fn resident() -> usize {
+pub fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
     kilobytes.map_or(0, |kilobytes| kilobytes.parse::<usize>().expect("a number") << 10)
