@@ -75,6 +75,17 @@ impl Fault {
         }
     }
 
+    /// Whether its peer reads to the end from then on.
+    pub(crate) fn reads_on(self, state: State) -> bool {
+        match self {
+            Fault::HalfClose => true,
+            Fault::StrayByte | Fault::PipelinedRequest | Fault::Garbage | Fault::CloseIgnored => {
+                state == State::Draining
+            }
+            _ => false,
+        }
+    }
+
     /// Whether its peer hardly reads from the beginning on.
     pub(crate) fn is_slow(self) -> bool {
         matches!(self, Fault::ZeroWindow | Fault::OneByteASecond)

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use abeyance::Transport;
+use abeyance::{Disconnect, End, Transport};
 use abeyance_tests::net::{Machine, descriptors, eventually};
 use tokio::time::Instant;
 
 use super::HEAP;
 use super::axes::{Fault, State};
+use super::book::Told;
 use super::ground::Ground;
 use super::report::Noticed;
 use super::table::{Cell, Outcome, cells};
@@ -39,7 +40,7 @@ impl Round<'_> {
         let (open, heap) = (descriptors(), HEAP.current_usage());
         let mut visits = self.enter(&ward, |state| state != State::Draining);
         let noticed = self.judge(&ward, &mut visits);
-        self.leave(visits);
+        leave(&ward, visits);
         eventually("the descriptors of before", || descriptors() == open);
         let grown = HEAP.current_usage().saturating_sub(heap);
         assert!(grown <= LEFT, "{grown} bytes are left of the heap");
@@ -56,7 +57,7 @@ impl Round<'_> {
             // A shutdown may take its time to begin the ends. From here on they have begun.
             eventually("the beginning of all ends", || ward.hub.held() == 0);
             let noticed = self.judge(&ward, &mut visits);
-            self.leave(visits);
+            leave(&ward, visits);
             noticed
         });
         // The server has closed its listener and its runtime, too.
@@ -139,6 +140,10 @@ impl Round<'_> {
                 let way = visit.way;
                 faults.push(format!("{cell}: {:?}, but {ends:?} after {after:?} ({way:?})", cell.outcome));
             }
+            if let (true, [told], Some(after)) = (is_expected, &page.ends[..], after) {
+                let doubt = self.doubt(visit, told, after, machine.all_stalls());
+                faults.extend(doubt.map(|doubt| format!("{cell}: {doubt}")));
+            }
             if is_attached(visit.host.into()) {
                 faults.push(format!("{cell}: the server has a descriptor for it"));
             }
@@ -175,12 +180,45 @@ impl Round<'_> {
         stage
     }
 
-    /// Everybody goes; whoever read to the end saw a FIN there.
-    fn leave(&self, visits: Vec<Visit>) {
-        for visit in visits {
-            let cell = visit.cell;
-            assert!(visit.go(), "{cell}: its connection ended with a reset");
+    /// What is wrong with how one client's hold ended, though the cause is right.
+    fn doubt(&self, visit: &Visit, told: &Told, after: Duration, stalls: Duration) -> Option<String> {
+        let Cell { fault, transport, state, .. } = visit.cell;
+        let Told { end, ended, .. } = told;
+        let bound = self.rules.max_idle + Duration::from_secs(1) + stalls;
+        if fault == Fault::BlackHole && after > bound {
+            return Some(format!("noticed after {after:?}, and might be after {bound:?}"));
         }
+        if *end == Disconnect::Stalled.into() && ended.held_for() < self.rules.write_deadline {
+            return Some(format!("stalled before the write deadline: {ended:?}"));
+        }
+        // What was published to it is one message, written or not.
+        let is_counted = state != State::Pending || ended.messages_out() + ended.undelivered() == 1;
+        let is_true = match end {
+            End::Disconnect(Disconnect::Gone | Disconnect::Reset | Disconnect::Stalled) => {
+                !ended.is_delivered()
+            }
+            End::Resume(_) if state == State::Draining => {
+                ended.is_delivered() == (fault.reads_on(state) || transport == Transport::LongPoll)
+            }
+            _ => true,
+        };
+        if !is_counted || !is_true {
+            return Some(format!("{ended:?}"));
+        }
+        None
+    }
+}
+
+/// Everybody goes. Whoever read to the end had what the server says it wrote, and saw a FIN there.
+fn leave(ward: &Ward, visits: Vec<Visit>) {
+    for visit in visits {
+        let (cell, host) = (visit.cell, visit.host);
+        let Some((read, is_fin)) = visit.go() else { continue };
+        let written = ward.page(host).ends[0].ended.bytes_out();
+        // A message that was begun and not finished does not count as written.
+        let may_be_torn = matches!(cell.state, State::Pending | State::Replaying);
+        let is_all = if may_be_torn { read >= written } else { read == written };
+        assert!(is_all && is_fin, "{cell}: {read} read of {written}, FIN: {is_fin}");
     }
 }
 

@@ -10,57 +10,57 @@ use abeyance_tests::net::TRANSPORTS;
 use super::axes::{Fault, State};
 
 const TABLE: &str = "
-                     opening    idle       hearing    pending    mid_message replaying draining
+                     opening    idle       hearing    pending    mid_message  replaying     draining
 fin
-    websocket        gone       gone       gone       reset      gone       reset      drained
-    sse              gone       gone       gone       reset      gone       reset      drained
-    stream           gone       gone       gone       reset      gone       reset      drained
-    long_poll        gone       gone       -h         answered   gone       -r         drained
+    websocket        gone       gone       gone       reset      gone         reset         drained
+    sse              gone       gone       gone       reset      gone         reset         drained
+    stream           gone       gone       gone       reset      gone         reset         drained
+    long_poll        gone       gone       -h         answered   gone         -r            drained
 reset
-    websocket        reset      reset      reset      reset      reset      reset      drained
-    sse              reset      reset      reset      reset      reset      reset      drained
-    stream           reset      reset      reset      reset      reset      reset      drained
-    long_poll        reset      reset      -h         answered   reset      -r         drained
+    websocket        reset      reset      reset      reset      reset        reset         drained
+    sse              reset      reset      reset      reset      reset        reset         drained
+    stream           reset      reset      reset      reset      reset        reset         drained
+    long_poll        reset      reset      -h         answered   reset        -r            drained
 black_hole
-    websocket        idle       idle       idle       idle       idle       idle       drained
-    sse              idle       idle       idle       idle       idle       idle       drained
-    stream           idle       idle       idle       idle       idle       idle       drained
-    long_poll        idle       idle       -h         answered   idle       -r         drained
+    websocket        idle       idle       idle       idle       idle         idle          drained
+    sse              idle       idle       idle       idle       idle         idle          drained
+    stream           idle       idle       idle       idle       idle         idle          drained
+    long_poll        idle       idle       -h         answered   idle         -r            drained
 zero_window
-    websocket        -q         idle       -q         stalled    -q         idle       drained
-    sse              -q         stays      -q         stalled    -q         stalled    drained
-    stream           -q         stays      -q         stalled    -q         stalled    drained
-    long_poll        -q         stays      -h         answered   -q         -r         drained
+    websocket        -q         idle       -q         stalled    -q           idle          drained
+    sse              -q         stays      -q         stalled    -q           idle/stalled  drained
+    stream           -q         stays      -q         stalled    -q           idle/stalled  drained
+    long_poll        -q         stays      -h         answered   -q           -r            drained
 one_byte_a_second
-    websocket        -q         idle       -q         stalled    stays      idle       drained
-    sse              -q         stays      -q         stalled    stays      stalled    drained
-    stream           -q         stays      -q         stalled    stays      stalled    drained
-    long_poll        -q         stays      -h         answered   stays      -r         drained
+    websocket        -q         idle       -q         stalled    stays        idle          drained
+    sse              -q         stays      -q         stalled    stays        idle/stalled  drained
+    stream           -q         stays      -q         stalled    stays        idle/stalled  drained
+    long_poll        -q         stays      -h         answered   stays        -r            drained
 stray_byte
-    websocket        stays      stays      stays      stays      -m         stays      drained
-    sse              stays      stays      stays      stays      -m         stays      drained
-    stream           stays      stays      stays      stays      -m         stays      drained
-    long_poll        stays      stays      -h         answered   -m         -r         drained
+    websocket        stays      stays      stays      stays      -m           stays         drained
+    sse              stays      stays      stays      stays      -m           stays         drained
+    stream           stays      stays      stays      stays      -m           stays         drained
+    long_poll        stays      stays      -h         answered   -m           -r            drained
 pipelined_request
-    websocket        -f         -f         -f         -f         -f         -f         -f
-    sse              stays      stays      stays      stays      -m         stays      drained
-    stream           stays      stays      stays      stays      -m         stays      drained
-    long_poll        stays      stays      -h         answered   -m         -r         drained
+    websocket        -f         -f         -f         -f         -f           -f            -f
+    sse              stays      stays      stays      stays      -m           stays         drained
+    stream           stays      stays      stays      stays      -m           stays         drained
+    long_poll        stays      stays      -h         answered   -m           -r            drained
 garbage
-    websocket        violation  violation  violation  violation  violation  violation  drained
-    sse              violation  violation  violation  violation  violation  violation  drained
-    stream           violation  violation  violation  violation  violation  violation  drained
-    long_poll        violation  violation  -h         answered   violation  -r         drained
+    websocket        violation  violation  violation  violation  violation    violation     drained
+    sse              violation  violation  violation  violation  violation    violation     drained
+    stream           violation  violation  violation  violation  violation    violation     drained
+    long_poll        violation  violation  -h         answered   violation    -r            drained
 half_close
-    websocket        gone       gone       gone       gone       gone       gone       drained
-    sse              gone       gone       gone       gone       gone       gone       drained
-    stream           gone       gone       gone       gone       gone       gone       drained
-    long_poll        gone       gone       -h         answered   gone       -r         drained
+    websocket        gone       gone       gone       gone       gone         gone          drained
+    sse              gone       gone       gone       gone       gone         gone          drained
+    stream           gone       gone       gone       gone       gone         gone          drained
+    long_poll        gone       gone       -h         answered   gone         -r            drained
 close_ignored
-    websocket        released   released   released   released   released   released   drained
-    sse              released   released   released   released   released   released   drained
-    stream           released   released   released   released   released   released   drained
-    long_poll        released   released   -h         answered   released   -r         drained
+    websocket        released   released   released   released   released     released      drained
+    sse              released   released   released   released   released     released      drained
+    stream           released   released   released   released   released     released      drained
+    long_poll        released   released   -h         answered   released     -r            drained
 
 -f  Behind a WebSocket's handshake only frames may come: a request is garbage.
 -h  A long poll's client says nothing while it is held: no `on_message` runs.
@@ -73,7 +73,9 @@ Where one would expect another word:
 - `answered` of a pending poll: a message ends it, and the first cause stands. What the peer does then decides only whether
   the answer arrives.
 - `drained`, in the same way: the shutdown came first.
-- `idle` of a WebSocket that does not read: whoever does not read does not pong. The kernel's answers count for the others.
+- `idle` of a WebSocket that does not read: whoever does not read does not pong. Of the others a kernel's answer counts.
+- `idle/stalled` of a replay that is not read: what it may give, a backlog, lies in the kernel, and no write of ours is blocked.
+  The kernel asks such a peer ever more rarely; what falls due first depends on when.
 ";
 
 /// What comes of one cell.

@@ -105,14 +105,9 @@ impl Visit {
                 assert_eq!(ward.hub.end(self.hold), !is_answered, "{}", self.cell);
             }
         }
-        let reads_on = match fault {
-            Fault::HalfClose => true,
-            Fault::StrayByte | Fault::PipelinedRequest | Fault::Garbage | Fault::CloseIgnored => {
-                state == State::Draining
-            }
-            _ => false,
-        };
-        if reads_on && let Some(mut peer) = self.peer.take() {
+        if fault.reads_on(state)
+            && let Some(mut peer) = self.peer.take()
+        {
             self.reading = Some(spawn(move || (peer.read_to_end().1, peer)));
         }
     }
@@ -139,9 +134,10 @@ impl Visit {
         }
     }
 
-    /// Goes home; says whether all it was to read to the end ended with a FIN.
-    pub(crate) fn go(self) -> bool {
-        self.reading.is_none_or(|reading| reading.join().expect("a reader").0)
+    /// Goes home. Whoever read to the end says how many bytes it had, and whether a FIN was behind them.
+    pub(crate) fn go(self) -> Option<(u64, bool)> {
+        let (is_fin, peer) = self.reading?.join().expect("a reader");
+        Some((peer.received(), is_fin))
     }
 }
 
