@@ -55,6 +55,11 @@ impl Book {
         found
     }
 
+    /// Forgets everybody.
+    pub(crate) fn clear(&self) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = HashMap::new();
+    }
+
     /// What was told of a client so far.
     pub(crate) fn page(&self, host: IpAddr) -> Page {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner).get(&host).cloned().unwrap_or_default()

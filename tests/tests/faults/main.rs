@@ -13,6 +13,7 @@ mod ground; // where the clients live
 mod report; // how long it took to notice that a peer had vanished
 mod round; // some faults, on one server
 mod table; // what is expected
+mod vanishing; // vanishing as it is meant, and clients that others wrote
 mod visit; // one client in one cell
 mod ward; // the server
 
@@ -34,6 +35,15 @@ static HEAP: PeakAlloc = PeakAlloc;
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A network whose hosts can vanish, where we may make one.
+fn network() -> Option<Network> {
+    let network = Network::new();
+    if let Err(error) = &network {
+        skipped(&format!("needs CAP_NET_ADMIN: {error}"));
+    }
+    network.ok()
 }
 
 const fn seconds(count: u64) -> Duration {
@@ -79,6 +89,13 @@ fn what_a_peer_does_of_itself_ends_its_hold_for_the_true_cause_or_does_not_end_i
 }
 
 #[test]
+fn the_same_faults_again_leave_no_more_memory_behind() {
+    let _alone = alone();
+    let faults = [Fault::Fin, Fault::Reset, Fault::StrayByte, Fault::PipelinedRequest];
+    Round { faults: &faults, rules: FAR, ground: &Ground::Loopback }.again_and_again();
+}
+
+#[test]
 fn a_peer_that_does_not_read_is_stalled_when_something_waits_for_it_and_held_when_nothing_does() {
     let _alone = alone();
     let faults = [Fault::ZeroWindow, Fault::OneByteASecond];
@@ -91,10 +108,7 @@ fn a_peer_that_does_not_read_is_stalled_when_something_waits_for_it_and_held_whe
 #[test]
 fn a_peer_that_has_vanished_is_noticed_in_time_in_every_state() {
     let _alone = alone();
-    let network = match Network::new() {
-        Ok(network) => network,
-        Err(error) => return skipped(&format!("needs CAP_NET_ADMIN: {error}")),
-    };
+    let Some(network) = network() else { return };
     let round =
         Round { faults: &[Fault::BlackHole], rules: VANISHING, ground: &Ground::Network(Box::new(network)) };
     let before = round.before_a_shutdown();

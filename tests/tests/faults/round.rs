@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use abeyance::{Disconnect, End, Transport};
+use abeyance::{Disconnect, End, Tally, Transport};
 use abeyance_tests::net::{Machine, descriptors, eventually};
 use tokio::time::Instant;
 
@@ -33,30 +33,51 @@ const LOOK: Duration = Duration::from_millis(10);
 /// whoever comes next.
 const LEFT: usize = super::ward::MUCH / 10;
 
+/// What may be left of each of some turns after the second, for all of their cells together: less than a hundred bytes for each.
+const LEFT_BY_TURNS: usize = 16 << 10;
+
 impl Round<'_> {
     /// All states but the last.
     pub(crate) fn before_a_shutdown(&self) -> Vec<Noticed> {
         let (site, ward) = Ward::open(self.rules, self.ground);
-        let (open, heap) = (descriptors(), HEAP.current_usage());
-        let mut visits = self.enter(&ward, |state| state != State::Draining);
-        let noticed = self.judge(&ward, &mut visits);
-        leave(&ward, visits);
-        eventually("the descriptors of before", || descriptors() == open);
+        let heap = HEAP.current_usage();
+        let noticed = self.turn(&ward);
         let grown = HEAP.current_usage().saturating_sub(heap);
         assert!(grown <= LEFT, "{grown} bytes are left of the heap");
         site.until_quiet();
         noticed
     }
 
+    /// All states but the last, several times on one server, which has what it needs for all of them after the first.
+    pub(crate) fn again_and_again(&self) {
+        let (site, ward) = Ward::open(self.rules, self.ground);
+        let heap = [(); 4].map(|()| {
+            self.turn(&ward);
+            ward.book.clear();
+            HEAP.current_usage()
+        });
+        assert!(heap[3] <= heap[1] + LEFT_BY_TURNS, "after each turn the heap has {heap:?} bytes");
+        site.until_quiet();
+    }
+
+    fn turn(&self, ward: &Ward) -> Vec<Noticed> {
+        let (open, before) = (descriptors(), ward.hub.tally());
+        let mut visits = self.enter(ward, |state| state != State::Draining);
+        let noticed = self.judge(ward, &mut visits, &before);
+        leave(ward, visits);
+        eventually("the descriptors of before", || descriptors() == open);
+        noticed
+    }
+
     /// The last one.
     pub(crate) fn during_a_shutdown(&self) -> Vec<Noticed> {
         let (site, ward) = Ward::open(self.rules, self.ground);
-        let open = descriptors();
+        let (open, before) = (descriptors(), ward.hub.tally());
         let mut visits = self.enter(&ward, |state| state == State::Draining);
         let noticed = site.stop_beside(|| {
             // A shutdown may take its time to begin the ends. From here on they have begun.
             eventually("the beginning of all ends", || ward.hub.held() == 0);
-            let noticed = self.judge(&ward, &mut visits);
+            let noticed = self.judge(&ward, &mut visits, &before);
             leave(&ward, visits);
             noticed
         });
@@ -85,7 +106,7 @@ impl Round<'_> {
     }
 
     /// Has everything go wrong, and waits for what comes of it.
-    fn judge(&self, ward: &Ward, visits: &mut [Visit]) -> Vec<Noticed> {
+    fn judge(&self, ward: &Ward, visits: &mut [Visit], before: &Tally) -> Vec<Noticed> {
         let machine = Machine::default();
         let hosts: Vec<_> = visits.iter().filter(|visit| visit.cell.fault == Fault::BlackHole).collect();
         let hosts: Vec<_> = hosts.into_iter().map(|visit| visit.host).collect();
@@ -120,7 +141,7 @@ impl Round<'_> {
         {
             machine.rest(LOOK);
         }
-        let mut causes = BTreeMap::<_, u64>::new();
+        let mut causes: BTreeMap<_, _> = before.ended.iter().copied().collect();
         let mut noticed = Vec::new();
         for (visit, stage) in visits.iter().zip(stages) {
             let page = ward.page(visit.host);
@@ -151,7 +172,10 @@ impl Round<'_> {
         }
         let tally = ward.hub.tally();
         let counted: BTreeMap<_, _> = tally.ended.iter().copied().collect();
-        if counted != causes || tally.suspended != visits.len() as u64 || tally.held + tally.ending > 0 {
+        if counted != causes
+            || tally.suspended != before.suspended + visits.len() as u64
+            || tally.held + tally.ending > 0
+        {
             faults.push(format!("the hooks were told {causes:?}, the books say {tally:?}"));
         }
         if (tally.waiting, tally.hooks_running, tally.hooks_failed) != (0, 0, 0) {

@@ -39,7 +39,7 @@ struct Gate(Arc<Semaphore>);
 struct Clocks(Rules);
 
 /// Whoever waits for its answer gets more than kernels keep for a peer that does not read.
-pub(crate) const MUCH: usize = 8 << 20;
+pub(crate) const MUCH: usize = 6 << 20;
 
 /// What `past` keeps: more than the backlog of whoever is behind, and with it more than the kernel keeps.
 const PAST: usize = 128;
