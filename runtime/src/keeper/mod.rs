@@ -15,6 +15,7 @@
 pub(crate) mod admission; // a place for a newcomer, and who makes room for it
 pub(crate) mod archive; // what topics keep of their past
 pub(crate) mod audit; // what the audits found
+pub(crate) mod drain; // all ends of a shutdown
 pub(crate) mod end; // the beginning of every end, and its settling
 pub(crate) mod ended; // what an end hook is told
 pub(crate) mod flush; // writing what waits, and the last of it
@@ -82,6 +83,8 @@ pub(crate) struct Keeper {
     audits: Audits,
     /// How many messages were dropped for slow peers, by endpoint.
     dropped: OnceLock<Box<[AtomicU64]>>,
+    /// Over how many milliseconds a drain spreads the ends of holds.
+    spread: AtomicU64,
     hooks: AtomicUsize,
     hooks_failed: AtomicU64,
     /// Told whenever nothing is held, nothing is ending and no end hook runs.
@@ -123,6 +126,7 @@ impl Keeper {
             past: Past::new(),
             audits: Audits::default(),
             dropped: OnceLock::new(),
+            spread: AtomicU64::new(0),
             hooks: AtomicUsize::new(0),
             hooks_failed: AtomicU64::new(0),
             quiet: Notify::new(),

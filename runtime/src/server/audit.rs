@@ -56,7 +56,8 @@ pub(super) async fn look<H: Host>(
     let earlier = house.census();
     sleep(LIMBO).await;
     let begun = Instant::now();
-    let connections = house.census().count;
+    // Those that were sent away have no place, and yet a socket for a moment.
+    let connections = house.census().count + house.sent_away();
     let holds = holds();
     let descriptors = descriptors.clone();
     // An error is the runtime's end.

@@ -8,13 +8,17 @@ pub(crate) mod entry;
 mod environment;
 mod exchange;
 mod farewell;
+mod first;
+mod handed;
 mod head;
 mod host;
 mod house;
+mod place;
 pub(crate) mod running;
 mod settings;
 mod setup;
 pub(crate) mod start;
+mod turned_away;
 mod wire;
 mod wishes;
 

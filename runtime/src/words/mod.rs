@@ -9,6 +9,8 @@ pub(crate) mod keep;
 pub(crate) mod line;
 pub(crate) mod look;
 pub(crate) mod message;
+pub(crate) mod pace;
+pub(crate) mod peer;
 pub(crate) mod policy;
 #[allow(dead_code, reason = "the macros crate reads this file too, and uses more of it")]
 pub(crate) mod terms;

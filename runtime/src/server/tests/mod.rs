@@ -1,12 +1,15 @@
 //! The server's contract: taking sockets back, deadlines, stopping.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use axum_core::body::Body;
 use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
@@ -26,6 +29,7 @@ use crate::words::policy::Policy;
 
 mod audit;
 mod deadlines;
+mod full;
 mod size;
 mod stopping;
 mod take_back;
@@ -81,8 +85,18 @@ impl Host for Inn {
             "/poll" => Wish::Poll,
             "/keep" => Wish::Keep,
             "/hold" => Wish::Echo,
-            "/body" => {
-                let body = arriving(request.into_body(), self.policy.head_deadline);
+            path @ ("/body" | "/body/later") => {
+                let is_late = path == "/body/later";
+                let mut body = arriving(request.into_body(), self.policy.head_deadline);
+                if is_late {
+                    // Somebody waits for the body, and then has something else to do for a minute.
+                    let waits = {
+                        let mut cx = Context::from_waker(Waker::noop());
+                        Pin::new(&mut body).poll_frame(&mut cx).is_pending()
+                    };
+                    assert!(waits);
+                    tokio::time::sleep(seconds(60)).await;
+                }
                 return Ok(match body.collect().await {
                     Ok(body) => Response::new(Body::from(body.to_bytes())),
                     Err(error) => Response::new(Body::from(format!("failed: {error}"))),
@@ -120,6 +134,12 @@ impl Host for Inn {
 
     async fn drain(&self) {
         self.drained.notify_waiters();
+    }
+
+    async fn quiet(&self) {}
+
+    fn stop(&self) {
+        self.cut();
     }
 
     fn cut(&self) {
@@ -180,9 +200,14 @@ async fn over_tcp(inn: Inn) -> (Service<Inn>, TcpStream) {
 }
 
 fn in_memory(inn: Inn) -> (Service<Inn>, Dialer, MemoryStream) {
-    let (door, dialer) = MemoryDoor::new();
+    let (service, dialer) = with_room_for(1000, inn);
     let peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
-    (Service::start(door, Arc::new(inn), 1000), dialer, peer)
+    (service, dialer, peer)
+}
+
+fn with_room_for(capacity: usize, inn: Inn) -> (Service<Inn>, Dialer) {
+    let (door, dialer) = MemoryDoor::new();
+    (Service::start(door, Arc::new(inn), capacity), dialer)
 }
 
 /// Reads one answer with a `Content-Length`: the status and the body.
