@@ -34,6 +34,16 @@ pub fn kernel_shares(server: SocketAddr, peer: Option<SocketAddr>) -> HashMap<So
 /// From which addresses a server has connections for which a process still has a descriptor. Looks in the network of the
 /// calling thread.
 pub fn attached(server: SocketAddr) -> HashSet<IpAddr> {
+    connected(server).into_iter().collect()
+}
+
+/// How many connections of a server on IPv4 somebody has a descriptor for. Unlike the descriptors of the process, nobody
+/// else opens and closes these.
+pub fn open_sockets(server: SocketAddr) -> usize {
+    connected(server).len()
+}
+
+fn connected(server: SocketAddr) -> Vec<IpAddr> {
     let table = std::fs::read_to_string("/proc/thread-self/net/tcp").expect("procfs");
     table.lines().skip(1).filter_map(|line| descriptor(line, server.port())).collect()
 }
@@ -58,19 +68,4 @@ fn share(line: &str) -> Option<(SocketAddr, Share)> {
     let memory =
         line.split_once("skmem:(")?.1.split(',').find_map(|field| field.strip_prefix('w')?.parse().ok());
     Some((peer, Share { queued, memory: memory? }))
-}
-
-/// How many connections of a server on IPv4 somebody has a descriptor for. Unlike the descriptors of the process, nobody
-/// else opens and closes these.
-pub fn open_sockets(server: SocketAddr) -> usize {
-    const LISTENS: &str = "0A";
-    let port = format!(":{:04X}", server.port());
-    let table = std::fs::read_to_string("/proc/net/tcp").expect("procfs");
-    let is_open = |line: &&str| {
-        let fields: Vec<_> = line.split_whitespace().collect();
-        // A socket without an inode is the kernel's own affair: nobody has it any more.
-        matches!(fields[..], [_, local, _, state, _, _, _, _, _, inode, ..]
-            if local.ends_with(&port) && state != LISTENS && inode != "0")
-    };
-    table.lines().skip(1).filter(is_open).count()
 }
