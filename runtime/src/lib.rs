@@ -112,7 +112,7 @@
 //! | pings, sends pongs that nobody asked for, or messages in parts of less than 125 bytes (WebSocket) | 1,000 times at once, 100 times a second | [`Disconnect::Flood`] |
 //! | begins a message, and does not go on (WebSocket) | for `max_idle` (where there is none, 5 minutes), not counting a second for each 512 bytes of it | [`Disconnect::Unfinished`] |
 //! | sends a body, and does not go on | for [`head_deadline`](Server::head_deadline), not counting a second for each 512 bytes | `408`; the hold stays |
-//! | takes next to nothing of what waits for it | for [`write_deadline`](Server::write_deadline), not counting a second for each 512 bytes | [`Disconnect::Stalled`] |
+//! | takes next to nothing of what waits for it | for [`write_deadline`](Server::write_deadline), not counting a second for each 512 bytes | [`Disconnect::Stalled`]; where it is not held, it is cut |
 //! | sends what nobody asked for behind its request (all but WebSocket) | 64 KiB | [`Disconnect::Violation`] |
 //! | goes on sending although its hold has ended | 16 MiB, for `polite_end` at most | it is cut |
 //!

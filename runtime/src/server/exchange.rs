@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::lines::Lines;
+use crate::words::pace;
 use crate::words::policy::Policy;
 
 /// How long a connection may rest under hyper before its buffers are taken away.
@@ -30,7 +31,7 @@ pub(super) struct Exchange<G> {
     malformed: bool,
     /// Everything that hyper had to write is written.
     flushed: bool,
-    /// Since when the peer has taken nothing of what hyper has to write.
+    /// Since when the peer has taken nothing of what hyper has to write; later by what it took since is worth.
     blocked: Option<Instant>,
     /// The request's body may still be arriving, so hyper cannot be left (it alone knows where the body ends).
     bodied: bool,
@@ -123,10 +124,15 @@ impl<G> Exchange<G> {
         !self.malformed
     }
 
-    /// hyper tried to write, and the peer took something or nothing.
-    pub(super) fn wrote(&mut self, now: Instant, progress: bool) {
+    /// hyper tried to write, and the peer took so many bytes.
+    pub(super) fn wrote(&mut self, now: Instant, taken: usize) {
         self.flushed = false;
-        self.blocked = if progress { None } else { self.blocked.or(Some(now)) };
+        self.blocked = match self.blocked {
+            // What it took is worth some patience; a byte now and then is not worth all of it.
+            Some(since) => Some(now.min(since + pace::worth(taken))),
+            None if taken == 0 => Some(now),
+            None => None,
+        };
     }
 
     /// hyper has nothing left to write; says whether nothing is being answered either.

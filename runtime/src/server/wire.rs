@@ -77,12 +77,12 @@ impl<H: Host> Write for Wire<H> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => {
                     turn.made_progress();
-                    self.notes.lock().wrote(Instant::now(), true);
+                    self.notes.lock().wrote(Instant::now(), *result.as_ref().unwrap_or(&0));
                     return Poll::Ready(result);
                 }
             }
             if self.line.poll_writable(cx)?.is_pending() {
-                self.notes.lock().wrote(Instant::now(), false);
+                self.notes.lock().wrote(Instant::now(), 0);
                 return Poll::Pending;
             }
         }
