@@ -2,6 +2,7 @@
 //! on serving others.
 
 mod descriptors; // none is left
+mod exhausted; // memory, backlogs, topics, permits
 mod heads; // that are none, or do not end
 mod silent; // connections that say nothing
 mod slow; // heads and bodies that come a byte now and then
