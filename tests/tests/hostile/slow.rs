@@ -14,7 +14,7 @@ const GOOD: usize = 100;
 /// clients are served. Gives what the attackers were told.
 fn drip(town: &Town, mut attackers: Vec<Peer>) -> Vec<Option<u16>> {
     let mut served = 0;
-    while town.connections_from(1) > 0 || served < GOOD {
+    while served < GOOD || town.connections_from(1) > 0 {
         attackers.iter_mut().for_each(|peer| peer.try_send("x"));
         drop(town.answers(2));
         served += 1;
@@ -59,7 +59,7 @@ fn slow_bodies_are_refused_whomever_they_are_for() {
         let mut attackers: Vec<_> = (0..ATTACKERS / 4).map(|_| Peer::connect(town.addr())).collect();
         attackers.iter_mut().for_each(|peer| peer.send(&begin));
         let mut rounds = 0;
-        while town.connections_from(1) > 1 || rounds < GOOD / 4 {
+        while rounds < GOOD / 4 || town.connections_from(1) > 1 {
             attackers.iter_mut().for_each(|peer| peer.try_send("x"));
             drop(town.answers(2));
             rounds += 1;
