@@ -109,6 +109,9 @@
 //!
 //! | a peer that | may do so | then |
 //! |---|---|---|
+//! | connects and says nothing, or sends its request's head a byte now and then | for [`head_deadline`](Server::head_deadline), or until the house is full and nobody has waited longer | it is closed, or told `408`; or cut, to make room |
+//! | has connections that hold nothing | [`max_unheld_per_peer`](Server::max_unheld_per_peer) | its own that has waited longest is cut; else `429` |
+//! | opens connections | [`max_connects_per_peer`](Server::max_connects_per_peer) a second | `429` |
 //! | pings, sends pongs that nobody asked for, or messages in parts of less than 125 bytes (WebSocket) | 1,000 times at once, 100 times a second | [`Disconnect::Flood`] |
 //! | begins a message, and does not go on (WebSocket) | for `max_idle` (where there is none, 5 minutes), not counting a second for each 512 bytes of it | [`Disconnect::Unfinished`] |
 //! | sends a body, and does not go on | for [`head_deadline`](Server::head_deadline), not counting a second for each 512 bytes | `408`; the hold stays |
