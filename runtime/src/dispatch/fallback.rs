@@ -1,6 +1,6 @@
 //! The service that answers everything that is not held: an axum `Router`, or another tower service.
 
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -13,10 +13,11 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
 use crate::endpoint::{BoxError, BoxFuture};
+use crate::keeper::Keeper;
+use crate::keeper::deadline::Deadline;
 
 use super::guard::{caught, poll_caught};
 
@@ -55,8 +56,11 @@ impl Fallback {
 
 /// A request's body as the fallback gets it: it fails when the peer sends nothing for `patience` while somebody
 /// waits for more. (The server itself cannot know whether a body that does not arrive is wanted.)
-pub(crate) fn arriving(body: Incoming, patience: Duration) -> Body {
-    if body.is_end_stream() { Body::empty() } else { Body::new(Arriving { body, patience, late: None }) }
+pub(crate) fn arriving(body: Incoming, patience: Duration, keeper: &Arc<Keeper>) -> Body {
+    if body.is_end_stream() {
+        return Body::empty();
+    }
+    Body::new(Arriving { body, patience, keeper: keeper.clone(), late: None })
 }
 
 struct Erased<S>(S);
@@ -98,8 +102,9 @@ fn failed() -> Response<Body> {
 struct Arriving {
     body: Incoming,
     patience: Duration,
+    keeper: Arc<Keeper>,
     /// Armed at the first wait only: most bodies come with their head.
-    late: Option<Pin<Box<Sleep>>>,
+    late: Option<Deadline>,
 }
 
 impl http_body::Body for Arriving {
@@ -115,9 +120,8 @@ impl http_body::Body for Arriving {
             this.late = None;
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        let due = Instant::now() + this.patience;
-        let late = this.late.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        match late.as_mut().poll(cx) {
+        let time = this.keeper.time();
+        match this.late.get_or_insert_with(|| Deadline::after(this.patience, time)).poll(time, cx) {
             Poll::Ready(()) => {
                 let silence = io::Error::new(io::ErrorKind::TimedOut, "the request's body stopped arriving");
                 Poll::Ready(Some(Err(silence.into())))

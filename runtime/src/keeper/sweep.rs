@@ -22,11 +22,11 @@ const LEAST_BEAT: Duration = Time::PERIOD;
 const GRAIN: Duration = Duration::from_millis(10);
 
 impl Keeper {
-    /// Sweeps for as long as it is polled.
+    /// Sweeps until the server is gone.
     pub(crate) async fn keep_time(self: Arc<Self>) {
         let mut period = tokio::time::interval(Time::PERIOD);
         period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        while !self.is_over() {
             period.tick().await;
             self.sweep();
         }

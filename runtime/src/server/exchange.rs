@@ -4,9 +4,8 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use crate::words::policy::Policy;
+use crate::words::tick::Tick;
 
 /// How long a connection may rest under hyper before its buffers are taken away.
 pub(super) const REST: Duration = Duration::from_secs(1);
@@ -23,7 +22,7 @@ pub(super) struct Exchange<G> {
     /// Everything that hyper had to write is written.
     flushed: bool,
     /// Since when the peer has taken nothing of what hyper has to write.
-    blocked: Option<Instant>,
+    blocked: Option<Tick>,
     /// The request's body may still be arriving, so hyper cannot be left (it alone knows where the body ends).
     bodied: bool,
     /// The connection may be used again after this request.
@@ -38,18 +37,18 @@ pub(super) struct Exchange<G> {
 #[derive(Clone, Copy)]
 enum Phase {
     /// A head is arriving.
-    Head { due: Instant },
+    Head { due: Tick },
     /// The request is being answered.
     Answering,
     /// Between two requests.
-    Idle { since: Instant },
+    Idle { since: Tick },
 }
 
 /// What to do now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Wait, at most until then.
-    Wait(Option<Instant>),
+    Wait(Option<Tick>),
     /// Take the socket back, for the guest.
     Hold,
     /// Take the socket back, to wait without hyper's buffers.
@@ -63,7 +62,7 @@ pub(super) enum Step {
 }
 
 impl<G> Exchange<G> {
-    pub(super) fn new(head_due: Instant) -> Self {
+    pub(super) fn new(head_due: Tick) -> Self {
         Exchange {
             phase: Phase::Head { due: head_due },
             flushed: true,
@@ -91,20 +90,20 @@ impl<G> Exchange<G> {
     }
 
     /// The answer's body has ended.
-    pub(super) fn answered(&mut self, now: Instant) {
+    pub(super) fn answered(&mut self, now: Tick) {
         self.phase = Phase::Idle { since: now };
         self.flushed = false;
     }
 
     /// Bytes have come.
-    pub(super) fn received(&mut self, now: Instant, policy: &Policy) {
+    pub(super) fn received(&mut self, now: Tick, policy: &Policy) {
         if let Phase::Idle { .. } = self.phase {
-            self.phase = Phase::Head { due: now + policy.head_deadline };
+            self.phase = Phase::Head { due: now.plus(policy.head_deadline) };
         }
     }
 
     /// hyper tried to write, and the peer took something or nothing.
-    pub(super) fn wrote(&mut self, now: Instant, progress: bool) {
+    pub(super) fn wrote(&mut self, now: Tick, progress: bool) {
         self.flushed = false;
         self.blocked = if progress { None } else { self.blocked.or(Some(now)) };
     }
@@ -121,8 +120,8 @@ impl<G> Exchange<G> {
     }
 
     /// What to do now that hyper waits.
-    pub(super) fn step(&self, now: Instant, stopping: bool, policy: &Policy) -> Step {
-        let blocked = self.blocked.map(|since| since + policy.write_deadline);
+    pub(super) fn step(&self, now: Tick, stopping: bool, policy: &Policy) -> Step {
+        let blocked = self.blocked.map(|since| since.plus(policy.write_deadline));
         if blocked.is_some_and(|due| due <= now) {
             return Step::Cut;
         }
@@ -136,14 +135,14 @@ impl<G> Exchange<G> {
             Phase::Head { due } if due <= now => return Step::Late,
             Phase::Head { due } => due,
             Phase::Idle { since } if self.bodied => {
-                let due = since + policy.keep_alive;
+                let due = since.plus(policy.keep_alive);
                 if due <= now {
                     return Step::Close;
                 }
                 due
             }
-            Phase::Idle { since } if since + REST <= now => return Step::Rest,
-            Phase::Idle { since } => since + REST,
+            Phase::Idle { since } if since.plus(REST) <= now => return Step::Rest,
+            Phase::Idle { since } => since.plus(REST),
         };
         Step::Wait(Some(due))
     }

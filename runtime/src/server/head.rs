@@ -15,15 +15,15 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::exchange::{Exchange, REST, Step};
 use super::farewell::{linger, released};
 use super::host::Host;
 use super::house::House;
 use super::wire::{Answer, Notes, Wire};
-use crate::mechanisms::clock::Probing;
+use crate::dispatch::{Deadline, Probing};
 use crate::socket::Socket;
+use crate::words::tick::Tick;
 
 /// The longest head; a longer one is answered with 431.
 const LONGEST_HEAD: usize = 16 * 1024;
@@ -80,14 +80,15 @@ async fn answer<H: Host>(
     // Also where a hold had it otherwise. Of an upgraded connection nothing else would notice that its peer vanished.
     let Probing { every, give_up } = Probing::unheld(policy.write_deadline);
     line.probe(every, give_up);
-    let accepted = Instant::now();
+    let time = house.host.time();
+    let accepted = time.mark();
     let (mut head_due, mut first_due, mut unread) = match visit {
         Visit::First => {
-            (Some(accepted + policy.head_deadline), accepted + policy.head_deadline, Bytes::new())
+            (Some(accepted.plus(policy.head_deadline)), accepted.plus(policy.head_deadline), Bytes::new())
         }
-        Visit::Return(unread) => (None, accepted + policy.keep_alive, unread),
+        Visit::Return(unread) => (None, accepted.plus(policy.keep_alive), unread),
         Visit::Leave => {
-            linger(line, accepted + policy.polite_end).await;
+            linger(line, accepted.plus(policy.polite_end), time).await;
             return None;
         }
     };
@@ -96,16 +97,16 @@ async fn answer<H: Host>(
             unread = first_bytes(house, line, first_due).await?;
         }
         // The first head has the time from the connection's first moment, later ones from their first byte.
-        let due = head_due.take().unwrap_or_else(|| Instant::now() + policy.head_deadline);
-        let permit = timeout_at(due, house.speak()).await.ok()??;
+        let due = head_due.take().unwrap_or_else(|| time.mark().plus(policy.head_deadline));
+        let permit = time.before(due, house.speak()).await??;
         match Box::pin(speak(house.clone(), line.clone(), peer, unread, due, permit)).await {
             Spoken::Hold(turn) => return Some(turn),
             Spoken::Rest(rest) => {
                 unread = rest;
-                first_due = Instant::now() + policy.keep_alive.saturating_sub(REST);
+                first_due = time.mark().plus(policy.keep_alive.saturating_sub(REST));
             }
             Spoken::Over => {
-                linger(line, Instant::now() + policy.polite_end).await;
+                linger(line, time.mark().plus(policy.polite_end), time).await;
                 return None;
             }
             Spoken::Cut => {
@@ -121,8 +122,8 @@ async fn answer<H: Host>(
 }
 
 /// Waits for a request without any buffer; `None` when none came in time, the peer left, or the server stops.
-async fn first_bytes<H: Host>(house: &House<H>, line: &Arc<dyn Socket>, due: Instant) -> Option<Bytes> {
-    let mut late = pin!(sleep_until(due));
+async fn first_bytes<H: Host>(house: &House<H>, line: &Arc<dyn Socket>, due: Tick) -> Option<Bytes> {
+    let mut late = pin!(house.host.time().reach(due));
     let mut stopping = pin!(house.stop.rung());
     poll_fn(|cx| {
         let mut bytes = [0; 2048];
@@ -157,7 +158,7 @@ async fn speak<H: Host>(
     line: Arc<dyn Socket>,
     peer: SocketAddr,
     unread: Bytes,
-    head_due: Instant,
+    head_due: Tick,
     // Given back at the end: with hyper's buffers, and before an upgraded connection lives on.
     _permit: OwnedSemaphorePermit,
 ) -> Spoken<H> {
@@ -167,10 +168,12 @@ async fn speak<H: Host>(
         let (host, notes) = (house.host.clone(), notes.clone());
         service_fn(move |request: Request<Incoming>| {
             notes.lock().asked(!request.body().is_end_stream(), is_lasting(&request));
-            let (answer, notes) = (host.clone().handle(request, peer), notes.clone());
+            let (answer, notes, host) = (host.clone().handle(request, peer), notes.clone(), host.clone());
             async move {
                 match answer.await {
-                    Ok(response) => Ok::<_, Infallible>(response.map(|body| Answer::<H>::new(body, notes))),
+                    Ok(response) => {
+                        Ok::<_, Infallible>(response.map(|body| Answer::<H>::new(body, notes, host)))
+                    }
                     Err(guest) => {
                         notes.lock().held(guest);
                         // The socket is taken back from under this future.
@@ -183,7 +186,8 @@ async fn speak<H: Host>(
     let mut connection =
         http1::Builder::new().max_buf_size(LONGEST_HEAD).serve_connection(wire, service).with_upgrades();
 
-    let mut timer = pin!(sleep_until(head_due));
+    let time = house.host.time();
+    let mut timer = Deadline::at(head_due, time);
     let mut stop = pin!(house.stop.rung());
     let mut stopping = false;
     let policy = house.host.policy();
@@ -197,18 +201,18 @@ async fn speak<H: Host>(
             return Poll::Ready(None);
         }
         loop {
-            let step = notes.lock().step(Instant::now(), stopping, policy);
+            let step = notes.lock().step(time.served(), stopping, policy);
             match step {
                 Step::Wait(None) => return Poll::Pending,
                 Step::Wait(Some(due)) => {
                     // Re-armed when it must be earlier or has fired, so hardly ever.
-                    if due < timer.deadline() || timer.is_elapsed() {
-                        timer.as_mut().reset(due);
+                    if due < timer.due() || timer.is_over() {
+                        timer.reset(due, time);
                     }
                 }
                 step => return Poll::Ready(Some(step)),
             }
-            if timer.as_mut().poll(cx).is_pending() {
+            if timer.poll(time, cx).is_pending() {
                 return Poll::Pending;
             }
         }

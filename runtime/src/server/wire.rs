@@ -10,7 +10,6 @@ use bytes::{Buf, Bytes};
 use http_body::{Frame, SizeHint};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use super::exchange::Exchange;
 use super::host::Host;
@@ -57,7 +56,8 @@ impl<H: Host> Read for Wire<H> {
 
 impl<H: Host> Wire<H> {
     fn note_received(&self) {
-        self.notes.lock().received(Instant::now(), self.house.host.policy());
+        let host = &self.house.host;
+        self.notes.lock().received(host.time().mark(), host.policy());
     }
 }
 
@@ -70,12 +70,12 @@ impl<H: Host> Write for Wire<H> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => {
                     turn.made_progress();
-                    self.notes.lock().wrote(Instant::now(), true);
+                    self.notes.lock().wrote(self.house.host.time().mark(), true);
                     return Poll::Ready(result);
                 }
             }
             if self.line.poll_writable(cx)?.is_pending() {
-                self.notes.lock().wrote(Instant::now(), false);
+                self.notes.lock().wrote(self.house.host.time().mark(), false);
                 return Poll::Pending;
             }
         }
@@ -109,11 +109,12 @@ impl<H: Host> Drop for Wire<H> {
 pub(super) struct Answer<H: Host> {
     body: Body,
     notes: Notes<H>,
+    host: Arc<H>,
 }
 
 impl<H: Host> Answer<H> {
-    pub(super) fn new(body: Body, notes: Notes<H>) -> Self {
-        Answer { body, notes }
+    pub(super) fn new(body: Body, notes: Notes<H>, host: Arc<H>) -> Self {
+        Answer { body, notes, host }
     }
 }
 
@@ -139,6 +140,6 @@ impl<H: Host> http_body::Body for Answer<H> {
 
 impl<H: Host> Drop for Answer<H> {
     fn drop(&mut self) {
-        self.notes.lock().answered(Instant::now());
+        self.notes.lock().answered(self.host.time().mark());
     }
 }

@@ -18,6 +18,8 @@ use super::host::{Guest, Host};
 use super::running::Service;
 use crate::dispatch::After;
 use crate::dispatch::fallback::arriving;
+use crate::keeper::Keeper;
+use crate::keeper::time::Time;
 use crate::socket::Socket;
 use crate::socket::memory::{Dialer, MemoryDoor, MemoryStream};
 use crate::socket::tcp::TcpDoor;
@@ -34,6 +36,7 @@ mod upgrade;
 #[derive(Default)]
 struct Inn {
     policy: Policy,
+    clock: Clock,
     fallback: Option<crate::dispatch::fallback::Fallback>,
     /// How each hold ended.
     ends: Arc<Mutex<Vec<&'static str>>>,
@@ -42,6 +45,15 @@ struct Inn {
     /// Holds ignore the drain; the cut they hear.
     deaf: bool,
     cut: Arc<Notify>,
+}
+
+/// Served time, once [`start`] has it kept.
+struct Clock(Arc<Keeper>);
+
+impl Default for Clock {
+    fn default() -> Self {
+        Clock(Keeper::new())
+    }
 }
 
 struct Lodger {
@@ -66,6 +78,10 @@ impl Host for Inn {
         &self.policy
     }
 
+    fn time(&self) -> &Time {
+        self.clock.0.time()
+    }
+
     async fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
@@ -75,7 +91,7 @@ impl Host for Inn {
             "/poll" => Wish::Poll,
             "/hold" => Wish::Echo,
             "/body" => {
-                let body = arriving(request.into_body(), self.policy.head_deadline);
+                let body = arriving(request.into_body(), self.policy.head_deadline, &self.clock.0);
                 return Ok(match body.collect().await {
                     Ok(body) => Response::new(Body::from(body.to_bytes())),
                     Err(error) => Response::new(Body::from(format!("failed: {error}"))),
@@ -85,7 +101,8 @@ impl Host for Inn {
             "/never" => std::future::pending().await,
             path => {
                 if let Some(fallback) = &self.fallback {
-                    let request = request.map(|body| arriving(body, self.policy.head_deadline));
+                    let request =
+                        request.map(|body| arriving(body, self.policy.head_deadline, &self.clock.0));
                     return Ok(fallback.call(request).await);
                 }
                 return Ok(Response::new(Body::from(path.to_owned())));
@@ -158,9 +175,14 @@ impl Lodger {
     }
 }
 
+fn start(door: impl crate::socket::Listener, inn: Inn, capacity: usize) -> Service<Inn> {
+    tokio::spawn(inn.clock.0.clone().keep_time());
+    Service::start(door, Arc::new(inn), capacity)
+}
+
 async fn over_tcp(inn: Inn) -> (Service<Inn>, TcpStream) {
     let door = TcpDoor::new(TcpListener::bind("127.0.0.1:0").await.unwrap()).unwrap();
-    let service = Service::start(door, Arc::new(inn), 1000);
+    let service = start(door, inn, 1000);
     let peer = TcpStream::connect(service.addr).await.unwrap();
     (service, peer)
 }
@@ -168,7 +190,7 @@ async fn over_tcp(inn: Inn) -> (Service<Inn>, TcpStream) {
 fn in_memory(inn: Inn) -> (Service<Inn>, Dialer, MemoryStream) {
     let (door, dialer) = MemoryDoor::new();
     let peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
-    (Service::start(door, Arc::new(inn), 1000), dialer, peer)
+    (start(door, inn, 1000), dialer, peer)
 }
 
 /// Reads one answer with a `Content-Length`: the status and the body.

@@ -13,8 +13,7 @@ const BUDGET: usize = 152;
 /// Asserted of the real one where it is written.
 const ATTENDING: usize = 104;
 
-#[derive(Default)]
-struct Scale(Policy);
+struct Scale(Policy, Time);
 
 struct Weight;
 
@@ -23,6 +22,10 @@ impl Host for Scale {
 
     fn policy(&self) -> &Policy {
         &self.0
+    }
+
+    fn time(&self) -> &Time {
+        &self.1
     }
 
     async fn handle(self: Arc<Self>, _: Request<Incoming>, _: SocketAddr) -> Result<Response<Body>, Weight> {
@@ -61,7 +64,7 @@ async fn a_held_connection_fits_into_the_small_task_cell() {
     let mut peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 1))).unwrap();
     let line = door.accept().await.unwrap();
     let weak = Arc::downgrade(&line);
-    let house = House::new(Arc::new(Scale::default()), 10);
+    let house = House::new(Arc::new(Scale(Policy::default(), Time::start())), 10);
     let mut conversation = Box::pin(converse(house.seat(), line));
     let size = std::mem::size_of_val(&*conversation);
     assert!(size <= BUDGET, "{size} bytes");

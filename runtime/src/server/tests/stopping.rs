@@ -75,7 +75,7 @@ async fn a_full_house_takes_nobody_in_until_somebody_leaves() {
     let (door, dialer) = MemoryDoor::new();
     let dial = || dialer.connect(SocketAddr::from(([10, 0, 0, 1], 1))).unwrap();
     let (mut first, mut second) = (dial(), dial());
-    let service = Service::start(door, Arc::new(Inn::default()), 1);
+    let service = start(door, Inn::default(), 1);
     assert_eq!(ask(&mut first, "/one").await.0, 200);
     say(&mut second, "GET /two HTTP/1.1\r\nHost: h\r\n\r\n").await;
     for _ in 0..100 {
