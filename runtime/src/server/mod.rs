@@ -10,6 +10,7 @@ mod farewell;
 mod head;
 mod host;
 mod house;
+mod rouse;
 pub(crate) mod running;
 mod settings;
 mod setup;

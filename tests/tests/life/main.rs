@@ -34,6 +34,7 @@ macro_rules! contract {
 }
 
 mod beginning;
+mod blocked;
 mod clocks;
 mod endings;
 mod failures;
@@ -45,6 +46,8 @@ mod limits;
 mod replay;
 mod schedule;
 mod shutdown;
+mod stalls;
+mod vanishing;
 mod when_slow;
 
 use std::time::Duration;
