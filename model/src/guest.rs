@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 
 use crate::chronicle::{Chronicle, Publication, Span};
 use crate::house::House;
@@ -65,6 +65,13 @@ impl Guest {
     /// The word of the end that has begun, if any.
     pub(crate) fn cause(&self) -> Option<&'static str> {
         self.hold.note().map(|note| note.end.as_str())
+    }
+
+    /// Writes what waits, as far as the peer takes it.
+    pub(crate) fn flush(&self) -> Poll<()> {
+        self.hold
+            .poll_flush(&mut Context::from_waker(Waker::noop()))
+            .map(|flushed| flushed.expect("a line that holds"))
     }
 
     /// Waits as the hold's own task does, and writes what waits; back when the end has begun.

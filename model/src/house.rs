@@ -8,6 +8,7 @@ use crate::guest::Guest;
 use crate::keeper::admission::Refused;
 use crate::keeper::archive::Arrival;
 use crate::keeper::hold::{Hold, Origins, Post};
+use crate::keeper::hub::Hub;
 use crate::keeper::{Keeper, Plan};
 use crate::line::Peer;
 use crate::mechanisms::limits::{Ceiling, Peer as Address};
@@ -153,6 +154,7 @@ impl House {
         let House { keeper, post, held, .. } = self;
         let counts = keeper.counts();
         assert_eq!((counts.held, counts.ending), (0, 0));
+        assert_eq!(Hub::new(keeper.clone()).tally().waiting, 0, "nobody is there for whom it waits");
         let ever = held.into_inner().expect("nobody panics with it");
         assert_eq!(counts.suspended, ever.len() as u64);
         assert_eq!(counts.ended.iter().sum::<u64>(), ever.len() as u64, "every hold ended once");

@@ -42,4 +42,5 @@ pub mod ends; // scenarios in which holds end
 pub mod kept; // scenarios of topics that keep a history
 pub mod later; // scenarios of what is published later
 pub mod plain; // scenarios of topics that keep nothing
+pub mod relief; // scenarios of what waits for all peers together
 pub mod returning; // scenarios of clients that come back

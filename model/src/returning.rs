@@ -49,6 +49,24 @@ pub fn a_client_that_comes_back_to_two_topics_too_late_is_told() {
     explore(comes_back(few(1), &["a", "b"]));
 }
 
+/// What it comes back for is driven out while it comes: it gets it, or is told.
+pub fn a_client_that_comes_back_just_in_time_misses_nothing() {
+    explore(|| {
+        let (house, scribe) = house(few(1));
+        let mut client = Client::new(&["a"]);
+        let mut guests = vec![client.stream_whole(&house)];
+        publish(&house, "a", "past", 1);
+        guests.push(scope(|scope| {
+            scope.spawn(|| publish(&house, "a", "x", 1));
+            client.stay(&house)
+        }));
+        client.see(&guests[1]);
+        client.check(&Sequence::of(&scribe, &house));
+        guests.push(scribe);
+        house.close(guests);
+    });
+}
+
 /// Nothing but the scheduler decides what happens.
 pub fn a_schedule_repeats_itself() {
     repeat(comes_back(few(1), &["a", "b"]));

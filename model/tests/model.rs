@@ -1,6 +1,6 @@
 //! The scenarios, each in thousands of orders.
 
-use abeyance_model::{ends, kept, later, plain, returning};
+use abeyance_model::{ends, kept, later, plain, relief, returning};
 
 #[test]
 fn members_come_and_go() {
@@ -70,6 +70,11 @@ fn a_client_that_comes_back_to_one_topic_too_late_is_told() {
 #[test]
 fn a_client_that_comes_back_to_two_topics_too_late_is_told() {
     returning::a_client_that_comes_back_to_two_topics_too_late_is_told();
+}
+
+#[test]
+fn a_client_that_comes_back_just_in_time_misses_nothing() {
+    returning::a_client_that_comes_back_just_in_time_misses_nothing();
 }
 
 #[test]
@@ -180,4 +185,29 @@ fn what_comes_again_goes_on_while_somebody_stays() {
 #[test]
 fn whoever_publishes_hears_of_what_is_due() {
     later::whoever_publishes_hears_of_what_is_due();
+}
+
+#[test]
+fn whoever_has_queued_something_leaves_no_more_than_may_wait() {
+    relief::whoever_has_queued_something_leaves_no_more_than_may_wait();
+}
+
+#[test]
+fn what_is_dropped_for_others_is_counted_once_oldest_first() {
+    relief::what_is_dropped_for_others_is_counted_once_oldest_first();
+}
+
+#[test]
+fn what_is_dropped_for_others_is_counted_once_newest_first() {
+    relief::what_is_dropped_for_others_is_counted_once_newest_first();
+}
+
+#[test]
+fn a_long_poll_that_makes_room_misses_nothing() {
+    relief::a_long_poll_that_makes_room_misses_nothing();
+}
+
+#[test]
+fn who_makes_room_may_be_gone() {
+    relief::who_makes_room_may_be_gone();
 }

@@ -103,6 +103,22 @@
 //!
 //! With `heartbeat = "none"` only received bytes count, so a peer that says nothing is cut after `max_idle`.
 //!
+//! # What a peer cannot do
+//!
+//! A peer that sends or takes a byte now and then is never silent. What it can do with that is bounded too:
+//!
+//! | a peer that | may do so | then |
+//! |---|---|---|
+//! | pings, sends pongs that nobody asked for, or messages in parts of less than 125 bytes (WebSocket) | 1,000 times at once, 100 times a second | [`Disconnect::Flood`] |
+//! | begins a message, and does not go on (WebSocket) | for `max_idle` (where there is none, 5 minutes), not counting a second for each 512 bytes of it | [`Disconnect::Unfinished`] |
+//! | sends a body, and does not go on | for [`head_deadline`](Server::head_deadline), not counting a second for each 512 bytes | `408`; the hold stays |
+//! | takes next to nothing of what waits for it | for [`write_deadline`](Server::write_deadline), not counting a second for each 512 bytes | [`Disconnect::Stalled`] |
+//! | sends what nobody asked for behind its request (all but WebSocket) | 64 KiB | [`Disconnect::Violation`] |
+//! | goes on sending although its hold has ended | 16 MiB, for `polite_end` at most | it is cut |
+//!
+//! Messages have no such bound: while `on_message` runs, nothing is read. Extensions, compression among them, are never agreed
+//! on.
+//!
 //! # Coming back
 //!
 //! What is published while a client is away passes it by, unless its topic keeps some of its past:
@@ -344,9 +360,11 @@ pub use endpoint::lifecycle::Lifecycle;
 pub use endpoint::refuse::Refuse;
 pub use endpoint::suspend::Suspend;
 pub use http;
+pub use keeper::audit::Audit;
 pub use keeper::ended::Ended;
 pub use keeper::held::{Held, JoinError, SendError};
 pub use keeper::hub::{Hub, Listed, Tally};
+pub use keeper::past::PastEnd;
 pub use keeper::scheduled::{ScheduleError, Scheduled};
 pub use server::builder::Server;
 pub use server::entry::shutdown_signal;

@@ -1,5 +1,6 @@
 //! The service that answers everything that is not held: an axum `Router`, or another tower service.
 
+use std::error::Error;
 use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
@@ -18,6 +19,8 @@ use tower_service::Service;
 use crate::endpoint::{BoxError, BoxFuture};
 use crate::keeper::Keeper;
 use crate::keeper::deadline::Deadline;
+use crate::mechanisms::patience::Patience;
+use crate::words::tick::Tick;
 
 use super::guard::{caught, poll_caught};
 
@@ -54,13 +57,30 @@ impl Fallback {
     }
 }
 
-/// A request's body as the fallback gets it: it fails when the peer sends nothing for `patience` while somebody
-/// waits for more. (The server itself cannot know whether a body that does not arrive is wanted.)
+/// A request's body as it may arrive: it fails when the peer sends nothing for `patience` while somebody waits for more,
+/// or comes slower than the slowest pace for longer than that. (The server itself cannot know whether a body that does
+/// not arrive is wanted.)
 pub(crate) fn arriving(body: Incoming, patience: Duration, keeper: &Arc<Keeper>) -> Body {
-    if body.is_end_stream() {
-        return Body::empty();
+    match body.is_end_stream() {
+        true => Body::empty(),
+        false => {
+            let (patience, keeper) = (Patience::new(patience), keeper.clone());
+            Body::new(Arriving { body, patience, keeper, late: None })
+        }
     }
-    Body::new(Arriving { body, patience, keeper: keeper.clone(), late: None })
+}
+
+/// Whether a body failed because it did not arrive.
+pub(crate) fn is_late(error: &BoxError) -> bool {
+    // `Body` has wrapped it.
+    let mut error: Option<&(dyn Error + 'static)> = Some(&**error);
+    while let Some(known) = error {
+        if known.downcast_ref::<io::Error>().is_some_and(|known| known.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        error = known.source();
+    }
+    false
 }
 
 struct Erased<S>(S);
@@ -101,10 +121,10 @@ fn failed() -> Response<Body> {
 
 struct Arriving {
     body: Incoming,
-    patience: Duration,
+    patience: Patience,
     keeper: Arc<Keeper>,
-    /// Armed at the first wait only: most bodies come with their head.
-    late: Option<Deadline>,
+    /// Since when it is waited for more, until when. Armed at the first wait only: most bodies come with their head.
+    late: Option<(Tick, Deadline)>,
 }
 
 impl http_body::Body for Arriving {
@@ -117,17 +137,23 @@ impl http_body::Body for Arriving {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            this.late = None;
+            let came = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref().map(Bytes::len));
+            let waited = this
+                .late
+                .take()
+                .map_or(Duration::ZERO, |(since, _)| this.keeper.time().served().since(since));
+            // It may have lain here for long: whoever reads may be slow to look. So what has come never uses up all.
+            let _ = this.patience.wait(waited.min(this.patience.left() / 2), came.unwrap_or(0));
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
+        let patience = this.patience.left();
         let time = this.keeper.time();
-        match this.late.get_or_insert_with(|| Deadline::after(this.patience, time)).poll(time, cx) {
-            Poll::Ready(()) => {
-                let silence = io::Error::new(io::ErrorKind::TimedOut, "the request's body stopped arriving");
-                Poll::Ready(Some(Err(silence.into())))
-            }
-            Poll::Pending => Poll::Pending,
-        }
+        let (_, late) = this.late.get_or_insert_with(|| (time.mark(), Deadline::after(patience, time)));
+        late.poll(time, cx).map(|()| {
+            let silence =
+                io::Error::new(io::ErrorKind::TimedOut, "the request's body stopped arriving, or nearly");
+            Some(Err(silence.into()))
+        })
     }
 
     fn is_end_stream(&self) -> bool {

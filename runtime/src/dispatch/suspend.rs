@@ -77,7 +77,10 @@ impl Admitted {
         let origins = Origins { form, peer, path, line: line.clone() };
         let hold = match admission.suspend(key, |id, now| Hold::begin(id, now, post, origins)) {
             Ok(hold) => hold,
-            Err(refused) => return Err(Box::new(refuse(refused, &**line, &exchange, unread))),
+            Err(refused) => {
+                let retry = refusal::retry_seconds(keeper.spread());
+                return Err(Box::new(refuse(refused, retry, &**line, &exchange, unread)));
+            }
         };
         keeper.enter(&hold, &topics, arrival);
         let position = hold.first_position();
@@ -136,7 +139,7 @@ fn first_events(token: &str, position: Position) -> Vec<u8> {
 
 /// The function said yes, and yet there is no place: a key's limit, a newcomer that nobody may be ended for, or a
 /// shutdown that began meanwhile. hyper is out of the picture, so the answer is ours.
-fn refuse(refused: Refused, line: &dyn Line, exchange: &Exchange, unread: Bytes) -> After {
+fn refuse(refused: Refused, retry: u64, line: &dyn Line, exchange: &Exchange, unread: Bytes) -> After {
     let (status, text) = refusal::words(refused);
     let keep_alive = exchange.keep_alive && refused != Refused::Draining;
     let none = HeaderMap::new();
@@ -148,13 +151,7 @@ fn refuse(refused: Refused, line: &dyn Line, exchange: &Exchange, unread: Bytes)
         extra: &none,
         position: Position::default(),
     };
-    let answer = head::answer(
-        status,
-        Some(long_poll::TEXT),
-        text.as_bytes(),
-        Some(refusal::retry_seconds()),
-        &exchange,
-    );
+    let answer = head::answer(status, Some(long_poll::TEXT), text.as_bytes(), Some(retry), &exchange);
     // The socket is empty: nothing was answered on it that the peer has not asked for after reading.
     match line.try_write(&answer) {
         Ok(count) if count == answer.len() && keep_alive => After::KeepAlive { unread },

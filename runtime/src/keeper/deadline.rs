@@ -56,12 +56,6 @@ impl Deadline {
 }
 
 impl Time {
-    /// Returns when `due` has come.
-    pub(crate) async fn reach(&self, due: Tick) {
-        let mut deadline = Deadline::at(due, self);
-        poll_fn(|cx| deadline.poll(self, cx)).await;
-    }
-
     /// What a future gives before `due`. It is asked first, also after a stall: what came meanwhile counts.
     pub(crate) async fn before<T>(&self, due: Tick, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);

@@ -7,6 +7,7 @@ use crate::mechanisms::backlog::Piece;
 use crate::mechanisms::clock::is_unreachable;
 use crate::words::cause::{Disconnect, End};
 use crate::words::line::Line;
+use crate::words::pace;
 use crate::words::tick::Since;
 
 use super::hold::Hold;
@@ -46,9 +47,11 @@ impl Hold {
                 Ok(0) if !bytes.is_empty() => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
                     let done = pen.backlog.advance(count);
-                    pen.blocked = Since::NOT;
-                    if !pen.backlog.is_empty() {
-                        pen.blocked.begin(self.keeper().time().mark());
+                    if pen.backlog.is_empty() {
+                        pen.blocked = Since::NOT;
+                    } else {
+                        // What it took is worth some patience; a byte now and then is not worth all of it.
+                        pen.blocked.give_back(pace::worth(count), self.keeper().time().mark());
                     }
                     self.hear(pen);
                     if let Some(piece) = done {

@@ -73,7 +73,7 @@ pub(crate) struct Signs {
     pub(crate) next_beat: Tick,
     /// The end of the hold's lifetime; `Tick::NEVER` for none.
     pub(crate) expires: Tick,
-    /// Since when a write has made no progress.
+    /// Since when a write has made no progress; later by what its progress is worth.
     pub(crate) blocked: Option<Tick>,
     /// Since when its silence proves nothing: a write is blocked, or we do not read, or one after the other.
     pub(crate) unheard: Option<Tick>,

@@ -10,6 +10,9 @@ use crate::words::tick::Tick;
 /// How long a connection may rest under hyper before its buffers are taken away.
 pub(super) const REST: Duration = Duration::from_secs(1);
 
+/// How long a head may take to be whole once the server stops: what is on its way is answered, not cut.
+pub(super) const LAST_HEAD: Duration = Duration::from_secs(1);
+
 /// Where an exchange stands. Ground rules:
 ///
 /// 1. hyper calls the service after a whole head, and for the next request only when the last one's body is read
@@ -108,10 +111,11 @@ impl<G> Exchange<G> {
         self.blocked = if progress { None } else { self.blocked.or(Some(now)) };
     }
 
-    /// hyper has nothing left to write.
-    pub(super) fn flushed(&mut self) {
+    /// hyper has nothing left to write; says whether nothing is being answered either.
+    pub(super) fn flushed(&mut self) -> bool {
         self.flushed = true;
         self.blocked = None;
+        !matches!(self.phase, Phase::Answering)
     }
 
     /// The guest, and whether its connection may be used afterwards.
@@ -119,8 +123,13 @@ impl<G> Exchange<G> {
         self.guest.take().map(|guest| (guest, self.lasting))
     }
 
-    /// What to do now that hyper waits.
-    pub(super) fn step(&self, now: Tick, stopping: bool, policy: &Policy) -> Step {
+    /// Whether a head is arriving.
+    pub(super) fn is_arriving(&self) -> bool {
+        matches!(self.phase, Phase::Head { .. })
+    }
+
+    /// What to do now that hyper waits. If the server is `stopping`, no head may take longer than until then.
+    pub(super) fn step(&self, now: Tick, stopping: Option<Tick>, policy: &Policy) -> Step {
         let blocked = self.blocked.map(|since| since.plus(policy.write_deadline));
         if blocked.is_some_and(|due| due <= now) {
             return Step::Cut;
@@ -131,9 +140,14 @@ impl<G> Exchange<G> {
         let due = match self.phase {
             Phase::Answering => return Step::Wait(blocked),
             _ if !self.flushed => return Step::Wait(blocked),
-            _ if stopping => return Step::Close,
-            Phase::Head { due } if due <= now => return Step::Late,
-            Phase::Head { due } => due,
+            Phase::Head { due } => {
+                let due = stopping.map_or(due, |last| last.min(due));
+                if due <= now {
+                    return Step::Late;
+                }
+                due
+            }
+            _ if stopping.is_some() => return Step::Close,
             Phase::Idle { since } if self.bodied => {
                 let due = since.plus(policy.keep_alive);
                 if due <= now {

@@ -14,6 +14,7 @@ use parking_lot::Mutex;
 use super::exchange::Exchange;
 use super::host::Host;
 use super::house::House;
+use super::place::Place;
 use crate::socket::Socket;
 
 /// The notes of one exchange, shared by the service, the answer's body, the wire and the owner of deadlines. All run
@@ -27,6 +28,7 @@ pub(super) struct Wire<H: Host> {
     pub(super) unread: Bytes,
     pub(super) notes: Notes<H>,
     pub(super) house: Arc<House<H>>,
+    pub(super) place: Arc<Place<H>>,
 }
 
 impl<H: Host> Read for Wire<H> {
@@ -82,7 +84,10 @@ impl<H: Host> Write for Wire<H> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.notes.lock().flushed();
+        let rests = self.notes.lock().flushed();
+        if rests {
+            self.place.wait();
+        }
         Poll::Ready(Ok(()))
     }
 

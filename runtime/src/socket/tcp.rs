@@ -1,5 +1,6 @@
 //! A held connection over TCP.
 
+use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 
+use super::descriptors::Descriptors;
 use super::{Listener, Socket, info};
 use crate::words::line::Line;
 
@@ -192,28 +194,72 @@ impl Socket for TcpLine {
         // On a socket for both families an IPv4 peer has an IPv6 name; limits and trust must know it by its own.
         Ok(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
     }
+
+    fn dismiss(&self, word: &[u8]) {
+        // Past tokio, which knows of no readiness before its driver has looked.
+        let socket = SockRef::from(&self.stream);
+        let _ = socket.send(word);
+        let mut discarded = [0; 4096];
+        // As much as a long request has. What is left makes the close an RST.
+        for _ in 0..8 {
+            if !matches!((&*socket).read(&mut discarded), Ok(1..)) {
+                break;
+            }
+        }
+        self.shut();
+    }
 }
 
 /// A listening TCP socket.
 pub(crate) struct TcpDoor {
     listener: TcpListener,
     addr: SocketAddr,
+    /// A descriptor that is good for nothing but being closed when there is no other.
+    spare: Option<File>,
+    descriptors: Arc<Descriptors>,
 }
 
 impl TcpDoor {
     pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
         let addr = listener.local_addr()?;
-        Ok(TcpDoor { listener, addr })
+        let mut door = TcpDoor { listener, addr, spare: None, descriptors: Arc::default() };
+        door.keep_spare();
+        Ok(door)
     }
 }
 
 impl Listener for TcpDoor {
     async fn accept(&mut self) -> io::Result<Arc<dyn Socket>> {
         let (stream, _) = self.listener.accept().await?;
+        self.descriptors.note(&stream);
         Ok(Arc::new(TcpLine::new(stream)))
     }
 
     fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    fn keep_spare(&mut self) -> bool {
+        if self.spare.is_none() {
+            self.spare = File::open("/dev/null").ok();
+        }
+        self.spare.is_some()
+    }
+
+    fn accept_on_spare(&mut self) -> Option<io::Result<Arc<dyn Socket>>> {
+        self.spare = None;
+        let mut cx = Context::from_waker(Waker::noop());
+        match self.listener.poll_accept(&mut cx) {
+            Poll::Ready(Ok((stream, _))) => {
+                self.descriptors.note(&stream);
+                Some(Ok(Arc::new(TcpLine::new(stream))))
+            }
+            Poll::Ready(Err(error)) => Some(Err(error)),
+            Poll::Pending => None,
+        }
+    }
+
+    fn descriptors(&self) -> Option<Arc<Descriptors>> {
+        Some(self.descriptors.clone())
     }
 }

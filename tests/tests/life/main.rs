@@ -36,6 +36,7 @@ macro_rules! contract {
 mod beginning;
 mod blocked;
 mod clocks;
+mod drain;
 mod endings;
 mod failures;
 mod histories;
@@ -43,6 +44,8 @@ mod http;
 mod keys;
 mod leaving;
 mod limits;
+mod nuisances;
+mod past;
 mod replay;
 mod schedule;
 mod shutdown;

@@ -54,6 +54,7 @@ fn web_socket(end: &End, retry_after: Duration, code_hint: Option<u16>) -> Finis
             }
             Disconnect::TooLarge => close(code::TOO_LARGE, word),
             Disconnect::Violation => close(code_hint.unwrap_or(code::PROTOCOL), word),
+            Disconnect::Flood | Disconnect::Unfinished => close(code::POLICY, word),
             Disconnect::Kicked { code, reason } => {
                 close(code.filter(|code| (4000..=4999).contains(code)).unwrap_or(code::POLICY), reason)
             }
@@ -117,6 +118,8 @@ fn poll(end: &End, retry_after: Duration, exchange: &Exchange<'_>) -> Finish {
             Disconnect::Slow | Disconnect::Stalled | Disconnect::Unreachable => Finish::Cut,
             Disconnect::TooLarge => answer(StatusCode::PAYLOAD_TOO_LARGE, word, None, false),
             Disconnect::Violation => answer(StatusCode::BAD_REQUEST, word, None, false),
+            Disconnect::Flood => answer(StatusCode::TOO_MANY_REQUESTS, word, None, false),
+            Disconnect::Unfinished => answer(StatusCode::REQUEST_TIMEOUT, word, None, false),
             Disconnect::Kicked { reason, .. } => answer(StatusCode::GONE, reason, None, true),
             Disconnect::Failed => answer(StatusCode::INTERNAL_SERVER_ERROR, word, None, true),
             Disconnect::Shutdown => answer(StatusCode::SERVICE_UNAVAILABLE, word, Some(seconds), false),
@@ -190,7 +193,7 @@ mod tests {
         let kicked = |code, reason: &str| End::from(Kicked { code, reason: Arc::from(reason) });
 
         #[rustfmt::skip]
-        let table: [(End, &str, &str, &str, &str); 21] = [
+        let table: [(End, &str, &str, &str, &str); 23] = [
             // the end                long poll                       SSE, HTTP/1.1                                             stream         WebSocket
             (Timeout.into(),          "204",                          "polite event: resumed|data: timeout|| last",             "polite last", "polite 1000 timeout"),
             (Lifetime.into(),         "204",                          "polite event: resumed|data: lifetime|| last",            "polite last", "polite 1000 lifetime"),
@@ -208,6 +211,8 @@ mod tests {
             (Stalled.into(),          "RST",                          "RST",                                                    "RST",         "last word 1008 stalled"),
             (TooLarge.into(),         "413 too_large, close",         "FIN",                                                    "FIN",         "polite 1009 too_large"),
             (Violation.into(),        "400 violation, close",         "FIN",                                                    "FIN",         "polite 1002 violation"),
+            (Flood.into(),            "429 flood, close",             "FIN",                                                    "FIN",         "polite 1008 flood"),
+            (Unfinished.into(),       "408 unfinished, close",        "FIN",                                                    "FIN",         "polite 1008 unfinished"),
             (kicked(None, "out"),     "410 out",                      "polite event: disconnected|data: out|| last",            "polite last", "polite 1008 out"),
             (kicked(Some(4321), "x"), "410 x",                        "polite event: disconnected|data: x|| last",              "polite last", "polite 4321 x"),
             (kicked(Some(1000), ""),  "410",                          "polite event: disconnected|data: || last",               "polite last", "polite 1008"),

@@ -4,6 +4,7 @@ use std::task::{Context, Waker};
 
 use super::super::conversation::converse;
 use super::super::house::House;
+use super::super::place::Place;
 use super::*;
 use crate::socket::{Listener, Socket};
 
@@ -40,7 +41,11 @@ impl Host for Scale {
         0
     }
 
+    async fn quiet(&self) {}
+
     async fn drain(&self) {}
+
+    fn stop(&self) {}
 
     fn cut(&self) {}
 }
@@ -65,7 +70,8 @@ async fn a_held_connection_fits_into_the_small_task_cell() {
     let line = door.accept().await.unwrap();
     let weak = Arc::downgrade(&line);
     let house = House::new(Arc::new(Scale(Policy::default(), Time::start())), 10);
-    let mut conversation = Box::pin(converse(house.seat(), line));
+    let place = Place::new(house.clone(), house.lobby.lock().come_back(None));
+    let mut conversation = Box::pin(converse(house.seat(), place, line));
     let size = std::mem::size_of_val(&*conversation);
     assert!(size <= BUDGET, "{size} bytes");
     println!("{size} of {BUDGET} bytes");
