@@ -112,8 +112,9 @@ impl Hold {
         drop(pen);
         let time = self.keeper().time();
         let answer = line.and_then(|line| self.last_answer(&*line)).map(|answer| answer.min(now));
-        if let Some(answer) = answer.filter(|_| is_life) {
-            self.life.fetch_max(answer.0, Relaxed);
+        if is_life {
+            // A kernel that does not tell when it was answered still gives up by itself on a peer that does not.
+            self.life.fetch_max(answer.unwrap_or(now).0, Relaxed);
         }
         Some(Signs {
             activity: time.latest(Tick(self.activity.load(Relaxed))),
