@@ -13,6 +13,7 @@ mod handed;
 mod head;
 mod host;
 mod house;
+mod lines;
 mod place;
 mod rouse;
 pub(crate) mod running;
