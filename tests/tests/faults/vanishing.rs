@@ -42,6 +42,7 @@ fn icmp() -> Vec<String> {
 
 #[test]
 fn what_is_written_to_a_vanished_host_is_sent_again_and_nobody_says_a_word() {
+    let _alone = alone();
     let Some(network) = network() else { return };
     let listener = network.listen().expect("a port");
     let host = network.arrive().expect("a host");
