@@ -50,7 +50,7 @@
 //! | sign of life | Proof that somebody is at the other end; what counts as one is below. |
 //! | topic | A name that holds join, and to which messages are published. |
 //! | keep, replay | A topic may keep some of its past: whoever comes back gets what it missed of that. |
-//! | drain | Ending all holds in good order before the server stops. |
+//! | drain | Ending all holds in good order, one after the other, before the server stops. |
 //!
 //! # The life of a hold
 //!
@@ -345,8 +345,15 @@ pub use abeyance_macros::suspend;
 ///
 /// # The end
 ///
-/// SIGTERM or SIGINT drains the server; a second one stops it at once. When `drain` has passed, what is still held is
-/// cut. An end hook that has not returned by then, or soon after, is dropped at its next await.
+/// SIGTERM or SIGINT drains the server: the ends of all holds are spread over `drain`, as [`Server::drain`] says. When
+/// that has passed, or at a second signal, what is left is cut. An end hook that has not returned a second later is
+/// dropped at its next await. The process ends with 0, after a second signal with 128 and the signal's number.
+///
+/// # A socket that is handed over
+///
+/// Where `LISTEN_FDS` and `LISTEN_PID` name one TCP socket that listens, as systemd's socket activation does, the server
+/// takes it and `listen` has no effect. Anything else that is handed over is an error. Such a socket outlives the process,
+/// so whoever connects during a restart waits for the next process and is not refused.
 pub use abeyance_macros::main;
 pub mod memory {
     #![doc = "A network in memory, for tests of held connections with paused time."]

@@ -1,4 +1,5 @@
 //! A socket that a service manager listens on and hands over: a restart refuses nobody. The manager is the test.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};

@@ -8,6 +8,7 @@ mod client; // whose request it is
 mod conclude; // the one exit door
 mod date; // the `Date` header
 pub(crate) mod fallback; // what is not held
+mod framing; // where a request ends
 mod guard; // user code, bounded
 mod origin; // pages of other sites
 mod publisher; // what was scheduled
@@ -140,6 +141,11 @@ impl Dispatch {
 
     /// Answers a request, or says that its connection is to be held.
     pub(crate) async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Reply {
+        if let Err(wrong) = framing::judge(&request) {
+            let mut response = refusal::plain(StatusCode::BAD_REQUEST, wrong);
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            return Reply::Answer(response);
+        }
         match self.router.at(request.uri().path()) {
             Some((index, captures)) => match self.serve(index, captures, request, peer).await {
                 Ok(admitted) => Reply::Hold(admitted),

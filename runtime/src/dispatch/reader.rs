@@ -176,7 +176,7 @@ impl Begun {
         let waited = self.fed.since(std::mem::replace(counted, self.fed));
         // Of the message only: whoever sends pings all the time goes on with nothing.
         let drafted = self.assembler.drafted().unwrap_or(0);
-        let came = drafted - self.drafted;
+        let came = drafted.saturating_sub(self.drafted);
         self.drafted = drafted;
         self.patience.wait(waited, came)
     }
@@ -186,6 +186,8 @@ const TOO_MANY: Fault = Fault::Protocol("bytes that nobody asked for");
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::words::terms::Settings;
 
@@ -339,5 +341,35 @@ mod tests {
         desk.terms.max_idle = None;
         assert_eq!(desk.feed(BEGIN), Ok(0));
         assert_eq!(desk.feed_every(10 * SECOND, EMPTY), (29, Some(Fault::Unfinished)));
+    }
+
+    /// Whole frames and bytes that are none.
+    fn any_bytes() -> impl Strategy<Value = Vec<u8>> {
+        let frames = [PING, PONG, EMPTY, BYTE, BEGIN, END].map(<[u8]>::to_vec);
+        prop_oneof![20 => prop::sample::select(frames.to_vec()), 1 => prop::collection::vec(any::<u8>(), 0..20)]
+    }
+
+    proptest! {
+        /// Whatever comes, and whenever: at the end something whole came, or is begun for no longer than is suffered.
+        #[test]
+        fn nothing_is_begun_for_longer_than_it_may_be(
+            turns in prop::collection::vec((0..50u64, any_bytes()), 0..100),
+        ) {
+            let mut desk = Desk::new();
+            let mut begun = None;
+            for (pause, bytes) in turns {
+                desk.now = desk.now.plus(SECOND * pause as u32);
+                let Ok(messages) = desk.feed(&bytes) else { break };
+                let Reader::Frames { begun: slot, .. } = &desk.reader else { unreachable!("it reads frames") };
+                let is_begun = slot.as_ref().is_some_and(|slot| slot.assembler.drafted().is_some());
+                if messages > 0 || !is_begun {
+                    begun = None;
+                }
+                if is_begun {
+                    // A hundred turns bring a message no more than a few seconds' worth.
+                    prop_assert!(desk.now.since(*begun.get_or_insert(desk.now)) < 70 * SECOND);
+                }
+            }
+        }
     }
 }

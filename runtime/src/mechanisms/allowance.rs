@@ -43,6 +43,8 @@ const STEP: u64 = 1000 / Allowance::A_SECOND as u64;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn taken_at(allowance: &mut Allowance, now: Tick) -> u32 {
@@ -91,5 +93,21 @@ mod tests {
         let last = (0..10_000)
             .find(|second| !(0..=Allowance::A_SECOND).all(|_| allowance.take(Tick(second * 1_000))));
         assert_eq!(last, Some(u64::from(Allowance::AT_ONCE - Allowance::A_SECOND)));
+    }
+
+    proptest! {
+        /// As a bucket that somebody fills at every step of the clock.
+        #[test]
+        fn it_lets_pass_what_a_bucket_would(turns in prop::collection::vec((0..5_000u64, 0..600u32), 0..60)) {
+            let (mut allowance, mut now, mut bucket) = (Allowance::default(), 0, Allowance::AT_ONCE);
+            for (gap, wanted) in turns {
+                let steps = (now + gap) / STEP - now / STEP;
+                now += gap;
+                bucket = (bucket + steps as u32).min(Allowance::AT_ONCE);
+                let taken = (0..wanted).filter(|_| allowance.take(Tick(now))).count() as u32;
+                prop_assert_eq!(taken, wanted.min(bucket));
+                bucket -= taken;
+            }
+        }
     }
 }

@@ -44,6 +44,8 @@ impl Patience {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     const SECOND: Duration = Duration::from_secs(1);
@@ -78,5 +80,27 @@ mod tests {
         let mut patience = Patience::new(10 * SECOND);
         assert!(patience.wait(Duration::ZERO, 1 << 20));
         assert_eq!(patience.left(), 10 * SECOND);
+    }
+
+    proptest! {
+        /// It was never silent for that long, nor slower than the slowest pace for so much longer.
+        #[test]
+        fn it_lasts_no_longer_than_silence_and_what_came_are_worth(
+            turns in prop::collection::vec((0..20_000u64, 0..20_000usize), 0..60),
+        ) {
+            let most = 10 * SECOND;
+            let (mut patience, mut waited, mut came) = (Patience::new(most), Duration::ZERO, Duration::ZERO);
+            for (gap, bytes) in turns {
+                let gap = Duration::from_millis(gap);
+                waited += gap;
+                let is_left = patience.wait(gap, bytes);
+                if !is_left {
+                    break;
+                }
+                prop_assert!(gap < most && waited < most + came);
+                prop_assert!(patience.left() <= most);
+                came += pace::worth(bytes);
+            }
+        }
     }
 }

@@ -9,7 +9,6 @@ use tokio::time::{Instant, sleep};
 use super::host::Host;
 use super::house::House;
 use crate::keeper::hub::Hub;
-use crate::socket::descriptors::Descriptors;
 use crate::words::look::Look;
 
 /// The audits of one server; they end when this is dropped.
@@ -27,12 +26,12 @@ const SHARE: u32 = 1000;
 const LIMBO: Duration = Duration::from_millis(50);
 
 impl Audits {
-    pub(super) fn start<H: Host>(house: Arc<House<H>>, descriptors: Arc<Descriptors>, hub: Hub) -> Self {
+    pub(super) fn start<H: Host>(house: Arc<House<H>>, hub: Hub) -> Self {
         let auditing = tokio::spawn(async move {
             let mut pause = EVERY;
             loop {
                 sleep(pause).await;
-                let Some(look) = look(&house, &descriptors, || hub.holds()).await else { return };
+                let Some(look) = look(&house, || hub.holds()).await else { return };
                 pause = pause_after(look.took);
                 hub.judge(look);
             }
@@ -48,18 +47,14 @@ impl Drop for Audits {
 }
 
 /// Looks once; `None` where the system does not say what is open.
-pub(super) async fn look<H: Host>(
-    house: &House<H>,
-    descriptors: &Arc<Descriptors>,
-    holds: impl Fn() -> usize,
-) -> Option<Look> {
+pub(super) async fn look<H: Host>(house: &House<H>, holds: impl Fn() -> usize) -> Option<Look> {
+    let descriptors = house.descriptors.clone()?;
     let earlier = house.census();
     sleep(LIMBO).await;
     let begun = Instant::now();
     // Those that were sent away have no place, and yet a socket for a moment.
     let connections = house.census().count + house.sent_away();
     let holds = holds();
-    let descriptors = descriptors.clone();
     // An error is the runtime's end.
     let open = spawn_blocking(move || descriptors.open()).await.ok()??;
     let took = begun.elapsed();

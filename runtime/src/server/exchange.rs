@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::lines::Lines;
 use crate::words::policy::Policy;
 
 /// How long a connection may rest under hyper before its buffers are taken away.
@@ -23,6 +24,10 @@ pub(super) const LAST_HEAD: Duration = Duration::from_secs(1);
 /// 3. A guest that is here is attended, whatever else happens.
 pub(super) struct Exchange<G> {
     phase: Phase,
+    /// The head that is arriving.
+    lines: Lines,
+    /// It is none that may be read.
+    malformed: bool,
     /// Everything that hyper had to write is written.
     flushed: bool,
     /// Since when the peer has taken nothing of what hyper has to write.
@@ -61,6 +66,8 @@ pub(super) enum Step {
     Close,
     /// Tell the peer that its head took too long, and close.
     Late,
+    /// Tell the peer that its head is none, and close.
+    Malformed,
     /// Cut: the peer takes nothing.
     Cut,
 }
@@ -69,6 +76,8 @@ impl<G> Exchange<G> {
     pub(super) fn new(head_due: Instant) -> Self {
         Exchange {
             phase: Phase::Head { due: head_due },
+            lines: Lines::first(),
+            malformed: false,
             flushed: true,
             blocked: None,
             bodied: false,
@@ -99,11 +108,19 @@ impl<G> Exchange<G> {
         self.flushed = false;
     }
 
-    /// Bytes have come.
-    pub(super) fn received(&mut self, now: Instant, policy: &Policy) {
-        if let Phase::Idle { .. } = self.phase {
-            self.phase = Phase::Head { due: now + policy.head_deadline };
+    /// Bytes have come; `false` if hyper must not see them. What it reads ahead while a request is answered is not
+    /// looked at: where a body ends only hyper knows.
+    pub(super) fn received(&mut self, bytes: &[u8], now: Instant, policy: &Policy) -> bool {
+        match self.phase {
+            Phase::Idle { .. } => {
+                self.phase = Phase::Head { due: now + policy.head_deadline };
+                self.lines = Lines::later();
+            }
+            Phase::Head { .. } => {}
+            Phase::Answering => return true,
         }
+        self.malformed |= !self.lines.take(bytes);
+        !self.malformed
     }
 
     /// hyper tried to write, and the peer took something or nothing.
@@ -141,6 +158,7 @@ impl<G> Exchange<G> {
         let due = match self.phase {
             Phase::Answering => return Step::Wait(blocked),
             _ if !self.flushed => return Step::Wait(blocked),
+            _ if self.malformed => return Step::Malformed,
             Phase::Head { due } => {
                 let due = stopping.map_or(due, |last| last.min(due));
                 if due <= now {

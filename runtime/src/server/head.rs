@@ -32,6 +32,8 @@ const LONGEST_HEAD: usize = 16 * 1024;
 
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
+const MALFORMED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
 /// How a connection comes to be read for a request.
 pub(super) enum Visit<H: Host> {
     /// It was just accepted, and has its place.
@@ -297,9 +299,10 @@ async fn speak<H: Host>(
     match step {
         Some(Step::Rest) => Spoken::Rest(take_back(connection)),
         Some(Step::Cut) => Spoken::Cut,
-        Some(Step::Late) => {
+        Some(step @ (Step::Late | Step::Malformed)) => {
+            let answer = if step == Step::Late { TOO_LATE } else { MALFORMED };
             // Nothing else is under way, so it fits; if the kernel refuses it, the peer is not reading anyway.
-            let _ = line.try_write(TOO_LATE);
+            let _ = line.try_write(answer);
             Spoken::Over
         }
         Some(Step::Close | Step::Hold | Step::Wait(_)) => Spoken::Over,

@@ -16,6 +16,7 @@ use super::place::{Place, WayOut};
 use super::turned_away::{Away, LINGERING};
 use crate::mechanisms::lobby::Lobby;
 use crate::socket::Socket;
+use crate::socket::descriptors::Descriptors;
 use crate::words::peer::Peer;
 use crate::words::policy::Policy;
 
@@ -40,6 +41,8 @@ pub(super) struct House<H> {
     capacity: usize,
     /// In one number, so that they can be read at one instant; see [`Census`].
     census: AtomicU64,
+    /// The descriptors of those that were counted, for the audits.
+    pub(super) descriptors: Option<Arc<Descriptors>>,
     left: Notify,
     /// Those that are not held.
     pub(super) lobby: Mutex<Lobby<Arc<WayOut>>>,
@@ -85,7 +88,7 @@ pub(super) struct Bell {
 }
 
 impl<H: Host> House<H> {
-    pub(super) fn new(host: Arc<H>, capacity: usize) -> Arc<Self> {
+    pub(super) fn new(host: Arc<H>, capacity: usize, descriptors: Option<Arc<Descriptors>>) -> Arc<Self> {
         let capacity = capacity.max(1);
         let policy = host.policy();
         let lobby = Mutex::new(Lobby::new(most_of_one(policy, capacity), policy.max_connects_per_peer));
@@ -93,6 +96,7 @@ impl<H: Host> House<H> {
             host,
             capacity,
             census: AtomicU64::new(0),
+            descriptors,
             left: Notify::new(),
             lobby,
             born: Instant::now(),
@@ -114,7 +118,11 @@ impl<H: Host> House<H> {
 
     pub(super) fn admit(self: &Arc<Self>, place: Arc<Place<H>>, line: Arc<dyn Socket>) {
         place.wait();
-        tokio::spawn(converse(self.seat(), place, line));
+        let seat = self.seat();
+        if let Some(descriptors) = &self.descriptors {
+            line.enrol(descriptors);
+        }
+        tokio::spawn(converse(seat, place, line));
     }
 
     /// A place for a newcomer, under every bound; `None` if it has left already.

@@ -13,6 +13,7 @@ mod handed;
 mod head;
 mod host;
 mod house;
+mod lines;
 mod place;
 pub(crate) mod running;
 mod settings;

@@ -17,7 +17,6 @@ use crate::dispatch::Dispatch;
 use crate::keeper::audit::Audit;
 use crate::keeper::hub::Hub;
 use crate::socket::Listener;
-use crate::socket::descriptors::Descriptors;
 use crate::words::look::Look;
 
 /// A running server.
@@ -29,7 +28,7 @@ pub struct Running {
     service: Service<Dispatch>,
     hub: Hub,
     /// Dropped with it; never read.
-    _audits: Option<Audits>,
+    _audits: Audits,
 }
 
 /// What a shutdown came to.
@@ -51,10 +50,7 @@ impl Running {
     pub(crate) fn start(door: impl Listener, dispatch: Arc<Dispatch>, hub: Hub, capacity: usize) -> Self {
         dispatch.keep_time();
         let service = Service::start(door, dispatch, capacity);
-        let audits = service
-            .descriptors
-            .as_ref()
-            .map(|descriptors| Audits::start(service.house.clone(), descriptors.clone(), hub.clone()));
+        let audits = Audits::start(service.house.clone(), hub.clone());
         Running { service, hub, _audits: audits }
     }
 
@@ -119,7 +115,6 @@ impl Running {
 pub(super) struct Service<H: Host> {
     pub(super) addr: SocketAddr,
     pub(super) house: Arc<House<H>>,
-    descriptors: Option<Arc<Descriptors>>,
     accepting: JoinHandle<()>,
 }
 
@@ -131,14 +126,14 @@ impl<H: Host> Service<H> {
     const LAST: Duration = Duration::from_millis(100);
 
     pub(super) fn start(door: impl Listener, host: Arc<H>, capacity: usize) -> Self {
-        let house = House::new(host, capacity);
-        let (addr, descriptors) = (door.addr(), door.descriptors());
-        Service { addr, descriptors, accepting: tokio::spawn(accept(door, house.clone())), house }
+        let house = House::new(host, capacity, door.descriptors());
+        let addr = door.addr();
+        Service { addr, accepting: tokio::spawn(accept(door, house.clone())), house }
     }
 
     /// Compares the books with what is open; `None` where the system does not say.
     pub(super) async fn look(&self, holds: impl Fn() -> usize) -> Option<Look> {
-        look(&self.house, self.descriptors.as_ref()?, holds).await
+        look(&self.house, holds).await
     }
 
     pub(super) async fn shutdown(mut self, hurry: impl Future) -> Drained {

@@ -41,25 +41,30 @@ impl<H: Host> Read for Wire<H> {
         let this = &mut *self;
         if this.unread.has_remaining() {
             let count = this.unread.len().min(buffer.remaining());
-            buffer.put_slice(&this.unread.split_to(count));
-            this.note_received();
+            let bytes = this.unread.split_to(count);
+            if !this.may_read(&bytes) {
+                return Poll::Pending;
+            }
+            buffer.put_slice(&bytes);
             return Poll::Ready(Ok(()));
         }
         // On the stack and copied: hyper's cursor can only be advanced over what was put there, or by `unsafe`.
         let mut bytes = [0; 4096];
         let room = bytes.len().min(buffer.remaining());
         let count = ready!(this.line.poll_read(cx, &mut bytes[..room]))?;
-        buffer.put_slice(&bytes[..count]);
-        if count > 0 {
-            this.note_received();
+        if count > 0 && !this.may_read(&bytes[..count]) {
+            return Poll::Pending;
         }
+        buffer.put_slice(&bytes[..count]);
         Poll::Ready(Ok(()))
     }
 }
 
 impl<H: Host> Wire<H> {
-    fn note_received(&self) {
-        self.notes.lock().received(Instant::now(), self.house.host.policy());
+    /// Notes that bytes have come. If hyper may not read them it waits, and the owner of deadlines ends the exchange in
+    /// the same turn.
+    fn may_read(&self, bytes: &[u8]) -> bool {
+        self.notes.lock().received(bytes, Instant::now(), self.house.host.policy())
     }
 }
 

@@ -23,6 +23,11 @@ pub(crate) trait Socket: Line {
     /// Who is at the other end; an error if nobody is any more. Asked for, because 32 bytes a hold are dear.
     fn peer(&self) -> io::Result<SocketAddr>;
 
+    /// Notes its descriptor, if it has one.
+    fn enrol(&self, descriptors: &Descriptors) {
+        let _ = descriptors;
+    }
+
     /// Writes a short last word, discards what was received, and sends a FIN, all of it at once or not at all: for a
     /// connection that was just accepted, of which no readiness is known yet.
     fn dismiss(&self, word: &[u8]);
@@ -43,7 +48,7 @@ pub(crate) trait Listener: Send + 'static {
     /// next [`keep_spare`](Listener::keep_spare) there is none then.
     fn accept_on_spare(&mut self) -> Option<io::Result<Arc<dyn Socket>>>;
 
-    /// What it accepted, where that are descriptors.
+    /// Where the descriptors of what it accepts are to be noted, if it accepts such.
     fn descriptors(&self) -> Option<Arc<Descriptors>> {
         None
     }

@@ -189,6 +189,10 @@ impl Line for TcpLine {
 }
 
 impl Socket for TcpLine {
+    fn enrol(&self, descriptors: &Descriptors) {
+        descriptors.note(&self.stream);
+    }
+
     fn peer(&self) -> io::Result<SocketAddr> {
         let peer = self.stream.peer_addr()?;
         // On a socket for both families an IPv4 peer has an IPv6 name; limits and trust must know it by its own.
@@ -216,13 +220,12 @@ pub(crate) struct TcpDoor {
     addr: SocketAddr,
     /// A descriptor that is good for nothing but being closed when there is no other.
     spare: Option<File>,
-    descriptors: Arc<Descriptors>,
 }
 
 impl TcpDoor {
     pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
         let addr = listener.local_addr()?;
-        let mut door = TcpDoor { listener, addr, spare: None, descriptors: Arc::default() };
+        let mut door = TcpDoor { listener, addr, spare: None };
         door.keep_spare();
         Ok(door)
     }
@@ -231,7 +234,6 @@ impl TcpDoor {
 impl Listener for TcpDoor {
     async fn accept(&mut self) -> io::Result<Arc<dyn Socket>> {
         let (stream, _) = self.listener.accept().await?;
-        self.descriptors.note(&stream);
         Ok(Arc::new(TcpLine::new(stream)))
     }
 
@@ -250,16 +252,13 @@ impl Listener for TcpDoor {
         self.spare = None;
         let mut cx = Context::from_waker(Waker::noop());
         match self.listener.poll_accept(&mut cx) {
-            Poll::Ready(Ok((stream, _))) => {
-                self.descriptors.note(&stream);
-                Some(Ok(Arc::new(TcpLine::new(stream))))
-            }
+            Poll::Ready(Ok((stream, _))) => Some(Ok(Arc::new(TcpLine::new(stream)))),
             Poll::Ready(Err(error)) => Some(Err(error)),
             Poll::Pending => None,
         }
     }
 
     fn descriptors(&self) -> Option<Arc<Descriptors>> {
-        Some(self.descriptors.clone())
+        Some(Arc::default())
     }
 }

@@ -1,4 +1,4 @@
-//! What the kernel keeps for a server's peers, as `ss` tells it.
+//! What the kernel keeps for a server: its peers' shares, as `ss` tells them, and its sockets.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
@@ -34,6 +34,16 @@ pub fn kernel_shares(server: SocketAddr, peer: Option<SocketAddr>) -> HashMap<So
 /// From which addresses a server has connections for which a process still has a descriptor. Looks in the network of the
 /// calling thread.
 pub fn attached(server: SocketAddr) -> HashSet<IpAddr> {
+    connected(server).into_iter().collect()
+}
+
+/// How many connections of a server on IPv4 somebody has a descriptor for. Unlike the descriptors of the process, nobody
+/// else opens and closes these.
+pub fn open_sockets(server: SocketAddr) -> usize {
+    connected(server).len()
+}
+
+fn connected(server: SocketAddr) -> Vec<IpAddr> {
     let table = std::fs::read_to_string("/proc/thread-self/net/tcp").expect("procfs");
     table.lines().skip(1).filter_map(|line| descriptor(line, server.port())).collect()
 }

@@ -16,7 +16,7 @@ mod site; // a server under test
 
 pub use diary::{Diary, Pages, Witness};
 pub use frames::{Frame, frame, unmasked};
-pub use kernel::{Share, attached, kernel_shares};
+pub use kernel::{Share, attached, kernel_shares, open_sockets};
 pub use machine::{Machine, resident};
 pub use namespace::Namespace;
 pub use network::Network;

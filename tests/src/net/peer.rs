@@ -119,6 +119,11 @@ impl Peer {
         let _ = self.stream.write_all(bytes.as_ref());
     }
 
+    /// Sends bytes; `false` if the server has cut the connection.
+    pub fn takes(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
+    }
+
     /// Closes its side; it could still read.
     pub fn fin(&self) {
         self.stream.shutdown(Shutdown::Write).expect("an open socket");

@@ -24,12 +24,22 @@ pub struct Site {
 impl Site {
     /// Starts it.
     pub fn start(server: Server) -> Self {
-        Site::serve(server, TcpListener::bind("127.0.0.1:0").expect("a port"))
+        Site::start_with(server, 2)
+    }
+
+    /// Starts it with so many threads.
+    pub fn start_with(server: Server, threads: usize) -> Self {
+        Site::run(server, TcpListener::bind("127.0.0.1:0").expect("a port"), threads)
     }
 
     /// Starts it on a socket that listens already, perhaps in another network.
     pub fn serve(server: Server, listener: TcpListener) -> Self {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
+        Site::run(server, listener, 2)
+    }
+
+    fn run(server: Server, listener: TcpListener, threads: usize) -> Self {
+        let runtime =
+            Builder::new_multi_thread().worker_threads(threads).enable_all().build().expect("a runtime");
         let running = runtime.block_on(async { server.serve(listener) }).expect("a server");
         Site { addr: running.addr(), hub: running.hub(), running: Some(running), runtime }
     }

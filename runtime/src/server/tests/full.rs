@@ -126,7 +126,7 @@ async fn a_connection_that_comes_back_from_a_hold_waits_like_any_other() {
     settle().await;
     let mut newcomer = dial(&dialer, 3);
     assert_eq!(ask(&mut newcomer, "/never-mind").await.0, 200);
-    assert_eq!(end(&mut silent).await.1, false, "it had waited longer");
+    assert!(!end(&mut silent).await.1, "it had waited longer");
     let mut newcomer = dial(&dialer, 4);
     assert_eq!(ask(&mut newcomer, "/one").await.0, 200);
     assert_eq!(end(&mut polled).await, (String::new(), true));

@@ -66,7 +66,7 @@ async fn a_held_connection_fits_into_the_small_task_cell() {
     let mut peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 1))).unwrap();
     let line = door.accept().await.unwrap();
     let weak = Arc::downgrade(&line);
-    let house = House::new(Arc::new(Scale::default()), 10);
+    let house = House::new(Arc::new(Scale::default()), 10, None);
     let place = Place::new(house.clone(), house.lobby.lock().come_back(None));
     let mut conversation = Box::pin(converse(house.seat(), place, line));
     let size = std::mem::size_of_val(&*conversation);
