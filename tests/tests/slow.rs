@@ -1,4 +1,5 @@
-//! Peers that do not read: bounded, ended for the right cause, and nobody else's matter.
+//! Peers that do not read what is published: bounded, ended for the right cause, and nobody else's matter. (One that takes
+//! nothing of a single message is in `faults`.)
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
 
@@ -24,7 +25,7 @@ async fn news(State(diary): State<Diary>) -> Suspend<Witness> {
     Suspend::with(diary.witness()).join("news")
 }
 
-// So large that it is never full: what does not move is cut for not moving.
+// So large that it is never full.
 #[suspend(path = "/roomy", backlog = "64MiB", heartbeat = "none", max_idle = "1h")]
 async fn roomy(State(diary): State<Diary>) -> Suspend<Witness> {
     Suspend::with(diary.witness()).join("roomy")
@@ -117,27 +118,6 @@ fn one_event_source_that_never_reads_is_ended_as_slow_and_the_others_get_everyth
 #[test]
 fn one_stream_that_never_reads_is_ended_as_slow_and_the_others_get_everything() {
     one_that_never_reads(Transport::Stream);
-}
-
-#[test]
-fn a_write_that_makes_no_progress_is_stalled_without_any_further_message() {
-    for transport in LASTING {
-        let diary = Diary::default();
-        let server =
-            Server::new().state(diary.clone()).mount(roomy).write_deadline(Duration::from_millis(300));
-        let site = Site::start(server);
-        let mut bad = narrow(site.addr);
-        bad.ask("/roomy", transport);
-        diary.wait("on_suspend", |pages| (!pages.suspended.is_empty()).then_some(()));
-        // More than any kernel keeps by default.
-        let message = Message::from("x".repeat(24 << 20));
-        assert_eq!(site.hub.publish("roomy", message), 1);
-        let (end, ended) = diary.end_of(bad.addr());
-        assert_eq!(end, End::Disconnect(Disconnect::Stalled), "{transport:?}");
-        assert_eq!((ended.messages_out(), ended.undelivered()), (0, 1), "{transport:?}");
-        assert!(!ended.is_delivered());
-        site.until_quiet();
-    }
 }
 
 #[test]

@@ -52,7 +52,7 @@ const fn seconds(count: u64) -> Duration {
 
 /// What a peer does of itself is noticed without any clock, so none is near.
 const FAR: Rules =
-    Rules { max_idle: seconds(7200), heartbeat: None, write_deadline: seconds(3600), polite_end: seconds(1) };
+    Rules { max_idle: seconds(7200), heartbeat: None, write_deadline: seconds(3600), polite_end: seconds(4) };
 
 /// A peer that does not read is told from one that has vanished: its kernel answers, though ever more rarely. Between its
 /// fifth and sixth answer to a closed window more time passes than `max_idle`, before the write deadline comes.

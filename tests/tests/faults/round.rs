@@ -1,6 +1,7 @@
 //! One round: some faults in all their cells side by side on one server, and what must hold afterwards.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use abeyance::{Disconnect, End, Tally, Transport};
@@ -29,9 +30,9 @@ const LATEST: Duration = Duration::from_secs(30);
 /// How often it is looked at who has ended.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// What may be left of the heap, a tenth of what had waited for a single peer: what hash tables, hyper and tokio keep for
-/// whoever comes next.
-const LEFT: usize = super::ward::MUCH / 10;
+/// What may be left of the heap: less than half of what had waited for a single peer. The list of the last ends is among it,
+/// and what hash tables, hyper and tokio keep for whoever comes next.
+const LEFT: usize = super::ward::MUCH / 2;
 
 /// What may be left of each of some turns after the second, for all of their cells together: less than a hundred bytes for each.
 const LEFT_BY_TURNS: usize = 16 << 10;
@@ -134,12 +135,12 @@ impl Round<'_> {
         let mut faults: Vec<_> = unlawful.into_iter().map(|tally| format!("not lawful: {tally:?}")).collect();
 
         // Whether its client has let go or not.
-        let is_attached = |host| self.ground.attached(ward.addr).contains(&host);
-        let all_hosts: Vec<_> = visits.iter().map(|visit| visit.host.into()).collect();
-        while self.ground.attached(ward.addr).iter().any(|host| all_hosts.contains(host))
+        let mut attached = self.ground.attached(ward.addr);
+        while visits.iter().any(|visit| attached.contains(&IpAddr::V4(visit.host)))
             && begun.elapsed() < LATEST
         {
-            machine.rest(LOOK);
+            machine.rest(LOOK * 5);
+            attached = self.ground.attached(ward.addr);
         }
         let mut causes: BTreeMap<_, _> = before.ended.iter().copied().collect();
         let mut noticed = Vec::new();
@@ -165,7 +166,7 @@ impl Round<'_> {
                 let doubt = self.doubt(visit, told, after, machine.all_stalls());
                 faults.extend(doubt.map(|doubt| format!("{cell}: {doubt}")));
             }
-            if is_attached(visit.host.into()) {
+            if attached.contains(&IpAddr::V4(visit.host)) {
                 faults.push(format!("{cell}: the server has a descriptor for it"));
             }
             noticed.extend(after.map(|after| Noticed { cell, after }));

@@ -32,7 +32,7 @@ zero_window
     stream           -q         stays      -q         stalled    -q           idle/stalled  drained
     long_poll        -q         stays      -h         answered   -q           -r            drained
 one_byte_a_second
-    websocket        -q         idle       -q         stalled    stays        idle          drained
+    websocket        -q         idle       -q         stalled    unfinished   idle          drained
     sse              -q         stays      -q         stalled    stays        idle/stalled  drained
     stream           -q         stays      -q         stalled    stays        idle/stalled  drained
     long_poll        -q         stays      -h         answered   stays        -r            drained

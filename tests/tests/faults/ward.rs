@@ -57,7 +57,7 @@ impl Ward {
             .head_deadline(Duration::from_secs(4))
             .keep_alive(Duration::from_secs(2))
             .hook_deadline(Duration::from_secs(3600))
-            .drain(Duration::from_secs(4))
+            .drain(Duration::from_secs(30))
             .write_deadline(rules.write_deadline)
             .polite_end(rules.polite_end)
             .mount(hold);
