@@ -108,6 +108,77 @@ pub fn a_drain_races_with_newcomers_publishers_and_settling() {
     });
 }
 
+/// Whoever is held has its turn, one after the other, while messages come, somebody arrives and somebody leaves by
+/// itself; `hurry` is another thread. Everybody ends once, and nobody before its turn misses anything.
+fn turns(hurry: Option<fn(&House)>) -> impl Fn() + Clone + Send + Sync + 'static {
+    move || {
+        let house = House::new(Plans::keeping(&["k"], Keep { count: 2, ..Keep::default() }));
+        let [leaving, stream] = [house.come(&["a", "k"]), house.come(&["a", "k"])];
+        let poll = house.arrive(Form::LongPoll, &["a"], Arrival::New);
+        poll.hold.open(Vec::new());
+        let guests = [&leaving, &stream, &poll];
+        let newcomer = scope(|scope| {
+            scope.spawn(|| {
+                publish(&house, "k", "y", 1);
+                publish(&house, "a", "x", 1);
+            });
+            let newcomer = scope.spawn(|| house.try_arrive(SSE, &["k", "a"], Arrival::New, usize::MAX).ok());
+            scope.spawn(|| house.end(&leaving, Disconnect::Gone));
+            let hurried = hurry.map(|hurry| {
+                let house = &house;
+                scope.spawn(move || house.chronicle.time(|| hurry(house)).0)
+            });
+            for guest in guests {
+                scope.spawn(|| {
+                    guest.attend();
+                    // The answer of a poll would be forgotten with that.
+                    if guest.hold.form != Form::LongPoll {
+                        house.keeper.settle(&guest.hold);
+                    }
+                });
+            }
+            let (span, departures) = house.chronicle.time(|| {
+                let mut departures = house.keeper.plan_drain(fastrand::Rng::with_seed(7));
+                for turn in 1..=4 {
+                    house.keeper.depart(&mut departures, Duration::from_millis(20 * turn));
+                }
+                departures
+            });
+            assert_eq!(departures.next(), None, "everybody had a turn");
+            let hurried = hurried.map(|hurried| hurried.join().expect("hurried"));
+            for span in [Some(span), hurried].into_iter().flatten() {
+                guests.iter().for_each(|guest| guest.note_end(span));
+            }
+            newcomer.join().expect("came")
+        });
+        let ends = ["drained", "shutdown", "gone", "answered"];
+        for guest in guests {
+            let cause = guest.cause().expect("a cause");
+            assert!(ends.contains(&cause), "{cause}");
+            guest.check(&house.chronicle);
+        }
+        // Whoever came through the doors before they were closed had a turn as well.
+        assert!(
+            newcomer.iter().all(|guest| ["drained", "shutdown"].contains(&guest.cause().expect("a cause")))
+        );
+        house.close(newcomer.into_iter().chain([leaving, stream, poll]).collect());
+    }
+}
+
+/// A drain that has its time.
+pub fn everybody_has_a_turn_in_a_drain_whatever_comes_at_once() {
+    explore(turns(None));
+}
+
+/// A drain that is cut short by a second signal.
+pub fn a_drain_that_is_cut_short_ends_everybody_once() {
+    explore(turns(Some(|house| {
+        house.keeper.close_doors();
+        house.keeper.cut_endings();
+        house.keeper.end_all(&Disconnect::Shutdown.into());
+    })));
+}
+
 /// Two newcomers want the place of the oldest, who ends at the same time.
 pub fn nobody_holds_a_place_twice_where_the_oldest_makes_room() {
     explore(|| {

@@ -138,6 +138,16 @@ fn a_drain_races_with_newcomers_publishers_and_settling() {
 }
 
 #[test]
+fn everybody_has_a_turn_in_a_drain_whatever_comes_at_once() {
+    ends::everybody_has_a_turn_in_a_drain_whatever_comes_at_once();
+}
+
+#[test]
+fn a_drain_that_is_cut_short_ends_everybody_once() {
+    ends::a_drain_that_is_cut_short_ends_everybody_once();
+}
+
+#[test]
 fn nobody_holds_a_place_twice_where_the_oldest_makes_room() {
     ends::nobody_holds_a_place_twice_where_the_oldest_makes_room();
 }

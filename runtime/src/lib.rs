@@ -50,7 +50,7 @@
 //! | sign of life | Proof that somebody is at the other end; what counts as one is below. |
 //! | topic | A name that holds join, and to which messages are published. |
 //! | keep, replay | A topic may keep some of its past: whoever comes back gets what it missed of that. |
-//! | drain | Ending all holds in good order before the server stops. |
+//! | drain | Ending all holds in good order, one after the other, before the server stops. |
 //!
 //! # The life of a hold
 //!
@@ -102,6 +102,22 @@
 //! that matters, use WebSocket, or let the client `POST` now and then.
 //!
 //! With `heartbeat = "none"` only received bytes count, so a peer that says nothing is cut after `max_idle`.
+//!
+//! # What a peer cannot do
+//!
+//! A peer that sends or takes a byte now and then is never silent. What it can do with that is bounded too:
+//!
+//! | a peer that | may do so | then |
+//! |---|---|---|
+//! | pings, sends pongs that nobody asked for, or messages in parts of less than 125 bytes (WebSocket) | 1,000 times at once, 100 times a second | [`Disconnect::Flood`] |
+//! | begins a message, and does not go on (WebSocket) | for `max_idle` (where there is none, 5 minutes), not counting a second for each 512 bytes of it | [`Disconnect::Unfinished`] |
+//! | sends a body, and does not go on | for [`head_deadline`](Server::head_deadline), not counting a second for each 512 bytes | `408`; the hold stays |
+//! | takes next to nothing of what waits for it | for [`write_deadline`](Server::write_deadline), not counting a second for each 512 bytes | [`Disconnect::Stalled`] |
+//! | sends what nobody asked for behind its request (all but WebSocket) | 64 KiB | [`Disconnect::Violation`] |
+//! | goes on sending although its hold has ended | 16 MiB, for `polite_end` at most | it is cut |
+//!
+//! Messages have no such bound: while `on_message` runs, nothing is read. Extensions, compression among them, are never agreed
+//! on.
 //!
 //! # Coming back
 //!
@@ -329,8 +345,15 @@ pub use abeyance_macros::suspend;
 ///
 /// # The end
 ///
-/// SIGTERM or SIGINT drains the server; a second one stops it at once. When `drain` has passed, what is still held is
-/// cut. An end hook that has not returned by then, or soon after, is dropped at its next await.
+/// SIGTERM or SIGINT drains the server: the ends of all holds are spread over `drain`, as [`Server::drain`] says. When
+/// that has passed, or at a second signal, what is left is cut. An end hook that has not returned a second later is
+/// dropped at its next await. The process ends with 0, after a second signal with 128 and the signal's number.
+///
+/// # A socket that is handed over
+///
+/// Where `LISTEN_FDS` and `LISTEN_PID` name one TCP socket that listens, as systemd's socket activation does, the server
+/// takes it and `listen` has no effect. Anything else that is handed over is an error. Such a socket outlives the process,
+/// so whoever connects during a restart waits for the next process and is not refused.
 pub use abeyance_macros::main;
 pub mod memory {
     #![doc = "A network in memory, for tests of held connections with paused time."]
@@ -344,9 +367,11 @@ pub use endpoint::lifecycle::Lifecycle;
 pub use endpoint::refuse::Refuse;
 pub use endpoint::suspend::Suspend;
 pub use http;
+pub use keeper::audit::Audit;
 pub use keeper::ended::Ended;
 pub use keeper::held::{Held, JoinError, SendError};
 pub use keeper::hub::{Hub, Listed, Tally};
+pub use keeper::past::PastEnd;
 pub use keeper::scheduled::{ScheduleError, Scheduled};
 pub use server::builder::Server;
 pub use server::entry::shutdown_signal;

@@ -1,7 +1,7 @@
 //! A server in memory with one endpoint, `/hold`, that does what the test says.
 
 use std::collections::HashMap;
-use std::future::ready;
+use std::future::{pending, ready};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
@@ -211,8 +211,13 @@ impl House {
 
     /// Shuts the server down; then every hold that ever began must have been told its one end.
     pub async fn close(self) -> Drained {
+        self.close_until(pending::<()>()).await
+    }
+
+    /// As [`close`](House::close), in a hurry when `hurry` is ready.
+    pub async fn close_until(self, hurry: impl Future) -> Drained {
         self.assert_lawful();
-        let drained = self.running.shutdown().await;
+        let drained = self.running.shutdown_until(hurry).await;
         let tally = self.hub.tally();
         assert!(tally.is_lawful() && tally.held == 0 && tally.ending == 0, "{tally:?}");
         self.record.assert_once();

@@ -28,6 +28,10 @@ const MOST: usize = 1_024;
 /// and what tokio and the hash tables keep for whoever comes next is less than this.
 const LEFT: usize = 16 * 1024;
 
+/// How many ends are remembered, and what that may take; taken whole with the first.
+const ENDS: usize = 10_000;
+const PAST: std::ops::RangeInclusive<usize> = 800_000..=1_000_000;
+
 static HOOKS: AtomicUsize = AtomicUsize::new(0);
 
 /// A context whose hooks need much memory for a moment.
@@ -111,6 +115,21 @@ fn idle(site: &Site, transport: Transport) {
     assert!(each <= MOST, "{transport:?}: {each} B");
 }
 
+/// What is remembered of ends is taken with the first of them; later ones find their place (`cycles`).
+fn first_end() {
+    let site = Site::start(Server::new().state(()).mount(hold));
+    let peer = open(&site, Transport::Sse);
+    settled(&site, 1, 0);
+    let before = bytes();
+    drop(peer);
+    site.until_quiet();
+    settled(&site, 0, 0);
+    let taken = bytes() - before;
+    println!("the first end takes {taken} B");
+    assert!(PAST.contains(&taken), "{taken} B");
+    assert_eq!(site.hub.last_ends().count(), 1);
+}
+
 /// Opens and closes, many times; every other peer resets.
 fn cycles(site: &Site, transport: Transport) {
     let round = |count: usize| {
@@ -147,6 +166,7 @@ fn cycles(site: &Site, transport: Transport) {
     let held = site.hub.tally().suspended - suspended;
     println!("{:9} {left} B are left after {held} were held and ended", transport.as_str());
     assert_eq!(held, CYCLES as u64, "{transport:?}");
+    assert_eq!(site.hub.last_ends().count(), ENDS);
     assert!(left <= LEFT, "{transport:?}: {left} B");
 }
 
@@ -155,6 +175,7 @@ fn an_idle_hold_costs_little_and_leaves_nothing() {
     // Both ends of every connection are ours.
     let (_, most) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
+    first_end();
     for transport in TRANSPORTS {
         let site = Site::start(Server::new().state(()).mount(hold));
         idle(&site, transport);

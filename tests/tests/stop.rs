@@ -76,7 +76,33 @@ fn a_second_signal_stops_at_once() {
     child.signal("INT");
     let (status, said) = child.exit();
     assert_eq!(status.code(), Some(130), "{said}");
-    assert!(said.contains("SIGINT again: stopped at once"), "{said}");
+    assert!(said.contains("SIGINT again: stopped at once; cut 0 holds, 1 connections"), "{said}");
+}
+
+#[test]
+fn end_hooks_have_a_second_after_a_second_signal() {
+    for (millis, hears) in [("300", true), ("60000", false)] {
+        let (mut child, addr) = inn(&[("INN_HOOK_MILLIS", millis), ("ABEYANCE_DRAIN", "20m")]);
+        // Many, so that hardly anybody has had a turn when the second signal comes.
+        let peers: Vec<_> =
+            (0..200).map(|at| Peer::hold(addr, "/hold", TRANSPORTS[at % TRANSPORTS.len()])).collect();
+        for _ in &peers {
+            child.told(|line| line.starts_with("held: ").then_some(()));
+        }
+        child.signal("TERM");
+        child.told(|line| line.contains("SIGTERM: stopping").then_some(()));
+        child.signal("TERM");
+        let (status, said) = child.exit();
+        assert_eq!(status.code(), Some(143), "{said}");
+        assert!(said.contains("SIGTERM again: stopped at once; cut "), "{said}");
+        let ends = |cause: &str| said.lines().filter(|line| *line == cause).count();
+        if hears {
+            assert!(ends("ended: shutdown") > 0, "{said}");
+            assert_eq!(ends("ended: shutdown") + ends("ended: drained"), peers.len(), "{said}");
+        } else {
+            assert!(said.contains("; 200 end hooks had not returned"), "{said}");
+        }
+    }
 }
 
 #[test]

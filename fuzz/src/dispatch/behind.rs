@@ -4,8 +4,13 @@ use bytes::Bytes;
 
 use super::reader::{Exchange, Read, Reader};
 use crate::frames::{Understood, understand};
+use crate::mechanisms::allowance::Allowance;
 use crate::mechanisms::wire::Form;
+use crate::mechanisms::wire::assembler::Incoming;
+use crate::mechanisms::wire::fault::Fault;
 use crate::pieces::pieces;
+use crate::words::terms::Settings;
+use crate::words::tick::Tick;
 
 /// How many bytes may come that nobody asked for.
 const STRAYS: usize = 64 * 1024;
@@ -25,7 +30,7 @@ pub(crate) fn behind(data: &[u8]) {
     match form {
         Form::WebSocket => {
             // The reader throws its assembler away between two messages, which nobody must notice.
-            assert_eq!(read, understand(pieces(&stream, &lengths), LIMIT).0);
+            assert_eq!(read, bounded(understand(pieces(&stream, &lengths), LIMIT).0));
             assert_eq!(unread, "");
         }
         Form::Sse { .. } | Form::Stream { .. } => {
@@ -43,14 +48,28 @@ pub(crate) fn behind(data: &[u8]) {
     }
 }
 
+/// What is left of it where a peer may say nothing only so often. Time stands, so none is given back.
+fn bounded((mut items, fault): Understood) -> Understood {
+    let says_nothing = |item: &Incoming| matches!(item, Incoming::Ping(_) | Incoming::Pong | Incoming::Crumb);
+    let mut idle = items.iter().enumerate().filter(|(_, item)| says_nothing(item)).map(|(at, _)| at);
+    match idle.nth(Allowance::AT_ONCE as usize) {
+        Some(at) => {
+            items.truncate(at);
+            (items, Some(Fault::Flood))
+        }
+        None => (items, fault),
+    }
+}
+
 const LIMIT: usize = 1024;
 
 fn read(form: Form, stream: &[u8], lengths: &[u8]) -> (Understood, Bytes) {
     let exchange = Exchange { version_11: true, keep_alive: true, is_batch: false, rest: None };
     let mut reader = Reader::new(form, exchange);
+    let terms = Settings { max_message: Some(LIMIT), ..Settings::NONE }.resolve();
     let (mut items, mut fault) = (Vec::new(), None);
     'pieces: for piece in pieces(stream, lengths) {
-        let mut read = reader.feed(piece, LIMIT);
+        let mut read = reader.feed(piece, &terms, Tick(0));
         loop {
             match read {
                 Read::More => break,

@@ -21,6 +21,7 @@ use crate::words::terms::{Settings, Transport};
 use super::asked::Asked;
 use super::choose::choose;
 use super::client::Client;
+use super::fallback::{arriving, is_late};
 use super::guard::{Fault, Guarded};
 use super::suspend::Admitted;
 use super::{Dispatch, Served, misfit_answer, refusal};
@@ -50,7 +51,7 @@ impl Dispatch {
         let admission = self
             .keeper
             .admit(served.post.endpoint, Peer::from(client.address.ip()))
-            .map_err(refusal::full)?;
+            .map_err(|refused| refusal::full(refused, self.keeper.spread()))?;
         let asked = Asked::of(&parts, transport, is_bodied);
         // The other transports carry no ids.
         let tells_ids = matches!(transport, Transport::Sse | Transport::LongPoll);
@@ -141,12 +142,13 @@ async fn swallow(body: Incoming, patience: std::time::Duration) -> Result<(), Re
     if body.is_end_stream() {
         return Ok(());
     }
-    let mut body = Limited::new(super::fallback::arriving(body, patience), MAX_BODY);
+    let mut body = Limited::new(arriving(body, patience), MAX_BODY);
     while let Some(frame) = body.frame().await {
         if let Err(error) = frame {
-            return Err(match error.is::<LengthLimitError>() {
-                true => refusal::empty(StatusCode::PAYLOAD_TOO_LARGE),
-                false => refusal::empty(StatusCode::BAD_REQUEST),
+            return Err(match error {
+                error if error.is::<LengthLimitError>() => refusal::empty(StatusCode::PAYLOAD_TOO_LARGE),
+                error if is_late(&error) => refusal::late(),
+                _ => refusal::empty(StatusCode::BAD_REQUEST),
             });
         }
     }

@@ -76,8 +76,7 @@ impl Attendant<'_> {
         }
         if !unread.is_empty() {
             // What came behind the request's head, before it was answered. What is more than one item waits in the reader.
-            self.hold.note_received(unread.len());
-            let read = self.reader.feed(&unread, self.hold.post.terms.max_message);
+            let read = self.feed(&unread);
             if let Some(message) = self.take(read) {
                 self.hear(message).await;
             }
@@ -89,6 +88,8 @@ impl Attendant<'_> {
         self.hold.note_message();
         let held = Held::new(self.hold.clone());
         self.run("on_message", |context| context.on_message(&held, *message)).await;
+        // A peer whose messages come faster than they are taken would never have this task wait, nor others run.
+        tokio::task::consume_budget().await;
     }
 
     /// Runs a hook to its end, or until the hold's end begins: then it is dropped where it waits. `true` if it finished.
@@ -124,7 +125,6 @@ impl Attendant<'_> {
         }
         self.side().poll(cx);
         if let Some(message) = self.hold.take_posted() {
-            self.hold.note_life();
             return Poll::Ready(Some(Box::new(message)));
         }
         let mut buffer = [0; 8 * 1024];
@@ -137,10 +137,7 @@ impl Attendant<'_> {
                         let end = self.hold.fault(&error, Some(&**self.line));
                         return self.ended(end.into(), cx);
                     }
-                    Poll::Ready(Ok(count)) => {
-                        self.hold.note_received(count);
-                        self.reader.feed(&buffer[..count], self.hold.post.terms.max_message)
-                    }
+                    Poll::Ready(Ok(count)) => self.feed(&buffer[..count]),
                 },
                 item => item,
             };
@@ -155,10 +152,15 @@ impl Attendant<'_> {
         Poll::Pending
     }
 
+    fn feed(&mut self, bytes: &[u8]) -> Read {
+        self.hold.note_received(bytes.len(), &**self.line);
+        self.reader.feed(bytes, &self.hold.post.terms, self.hold.keeper().time().stamp())
+    }
+
     /// Acts on what was read; a message is for the application.
     fn take(&mut self, read: Read) -> Option<Box<Message>> {
         match read {
-            Read::More | Read::Item(Incoming::Pong) => {}
+            Read::More | Read::Item(Incoming::Pong | Incoming::Crumb) => {}
             Read::Item(Incoming::Message(message)) => return Some(Box::new(message)),
             Read::Item(Incoming::Ping(payload)) => {
                 let _ = self.hold.pong(websocket::pong(&payload));
@@ -281,8 +283,8 @@ fn last_words(hold: &Hold, line: &dyn Line, reader: &mut Reader) -> Option<Note>
             }
         }
         let Poll::Ready(Ok(count @ 1..)) = line.poll_read(&mut cx, &mut buffer) else { return None };
-        hold.note_received(count);
-        read = reader.feed(&buffer[..count], hold.post.terms.max_message);
+        hold.note_received(count, line);
+        read = reader.feed(&buffer[..count], &hold.post.terms, hold.keeper().time().stamp());
     }
     None
 }

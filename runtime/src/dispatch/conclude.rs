@@ -28,7 +28,7 @@ use super::After;
 use super::attend::Attendant;
 use super::date::http_date;
 use super::guard::{Guarded, drop_quietly};
-use super::reader::{Exchange, Reader};
+use super::reader::Reader;
 use super::refusal::retry_after;
 
 impl Attendant<'_> {
@@ -100,7 +100,7 @@ impl Attendant<'_> {
     /// What a long poll's answer has room for: all that waits as lines, if its client takes lines, or else the first.
     fn carried<'n>(&self, note: &'n Note) -> &'n [Numbered] {
         match &self.reader {
-            Reader::Poll(Exchange { is_batch: true, .. }) => &note.farewell,
+            Reader::Poll { is_batch: true, .. } => &note.farewell,
             _ => &note.farewell[..note.farewell.len().min(1)],
         }
     }
@@ -117,19 +117,23 @@ impl Attendant<'_> {
             extra: &none,
             position: self.hold.last_position(carried),
         };
-        let mut is_batch = false;
-        if let Reader::Poll(request) = &self.reader {
-            exchange.version_11 = request.version_11;
-            exchange.keep_alive = request.keep_alive;
-            exchange.extra = request.rest.as_ref().map_or(&none, |rest| &rest.headers);
-            is_batch = request.is_batch;
+        let mut in_lines = false;
+        if let Reader::Poll { version_11, keep_alive, is_batch, rest } = &self.reader {
+            exchange.version_11 = *version_11;
+            // The next request shall go to another server.
+            exchange.keep_alive = *keep_alive && !self.hold.keeper().is_draining();
+            exchange.extra = rest.as_ref().map_or(&none, |rest| &rest.headers);
+            in_lines = *is_batch;
         }
         match (self.hold.form, carried.first()) {
-            (Form::LongPoll, Some(_)) if is_batch => {
+            (Form::LongPoll, Some(_)) if in_lines => {
                 long_poll::batch(carried.iter().map(|item| &item.message), &exchange)
             }
             (Form::LongPoll, Some(item)) => long_poll::one(&item.message, &exchange),
-            (form, _) => ending(form, &note.end, retry_after(), note.code, &exchange),
+            (form, _) => {
+                let retry_after = retry_after(self.hold.keeper().spread());
+                ending(form, &note.end, retry_after, note.code, &exchange)
+            }
         }
     }
 
@@ -153,18 +157,14 @@ impl Attendant<'_> {
         }
     }
 
-    /// Discards what the peer still sends until it closes too.
+    /// Discards what the peer still sends until it closes too, or has sent too much.
     async fn linger(&mut self, deadline: Instant) {
-        if discard(&**self.line, &mut Context::from_waker(Waker::noop())).is_ready() {
-            return;
-        }
-        let closed = poll_fn(|cx| {
-            if discard(&**self.line, cx).is_ready() {
-                return Poll::Ready(());
-            }
-            self.hold.poll_cut(cx)
+        let mut discarded = 0;
+        let closed = poll_fn(|cx| match discard(&**self.line, cx, &mut discarded) {
+            Poll::Ready(ending) => Poll::Ready(ending),
+            Poll::Pending => self.hold.poll_cut(cx).map(|()| Ending::Deaf),
         });
-        if before(deadline, closed).await.is_none() {
+        if before(deadline, closed).await != Some(Ending::Closed) {
             self.line.cut();
         }
     }
@@ -186,6 +186,7 @@ impl Attendant<'_> {
             dropped = Some(ended.dropped()).filter(|dropped| *dropped > 0),
             "a hold ended: {end}"
         );
+        keeper.remember(hold, &ended, &end);
         let Some(context) = self.context.take() else { return };
         let mut hook = Box::pin(end_hook(keeper, context, ended, end));
         if hook.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
@@ -205,8 +206,13 @@ impl Drop for Attendant<'_> {
         if keeper.end(&self.hold, Disconnect::Shutdown.into()) {
             tracing::warn!(hold = %self.hold.id, path = %self.hold.path, "a hold was cut: the server is going away");
         }
+        let context = self.context.take();
+        if let (Some(_), Some(note)) = (&context, self.hold.note()) {
+            // Not reported before.
+            keeper.remember(&self.hold, &Ended::of(&self.hold, false), &note.end);
+        }
         self.settle();
-        if let Some(context) = self.context.take() {
+        if let Some(context) = context {
             drop_quietly(context);
         }
     }
@@ -235,14 +241,30 @@ async fn end_hook(keeper: Arc<Keeper>, context: Box<dyn Erased>, ended: Ended, e
     }
 }
 
-/// Reads and forgets; ready when the peer has closed or is gone.
-fn discard(line: &dyn Line, cx: &mut Context<'_>) -> Poll<()> {
+/// How a peer takes its ending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    /// It has closed too, or is gone.
+    Closed,
+    /// It goes on as if there were none.
+    Deaf,
+}
+
+/// How much is discarded at most. What a peer had under way when its ending came is less, whatever its and our buffers; one
+/// that does not listen would have us read for as long as the polite end lasts.
+const MOST_DISCARDED: usize = 16 << 20;
+
+/// Reads and forgets.
+fn discard(line: &dyn Line, cx: &mut Context<'_>, discarded: &mut usize) -> Poll<Ending> {
     let mut buffer = [0; 8 * 1024];
     for _ in 0..16 {
         match line.poll_read(cx, &mut buffer) {
-            Poll::Ready(Ok(1..)) => {}
-            Poll::Ready(_) => return Poll::Ready(()),
+            Poll::Ready(Ok(count @ 1..)) => *discarded += count,
+            Poll::Ready(_) => return Poll::Ready(Ending::Closed),
             Poll::Pending => return Poll::Pending,
+        }
+        if *discarded > MOST_DISCARDED {
+            return Poll::Ready(Ending::Deaf);
         }
     }
     cx.waker().wake_by_ref();

@@ -1,5 +1,6 @@
 //! The service that answers everything that is not held: an axum `Router`, or another tower service.
 
+use std::error::Error;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -17,6 +18,7 @@ use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
 use crate::endpoint::{BoxError, BoxFuture};
+use crate::mechanisms::patience::Patience;
 
 use super::guard::{caught, poll_caught};
 
@@ -53,10 +55,27 @@ impl Fallback {
     }
 }
 
-/// A request's body as the fallback gets it: it fails when the peer sends nothing for `patience` while somebody
-/// waits for more. (The server itself cannot know whether a body that does not arrive is wanted.)
+/// A request's body as it may arrive: it fails when the peer sends nothing for `patience` while somebody waits for more,
+/// or comes slower than the slowest pace for longer than that. (The server itself cannot know whether a body that does
+/// not arrive is wanted.)
 pub(crate) fn arriving(body: Incoming, patience: Duration) -> Body {
-    if body.is_end_stream() { Body::empty() } else { Body::new(Arriving { body, patience, late: None }) }
+    match body.is_end_stream() {
+        true => Body::empty(),
+        false => Body::new(Arriving { body, patience: Patience::new(patience), late: None }),
+    }
+}
+
+/// Whether a body failed because it did not arrive.
+pub(crate) fn is_late(error: &BoxError) -> bool {
+    // `Body` has wrapped it.
+    let mut error: Option<&(dyn Error + 'static)> = Some(&**error);
+    while let Some(known) = error {
+        if known.downcast_ref::<io::Error>().is_some_and(|known| known.kind() == io::ErrorKind::TimedOut) {
+            return true;
+        }
+        error = known.source();
+    }
+    false
 }
 
 struct Erased<S>(S);
@@ -97,9 +116,9 @@ fn failed() -> Response<Body> {
 
 struct Arriving {
     body: Incoming,
-    patience: Duration,
-    /// Armed at the first wait only: most bodies come with their head.
-    late: Option<Pin<Box<Sleep>>>,
+    patience: Patience,
+    /// Since when it is waited for more, until when. Armed at the first wait only: most bodies come with their head.
+    late: Option<(Instant, Pin<Box<Sleep>>)>,
 }
 
 impl http_body::Body for Arriving {
@@ -112,18 +131,22 @@ impl http_body::Body for Arriving {
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
-            this.late = None;
+            let came = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref().map(Bytes::len));
+            let waited = this.late.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
+            // It may have lain here for long: whoever reads may be slow to look. So what has come never uses up all.
+            let _ = this.patience.wait(waited.min(this.patience.left() / 2), came.unwrap_or(0));
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        let due = Instant::now() + this.patience;
-        let late = this.late.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
-        match late.as_mut().poll(cx) {
-            Poll::Ready(()) => {
-                let silence = io::Error::new(io::ErrorKind::TimedOut, "the request's body stopped arriving");
-                Poll::Ready(Some(Err(silence.into())))
-            }
-            Poll::Pending => Poll::Pending,
-        }
+        let patience = this.patience.left();
+        let (_, late) = this.late.get_or_insert_with(|| {
+            let since = Instant::now();
+            (since, Box::pin(tokio::time::sleep_until(since + patience)))
+        });
+        late.as_mut().poll(cx).map(|()| {
+            let silence =
+                io::Error::new(io::ErrorKind::TimedOut, "the request's body stopped arriving, or nearly");
+            Some(Err(silence.into()))
+        })
     }
 
     fn is_end_stream(&self) -> bool {

@@ -8,6 +8,7 @@ mod client; // whose request it is
 mod conclude; // the one exit door
 mod date; // the `Date` header
 pub(crate) mod fallback; // what is not held
+mod framing; // where a request ends
 mod guard; // user code, bounded
 mod origin; // pages of other sites
 mod publisher; // what was scheduled
@@ -39,7 +40,7 @@ use crate::keeper::Keeper;
 use crate::keeper::hold::Post;
 use crate::keeper::hub::Hub;
 use crate::mechanisms::limits::Ceiling;
-use crate::words::cause::{Disconnect, Resume};
+use crate::words::cause::Disconnect;
 use crate::words::policy::Policy;
 use crate::words::terms::{Settings, Transport};
 
@@ -140,6 +141,11 @@ impl Dispatch {
 
     /// Answers a request, or says that its connection is to be held.
     pub(crate) async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Reply {
+        if let Err(wrong) = framing::judge(&request) {
+            let mut response = refusal::plain(StatusCode::BAD_REQUEST, wrong);
+            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+            return Reply::Answer(response);
+        }
         match self.router.at(request.uri().path()) {
             Some((index, captures)) => match self.serve(index, captures, request, peer).await {
                 Ok(admitted) => Reply::Hold(admitted),
@@ -242,17 +248,29 @@ impl Dispatch {
         report::server(self.policy())
     }
 
-    /// Ends all holds in good order; returns when the last has ended and its end hook has run.
+    /// Ends all holds in good order, one after the other; returns when the last has ended and its end hook has run.
     pub(crate) async fn drain(&self) {
+        self.keeper.drain(fastrand::Rng::new()).await;
+        // Not before: who is held to the last hears what is scheduled.
         self.close();
-        self.keeper.end_all(&Resume::Drained.into());
+        self.quiet().await;
+    }
+
+    /// Returns when nothing is held, nothing is ending and no end hook runs.
+    pub(crate) async fn quiet(&self) {
         self.keeper.quiet().await;
+    }
+
+    /// Ends what is still held, and cuts every ending that had begun before.
+    pub(crate) fn stop(&self) {
+        self.close();
+        self.keeper.cut_endings();
+        self.keeper.end_all(&Disconnect::Shutdown.into());
     }
 
     /// Cuts what is still held, and every ending that is not finished.
     pub(crate) fn cut(&self) {
-        self.close();
-        self.keeper.end_all(&Disconnect::Shutdown.into());
+        self.stop();
         self.keeper.cut_endings();
     }
 

@@ -8,14 +8,25 @@ use http::{Response, StatusCode};
 
 use crate::keeper::admission::Refused;
 
+/// No client comes back sooner: whatever the reason was, it is not over at once.
+const SOONEST: Duration = Duration::from_secs(1);
+
+/// Over how long those who are sent away come back at least.
+const LEAST_SPREAD: Duration = Duration::from_secs(4);
+
 /// When a client that is sent away shall come back: drawn, so that those sent away together do not come back together.
-pub(super) fn retry_after() -> Duration {
-    Duration::from_millis(fastrand::u64(1_000..=5_000))
+///
+/// `spread` is that of a drain. The returns are spread at least as widely as the ends: a server that takes over from
+/// this one meets no more a second than this one lets go, and so does one that starts in its place and finds all of
+/// them waiting. More would keep clients away from servers that could have them.
+pub(super) fn retry_after(spread: Duration) -> Duration {
+    let spread = spread.max(LEAST_SPREAD);
+    SOONEST + Duration::from_millis(fastrand::u64(..=spread.as_millis() as u64))
 }
 
 /// The same in whole seconds, as `Retry-After` has it.
-pub(super) fn retry_seconds() -> u64 {
-    retry_after().as_millis().div_ceil(1_000) as u64
+pub(super) fn retry_seconds(spread: Duration) -> u64 {
+    retry_after(spread).as_millis().div_ceil(1_000) as u64
 }
 
 /// A short answer in plain text.
@@ -36,11 +47,18 @@ pub(super) fn empty(status: StatusCode) -> Response<Body> {
     response
 }
 
+/// The answer to a request whose body did not arrive: nothing else can come on its connection.
+pub(super) fn late() -> Response<Body> {
+    let mut response = empty(StatusCode::REQUEST_TIMEOUT);
+    response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
+    response
+}
+
 /// No place: 503 where others take it, 429 where the client itself does.
-pub(super) fn full(refused: Refused) -> Response<Body> {
+pub(super) fn full(refused: Refused, spread: Duration) -> Response<Body> {
     let (status, text) = words(refused);
     let mut response = plain(status, text);
-    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_seconds()));
+    response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_seconds(spread)));
     response
 }
 

@@ -13,7 +13,7 @@ use crate::words::cause::Disconnect;
 use crate::words::message::Message;
 
 use super::choose::query_value;
-use super::fallback::arriving;
+use super::fallback::{arriving, is_late};
 use super::{Dispatch, Served, refusal};
 
 /// The token a request brings, in the `Abeyance-Hold` header or as `?hold=`.
@@ -52,8 +52,10 @@ impl Dispatch {
                 let text = format!("a message may have {} bytes", hold.post.terms.max_message);
                 return refusal::plain(StatusCode::PAYLOAD_TOO_LARGE, text);
             }
+            Err(error) if is_late(&error) => return refusal::late(),
             Err(_) => return refusal::empty(StatusCode::BAD_REQUEST),
         };
+        hold.note_life();
         let message = if is_binary(&parts.headers) {
             Message::from(bytes)
         } else {

@@ -11,6 +11,7 @@ use crate::endpoint::suspension::Suspension;
 use crate::keeper::admission::{Admission, Refused};
 use crate::keeper::archive::Arrival;
 use crate::keeper::hold::{Hold, Origins, Post};
+use crate::mechanisms::clock::Probing;
 use crate::mechanisms::wire::{Form, chunk, head, long_poll, sse};
 use crate::socket::Socket;
 use crate::words::event_id::Position;
@@ -76,15 +77,16 @@ impl Admitted {
         let origins = Origins { form, peer, path, line: line.clone() };
         let hold = match admission.suspend(key, |id, now| Hold::begin(id, now, post, origins)) {
             Ok(hold) => hold,
-            Err(refused) => return Err(Box::new(refuse(refused, &**line, &exchange, unread))),
+            Err(refused) => {
+                let retry = refusal::retry_seconds(keeper.spread());
+                return Err(Box::new(refuse(refused, retry, &**line, &exchange, unread)));
+            }
         };
         keeper.enter(&hold, &topics, arrival);
         let position = hold.first_position();
         let terms = &hold.post.terms;
-        if let (Some(every), Some(max_idle)) = (terms.heartbeat(form.transport()), terms.max_idle) {
-            // The kernel gives up a little later than we do, so that a peer that fell silent is `Idle`, whoever asked it.
-            line.probe(every, max_idle + every);
-        }
+        let Probing { every, give_up } = hold.clocks().probing();
+        line.probe(every, give_up);
         // What the kernel has taken cannot be dropped any more. Never for a long poll, whose socket returns to HTTP.
         if terms.when_slow == WhenSlow::DropOldest && form != Form::LongPoll {
             line.take_little((terms.backlog / 8).min(UNSENT));
@@ -137,7 +139,7 @@ fn first_events(token: &str, position: Position) -> Vec<u8> {
 
 /// The function said yes, and yet there is no place: a key's limit, a newcomer that nobody may be ended for, or a
 /// shutdown that began meanwhile. hyper is out of the picture, so the answer is ours.
-fn refuse(refused: Refused, line: &dyn Line, exchange: &Exchange, unread: Bytes) -> After {
+fn refuse(refused: Refused, retry: u64, line: &dyn Line, exchange: &Exchange, unread: Bytes) -> After {
     let (status, text) = refusal::words(refused);
     let keep_alive = exchange.keep_alive && refused != Refused::Draining;
     let none = HeaderMap::new();
@@ -149,13 +151,7 @@ fn refuse(refused: Refused, line: &dyn Line, exchange: &Exchange, unread: Bytes)
         extra: &none,
         position: Position::default(),
     };
-    let answer = head::answer(
-        status,
-        Some(long_poll::TEXT),
-        text.as_bytes(),
-        Some(refusal::retry_seconds()),
-        &exchange,
-    );
+    let answer = head::answer(status, Some(long_poll::TEXT), text.as_bytes(), Some(retry), &exchange);
     // The socket is empty: nothing was answered on it that the peer has not asked for after reading.
     match line.try_write(&answer) {
         Ok(count) if count == answer.len() && keep_alive => After::KeepAlive { unread },

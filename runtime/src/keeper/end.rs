@@ -41,7 +41,7 @@ impl Keeper {
         is_first
     }
 
-    /// Ends every hold for shutdown; each is told.
+    /// Ends every hold at once; each is told.
     pub(crate) fn end_all(&self, cause: &End) -> usize {
         self.end_those(cause, |books| books.ledger.held().cloned().collect())
     }
@@ -57,7 +57,7 @@ impl Keeper {
 
     /// Ends several holds in one step: or what the first to leave publish in their end hooks would be the last word to
     /// the others, and a long poll's answer.
-    fn end_those(&self, cause: &End, those: impl FnOnce(&Books) -> Vec<Arc<Hold>>) -> usize {
+    pub(super) fn end_those(&self, cause: &End, those: impl FnOnce(&Books) -> Vec<Arc<Hold>>) -> usize {
         let mut books = self.books.lock();
         let holds = those(&books);
         let ended: Vec<_> =
@@ -128,7 +128,10 @@ impl Hold {
         let mut pen = self.pen();
         // What will not be written any more need not wait for the hold's task to run.
         pen.give_up_opening();
-        if let End::Disconnect(Disconnect::Slow | Disconnect::Stalled) = note.end {
+        if let End::Disconnect(
+            Disconnect::Slow | Disconnect::Stalled | Disconnect::Idle | Disconnect::Unreachable,
+        ) = note.end
+        {
             pen.give_up_backlog();
         }
         pen.note = Some(Box::new(note));

@@ -4,8 +4,10 @@ use std::io;
 use std::task::{Context, Poll};
 
 use crate::mechanisms::backlog::Piece;
+use crate::mechanisms::clock::is_unreachable;
 use crate::words::cause::{Disconnect, End};
 use crate::words::line::Line;
+use crate::words::pace;
 use crate::words::tick::Since;
 
 use super::hold::Hold;
@@ -45,9 +47,11 @@ impl Hold {
                 Ok(0) if !bytes.is_empty() => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
                     let done = pen.backlog.advance(count);
-                    pen.blocked = Since::NOT;
-                    if !pen.backlog.is_empty() {
-                        pen.blocked.begin(self.keeper().time().mark());
+                    if pen.backlog.is_empty() {
+                        pen.blocked = Since::NOT;
+                    } else {
+                        // What it took is worth some patience; a byte now and then is not worth all of it.
+                        pen.blocked.give_back(pace::worth(count), self.keeper().time().mark());
                     }
                     self.hear(pen);
                     if let Some(piece) = done {
@@ -141,9 +145,9 @@ impl Hold {
         match error.kind() {
             io::ErrorKind::TimedOut => {
                 // The kernel also gives up on a peer that is there but takes nothing: then it answered lately.
-                let patience = self.keeper().policy().write_deadline;
+                let asked = self.clocks().probing().give_up;
                 match line.and_then(|line| line.last_answer()) {
-                    Some(ago) if ago < patience => Disconnect::Stalled.into(),
+                    Some(silence) if !is_unreachable(silence, asked) => Disconnect::Stalled.into(),
                     _ => Disconnect::Unreachable.into(),
                 }
             }

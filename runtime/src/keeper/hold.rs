@@ -116,13 +116,11 @@ impl Hold {
 
     /// Notes a sign of life.
     pub(crate) fn note_life(&self) {
-        raise(&self.life, self.keeper().time().stamp());
+        self.note_life_at(self.keeper().time().stamp());
     }
 
-    /// Notes bytes that came from the peer.
-    pub(crate) fn note_received(&self, bytes: usize) {
-        self.bytes_in.fetch_add(bytes as u64, Relaxed);
-        self.note_life();
+    pub(super) fn note_life_at(&self, at: Tick) {
+        raise(&self.life, at);
     }
 
     /// Notes an application's message from the peer.
@@ -136,7 +134,7 @@ impl Hold {
         self.pen().room.get_or_insert_with(Arc::default).clone()
     }
 
-    pub(super) fn clocks(&self) -> Clocks {
+    pub(crate) fn clocks(&self) -> Clocks {
         let terms = &self.post.terms;
         let transport = self.transport();
         Clocks {

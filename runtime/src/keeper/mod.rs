@@ -3,7 +3,8 @@
 //! Ground rules:
 //! 1. Three orders of locks: the turn at the memory, then the books, then one hold's pen; a shard of topics, then one
 //!    hold's pen; a shard of topics, then the schedule. The archive's lock may be taken under any of them, and none under
-//!    it. No lock is held over an await or while user code runs. A waker is user code, and so is dropping a message: its
+//!    it; the locks of the last ends and of the audits are
+//!    taken alone. No lock is held over an await or while user code runs. A waker is user code, and so is dropping a message: its
 //!    bytes may be the application's own.
 //! 2. A hold's end begins in one place, [`Keeper::end`], under the books: the first cause stands, the permit goes back,
 //!    the pen takes no more. It leaves a note; the hold's own task reads it and concludes.
@@ -13,6 +14,8 @@
 
 pub(crate) mod admission; // a place for a newcomer, and who makes room for it
 pub(crate) mod archive; // what topics keep of their past
+pub(crate) mod audit; // what the audits found
+pub(crate) mod drain; // all ends of a shutdown
 pub(crate) mod end; // the beginning of every end, and its settling
 pub(crate) mod ended; // what an end hook is told
 pub(crate) mod flush; // writing what waits, and the last of it
@@ -23,6 +26,7 @@ pub(crate) mod hub; // the application's view of all holds
 pub(crate) mod inbox; // messages that came by POST
 pub(crate) mod memory; // what waits for all peers together, and its bound
 pub(crate) mod note; // what an end leaves for the hold's task
+pub(crate) mod past; // the last ends
 pub(crate) mod pen; // what is written to one peer, in order
 pub(crate) mod publish; // topics
 pub(crate) mod replay; // what a hold has got of it
@@ -53,8 +57,10 @@ use crate::words::policy::Policy;
 use crate::words::terms::WhenFull;
 
 use archive::Archive;
+use audit::Audits;
 use hold::Hold;
 use memory::Memory;
+use past::Past;
 use publish::TopicShards;
 use schedule::Schedule;
 use time::Time;
@@ -73,8 +79,12 @@ pub(crate) struct Keeper {
     policy: OnceLock<Policy>,
     plans: OnceLock<Vec<Plan>>,
     memory: Memory,
+    past: Past,
+    audits: Audits,
     /// How many messages were dropped for slow peers, by endpoint.
     dropped: OnceLock<Box<[AtomicU64]>>,
+    /// Over how many milliseconds a drain spreads the ends of holds.
+    spread: AtomicU64,
     hooks: AtomicUsize,
     hooks_failed: AtomicU64,
     /// Told whenever nothing is held, nothing is ending and no end hook runs.
@@ -113,7 +123,10 @@ impl Keeper {
             policy: OnceLock::new(),
             plans: OnceLock::new(),
             memory: Memory::default(),
+            past: Past::new(),
+            audits: Audits::default(),
             dropped: OnceLock::new(),
+            spread: AtomicU64::new(0),
             hooks: AtomicUsize::new(0),
             hooks_failed: AtomicU64::new(0),
             quiet: Notify::new(),

@@ -45,7 +45,7 @@ pub(crate) struct Pen {
     pub(super) waker: Option<Waker>,
     /// Whoever waits for room.
     pub(super) room: Option<Arc<Notify>>,
-    /// Since when a write has made no progress.
+    /// Since when a write has made no progress; later by what its progress is worth.
     pub(super) blocked: Since,
     pub(super) is_deaf: bool,
     /// Since when we have been blocked or deaf, whichever came first: that silence is given back once, whole.

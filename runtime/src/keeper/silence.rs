@@ -1,7 +1,9 @@
 //! While we cannot hear a peer, its silence proves nothing.
 
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
+use crate::words::line::Line;
 use crate::words::tick::{Since, Tick};
 
 use super::hold::Hold;
@@ -36,14 +38,29 @@ impl Hold {
             && !pen.is_deaf
             && let Some(since) = pen.unheard.end()
         {
-            self.give_back_silence(since, self.keeper().time().mark());
+            let now = self.keeper().time().mark();
+            let life = Tick(self.life.load(Relaxed)).plus(now.since(since)).min(now);
+            // Signs of life may come meanwhile: never back behind one of them.
+            self.life.fetch_max(self.proven(life, now, pen.line.as_deref()).0, Relaxed);
         }
     }
 
-    /// Silence while we could not hear proves nothing: the peer gets that time back.
-    pub(super) fn give_back_silence(&self, since: Tick, now: Tick) {
-        let life = Tick(self.life.load(Relaxed));
-        // Signs of life may come meanwhile: never back behind one of them.
-        self.life.fetch_max(life.plus(now.since(since)).min(now).0, Relaxed);
+    /// Notes bytes that came from the peer.
+    pub(crate) fn note_received(&self, bytes: usize, line: &dyn Line) {
+        self.bytes_in.fetch_add(bytes as u64, Relaxed);
+        let now = self.keeper().time().stamp();
+        self.note_life_at(self.proven(now, now, Some(line)));
+    }
+
+    /// A sign of life as far as it is proven: while we did not read or a write was blocked, a host may have vanished, and
+    /// what it had sent before is read only now. Its kernel knows when it last answered; asked only where that was
+    /// silent for a while.
+    fn proven(&self, life: Tick, now: Tick, line: Option<&dyn Line>) -> Tick {
+        const WHILE: Duration = Duration::from_secs(1);
+        let known = Tick(self.life.load(Relaxed));
+        if now.since(known) < WHILE || self.clocks().heartbeat.is_none() {
+            return life;
+        }
+        line.and_then(|line| self.last_answer(line)).map_or(life, |answer| life.min(answer))
     }
 }

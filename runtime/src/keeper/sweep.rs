@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::mechanisms::clock::{Beats, Clocks, Due, Signs};
 use crate::mechanisms::wire;
 use crate::words::cause::End;
+use crate::words::line::Line;
 use crate::words::terms::Transport;
 use crate::words::tick::Tick;
 
@@ -84,46 +85,52 @@ enum Look {
 impl Hold {
     fn look(&self, now: Tick) -> Look {
         let clocks = self.clocks();
-        self.refresh_life(&clocks, now);
+        let Some(mut signs) = self.signs(&clocks, now) else { return Look::Over };
         loop {
-            let Some(signs) = self.signs() else { return Look::Over };
             match clocks.judge(&signs, now) {
                 Due::Rest(at) => return Look::Rest(at),
                 Due::End(end) => return Look::End(end),
-                Due::Beat => self.send_heartbeat(&clocks, &signs, now),
+                Due::Beat => {
+                    self.send_heartbeat(&clocks, &signs, now);
+                    signs.beat = Tick(self.beat.load(Relaxed));
+                    signs.next_beat = Tick(self.next_beat.load(Relaxed));
+                }
             }
         }
     }
 
-    fn signs(&self) -> Option<Signs> {
+    fn signs(&self, clocks: &Clocks, now: Tick) -> Option<Signs> {
         let pen = self.pen();
         if pen.note.is_some() {
             return None;
         }
+        // A WebSocket peer must answer itself, since the kernel of a frozen application still acknowledges. Without a
+        // heartbeat only received bytes count.
+        let is_life = self.transport() != Transport::WebSocket && clocks.heartbeat.is_some();
+        let (blocked, unheard) = (pen.blocked.get(), pen.unheard.get());
+        let line = pen.line.clone().filter(|_| is_life || unheard.is_some());
+        drop(pen);
         let time = self.keeper().time();
+        let answer = line.and_then(|line| self.last_answer(&*line)).map(|answer| answer.min(now));
+        if let Some(answer) = answer.filter(|_| is_life) {
+            self.life.fetch_max(answer.0, Relaxed);
+        }
         Some(Signs {
             activity: time.latest(Tick(self.activity.load(Relaxed))),
             life: time.latest(Tick(self.life.load(Relaxed))),
             beat: Tick(self.beat.load(Relaxed)),
             next_beat: Tick(self.next_beat.load(Relaxed)),
             expires: self.expires,
-            blocked: pen.blocked.get(),
-            unheard: pen.unheard.get(),
+            blocked,
+            unheard,
+            answer,
         })
     }
 
-    /// Asks the kernel when it last heard from the peer's, where that counts: a WebSocket peer must answer itself, since
-    /// the kernel of a frozen application still acknowledges. Without a heartbeat only received bytes count.
-    fn refresh_life(&self, clocks: &Clocks, now: Tick) {
-        if self.transport() == Transport::WebSocket || clocks.heartbeat.is_none() {
-            return;
-        }
-        let line = self.pen().line.clone();
-        if let Some(ago) = line.and_then(|line| line.last_answer()) {
-            // Coarsely in the peer's favour, or what it answered at once would seem older than the question.
-            let answered = self.keeper().time().dated(ago).plus(GRAIN);
-            self.life.fetch_max(answered.min(now).0, Relaxed);
-        }
+    /// When the peer's kernel last answered ours, where that is known.
+    pub(super) fn last_answer(&self, line: &dyn Line) -> Option<Tick> {
+        // Coarsely in the peer's favour, or what it answered at once would seem older than the question.
+        line.last_answer().map(|ago| self.keeper().time().dated(ago).plus(GRAIN))
     }
 
     fn send_heartbeat(&self, clocks: &Clocks, signs: &Signs, now: Tick) {

@@ -157,7 +157,8 @@ impl Time {
         (now, stall)
     }
 
-    fn real(&self) -> u64 {
+    /// Milliseconds since the clock was made, stalls included.
+    pub(crate) fn real(&self) -> u64 {
         self.origin.elapsed().as_millis() as u64
     }
 

@@ -4,69 +4,110 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 use super::host::Host;
 use super::house::House;
+use super::turned_away::Away;
 use crate::socket::Listener;
 
 /// Accepts for as long as it is polled; no error ends it.
 pub(super) async fn accept<H: Host>(mut door: impl Listener, house: Arc<House<H>>) {
     let mut trouble = Trouble::default();
     loop {
-        house.room().await;
         match door.accept().await {
             Ok(line) => {
-                if trouble.over() {
+                if trouble.is_over(Instant::now()) {
                     tracing::info!("accepting connections again");
                 }
-                house.admit(line);
+                house.receive(line).await;
             }
-            Err(error) => match trouble.met(&error) {
-                Cure::Again => {}
-                Cure::Pause { pause, first } => {
-                    if first {
-                        tracing::error!(%error, connections = house.count(), "cannot accept connections");
-                    }
-                    tokio::time::sleep(pause).await;
+            Err(error) if is_passing(&error) => {}
+            Err(error) => {
+                if trouble.begins(Instant::now()) {
+                    tracing::error!(%error, connections = house.count(), "cannot accept connections");
                 }
-            },
+                if !squeeze(&mut door, &house).await {
+                    tokio::time::sleep(trouble.pause()).await;
+                } else {
+                    trouble.eased();
+                }
+            }
         }
     }
+}
+
+/// One round without a descriptor to accept with: somebody who waits makes room for whoever is at the door, or that one
+/// is sent away. `false` if not even that was possible: the listener stays ready, so trying at once would spin.
+async fn squeeze<H: Host>(door: &mut impl Listener, house: &Arc<House<H>>) -> bool {
+    let has_spare = door.keep_spare() || (house.show_out().await && door.keep_spare());
+    if !has_spare {
+        return false;
+    }
+    match door.accept_on_spare() {
+        Some(Ok(line)) => match house.enter(&line).await {
+            // Who left may have left its descriptor to somebody else in this process.
+            Some(Ok(place)) if door.keep_spare() || (house.show_out().await && door.keep_spare()) => {
+                house.admit(place, line);
+            }
+            Some(Ok(_)) => house.send_away_at_once(line, Away::Full).await,
+            Some(Err(why)) => house.send_away_at_once(line, why).await,
+            None => {}
+        },
+        Some(Err(error)) if !is_passing(&error) => return false,
+        // There was nobody, and with a descriptor left the listener would have said so.
+        Some(Err(_)) | None => {}
+    }
+    door.keep_spare()
+}
+
+/// Whether one connection failed, and the next is another matter. Else the process or the machine is short of something
+/// (EMFILE, ENFILE, ENOBUFS, ENOMEM), or it is what nobody foresaw, which must not end the server either.
+fn is_passing(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
+    matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | WouldBlock)
 }
 
 /// An episode of failing accepts.
 #[derive(Debug, Default)]
 struct Trouble {
-    /// The last pause; zero outside an episode.
+    /// When accepting failed last, in an episode.
+    last: Option<Instant>,
+    /// The last pause.
     pause: Duration,
-}
-
-#[derive(Debug, PartialEq, Eq)]
-enum Cure {
-    /// That one connection failed; the next is another matter.
-    Again,
-    /// The process or the machine is short of something. The listener stays ready meanwhile, so trying at once
-    /// would spin.
-    Pause { pause: Duration, first: bool },
 }
 
 impl Trouble {
     const FIRST: Duration = Duration::from_millis(10);
     const LONGEST: Duration = Duration::from_secs(1);
+    /// How long it must go well until the episode is over. At the edge of a shortage every other accept fails, and
+    /// each of them would be told otherwise.
+    const QUIET: Duration = Duration::from_secs(5);
 
-    fn met(&mut self, error: &io::Error) -> Cure {
-        use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
-        if matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | WouldBlock) {
-            return Cure::Again;
-        }
-        // EMFILE, ENFILE, ENOBUFS, ENOMEM; and what nobody foresaw, which must not end the server either.
-        let first = self.pause.is_zero();
-        self.pause = if first { Self::FIRST } else { (self.pause * 2).min(Self::LONGEST) };
-        Cure::Pause { pause: self.pause, first }
+    /// Accepting failed; says whether that begins an episode.
+    fn begins(&mut self, now: Instant) -> bool {
+        self.last.replace(now).is_none()
     }
 
-    /// A connection was accepted; says whether that ended an episode.
-    fn over(&mut self) -> bool {
-        !std::mem::take(&mut self.pause).is_zero()
+    /// How long to wait: longer each time in a row.
+    fn pause(&mut self) -> Duration {
+        self.pause = (self.pause * 2).clamp(Self::FIRST, Self::LONGEST);
+        self.pause
+    }
+
+    /// There was no need to wait.
+    fn eased(&mut self) {
+        self.pause = Duration::ZERO;
+    }
+
+    /// A connection was accepted; says whether that ends an episode.
+    fn is_over(&mut self, now: Instant) -> bool {
+        self.eased();
+        let is_over = self.last.is_some_and(|last| now.duration_since(last) >= Self::QUIET);
+        if is_over {
+            self.last = None;
+        }
+        is_over
     }
 }
 
@@ -78,28 +119,31 @@ mod tests {
 
     #[test]
     fn a_shortage_is_waited_out_with_growing_pauses_and_told_once() {
-        for code in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EINVAL] {
-            let mut trouble = Trouble::default();
-            let error = io::Error::from_raw_os_error(code);
-            let mut pauses = Vec::new();
-            for turn in 0..9 {
-                let Cure::Pause { pause, first } = trouble.met(&error) else { panic!("{error}: no pause") };
-                assert_eq!(first, turn == 0);
-                pauses.push(pause.as_millis());
-            }
-            assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
-            assert!(trouble.over());
-            assert!(!trouble.over(), "told once");
-            assert_eq!(trouble.met(&error), Cure::Pause { pause: Trouble::FIRST, first: true });
+        let (mut trouble, mut now) = (Trouble::default(), Instant::now());
+        let mut pauses = Vec::new();
+        for turn in 0..9 {
+            assert_eq!(trouble.begins(now), turn == 0);
+            let pause = trouble.pause();
+            pauses.push(pause.as_millis());
+            now += pause;
         }
+        assert_eq!(pauses, [10, 20, 40, 80, 160, 320, 640, 1000, 1000]);
+        assert!(!trouble.is_over(now), "one accept is not the end of it");
+        assert!(!trouble.begins(now));
+        assert_eq!(trouble.pause(), Trouble::FIRST);
+        now += Trouble::QUIET;
+        assert!(trouble.is_over(now));
+        assert!(!trouble.is_over(now), "told once");
+        assert!(trouble.begins(now));
     }
 
     #[test]
     fn one_failed_connection_is_no_shortage() {
-        let mut trouble = Trouble::default();
         for code in [libc::ECONNABORTED, libc::EINTR] {
-            assert_eq!(trouble.met(&io::Error::from_raw_os_error(code)), Cure::Again);
+            assert!(is_passing(&io::Error::from_raw_os_error(code)));
         }
-        assert!(!trouble.over());
+        for code in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM, libc::EINVAL] {
+            assert!(!is_passing(&io::Error::from_raw_os_error(code)));
+        }
     }
 }

@@ -140,9 +140,17 @@ impl Server {
         Ok((ready.start(door), dialer))
     }
 
-    /// Starts the server where its settings say; `attribute` stands behind what the code and the environment say.
-    pub(super) async fn start(mut self, attribute: Wishes) -> Result<Running, StartError> {
+    /// Starts the server on the socket that was handed over, or else where its settings say; `attribute` stands behind
+    /// what the code and the environment say.
+    pub(super) async fn start(
+        mut self,
+        attribute: Wishes,
+        handed: Option<std::net::TcpListener>,
+    ) -> Result<Running, StartError> {
         self.0.wishes = self.0.wishes.or(attribute);
+        if let Some(listener) = handed {
+            return self.serve(listener);
+        }
         let ready = self.0.check(environment())?;
         let listen = ready.policy().listen.clone();
         let listener =

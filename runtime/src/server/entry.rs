@@ -1,16 +1,16 @@
 //! The main entry: what `#[abeyance::main]` calls.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io::{self, Write};
-use std::pin::pin;
+use std::net::TcpListener;
 use std::process::ExitCode;
-use std::task::Poll;
 use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::builder::Server;
+use super::first::{First, first};
+use super::handed::handed_over;
 use super::running::{Drained, Running};
 use super::wishes::Wishes;
 use crate::words::terms::WhenFull;
@@ -74,12 +74,14 @@ where
     F: FnOnce() -> R,
     R: Future<Output: MainOutput>,
 {
+    // Before the runtime has threads.
+    let handed = handed_over();
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start the runtime: {error}")),
     };
     let code = runtime.block_on(async {
-        match serve(body().await, settings).await {
+        match serve(body().await, settings, handed).await {
             Ok(code) => code,
             Err(fault) => failed(&fault),
         }
@@ -89,31 +91,33 @@ where
     code
 }
 
-async fn serve(output: impl MainOutput, settings: Main) -> Result<ExitCode, String> {
+async fn serve(
+    output: impl MainOutput,
+    settings: Main,
+    handed: Result<Option<TcpListener>, String>,
+) -> Result<ExitCode, String> {
+    let handed = handed?;
+    let origin = if handed.is_some() { " (the service manager's socket)" } else { "" };
     let server = output.server()?.mount_all();
     // Before anything is served, so that no signal is missed.
     let mut signals = Signals::new().map_err(|error| format!("cannot listen for signals: {error}"))?;
-    let running = server.start(settings.into()).await.map_err(|error| error.to_string())?;
-    report(&running);
+    let running = server.start(settings.into(), handed).await.map_err(|error| error.to_string())?;
+    report(&running, origin);
     let name = signals.next().await.0;
     say(&format!("abeyance: {name}: stopping"));
-    match first(running.shutdown(), signals.next()).await {
-        First::One(drained) => {
-            let Drained { holds_cut: holds, connections_cut: connections, hooks_unfinished: hooks, took } =
-                drained;
-            let mut text =
-                format!("abeyance: stopped after {took:.1?}; cut {holds} holds, {connections} connections");
-            if hooks > 0 {
-                text.push_str(&format!("; {hooks} end hooks had not returned"));
-            }
-            say(&text);
-            Ok(ExitCode::SUCCESS)
-        }
-        First::Other((name, code)) => {
-            say(&format!("abeyance: {name} again: stopped at once"));
-            Ok(ExitCode::from(code))
-        }
+    let mut again = None;
+    let drained = running.shutdown_until(async { again = Some(signals.next().await) }).await;
+    let (said, code) = match again {
+        Some((name, code)) => (format!("{name} again: stopped at once"), ExitCode::from(code)),
+        None => (format!("stopped after {:.1?}", drained.took), ExitCode::SUCCESS),
+    };
+    let Drained { holds_cut: holds, connections_cut: connections, hooks_unfinished: hooks, .. } = drained;
+    let mut text = format!("abeyance: {said}; cut {holds} holds, {connections} connections");
+    if hooks > 0 {
+        text.push_str(&format!("; {hooks} end hooks had not returned"));
     }
+    say(&text);
+    Ok(code)
 }
 
 /// Waits until the process is asked to stop: for SIGTERM or SIGINT. For servers without `#[abeyance::main]`.
@@ -156,21 +160,6 @@ impl Signals {
     }
 }
 
-enum First<A, B> {
-    One(A),
-    Other(B),
-}
-
-/// Whichever is ready first. (`tokio::select!` would bring a feature and a procedural macro with it.)
-async fn first<A, B>(one: impl Future<Output = A>, other: impl Future<Output = B>) -> First<A, B> {
-    let (mut one, mut other) = (pin!(one), pin!(other));
-    poll_fn(|cx| match one.as_mut().poll(cx) {
-        Poll::Ready(value) => Poll::Ready(First::One(value)),
-        Poll::Pending => other.as_mut().poll(cx).map(First::Other),
-    })
-    .await
-}
-
 impl From<Main> for Wishes {
     fn from(main: Main) -> Self {
         Wishes {
@@ -184,8 +173,8 @@ impl From<Main> for Wishes {
     }
 }
 
-fn report(running: &Running) {
-    let mut text = format!("abeyance: listening on http://{}", running.addr());
+fn report(running: &Running, origin: &str) {
+    let mut text = format!("abeyance: listening on http://{}{origin}", running.addr());
     let lines = running.lines();
     if lines.is_empty() {
         // A crate that nothing names is silently not linked.

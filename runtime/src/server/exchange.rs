@@ -6,10 +6,14 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use super::lines::Lines;
 use crate::words::policy::Policy;
 
 /// How long a connection may rest under hyper before its buffers are taken away.
 pub(super) const REST: Duration = Duration::from_secs(1);
+
+/// How long a head may take to be whole once the server stops: what is on its way is answered, not cut.
+pub(super) const LAST_HEAD: Duration = Duration::from_secs(1);
 
 /// Where an exchange stands. Ground rules:
 ///
@@ -20,6 +24,10 @@ pub(super) const REST: Duration = Duration::from_secs(1);
 /// 3. A guest that is here is attended, whatever else happens.
 pub(super) struct Exchange<G> {
     phase: Phase,
+    /// The head that is arriving.
+    lines: Lines,
+    /// It is none that may be read.
+    malformed: bool,
     /// Everything that hyper had to write is written.
     flushed: bool,
     /// Since when the peer has taken nothing of what hyper has to write.
@@ -58,6 +66,8 @@ pub(super) enum Step {
     Close,
     /// Tell the peer that its head took too long, and close.
     Late,
+    /// Tell the peer that its head is none, and close.
+    Malformed,
     /// Cut: the peer takes nothing.
     Cut,
 }
@@ -66,6 +76,8 @@ impl<G> Exchange<G> {
     pub(super) fn new(head_due: Instant) -> Self {
         Exchange {
             phase: Phase::Head { due: head_due },
+            lines: Lines::first(),
+            malformed: false,
             flushed: true,
             blocked: None,
             bodied: false,
@@ -96,11 +108,19 @@ impl<G> Exchange<G> {
         self.flushed = false;
     }
 
-    /// Bytes have come.
-    pub(super) fn received(&mut self, now: Instant, policy: &Policy) {
-        if let Phase::Idle { .. } = self.phase {
-            self.phase = Phase::Head { due: now + policy.head_deadline };
+    /// Bytes have come; `false` if hyper must not see them. What it reads ahead while a request is answered is not
+    /// looked at: where a body ends only hyper knows.
+    pub(super) fn received(&mut self, bytes: &[u8], now: Instant, policy: &Policy) -> bool {
+        match self.phase {
+            Phase::Idle { .. } => {
+                self.phase = Phase::Head { due: now + policy.head_deadline };
+                self.lines = Lines::later();
+            }
+            Phase::Head { .. } => {}
+            Phase::Answering => return true,
         }
+        self.malformed |= !self.lines.take(bytes);
+        !self.malformed
     }
 
     /// hyper tried to write, and the peer took something or nothing.
@@ -109,10 +129,11 @@ impl<G> Exchange<G> {
         self.blocked = if progress { None } else { self.blocked.or(Some(now)) };
     }
 
-    /// hyper has nothing left to write.
-    pub(super) fn flushed(&mut self) {
+    /// hyper has nothing left to write; says whether nothing is being answered either.
+    pub(super) fn flushed(&mut self) -> bool {
         self.flushed = true;
         self.blocked = None;
+        !matches!(self.phase, Phase::Answering)
     }
 
     /// The guest, and whether its connection may be used afterwards.
@@ -120,8 +141,13 @@ impl<G> Exchange<G> {
         self.guest.take().map(|guest| (guest, self.lasting))
     }
 
-    /// What to do now that hyper waits.
-    pub(super) fn step(&self, now: Instant, stopping: bool, policy: &Policy) -> Step {
+    /// Whether a head is arriving.
+    pub(super) fn is_arriving(&self) -> bool {
+        matches!(self.phase, Phase::Head { .. })
+    }
+
+    /// What to do now that hyper waits. If the server is `stopping`, no head may take longer than until then.
+    pub(super) fn step(&self, now: Instant, stopping: Option<Instant>, policy: &Policy) -> Step {
         let blocked = self.blocked.map(|since| since + policy.write_deadline);
         if blocked.is_some_and(|due| due <= now) {
             return Step::Cut;
@@ -132,9 +158,15 @@ impl<G> Exchange<G> {
         let due = match self.phase {
             Phase::Answering => return Step::Wait(blocked),
             _ if !self.flushed => return Step::Wait(blocked),
-            _ if stopping => return Step::Close,
-            Phase::Head { due } if due <= now => return Step::Late,
-            Phase::Head { due } => due,
+            _ if self.malformed => return Step::Malformed,
+            Phase::Head { due } => {
+                let due = stopping.map_or(due, |last| last.min(due));
+                if due <= now {
+                    return Step::Late;
+                }
+                due
+            }
+            _ if stopping.is_some() => return Step::Close,
             Phase::Idle { since } if self.bodied => {
                 let due = since + policy.keep_alive;
                 if due <= now {

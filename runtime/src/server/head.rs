@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::{Request, Version, header};
+use http::header::{self, HeaderValue};
+use http::{Request, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,11 +18,13 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, sleep_until, timeout_at};
 
-use super::exchange::{Exchange, REST, Step};
+use super::exchange::{Exchange, LAST_HEAD, REST, Step};
 use super::farewell::{linger, released};
 use super::host::Host;
-use super::house::House;
+use super::house::{House, Seat};
+use super::place::Place;
 use super::wire::{Answer, Notes, Wire};
+use crate::mechanisms::clock::Probing;
 use crate::socket::Socket;
 
 /// The longest head; a longer one is answered with 431.
@@ -29,10 +32,12 @@ const LONGEST_HEAD: usize = 16 * 1024;
 
 const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
+const MALFORMED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
+
 /// How a connection comes to be read for a request.
-pub(super) enum Visit {
-    /// It was just accepted.
-    First,
+pub(super) enum Visit<H: Host> {
+    /// It was just accepted, and has its place.
+    First(Arc<Place<H>>),
     /// It comes back from a hold, with what was read and not used.
     Return(Bytes),
     /// It comes back from a hold, and cannot be used again.
@@ -40,67 +45,110 @@ pub(super) enum Visit {
 }
 
 /// A request that is to be held.
-pub(super) struct Turn<G> {
-    pub(super) guest: G,
+pub(super) struct Turn<H: Host> {
+    pub(super) guest: H::Guest,
     /// What was read behind the request.
     pub(super) unread: Bytes,
     /// The connection may be used again after the hold.
     pub(super) lasting: bool,
+    pub(super) seat: Seat<H>,
+    pub(super) line: Arc<dyn Socket>,
+}
+
+/// What is known of such a request before the connection is handed over.
+struct Taken<G> {
+    guest: G,
+    unread: Bytes,
+    lasting: bool,
 }
 
 /// Answers requests until one is to be held, or until the connection is over (`None`).
-pub(super) async fn hear<H: Host>(
-    house: Arc<House<H>>,
-    line: Arc<dyn Socket>,
-    visit: Visit,
-) -> Option<Turn<H::Guest>> {
-    let mut halt = pin!(house.halt.rung());
-    let mut answering = pin!(answer(&house, &line, visit));
-    poll_fn(|cx| {
-        if let Poll::Ready(turn) = answering.as_mut().poll(cx) {
-            return Poll::Ready(turn);
-        }
-        halt.as_mut().poll(cx).map(|()| {
-            // Not a FIN, which could pass for the end of an answer that is not whole.
-            line.cut();
-            None
+pub(super) async fn hear<H: Host>(seat: Seat<H>, line: Arc<dyn Socket>, visit: Visit<H>) -> Option<Turn<H>> {
+    let house = seat.house.clone();
+    let peer = line.peer().ok()?;
+    let (place, visit) = match visit {
+        Visit::First(place) => (place, None),
+        Visit::Return(unread) => (Place::back(&house, peer), Some(Some(unread))),
+        Visit::Leave => (Place::back(&house, peer), Some(None)),
+    };
+    let taken = {
+        let mut asked = pin!(place.asked());
+        let mut halt = pin!(house.halt.rung());
+        let mut answering = pin!(answer(&house, &line, &place, peer, visit));
+        poll_fn(|cx| {
+            // First: once it was asked to leave, no request of it is begun.
+            if asked.as_mut().poll(cx).is_ready() {
+                place.make_way(&line);
+                return Poll::Ready(None);
+            }
+            if let Poll::Ready(taken) = answering.as_mut().poll(cx) {
+                return Poll::Ready(taken);
+            }
+            halt.as_mut().poll(cx).map(|()| {
+                // Not a FIN, which could pass for the end of an answer that is not whole.
+                line.cut();
+                None
+            })
         })
-    })
-    .await
+        .await
+    };
+    match taken {
+        Some(Taken { guest, unread, lasting }) => {
+            place.leave();
+            Some(Turn { guest, unread, lasting, seat, line })
+        }
+        None => {
+            // In this order: whoever waits for the place gets the descriptor, too.
+            drop(line);
+            drop(seat);
+            place.leave();
+            None
+        }
+    }
 }
 
+/// `visit` is none for a connection that was just accepted, what was read of one that comes back from a hold, or that
+/// it cannot be used again.
 async fn answer<H: Host>(
     house: &Arc<House<H>>,
     line: &Arc<dyn Socket>,
-    visit: Visit,
-) -> Option<Turn<H::Guest>> {
-    let peer = line.peer().ok()?;
+    place: &Arc<Place<H>>,
+    peer: SocketAddr,
+    visit: Option<Option<Bytes>>,
+) -> Option<Taken<H::Guest>> {
     let policy = house.host.policy();
+    // Also where a hold had it otherwise. Of an upgraded connection nothing else would notice that its peer vanished.
+    let Probing { every, give_up } = Probing::unheld(policy.write_deadline);
+    line.probe(every, give_up);
     let accepted = Instant::now();
+    // Whoever has just come has not come for nothing, though the server stops: its request is on its way.
+    let mut grace = accepted;
     let (mut head_due, mut first_due, mut unread) = match visit {
-        Visit::First => {
+        None => {
+            grace += LAST_HEAD;
             (Some(accepted + policy.head_deadline), accepted + policy.head_deadline, Bytes::new())
         }
-        Visit::Return(unread) => (None, accepted + policy.keep_alive, unread),
-        Visit::Leave => {
+        Some(Some(unread)) => (None, accepted + policy.keep_alive, unread),
+        Some(None) => {
             linger(line, accepted + policy.polite_end).await;
             return None;
         }
     };
     loop {
         if unread.is_empty() {
-            unread = first_bytes(house, line, first_due).await?;
+            unread = first_bytes(house, line, first_due, grace).await?;
         }
         // The first head has the time from the connection's first moment, later ones from their first byte.
         let due = head_due.take().unwrap_or_else(|| Instant::now() + policy.head_deadline);
         let permit = timeout_at(due, house.speak()).await.ok()??;
-        match Box::pin(speak(house.clone(), line.clone(), peer, unread, due, permit)).await {
-            Spoken::Hold(turn) => return Some(turn),
+        match Box::pin(speak(house.clone(), line.clone(), place.clone(), peer, unread, due, permit)).await {
+            Spoken::Hold(taken) => return Some(taken),
             Spoken::Rest(rest) => {
                 unread = rest;
                 first_due = Instant::now() + policy.keep_alive.saturating_sub(REST);
             }
             Spoken::Over => {
+                place.wait();
                 linger(line, Instant::now() + policy.polite_end).await;
                 return None;
             }
@@ -109,6 +157,7 @@ async fn answer<H: Host>(
                 return None;
             }
             Spoken::Upgraded(notes) => {
+                place.leave();
                 released::<H>(line, notes).await;
                 return None;
             }
@@ -116,20 +165,28 @@ async fn answer<H: Host>(
     }
 }
 
-/// Waits for a request without any buffer; `None` when none came in time, the peer left, or the server stops.
-async fn first_bytes<H: Host>(house: &House<H>, line: &Arc<dyn Socket>, due: Instant) -> Option<Bytes> {
+/// Waits for a request without any buffer; `None` when none came in time, the peer left, or the server stops and the
+/// grace is over.
+async fn first_bytes<H: Host>(
+    house: &House<H>,
+    line: &Arc<dyn Socket>,
+    due: Instant,
+    grace: Instant,
+) -> Option<Bytes> {
     let mut late = pin!(sleep_until(due));
-    let mut stopping = pin!(house.stop.rung());
+    let mut stop = pin!(house.stop.rung());
+    let mut stopping = false;
     poll_fn(|cx| {
         let mut bytes = [0; 2048];
         if let Poll::Ready(read) = line.poll_read(cx, &mut bytes) {
             let count = read.unwrap_or(0);
             return Poll::Ready((count > 0).then(|| Bytes::copy_from_slice(&bytes[..count])));
         }
-        if late.as_mut().poll(cx).is_ready() || stopping.as_mut().poll(cx).is_ready() {
-            return Poll::Ready(None);
+        if !stopping && stop.as_mut().poll(cx).is_ready() {
+            stopping = true;
+            late.as_mut().reset(due.min(grace));
         }
-        Poll::Pending
+        late.as_mut().poll(cx).map(|()| None)
     })
     .await
 }
@@ -137,7 +194,7 @@ async fn first_bytes<H: Host>(house: &House<H>, line: &Arc<dyn Socket>, due: Ins
 /// How a conversation under hyper went out.
 enum Spoken<H: Host> {
     /// A request is to be held.
-    Hold(Turn<H::Guest>),
+    Hold(Taken<H::Guest>),
     /// Nobody has anything to say for now.
     Rest(Bytes),
     /// Our last word is written.
@@ -151,6 +208,7 @@ enum Spoken<H: Host> {
 async fn speak<H: Host>(
     house: Arc<House<H>>,
     line: Arc<dyn Socket>,
+    place: Arc<Place<H>>,
     peer: SocketAddr,
     unread: Bytes,
     head_due: Instant,
@@ -158,15 +216,29 @@ async fn speak<H: Host>(
     _permit: OwnedSemaphorePermit,
 ) -> Spoken<H> {
     let notes: Notes<H> = Arc::new(Mutex::new(Exchange::new(head_due)));
-    let wire = Wire { line: line.clone(), unread, notes: notes.clone(), house: house.clone() };
+    let wire =
+        Wire { line: line.clone(), unread, notes: notes.clone(), house: house.clone(), place: place.clone() };
     let service = {
-        let (host, notes) = (house.host.clone(), notes.clone());
+        let (house, notes) = (house.clone(), notes.clone());
         service_fn(move |request: Request<Incoming>| {
+            let has_begun = place.begin();
             notes.lock().asked(!request.body().is_end_stream(), is_lasting(&request));
-            let (answer, notes) = (host.clone().handle(request, peer), notes.clone());
+            let answer = house.host.clone().handle(request, peer);
+            let (house, notes) = (house.clone(), notes.clone());
             async move {
+                if !has_begun {
+                    // It was asked to leave, and does so now.
+                    pending::<()>().await;
+                }
                 match answer.await {
-                    Ok(response) => Ok::<_, Infallible>(response.map(|body| Answer::<H>::new(body, notes))),
+                    Ok(mut response) => {
+                        if house.stop.has_rung() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+                            response
+                                .headers_mut()
+                                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+                        }
+                        Ok::<_, Infallible>(response.map(|body| Answer::<H>::new(body, notes)))
+                    }
                     Err(guest) => {
                         notes.lock().held(guest);
                         // The socket is taken back from under this future.
@@ -181,13 +253,15 @@ async fn speak<H: Host>(
 
     let mut timer = pin!(sleep_until(head_due));
     let mut stop = pin!(house.stop.rung());
-    let mut stopping = false;
+    let mut stopping = None;
     let policy = house.host.policy();
     let step = poll_fn(|cx| {
-        if !stopping && stop.as_mut().poll(cx).is_ready() {
-            stopping = true;
-            // What is being answered says `Connection: close`.
-            Pin::new(&mut connection).graceful_shutdown();
+        if stopping.is_none() && stop.as_mut().poll(cx).is_ready() {
+            stopping = Some(Instant::now() + LAST_HEAD);
+            // What is being answered says `Connection: close`. While a head arrives, hyper would close at once.
+            if !notes.lock().is_arriving() {
+                Pin::new(&mut connection).graceful_shutdown();
+            }
         }
         if Pin::new(&mut connection).poll(cx).is_ready() {
             return Poll::Ready(None);
@@ -220,14 +294,15 @@ async fn speak<H: Host>(
             line.cut();
         }
         let unread = take_back(connection);
-        return Spoken::Hold(Turn { guest, unread, lasting: lasting && sound });
+        return Spoken::Hold(Taken { guest, unread, lasting: lasting && sound });
     }
     match step {
         Some(Step::Rest) => Spoken::Rest(take_back(connection)),
         Some(Step::Cut) => Spoken::Cut,
-        Some(Step::Late) => {
+        Some(step @ (Step::Late | Step::Malformed)) => {
+            let answer = if step == Step::Late { TOO_LATE } else { MALFORMED };
             // Nothing else is under way, so it fits; if the kernel refuses it, the peer is not reading anyway.
-            let _ = line.try_write(TOO_LATE);
+            let _ = line.try_write(answer);
             Spoken::Over
         }
         Some(Step::Close | Step::Hold | Step::Wait(_)) => Spoken::Over,

@@ -37,7 +37,13 @@ pub(super) trait Host: Send + Sync + 'static {
     /// Ends all holds in good order; returns when the last has ended and its end hook has returned.
     fn drain(&self) -> impl Future<Output = ()> + Send;
 
-    /// Cuts what is still held.
+    /// Returns when the last has ended and its end hook has returned, whatever ends them.
+    fn quiet(&self) -> impl Future<Output = ()> + Send;
+
+    /// Ends what is still held, and cuts what was ending.
+    fn stop(&self);
+
+    /// Cuts what is still held, and what is ending.
     fn cut(&self);
 }
 
@@ -75,6 +81,14 @@ impl Host for Dispatch {
 
     async fn drain(&self) {
         Dispatch::drain(self).await;
+    }
+
+    async fn quiet(&self) {
+        Dispatch::quiet(self).await;
+    }
+
+    fn stop(&self) {
+        Dispatch::stop(self);
     }
 
     fn cut(&self) {

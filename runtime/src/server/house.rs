@@ -1,18 +1,35 @@
-//! The connections of one server: how many there are, that they be told to stop, and that they be gone.
+//! The connections of one server: how many there are, who is let in, that they be told to stop, and that they be gone.
 
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::SeqCst};
+use std::time::Duration;
 
+use parking_lot::Mutex;
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, timeout};
 
 use super::conversation::converse;
 use super::host::Host;
+use super::place::{Place, WayOut};
+use super::turned_away::{Away, LINGERING};
+use crate::mechanisms::lobby::Lobby;
 use crate::socket::Socket;
+use crate::socket::descriptors::Descriptors;
+use crate::words::peer::Peer;
+use crate::words::policy::Policy;
 
 /// How many connections may have an HTTP parser with its buffers (about 20 KiB each) at the same time. Resting and
 /// held connections have none.
 const SPEAKING: usize = 16 * 1024;
+
+/// Of all places, those that one address may have without holding anything: a share of so many, and a few at least.
+const SHARE: usize = 4;
+const FEWEST: usize = 16;
+
+/// How long somebody who was asked to leave is waited for. It takes a turn of its task, unless threads are blocked.
+const WAY_OUT: Duration = Duration::from_secs(1);
 
 /// All connections of one server.
 ///
@@ -22,8 +39,16 @@ pub(super) struct House<H> {
     pub(super) host: Arc<H>,
     /// How many connections there may be.
     capacity: usize,
-    count: AtomicUsize,
+    /// In one number, so that they can be read at one instant; see [`Census`].
+    census: AtomicU64,
+    /// The descriptors of those that were counted, for the audits.
+    pub(super) descriptors: Option<Arc<Descriptors>>,
     left: Notify,
+    /// Those that are not held.
+    pub(super) lobby: Mutex<Lobby<Arc<WayOut>>>,
+    born: Instant,
+    /// Leave to wait for those that were sent away.
+    pub(super) lingering: Arc<Semaphore>,
     /// Nothing new shall begin.
     pub(super) stop: Bell,
     /// What is not held shall end at once.
@@ -36,6 +61,25 @@ pub(super) struct Seat<H> {
     pub(super) house: Arc<House<H>>,
 }
 
+/// How many connections there are, and how many ever came, modulo 2^32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Census {
+    pub(super) count: usize,
+    came: u32,
+}
+
+impl Census {
+    /// One that comes, in the atomic: the count is its lower half.
+    const ONE: u64 = 1 << 32 | 1;
+
+    /// How many came and how many left since then.
+    pub(super) fn changes_since(self, before: Census) -> usize {
+        let came = self.came.wrapping_sub(before.came) as usize;
+        let left = (before.count + came).saturating_sub(self.count);
+        came + left
+    }
+}
+
 /// Something that happens once, and that whoever comes later learns too.
 #[derive(Default)]
 pub(super) struct Bell {
@@ -44,48 +88,122 @@ pub(super) struct Bell {
 }
 
 impl<H: Host> House<H> {
-    pub(super) fn new(host: Arc<H>, capacity: usize) -> Arc<Self> {
+    pub(super) fn new(host: Arc<H>, capacity: usize, descriptors: Option<Arc<Descriptors>>) -> Arc<Self> {
+        let capacity = capacity.max(1);
+        let policy = host.policy();
+        let lobby = Mutex::new(Lobby::new(most_of_one(policy, capacity), policy.max_connects_per_peer));
         Arc::new(House {
             host,
-            capacity: capacity.max(1),
-            count: AtomicUsize::new(0),
+            capacity,
+            census: AtomicU64::new(0),
+            descriptors,
             left: Notify::new(),
+            lobby,
+            born: Instant::now(),
+            lingering: Arc::new(Semaphore::new(LINGERING)),
             stop: Bell::default(),
             halt: Bell::default(),
             speaking: Arc::new(Semaphore::new(SPEAKING)),
         })
     }
 
-    /// Takes a new connection in.
-    pub(super) fn admit(self: &Arc<Self>, line: Arc<dyn Socket>) {
-        tokio::spawn(converse(self.seat(), line));
+    /// Takes a newcomer in, or sends it away; returns when there is again room for the next.
+    pub(super) async fn receive(self: &Arc<Self>, line: Arc<dyn Socket>) {
+        let Some(entered) = self.enter(&line).await else { return };
+        match entered {
+            Ok(place) => self.admit(place, line),
+            Err(why) => self.send_away(line, why),
+        }
+    }
+
+    pub(super) fn admit(self: &Arc<Self>, place: Arc<Place<H>>, line: Arc<dyn Socket>) {
+        place.wait();
+        let seat = self.seat();
+        if let Some(descriptors) = &self.descriptors {
+            line.enrol(descriptors);
+        }
+        tokio::spawn(converse(seat, place, line));
+    }
+
+    /// A place for a newcomer, under every bound; `None` if it has left already.
+    pub(super) async fn enter(
+        self: &Arc<Self>,
+        line: &Arc<dyn Socket>,
+    ) -> Option<Result<Arc<Place<H>>, Away>> {
+        let peer = self.counted(line.peer().ok()?.ip());
+        let entered = self.lobby.lock().enter(peer, self.born.elapsed());
+        let (ticket, instead) = match entered {
+            Ok(entered) => entered,
+            Err(refused) => return Some(Err(Away::Peer(refused))),
+        };
+        let place = Place::new(self.clone(), ticket);
+        if let Some(instead) = instead {
+            leave(&instead).await;
+        }
+        while self.count() >= self.capacity {
+            if !self.show_out().await {
+                return Some(Err(Away::Full));
+            }
+        }
+        Some(Ok(place))
+    }
+
+    /// Has whoever has waited longest leave, and returns when it has; `false` if nobody waits.
+    pub(super) async fn show_out(&self) -> bool {
+        let longest = self.lobby.lock().longest();
+        match longest {
+            Some(way_out) => {
+                leave(&way_out).await;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// As whom an address is counted, if it is: not a proxy that we trust, and unless something else was said, not this
+    /// machine, which is where most proxies are.
+    pub(super) fn counted(&self, address: IpAddr) -> Option<Peer> {
+        let policy = self.host.policy();
+        let is_said = policy.max_unheld_per_peer.is_some() || policy.max_connects_per_peer.is_some();
+        if address.is_loopback() && !is_said {
+            return None;
+        }
+        let is_trusted = policy.trusted_proxies.iter().any(|network| network.contains(&address));
+        (!is_trusted).then(|| Peer::from(address))
     }
 
     pub(super) fn seat(self: &Arc<Self>) -> Seat<H> {
-        self.count.fetch_add(1, SeqCst);
+        self.census.fetch_add(Census::ONE, SeqCst);
         Seat { house: self.clone() }
     }
 
     pub(super) fn count(&self) -> usize {
-        self.count.load(SeqCst)
+        self.census().count
     }
 
-    /// Returns when another connection may be taken in.
-    pub(super) async fn room(&self) {
-        self.until(self.capacity - 1).await;
+    pub(super) fn census(&self) -> Census {
+        let both = self.census.load(SeqCst);
+        Census { count: both as u32 as usize, came: (both >> 32) as u32 }
+    }
+
+    /// What bounds connections, held or not: a line.
+    pub(super) fn bounds(&self) -> String {
+        let (capacity, policy) = (self.capacity, self.host.policy());
+        let mut line =
+            format!("connections: {capacity} max_unheld_per_peer={}", most_of_one(policy, capacity));
+        if let Some(most) = policy.max_connects_per_peer {
+            line.push_str(&format!(" max_connects_per_peer={most}"));
+        }
+        line
     }
 
     /// Returns when the last connection is gone.
     pub(super) async fn empty(&self) {
-        self.until(0).await;
-    }
-
-    async fn until(&self, count: usize) {
-        while self.count() > count {
+        while self.count() > 0 {
             let mut left = pin!(self.left.notified());
             left.as_mut().enable();
             // Again, now that nobody can leave unnoticed.
-            if self.count() > count {
+            if self.count() > 0 {
                 left.await;
             }
         }
@@ -97,9 +215,18 @@ impl<H: Host> House<H> {
     }
 }
 
+fn most_of_one(policy: &Policy, capacity: usize) -> usize {
+    policy.max_unheld_per_peer.unwrap_or((capacity / SHARE).max(FEWEST))
+}
+
+async fn leave(way_out: &WayOut) {
+    way_out.ask();
+    let _ = timeout(WAY_OUT, way_out.gone()).await;
+}
+
 impl<H> Drop for Seat<H> {
     fn drop(&mut self) {
-        self.house.count.fetch_sub(1, SeqCst);
+        self.house.census.fetch_sub(1, SeqCst);
         self.house.left.notify_waiters();
     }
 }
@@ -110,11 +237,15 @@ impl Bell {
         self.waiting.notify_waiters();
     }
 
+    pub(super) fn has_rung(&self) -> bool {
+        self.rung.load(SeqCst)
+    }
+
     /// Returns when it has rung.
     pub(super) async fn rung(&self) {
         let mut ring = pin!(self.waiting.notified());
         ring.as_mut().enable();
-        if !self.rung.load(SeqCst) {
+        if !self.has_rung() {
             ring.await;
         }
     }

@@ -1,19 +1,25 @@
 //! Accepting connections, speaking HTTP until something is held, taking the socket back, and stopping.
 
 mod accept;
+mod audit;
 pub(crate) mod builder;
 mod conversation;
 pub(crate) mod entry;
 mod environment;
 mod exchange;
 mod farewell;
+mod first;
+mod handed;
 mod head;
 mod host;
 mod house;
+mod lines;
+mod place;
 pub(crate) mod running;
 mod settings;
 mod setup;
 pub(crate) mod start;
+mod turned_away;
 mod wire;
 mod wishes;
 

@@ -1,5 +1,6 @@
 //! A server that runs, and how it stops.
 
+use std::future::pending;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,11 +9,15 @@ use tokio::task::JoinHandle;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::accept::accept;
+use super::audit::{Audits, look};
+use super::first::{First, first};
 use super::host::Host;
 use super::house::House;
 use crate::dispatch::Dispatch;
+use crate::keeper::audit::Audit;
 use crate::keeper::hub::Hub;
 use crate::socket::Listener;
+use crate::words::look::Look;
 
 /// A running server.
 ///
@@ -22,13 +27,16 @@ use crate::socket::Listener;
 pub struct Running {
     service: Service<Dispatch>,
     hub: Hub,
+    /// Dropped with it; never read.
+    _audits: Audits,
 }
 
 /// What a shutdown came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Drained {
-    /// How many holds had not ended when the time for it was over, and were cut.
+    /// How many holds' ends had not begun when the time for it was over: they ended as
+    /// [`Disconnect::Shutdown`](crate::Disconnect::Shutdown).
     pub holds_cut: usize,
     /// How many connections were cut in the end, holds among them.
     pub connections_cut: usize,
@@ -41,7 +49,9 @@ pub struct Drained {
 impl Running {
     pub(crate) fn start(door: impl Listener, dispatch: Arc<Dispatch>, hub: Hub, capacity: usize) -> Self {
         dispatch.keep_time();
-        Running { service: Service::start(door, dispatch, capacity), hub }
+        let service = Service::start(door, dispatch, capacity);
+        let audits = Audits::start(service.house.clone(), hub.clone());
+        Running { service, hub, _audits: audits }
     }
 
     /// The address on which it listens.
@@ -54,20 +64,50 @@ impl Running {
         self.hub.clone()
     }
 
+    /// Makes an audit at once, as the server does by itself now and then ([`Hub::audit`]), and says what they found:
+    /// a difference counts when three in a row have seen it.
+    ///
+    /// Linux only, and with `/proc`; `None` elsewhere, and for [`Server::bind_memory`](crate::Server::bind_memory).
+    pub async fn audit(&self) -> Option<Audit> {
+        let look = self.service.look(|| self.hub.holds()).await?;
+        self.hub.judge(look);
+        self.hub.audit()
+    }
+
     /// One line for each handler: its path, transports, limits and place.
     pub(super) fn lines(&self) -> Vec<String> {
         self.service.house.host.lines()
     }
 
-    /// What bounds all handlers together, and the topics that keep something: a line each.
+    /// What bounds all connections, what bounds all handlers together, and the topics that keep something: a line each.
     pub(super) fn bounds(&self) -> Vec<String> {
-        self.service.house.host.bounds()
+        let connections = self.service.house.bounds();
+        [connections].into_iter().chain(self.service.house.host.bounds()).collect()
     }
 
     /// Stops in good order: accepts nothing more, ends all holds in good order, lets requests finish
-    /// that are being answered, and cuts what is left when `drain` has passed.
+    /// that are being answered, and cuts what is left when [`drain`](crate::Server::drain) has passed.
+    ///
+    /// The ends are spread over the drain, as that says, and what has not ended is held as before. Dropping the future
+    /// cuts everything at once and waits for nothing; [`shutdown_until`](Running::shutdown_until) gives hooks a second.
     pub async fn shutdown(self) -> Drained {
-        self.service.shutdown().await
+        self.shutdown_until(pending::<()>()).await
+    }
+
+    /// As [`shutdown`](Running::shutdown), but when `hurry` is ready, what is left is cut at once: a hold whose end had not
+    /// begun ends as [`Disconnect::Shutdown`](crate::Disconnect::Shutdown), and end hooks have one more second.
+    ///
+    /// ```no_run
+    /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
+    /// let server = abeyance::Server::new().mount_all().bind("127.0.0.1:8080").await?;
+    /// abeyance::shutdown_signal().await?;
+    /// // Until a second signal.
+    /// server.shutdown_until(abeyance::shutdown_signal()).await;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn shutdown_until(self, hurry: impl Future) -> Drained {
+        self.service.shutdown(hurry).await
     }
 }
 
@@ -79,19 +119,27 @@ pub(super) struct Service<H: Host> {
 }
 
 impl<H: Host> Service<H> {
-    /// How long connections may take to end after their lines were cut.
+    /// How long end hooks, and the endings of what was still held, may take when there is no more time.
     const GRACE: Duration = Duration::from_secs(1);
 
+    /// How long connections may take to notice that they were cut.
+    const LAST: Duration = Duration::from_millis(100);
+
     pub(super) fn start(door: impl Listener, host: Arc<H>, capacity: usize) -> Self {
-        let house = House::new(host, capacity);
+        let house = House::new(host, capacity, door.descriptors());
         let addr = door.addr();
         Service { addr, accepting: tokio::spawn(accept(door, house.clone())), house }
     }
 
-    pub(super) async fn shutdown(mut self) -> Drained {
+    /// Compares the books with what is open; `None` where the system does not say.
+    pub(super) async fn look(&self, holds: impl Fn() -> usize) -> Option<Look> {
+        look(&self.house, holds).await
+    }
+
+    pub(super) async fn shutdown(mut self, hurry: impl Future) -> Drained {
         let begun = Instant::now();
         let house = self.house.clone();
-        let deadline = begun + house.host.policy().drain;
+        let drain = house.host.policy().drain;
         // Awaited, so that the port is free from here on.
         self.accepting.abort();
         let _ = (&mut self.accepting).await;
@@ -102,23 +150,33 @@ impl<H: Host> Service<H> {
         };
         let mut drained =
             Drained { holds_cut: 0, connections_cut: 0, hooks_unfinished: 0, took: Duration::ZERO };
-        if timeout_at(deadline, orderly).await.is_err() {
+        // A drain of no time would still have its first turn.
+        let is_orderly = !drain.is_zero()
+            && matches!(first(timeout_at(begun + drain, orderly), hurry).await, First::One(Ok(())));
+        if !is_orderly {
             drained.holds_cut = house.host.held();
             drained.connections_cut = house.count();
-            house.host.cut();
+            house.host.stop();
             house.halt.ring();
-            // Holds that were cut end by themselves, with their end hooks.
+            // Holds end by themselves, with their end hooks, and each is told.
             let quiet = async {
                 house.empty().await;
-                house.host.drain().await;
+                house.host.quiet().await;
             };
             let _ = timeout(Self::GRACE, quiet).await;
+            house.host.cut();
+            let _ = timeout(Self::LAST, house.empty()).await;
             drained.hooks_unfinished = house.host.hooks();
         }
         drained.took = begun.elapsed();
         let Drained { holds_cut, connections_cut, hooks_unfinished, .. } = drained;
         if connections_cut > 0 || hooks_unfinished > 0 {
-            tracing::warn!(holds_cut, connections_cut, hooks_unfinished, "the drain deadline has passed");
+            tracing::warn!(
+                holds_cut,
+                connections_cut,
+                hooks_unfinished,
+                "not everything ended in good order"
+            );
         }
         drained
     }

@@ -30,6 +30,28 @@ impl Server {
         self
     }
 
+    /// How many connections one peer address may have that hold nothing: those that have not sent a request yet, rest
+    /// between two, or are being answered. Unless set, a quarter of all connections that the limit of descriptors
+    /// allows (16 at least), and no bound for the loopback addresses.
+    ///
+    /// One more takes the place of that address's own connection which has waited longest for a request; if all are
+    /// being answered, it is refused with `429` and `Retry-After`. Held connections do not count (for them there is
+    /// [`max_per_peer`](Server::max_per_peer)), nor do a fallback's WebSockets, nor whoever is among
+    /// [`trusted_proxies`](Server::trusted_proxies): name a proxy there, or all its clients share this bound.
+    #[must_use]
+    pub fn max_unheld_per_peer(mut self, connections: usize) -> Self {
+        self.0.wishes.max_unheld_per_peer = Some(connections);
+        self
+    }
+
+    /// How many new connections a second one peer address may open, that many at once included; no limit unless set.
+    /// More are refused with `429` and `Retry-After`, except for [`trusted_proxies`](Server::trusted_proxies).
+    #[must_use]
+    pub fn max_connects_per_peer(mut self, connections: usize) -> Self {
+        self.0.wishes.max_connects_per_peer = Some(connections);
+        self
+    }
+
     /// What happens to a newcomer when `max_suspended` is reached; it is rejected unless set.
     #[must_use]
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
@@ -38,13 +60,20 @@ impl Server {
     }
 
     /// How long a shutdown may take; 10 s unless set.
+    ///
+    /// The ends of all holds are spread over it evenly, in an order that is drawn, so that whoever takes the clients over
+    /// does not get them together; the last begin [`polite_end`](Server::polite_end), or a quarter of the drain, before
+    /// it is over. Few holds do not wait so long: one in 20 ms ends at least. Until its turn comes a hold is held as
+    /// before. Each client is told when to come back: in a second to five, or as many seconds later as the ends
+    /// are spread over if these are more.
     #[must_use]
     pub fn drain(mut self, window: Duration) -> Self {
         self.0.wishes.drain = Some(window);
         self
     }
 
-    /// How long the head of a request may take to arrive; 10 s unless set.
+    /// How long the head of a request may take to arrive, and how long a body may stop arriving; 10 s unless set. A body that
+    /// comes slower than 512 bytes a second uses this up as if it had stopped.
     #[must_use]
     pub fn head_deadline(mut self, deadline: Duration) -> Self {
         self.0.wishes.head_deadline = Some(deadline);
@@ -65,7 +94,8 @@ impl Server {
         self
     }
 
-    /// How long a peer may take nothing of what is being written to it; 10 s unless set.
+    /// How long a peer may take nothing of what is being written to it; 10 s unless set. One that takes less than 512 bytes a
+    /// second uses this up as if it took nothing.
     #[must_use]
     pub fn write_deadline(mut self, deadline: Duration) -> Self {
         self.0.wishes.write_deadline = Some(deadline);

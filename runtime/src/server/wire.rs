@@ -15,6 +15,7 @@ use tokio::time::Instant;
 use super::exchange::Exchange;
 use super::host::Host;
 use super::house::House;
+use super::place::Place;
 use crate::socket::Socket;
 
 /// The notes of one exchange, shared by the service, the answer's body, the wire and the owner of deadlines. All run
@@ -28,6 +29,7 @@ pub(super) struct Wire<H: Host> {
     pub(super) unread: Bytes,
     pub(super) notes: Notes<H>,
     pub(super) house: Arc<House<H>>,
+    pub(super) place: Arc<Place<H>>,
 }
 
 impl<H: Host> Read for Wire<H> {
@@ -39,25 +41,30 @@ impl<H: Host> Read for Wire<H> {
         let this = &mut *self;
         if this.unread.has_remaining() {
             let count = this.unread.len().min(buffer.remaining());
-            buffer.put_slice(&this.unread.split_to(count));
-            this.note_received();
+            let bytes = this.unread.split_to(count);
+            if !this.may_read(&bytes) {
+                return Poll::Pending;
+            }
+            buffer.put_slice(&bytes);
             return Poll::Ready(Ok(()));
         }
         // On the stack and copied: hyper's cursor can only be advanced over what was put there, or by `unsafe`.
         let mut bytes = [0; 4096];
         let room = bytes.len().min(buffer.remaining());
         let count = ready!(this.line.poll_read(cx, &mut bytes[..room]))?;
-        buffer.put_slice(&bytes[..count]);
-        if count > 0 {
-            this.note_received();
+        if count > 0 && !this.may_read(&bytes[..count]) {
+            return Poll::Pending;
         }
+        buffer.put_slice(&bytes[..count]);
         Poll::Ready(Ok(()))
     }
 }
 
 impl<H: Host> Wire<H> {
-    fn note_received(&self) {
-        self.notes.lock().received(Instant::now(), self.house.host.policy());
+    /// Notes that bytes have come. If hyper may not read them it waits, and the owner of deadlines ends the exchange in
+    /// the same turn.
+    fn may_read(&self, bytes: &[u8]) -> bool {
+        self.notes.lock().received(bytes, Instant::now(), self.house.host.policy())
     }
 }
 
@@ -82,7 +89,10 @@ impl<H: Host> Write for Wire<H> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.notes.lock().flushed();
+        let rests = self.notes.lock().flushed();
+        if rests {
+            self.place.wait();
+        }
         Poll::Ready(Ok(()))
     }
 

@@ -18,6 +18,8 @@ pub(super) enum Setting {
     Listen,
     MaxSuspended,
     MaxPerPeer,
+    MaxUnheldPerPeer,
+    MaxConnectsPerPeer,
     WhenFull,
     Drain,
     HeadDeadline,
@@ -39,6 +41,8 @@ pub(super) struct Wishes {
     pub(super) listen: Option<String>,
     pub(super) max_suspended: Option<usize>,
     pub(super) max_per_peer: Option<usize>,
+    pub(super) max_unheld_per_peer: Option<usize>,
+    pub(super) max_connects_per_peer: Option<usize>,
     pub(super) when_full: Option<WhenFull>,
     pub(super) drain: Option<Duration>,
     pub(super) head_deadline: Option<Duration>,
@@ -57,10 +61,12 @@ pub(super) struct Wishes {
 }
 
 impl Setting {
-    pub(super) const ALL: [Setting; 16] = [
+    pub(super) const ALL: [Setting; 18] = [
         Setting::Listen,
         Setting::MaxSuspended,
         Setting::MaxPerPeer,
+        Setting::MaxUnheldPerPeer,
+        Setting::MaxConnectsPerPeer,
         Setting::WhenFull,
         Setting::Drain,
         Setting::HeadDeadline,
@@ -82,6 +88,8 @@ impl Setting {
             Setting::Listen => "listen",
             Setting::MaxSuspended => "max_suspended",
             Setting::MaxPerPeer => "max_per_peer",
+            Setting::MaxUnheldPerPeer => "max_unheld_per_peer",
+            Setting::MaxConnectsPerPeer => "max_connects_per_peer",
             Setting::WhenFull => "when_full",
             Setting::Drain => "drain",
             Setting::HeadDeadline => "head_deadline",
@@ -106,6 +114,8 @@ impl Wishes {
             Setting::Listen => self.listen = Some(address(value)?),
             Setting::MaxSuspended => self.max_suspended = Some(amount::count(value)?),
             Setting::MaxPerPeer => self.max_per_peer = Some(amount::count(value)?),
+            Setting::MaxUnheldPerPeer => self.max_unheld_per_peer = Some(amount::count(value)?),
+            Setting::MaxConnectsPerPeer => self.max_connects_per_peer = Some(amount::count(value)?),
             Setting::WhenFull => self.when_full = Some(WhenFull::read(value)?),
             Setting::Drain => self.drain = Some(amount::duration(value)?),
             Setting::HeadDeadline => self.head_deadline = Some(amount::duration(value)?),
@@ -144,6 +154,8 @@ impl Wishes {
             listen: self.listen.or(fallback.listen),
             max_suspended: self.max_suspended.or(fallback.max_suspended),
             max_per_peer: self.max_per_peer.or(fallback.max_per_peer),
+            max_unheld_per_peer: self.max_unheld_per_peer.or(fallback.max_unheld_per_peer),
+            max_connects_per_peer: self.max_connects_per_peer.or(fallback.max_connects_per_peer),
             when_full: self.when_full.or(fallback.when_full),
             drain: self.drain.or(fallback.drain),
             head_deadline: self.head_deadline.or(fallback.head_deadline),
@@ -168,6 +180,8 @@ impl Wishes {
             listen: self.listen.unwrap_or(preset.listen),
             max_suspended: self.max_suspended.unwrap_or(descriptors.saturating_sub(RESERVE).max(1)),
             max_per_peer: self.max_per_peer.or(preset.max_per_peer),
+            max_unheld_per_peer: self.max_unheld_per_peer.or(preset.max_unheld_per_peer),
+            max_connects_per_peer: self.max_connects_per_peer.or(preset.max_connects_per_peer),
             when_full: self.when_full.unwrap_or(preset.when_full),
             drain: self.drain.unwrap_or(preset.drain),
             head_deadline: self.head_deadline.unwrap_or(preset.head_deadline),
@@ -190,8 +204,12 @@ impl Wishes {
 
 /// What code can write and text cannot.
 fn faults(policy: &Policy) -> Vec<String> {
-    let counts =
-        [(Setting::MaxSuspended, Some(policy.max_suspended)), (Setting::MaxPerPeer, policy.max_per_peer)];
+    let counts = [
+        (Setting::MaxSuspended, Some(policy.max_suspended)),
+        (Setting::MaxPerPeer, policy.max_per_peer),
+        (Setting::MaxUnheldPerPeer, policy.max_unheld_per_peer),
+        (Setting::MaxConnectsPerPeer, policy.max_connects_per_peer),
+    ];
     let counts = counts.into_iter().filter(|(_, count)| *count == Some(0));
     let counts =
         counts.map(|(setting, _)| format!("`Server::{}(0)` would refuse everybody", setting.as_str()));

@@ -11,6 +11,9 @@ use std::sync::Arc;
 
 use crate::words::line::Line;
 
+use descriptors::Descriptors;
+
+pub(crate) mod descriptors;
 mod info;
 pub(crate) mod memory;
 pub(crate) mod tcp;
@@ -19,6 +22,15 @@ pub(crate) mod tcp;
 pub(crate) trait Socket: Line {
     /// Who is at the other end; an error if nobody is any more. Asked for, because 32 bytes a hold are dear.
     fn peer(&self) -> io::Result<SocketAddr>;
+
+    /// Notes its descriptor, if it has one.
+    fn enrol(&self, descriptors: &Descriptors) {
+        let _ = descriptors;
+    }
+
+    /// Writes a short last word, discards what was received, and sends a FIN, all of it at once or not at all: for a
+    /// connection that was just accepted, of which no readiness is known yet.
+    fn dismiss(&self, word: &[u8]);
 }
 
 /// Where connections come from.
@@ -28,6 +40,18 @@ pub(crate) trait Listener: Send + 'static {
 
     /// The address on which it listens.
     fn addr(&self) -> SocketAddr;
+
+    /// Whether a descriptor is kept for [`accept_on_spare`](Listener::accept_on_spare). Tries to get one if not.
+    fn keep_spare(&mut self) -> bool;
+
+    /// The next connection if somebody waits for one, on the spare descriptor: for when there is no other. Until the
+    /// next [`keep_spare`](Listener::keep_spare) there is none then.
+    fn accept_on_spare(&mut self) -> Option<io::Result<Arc<dyn Socket>>>;
+
+    /// Where the descriptors of what it accepts are to be noted, if it accepts such.
+    fn descriptors(&self) -> Option<Arc<Descriptors>> {
+        None
+    }
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! A held connection over TCP.
 
+use std::fs::File;
 use std::future::Future;
 use std::io::{self, Read};
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpStream};
 
+use super::descriptors::Descriptors;
 use super::{Listener, Socket, info};
 use crate::words::line::Line;
 
@@ -150,6 +152,7 @@ impl Line for TcpLine {
 
     fn probe(&self, every: Duration, give_up: Duration) {
         const SECOND: Duration = Duration::from_secs(1);
+        // Kernels count in whole seconds.
         let every = every.max(SECOND);
         let give_up = give_up.max(every + SECOND);
         let between = ((give_up - every) / 3).clamp(SECOND, every);
@@ -158,7 +161,7 @@ impl Line for TcpLine {
         let socket = SockRef::from(&self.stream);
         // A socket that is already dead refuses options; its reader learns of it anyway.
         let _ = socket.set_tcp_keepalive(&keepalive);
-        // Unacknowledged data switches keepalive off; then this is what gives up.
+        // Unacknowledged data switches keepalive off; then this is what gives up. Where there is keepalive it decides too.
         #[cfg(target_os = "linux")]
         let _ = socket.set_tcp_user_timeout(Some(give_up));
     }
@@ -186,10 +189,28 @@ impl Line for TcpLine {
 }
 
 impl Socket for TcpLine {
+    fn enrol(&self, descriptors: &Descriptors) {
+        descriptors.note(&self.stream);
+    }
+
     fn peer(&self) -> io::Result<SocketAddr> {
         let peer = self.stream.peer_addr()?;
         // On a socket for both families an IPv4 peer has an IPv6 name; limits and trust must know it by its own.
         Ok(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
+    }
+
+    fn dismiss(&self, word: &[u8]) {
+        // Past tokio, which knows of no readiness before its driver has looked.
+        let socket = SockRef::from(&self.stream);
+        let _ = socket.send(word);
+        let mut discarded = [0; 4096];
+        // As much as a long request has. What is left makes the close an RST.
+        for _ in 0..8 {
+            if !matches!((&*socket).read(&mut discarded), Ok(1..)) {
+                break;
+            }
+        }
+        self.shut();
     }
 }
 
@@ -197,12 +218,16 @@ impl Socket for TcpLine {
 pub(crate) struct TcpDoor {
     listener: TcpListener,
     addr: SocketAddr,
+    /// A descriptor that is good for nothing but being closed when there is no other.
+    spare: Option<File>,
 }
 
 impl TcpDoor {
     pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
         let addr = listener.local_addr()?;
-        Ok(TcpDoor { listener, addr })
+        let mut door = TcpDoor { listener, addr, spare: None };
+        door.keep_spare();
+        Ok(door)
     }
 }
 
@@ -214,5 +239,26 @@ impl Listener for TcpDoor {
 
     fn addr(&self) -> SocketAddr {
         self.addr
+    }
+
+    fn keep_spare(&mut self) -> bool {
+        if self.spare.is_none() {
+            self.spare = File::open("/dev/null").ok();
+        }
+        self.spare.is_some()
+    }
+
+    fn accept_on_spare(&mut self) -> Option<io::Result<Arc<dyn Socket>>> {
+        self.spare = None;
+        let mut cx = Context::from_waker(Waker::noop());
+        match self.listener.poll_accept(&mut cx) {
+            Poll::Ready(Ok((stream, _))) => Some(Ok(Arc::new(TcpLine::new(stream)))),
+            Poll::Ready(Err(error)) => Some(Err(error)),
+            Poll::Pending => None,
+        }
+    }
+
+    fn descriptors(&self) -> Option<Arc<Descriptors>> {
+        Some(Arc::default())
     }
 }

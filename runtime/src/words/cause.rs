@@ -39,16 +39,23 @@ pub enum Disconnect {
     Reset,
     /// The peer gave no sign of life for `max_idle`: an *emulated* disconnect.
     Idle,
-    /// The peer's host stopped answering and the kernel gave up on it.
+    /// The peer's host stopped answering: the kernel gave up on it, or the write deadline passed and it had not answered since
+    /// the write was blocked.
     Unreachable,
     /// The peer read too slowly: its backlog was full, or the largest when too much waited for all peers together.
     Slow,
-    /// The peer took nothing at all for the write deadline.
+    /// The peer took nothing for the write deadline, or next to nothing for longer (less than 512 bytes a second), though
+    /// its host still answers.
     Stalled,
     /// The peer sent a message larger than `max_message`.
     TooLarge,
     /// The peer broke the protocol.
     Violation,
+    /// The peer sent more that says nothing than it may: pings, unasked pongs, crumbs of messages. 1,000 at once and 100 a
+    /// second are let pass.
+    Flood,
+    /// The peer began a message and did not go on with it: for as long as `max_idle` it came slower than 512 bytes a second.
+    Unfinished,
     /// The peer was disconnected by the application ([`Held::disconnect`](crate::Held::disconnect)).
     #[non_exhaustive]
     Kicked {
@@ -99,6 +106,8 @@ impl Disconnect {
             Disconnect::Stalled => "stalled",
             Disconnect::TooLarge => "too_large",
             Disconnect::Violation => "violation",
+            Disconnect::Flood => "flood",
+            Disconnect::Unfinished => "unfinished",
             Disconnect::Kicked { .. } => "kicked",
             Disconnect::Failed => "failed",
             Disconnect::Shutdown => "shutdown",
@@ -112,7 +121,7 @@ impl Disconnect {
 }
 
 /// Every word [`End::as_str`] can say, in the order of [`End::index`].
-pub(crate) const CAUSES: [&str; 18] = [
+pub(crate) const CAUSES: [&str; 20] = [
     "timeout",
     "lifetime",
     "answered",
@@ -128,6 +137,8 @@ pub(crate) const CAUSES: [&str; 18] = [
     "stalled",
     "too_large",
     "violation",
+    "flood",
+    "unfinished",
     "kicked",
     "failed",
     "shutdown",
@@ -160,9 +171,11 @@ impl End {
             End::Disconnect(Disconnect::Stalled) => 12,
             End::Disconnect(Disconnect::TooLarge) => 13,
             End::Disconnect(Disconnect::Violation) => 14,
-            End::Disconnect(Disconnect::Kicked { .. }) => 15,
-            End::Disconnect(Disconnect::Failed) => 16,
-            End::Disconnect(Disconnect::Shutdown) => 17,
+            End::Disconnect(Disconnect::Flood) => 15,
+            End::Disconnect(Disconnect::Unfinished) => 16,
+            End::Disconnect(Disconnect::Kicked { .. }) => 17,
+            End::Disconnect(Disconnect::Failed) => 18,
+            End::Disconnect(Disconnect::Shutdown) => 19,
         }
     }
 }
@@ -198,9 +211,11 @@ impl fmt::Display for Disconnect {
             Disconnect::Idle => f.write_str("idle: no sign of life"),
             Disconnect::Unreachable => f.write_str("unreachable"),
             Disconnect::Slow => f.write_str("too slow: backlog full"),
-            Disconnect::Stalled => f.write_str("stalled: took nothing"),
+            Disconnect::Stalled => f.write_str("stalled: took nothing, or next to nothing"),
             Disconnect::TooLarge => f.write_str("sent a message that is too large"),
             Disconnect::Violation => f.write_str("broke the protocol"),
+            Disconnect::Flood => f.write_str("sent too much that says nothing"),
+            Disconnect::Unfinished => f.write_str("did not finish its message"),
             Disconnect::Kicked { reason, .. } if reason.is_empty() => {
                 f.write_str("disconnected by the application")
             }

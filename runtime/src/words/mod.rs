@@ -7,7 +7,10 @@ pub(crate) mod event_id;
 pub(crate) mod id;
 pub(crate) mod keep;
 pub(crate) mod line;
+pub(crate) mod look;
 pub(crate) mod message;
+pub(crate) mod pace;
+pub(crate) mod peer;
 pub(crate) mod policy;
 #[allow(dead_code, reason = "the macros crate reads this file too, and uses more of it")]
 pub(crate) mod terms;

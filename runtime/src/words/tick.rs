@@ -37,6 +37,13 @@ impl Since {
         self.0 = self.0.min(tick);
     }
 
+    /// It lasts, if it does, since `span` later, but not since later than `now`.
+    pub(crate) fn give_back(&mut self, span: Duration, now: Tick) {
+        if let Some(since) = self.get() {
+            self.0 = since.plus(span).min(now);
+        }
+    }
+
     pub(crate) fn get(self) -> Option<Tick> {
         (self.0 != Tick::NEVER).then_some(self.0)
     }

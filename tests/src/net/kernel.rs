@@ -1,7 +1,7 @@
-//! What the kernel keeps for a server's peers, as `ss` tells it.
+//! What the kernel keeps for a server: its peers' shares, as `ss` tells them, and its sockets.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{HashMap, HashSet};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 
 /// What the kernel keeps of what was written to one peer and not acknowledged.
@@ -29,6 +29,35 @@ pub fn kernel_shares(server: SocketAddr, peer: Option<SocketAddr>) -> HashMap<So
     let Ok(output) = Command::new("ss").args(["-tmnH", &filter]).output() else { return HashMap::new() };
     let text = String::from_utf8_lossy(&output.stdout).replace("\n\t", " ");
     text.lines().filter_map(share).collect()
+}
+
+/// From which addresses a server has connections for which a process still has a descriptor. Looks in the network of the
+/// calling thread.
+pub fn attached(server: SocketAddr) -> HashSet<IpAddr> {
+    connected(server).into_iter().collect()
+}
+
+/// How many connections of a server on IPv4 somebody has a descriptor for. Unlike the descriptors of the process, nobody
+/// else opens and closes these.
+pub fn open_sockets(server: SocketAddr) -> usize {
+    connected(server).len()
+}
+
+fn connected(server: SocketAddr) -> Vec<IpAddr> {
+    let table = std::fs::read_to_string("/proc/thread-self/net/tcp").expect("procfs");
+    table.lines().skip(1).filter_map(|line| descriptor(line, server.port())).collect()
+}
+
+/// Number, two addresses in hexadecimal, state, queues, timers, …, and the inode: 0 where only the kernel is still busy with
+/// it. `4: 0100007F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000 00000000 0 0 12345 …`
+fn descriptor(line: &str, port: u16) -> Option<IpAddr> {
+    const LISTENING: &str = "0A";
+    let fields: Vec<_> = line.split_whitespace().collect();
+    let (_, local) = fields.get(1)?.split_once(':')?;
+    let (peer, _) = fields.get(2)?.split_once(':')?;
+    let is_ours = u16::from_str_radix(local, 16) == Ok(port) && *fields.get(3)? != LISTENING;
+    let host = u32::from_str_radix(peer, 16).ok()?.to_ne_bytes();
+    (is_ours && *fields.get(9)? != "0").then(|| Ipv4Addr::from(host).into())
 }
 
 /// State, two queues, two addresses, and the memory: `ESTAB 0 8192 127.0.0.1:80 127.0.0.1:4000 skmem:(r0,…,w9024,…)`.

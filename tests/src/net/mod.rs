@@ -7,13 +7,19 @@
 mod diary; // what the application was told
 mod frames; // WebSocket frames, right and wrong
 mod kernel; // what it keeps for a server's peers
+mod machine; // what the machine itself does to a test
+mod namespace; // a network stack of its own
+mod network; // two of them and a cable, so that peers can vanish
 mod peer; // a client that is only a socket
 mod process; // programs of others
 mod site; // a server under test
 
 pub use diary::{Diary, Pages, Witness};
 pub use frames::{Frame, frame, unmasked};
-pub use kernel::{Share, kernel_shares};
+pub use kernel::{Share, attached, kernel_shares, open_sockets};
+pub use machine::{Machine, resident};
+pub use namespace::Namespace;
+pub use network::Network;
 pub use peer::{Answer, Peer, narrow};
 pub use process::{Child, curl, found, skipped};
 pub use site::{Site, descriptors, eventually};

@@ -1,7 +1,7 @@
 //! A client that is only a socket: it does what the test says, and nothing by itself.
 
-use std::io::{ErrorKind, Read, Write};
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use abeyance::Transport;
@@ -36,6 +36,21 @@ impl Peer {
     #[track_caller]
     pub fn connect(server: SocketAddr) -> Self {
         Peer::over(TcpStream::connect(server).expect("a connection"))
+    }
+
+    /// Connects from an address, by which it is told apart (the kernel gives ports again, and soon); with a receive buffer of
+    /// so many bytes, if it is not to take much that it does not read.
+    ///
+    /// # Errors
+    /// The kernel's.
+    pub fn connect_from(host: IpAddr, server: SocketAddr, buffer: Option<usize>) -> io::Result<Self> {
+        let socket = Socket::new(Domain::for_address(server), Type::STREAM, None)?;
+        socket.bind(&SocketAddr::new(host, 0).into())?;
+        if let Some(bytes) = buffer {
+            socket.set_recv_buffer_size(bytes)?;
+        }
+        socket.connect(&server.into())?;
+        Ok(Peer::over(socket.into()))
     }
 
     /// Takes a connection over.
@@ -102,6 +117,11 @@ impl Peer {
     /// Sends bytes that the server may refuse to take.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref());
+    }
+
+    /// Sends bytes; `false` if the server has cut the connection.
+    pub fn takes(&mut self, bytes: impl AsRef<[u8]>) -> bool {
+        self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
     /// Closes its side; it could still read.
@@ -200,6 +220,15 @@ impl Peer {
                 panic!("nothing comes: {error}; so far {:?}", String::from_utf8_lossy(&self.unread))
             }
         }
+    }
+
+    /// Reads one byte, if there is one.
+    pub fn sip(&mut self) {
+        self.stream.set_nonblocking(true).expect("a socket");
+        if let Ok(count) = self.stream.read(&mut [0]) {
+            self.received += count as u64;
+        }
+        self.stream.set_nonblocking(false).expect("a socket");
     }
 
     fn took(&mut self, bytes: &[u8]) {

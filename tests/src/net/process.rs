@@ -13,7 +13,13 @@ impl Child {
     /// Starts it, with its standard error as text to read.
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
-        let command = command.stdin(Stdio::null()).stderr(Stdio::piped());
+        Child::start_with(command.stdin(Stdio::null()))
+    }
+
+    /// The same, with the standard input that the command says.
+    #[track_caller]
+    pub fn start_with(command: &mut Command) -> Self {
+        let command = command.stderr(Stdio::piped());
         Child(command.spawn().unwrap_or_else(|error| panic!("{command:?}: {error}")))
     }
 

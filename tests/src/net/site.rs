@@ -1,6 +1,6 @@
 //! A server under test, with a runtime of its own, so that the tests may block.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::thread::park_timeout;
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::PATIENCE;
 
-/// A server that runs on 127.0.0.1.
+/// A server that runs, on 127.0.0.1 unless it is told otherwise.
 #[derive(Debug)]
 pub struct Site {
     running: Option<Running>,
@@ -24,8 +24,23 @@ pub struct Site {
 impl Site {
     /// Starts it.
     pub fn start(server: Server) -> Self {
-        let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime");
-        let running = runtime.block_on(server.bind("127.0.0.1:0")).expect("a server");
+        Site::start_with(server, 2)
+    }
+
+    /// Starts it with so many threads.
+    pub fn start_with(server: Server, threads: usize) -> Self {
+        Site::run(server, TcpListener::bind("127.0.0.1:0").expect("a port"), threads)
+    }
+
+    /// Starts it on a socket that listens already, perhaps in another network.
+    pub fn serve(server: Server, listener: TcpListener) -> Self {
+        Site::run(server, listener, 2)
+    }
+
+    fn run(server: Server, listener: TcpListener, threads: usize) -> Self {
+        let runtime =
+            Builder::new_multi_thread().worker_threads(threads).enable_all().build().expect("a runtime");
+        let running = runtime.block_on(async { server.serve(listener) }).expect("a server");
         Site { addr: running.addr(), hub: running.hub(), running: Some(running), runtime }
     }
 

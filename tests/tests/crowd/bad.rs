@@ -8,11 +8,10 @@ use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
 
 use abeyance::Transport;
-use abeyance_tests::net::{Diary, Peer};
+use abeyance_tests::net::{Diary, Machine, Peer};
 use socket2::{Domain, Socket, Type};
 use tokio::time::Instant;
 
-use super::machine::Machine;
 use super::{NARROW, WIDE};
 
 /// One of them. When it is ended it comes back a second later, as pages do.

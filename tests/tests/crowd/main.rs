@@ -5,7 +5,6 @@
 
 mod bad; // peers that do not read
 mod good; // peers that read
-mod machine; // what the machine itself does to us
 
 use std::collections::HashMap;
 use std::net::SocketAddr;
@@ -16,11 +15,12 @@ use std::time::Duration;
 
 use abeyance::extract::State;
 use abeyance::{Disconnect, End, Server, Suspend, suspend};
-use abeyance_tests::net::{Diary, Share, Site, Witness, eventually, found, kernel_shares, skipped};
+use abeyance_tests::net::{
+    Diary, Machine, Share, Site, Witness, eventually, found, kernel_shares, resident, skipped,
+};
 
 use bad::Bad;
 use good::Good;
-use machine::{Machine, resident};
 
 const GOOD: usize = 100;
 /// 52 MB, in 20 s at the least.

@@ -240,9 +240,14 @@ async fn bytes_that_nobody_asked_for_are_a_violation_in_the_end(transport: Trans
 
 contract!(unreachable_when_the_kernel_gives_up of all);
 async fn unreachable_when_the_kernel_gives_up(transport: Transport) {
-    let (house, mut client, _) = held(transport).await;
+    let shape =
+        |hold: abeyance::Suspend<_>| hold.timeout(seconds(3600)).max_idle(None).heartbeat(seconds(25));
+    let house = plan().hold(shape).open();
+    let mut client = house.enter(transport).await;
     client.stream().vanish();
-    sleep(seconds(20)).await;
+    // As late as it is told to: four heartbeats, and one more.
+    sleep(seconds(125)).await;
+    assert_eq!(house.hub.held(), 1);
     client.stream().give_up();
     assert_eq!(house.cause().await, Disconnect::Unreachable.into());
     house.close().await;

@@ -35,6 +35,7 @@ macro_rules! contract {
 
 mod beginning;
 mod clocks;
+mod drain;
 mod endings;
 mod failures;
 mod histories;
@@ -42,6 +43,8 @@ mod http;
 mod keys;
 mod leaving;
 mod limits;
+mod nuisances;
+mod past;
 mod replay;
 mod schedule;
 mod shutdown;

@@ -66,7 +66,7 @@ async fn newcomers_are_sent_away_while_the_server_drains(transport: Transport) {
     assert!(answer.head.get("retry-after").is_some());
 }
 
-contract!(a_peer_that_takes_nothing_delays_a_shutdown_no_longer_than_it_may of lasting);
+contract!(a_peer_that_takes_nothing_delays_a_shutdown_no_longer_than_it_may of all);
 async fn a_peer_that_takes_nothing_delays_a_shutdown_no_longer_than_it_may(transport: Transport) {
     let house = plan().open();
     let mut client = house.enter(transport).await;

@@ -80,10 +80,10 @@ async fn silence_is_given_back_whole_although_a_blocked_write_made_progress() {
     let begun = Instant::now();
     sleep(secs(10)).await;
     guest.line.window(0);
-    guest.hold.send(&Encoded::new(&"a longer message".into()), Origin::Direct).unwrap();
+    guest.hold.send(&Encoded::new(&"long".repeat(5_000).into()), Origin::Direct).unwrap();
     for _ in 0..3 {
         sleep(secs(5)).await;
-        guest.line.window(1);
+        guest.line.window(5 * 512);
         assert!(guest.flush().is_pending());
     }
     guest.line.window(usize::MAX);
@@ -193,10 +193,10 @@ async fn a_pong_right_after_other_signs_of_life_answers_the_ping() {
         // What it sends comes between the sweep's first step and the look at this hold.
         advance(millis(25)).await;
         house.keeper.time().sweep();
-        guest.hold.note_received(1);
+        guest.hold.note_received(1, &*guest.line);
         house.keeper.sweep();
     }
-    guest.hold.note_received(2);
+    guest.hold.note_received(2, &*guest.line);
     guest.hold.next_beat.store(u64::MAX, std::sync::atomic::Ordering::Relaxed);
     while guest.cause().is_none() {
         pass(&house, millis(25)).await;
@@ -246,7 +246,7 @@ async fn a_peer_that_answers_no_ping_is_idle_and_one_that_does_is_not() {
         loop {
             sleep(millis(10)).await;
             if !answering.line.take_written().is_empty() {
-                answering.hold.note_received(6);
+                answering.hold.note_received(6, &*answering.line);
             }
         }
     });
@@ -280,13 +280,48 @@ async fn a_write_without_progress_is_stalled_at_the_write_deadline() {
     let guest = house.suspend(SSE);
     guest.line.window(0);
     sleep(secs(100)).await;
-    guest.hold.send(&Encoded::new(&"a message".into()), Origin::Direct).unwrap();
+    guest.hold.send(&Encoded::new(&"long".repeat(5_000).into()), Origin::Direct).unwrap();
     sleep(secs(6)).await;
-    guest.line.window(1);
+    guest.line.window(6 * 512);
     assert!(guest.flush().is_pending());
     let progress = Instant::now();
     assert_eq!(guest.end().await, "stalled");
     assert_in_time(progress, secs(10));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_a_byte_now_and_then_is_stalled() {
+    for pause in [1, 4, 9] {
+        let house = House::of(STILL);
+        let _time = keep_time(&house);
+        let guest = house.suspend(SSE);
+        guest.line.window(0);
+        guest.hold.send(&Encoded::new(&"long".repeat(5_000).into()), Origin::Direct).unwrap();
+        let begun = Instant::now();
+        while guest.cause().is_none() {
+            sleep(secs(pause)).await;
+            guest.line.window(1);
+            let _ = guest.flush();
+            assert!(begun.elapsed() <= secs(20), "a byte every {pause} s is taken for progress");
+        }
+        assert_eq!(guest.cause(), Some("stalled"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_little_but_steadily_is_not_stalled() {
+    let house = House::of(STILL);
+    let _time = keep_time(&house);
+    let guest = house.suspend(SSE);
+    guest.line.window(0);
+    guest.hold.send(&Encoded::new(&"long".repeat(15_000).into()), Origin::Direct).unwrap();
+    // A kernel takes more only when much of what it has is gone.
+    for _ in 0..12 {
+        sleep(secs(9)).await;
+        guest.line.window(9 * 512);
+        let _ = guest.flush();
+        assert_eq!(guest.cause(), None);
+    }
 }
 
 #[tokio::test(start_paused = true)]

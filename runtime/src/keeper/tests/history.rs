@@ -207,7 +207,7 @@ fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, guest: &Guest, which: usiz
         Step::Flush(_) => drop(guest.flush()),
         Step::Deafen(_) => hold.deafen(),
         Step::Listen(_) => hold.listen(),
-        Step::Life(_) => hold.note_received(1),
+        Step::Life(_) => hold.note_received(1, &**line),
         Step::End(_, side) => {
             let sides: [End; 4] = [
                 Resume::Released.into(),

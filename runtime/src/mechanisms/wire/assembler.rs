@@ -20,6 +20,9 @@ use super::mask;
 use super::websocket::{MAX_CONTROL, code};
 use crate::words::message::Message;
 
+/// A part of a message with less than that is a crumb. Clients that send in parts cut at what a segment holds, or more.
+const CRUMB: usize = MAX_CONTROL;
+
 /// Takes bytes in, gives messages out.
 #[derive(Debug)]
 pub(crate) struct Assembler {
@@ -40,6 +43,9 @@ pub(crate) struct Assembler {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Incoming {
     Message(Message),
+    /// So small a part of a message of which more is to come that the frame around it is worth more. Larger parts are not
+    /// told of: the message's bound is theirs.
+    Crumb,
     /// To be answered with a pong of the same payload.
     Ping(Bytes),
     Pong,
@@ -107,6 +113,11 @@ impl Assembler {
         polled
     }
 
+    /// How much there is of a message of which more is to come.
+    pub(crate) fn drafted(&self) -> Option<usize> {
+        self.draft.as_ref().map(|draft| draft.payload.len())
+    }
+
     /// Whether nothing is begun, so that a new assembler could go on in place of this one.
     pub(crate) fn is_idle(&self) -> bool {
         matches!(self.state, State::Open)
@@ -165,14 +176,14 @@ impl Assembler {
                 return Err(Fault::Protocol("control frame over 125 bytes"));
             }
             OpCode::Control(_) => {}
-            OpCode::Data(data) => self.begin_data(data, length, header.is_final)?,
+            OpCode::Data(data) => self.begin_data(data, length)?,
         }
         // Judged above to be no longer than `max_message`, a usize.
         let left = usize::try_from(length).map_err(|_| Fault::TooLarge)?;
         Ok(Some(Frame { opcode: header.opcode, is_final: header.is_final, mask, taken: 0, left }))
     }
 
-    fn begin_data(&mut self, data: Data, length: u64, is_final: bool) -> Result<(), Fault> {
+    fn begin_data(&mut self, data: Data, length: u64) -> Result<(), Fault> {
         // §5.4
         let draft = match (data, &mut self.draft) {
             (Data::Continue, Some(draft)) => draft,
@@ -180,7 +191,7 @@ impl Assembler {
             (_, Some(_)) => return Err(Fault::Protocol("new message inside a fragmented one")),
             (_, none) => none.insert(Draft::new(data == Data::Text)),
         };
-        draft.expect(length, is_final, self.max_message)
+        draft.expect(length, self.max_message)
     }
 
     /// Moves what is there of a frame's payload from the inbox to where it belongs.
@@ -211,7 +222,7 @@ impl Assembler {
 
     fn finish(&mut self, frame: Frame) -> Result<Option<Incoming>, Fault> {
         match frame.opcode {
-            OpCode::Data(_) if !frame.is_final => Ok(None),
+            OpCode::Data(_) if !frame.is_final => Ok((frame.taken < CRUMB).then_some(Incoming::Crumb)),
             OpCode::Data(_) => Ok(self.draft.take().map(Draft::finish).transpose()?.map(Incoming::Message)),
             OpCode::Control(control) => {
                 let payload = mem::take(&mut self.control);

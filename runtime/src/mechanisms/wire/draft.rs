@@ -12,29 +12,19 @@ pub(super) struct Draft {
     pub(super) payload: Vec<u8>,
     /// How many bytes of the payload are known to be UTF-8.
     valid: usize,
-    empty_fragments: u16,
 }
-
-/// Fragments without payload never complete a message and cost the peer nothing. Others are bounded by the size.
-pub(super) const MAX_EMPTY_FRAGMENTS: u16 = 1024;
 
 impl Draft {
     pub(super) fn new(is_text: bool) -> Self {
-        Draft { is_text, payload: Vec::new(), valid: 0, empty_fragments: 0 }
+        Draft { is_text, payload: Vec::new(), valid: 0 }
     }
 
     /// Judges a frame by its header, before anything of it is kept.
-    pub(super) fn expect(&mut self, length: u64, is_final: bool, max_message: usize) -> Result<(), Fault> {
-        if length > max_message.saturating_sub(self.payload.len()) as u64 {
-            return Err(Fault::TooLarge);
+    pub(super) fn expect(&self, length: u64, max_message: usize) -> Result<(), Fault> {
+        match length > max_message.saturating_sub(self.payload.len()) as u64 {
+            true => Err(Fault::TooLarge),
+            false => Ok(()),
         }
-        if length == 0 && !is_final {
-            self.empty_fragments += 1;
-            if self.empty_fragments > MAX_EMPTY_FRAGMENTS {
-                return Err(Fault::Protocol("too many empty fragments"));
-            }
-        }
-        Ok(())
     }
 
     /// Fails as soon as no continuation could make a text UTF-8 (§8.1); the end may cut a character in two.

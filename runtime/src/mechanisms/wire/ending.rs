@@ -43,13 +43,18 @@ fn web_socket(end: &End, retry_after: Duration, code_hint: Option<u16>) -> Finis
         End::Disconnect(cause) => match cause {
             // The peer waits for its own code to come back (RFC 6455 §5.5.1).
             Disconnect::Closed { code, .. } => Finish::Polite(websocket::close(*code, "")),
-            Disconnect::Gone | Disconnect::Reset | Disconnect::Unreachable => Finish::Close,
-            Disconnect::Idle | Disconnect::Shutdown => close(code::GOING_AWAY, word),
+            Disconnect::Gone | Disconnect::Reset => Finish::Close,
+            // No FIN behind what nobody will take: the kernel would keep that.
+            Disconnect::Unreachable => Finish::Cut,
+            // A word that must wait is for nobody.
+            Disconnect::Idle => Finish::LastWord(websocket::close(Some(code::GOING_AWAY), word)),
+            Disconnect::Shutdown => close(code::GOING_AWAY, word),
             Disconnect::Slow | Disconnect::Stalled => {
                 Finish::LastWord(websocket::close(Some(code::POLICY), word))
             }
             Disconnect::TooLarge => close(code::TOO_LARGE, word),
             Disconnect::Violation => close(code_hint.unwrap_or(code::PROTOCOL), word),
+            Disconnect::Flood | Disconnect::Unfinished => close(code::POLICY, word),
             Disconnect::Kicked { code, reason } => {
                 close(code.filter(|code| (4000..=4999).contains(code)).unwrap_or(code::POLICY), reason)
             }
@@ -83,11 +88,9 @@ fn lines(end: &End, chunked: bool) -> Finish {
 /// An answer that ends before it is whole.
 fn unfinished(cause: &Disconnect, chunked: bool) -> Finish {
     match cause {
-        Disconnect::Closed { .. } | Disconnect::Gone | Disconnect::Reset | Disconnect::Unreachable => {
-            Finish::Close
-        }
+        Disconnect::Closed { .. } | Disconnect::Gone | Disconnect::Reset => Finish::Close,
         // Nobody reads: what the kernel holds for this peer would stay until its own patience ends.
-        Disconnect::Idle | Disconnect::Slow | Disconnect::Stalled => Finish::Cut,
+        Disconnect::Idle | Disconnect::Slow | Disconnect::Stalled | Disconnect::Unreachable => Finish::Cut,
         // What is queued may still arrive, and the missing last chunk says that it is not all. Without chunks a FIN
         // would say that it is.
         _ if chunked => Finish::Close,
@@ -109,14 +112,14 @@ fn poll(end: &End, retry_after: Duration, exchange: &Exchange<'_>) -> Finish {
         End::Resume(Resume::Drained) => answer(StatusCode::SERVICE_UNAVAILABLE, word, Some(seconds), false),
         End::Resume(_) => answer(StatusCode::NO_CONTENT, "", None, true),
         End::Disconnect(cause) => match cause {
-            Disconnect::Closed { .. } | Disconnect::Gone | Disconnect::Reset | Disconnect::Unreachable => {
-                Finish::Close
-            }
+            Disconnect::Closed { .. } | Disconnect::Gone | Disconnect::Reset => Finish::Close,
             Disconnect::Idle => answer(StatusCode::REQUEST_TIMEOUT, word, None, false),
             // Only an answer can be read too slowly, and a second one must not follow half of the first.
-            Disconnect::Slow | Disconnect::Stalled => Finish::Cut,
+            Disconnect::Slow | Disconnect::Stalled | Disconnect::Unreachable => Finish::Cut,
             Disconnect::TooLarge => answer(StatusCode::PAYLOAD_TOO_LARGE, word, None, false),
             Disconnect::Violation => answer(StatusCode::BAD_REQUEST, word, None, false),
+            Disconnect::Flood => answer(StatusCode::TOO_MANY_REQUESTS, word, None, false),
+            Disconnect::Unfinished => answer(StatusCode::REQUEST_TIMEOUT, word, None, false),
             Disconnect::Kicked { reason, .. } => answer(StatusCode::GONE, reason, None, true),
             Disconnect::Failed => answer(StatusCode::INTERNAL_SERVER_ERROR, word, None, true),
             Disconnect::Shutdown => answer(StatusCode::SERVICE_UNAVAILABLE, word, Some(seconds), false),
@@ -190,7 +193,7 @@ mod tests {
         let kicked = |code, reason: &str| End::from(Kicked { code, reason: Arc::from(reason) });
 
         #[rustfmt::skip]
-        let table: [(End, &str, &str, &str, &str); 21] = [
+        let table: [(End, &str, &str, &str, &str); 23] = [
             // the end                long poll                       SSE, HTTP/1.1                                             stream         WebSocket
             (Timeout.into(),          "204",                          "polite event: resumed|data: timeout|| last",             "polite last", "polite 1000 timeout"),
             (Lifetime.into(),         "204",                          "polite event: resumed|data: lifetime|| last",            "polite last", "polite 1000 lifetime"),
@@ -202,12 +205,14 @@ mod tests {
             (closed(None),            "FIN",                          "FIN",                                                    "FIN",         "polite no code"),
             (Gone.into(),             "FIN",                          "FIN",                                                    "FIN",         "FIN"),
             (Reset.into(),            "FIN",                          "FIN",                                                    "FIN",         "FIN"),
-            (Unreachable.into(),      "FIN",                         "FIN",                                                    "FIN",         "FIN"),
-            (Idle.into(),             "408 idle, close",              "RST",                                                    "RST",         "polite 1001 idle"),
+            (Unreachable.into(),      "RST",                         "RST",                                                    "RST",         "RST"),
+            (Idle.into(),             "408 idle, close",              "RST",                                                    "RST",         "last word 1001 idle"),
             (Slow.into(),             "RST",                          "RST",                                                    "RST",         "last word 1008 slow"),
             (Stalled.into(),          "RST",                          "RST",                                                    "RST",         "last word 1008 stalled"),
             (TooLarge.into(),         "413 too_large, close",         "FIN",                                                    "FIN",         "polite 1009 too_large"),
             (Violation.into(),        "400 violation, close",         "FIN",                                                    "FIN",         "polite 1002 violation"),
+            (Flood.into(),            "429 flood, close",             "FIN",                                                    "FIN",         "polite 1008 flood"),
+            (Unfinished.into(),       "408 unfinished, close",        "FIN",                                                    "FIN",         "polite 1008 unfinished"),
             (kicked(None, "out"),     "410 out",                      "polite event: disconnected|data: out|| last",            "polite last", "polite 1008 out"),
             (kicked(Some(4321), "x"), "410 x",                        "polite event: disconnected|data: x|| last",              "polite last", "polite 4321 x"),
             (kicked(Some(1000), ""),  "410",                          "polite event: disconnected|data: || last",               "polite last", "polite 1008"),

@@ -14,6 +14,10 @@ pub(crate) enum Fault {
     Protocol(&'static str),
     /// The peer's text is not UTF-8.
     NotUtf8,
+    /// The peer sends too many frames that say nothing.
+    Flood,
+    /// The peer does not go on with what it began.
+    Unfinished,
 }
 
 impl Fault {
@@ -22,6 +26,8 @@ impl Fault {
         match self {
             Fault::TooLarge => Disconnect::TooLarge,
             Fault::Protocol(_) | Fault::NotUtf8 => Disconnect::Violation,
+            Fault::Flood => Disconnect::Flood,
+            Fault::Unfinished => Disconnect::Unfinished,
         }
     }
 
@@ -31,6 +37,7 @@ impl Fault {
             Fault::TooLarge => code::TOO_LARGE,
             Fault::Protocol(_) => code::PROTOCOL,
             Fault::NotUtf8 => code::NOT_UTF8,
+            Fault::Flood | Fault::Unfinished => code::POLICY,
         }
     }
 }
@@ -41,6 +48,8 @@ impl fmt::Display for Fault {
             Fault::TooLarge => f.write_str("message larger than allowed"),
             Fault::Protocol(how) => f.write_str(how),
             Fault::NotUtf8 => f.write_str("text that is not UTF-8"),
+            Fault::Flood => f.write_str("too many frames that say nothing"),
+            Fault::Unfinished => f.write_str("a message that does not come to its end"),
         }
     }
 }

@@ -105,15 +105,43 @@ async fn a_function_may_take_its_time() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_stops_arriving_fails() {
     let (_service, _, mut peer) = in_memory(Inn::default());
-    say(&mut peer, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\n").await;
+    say(&mut peer, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 20000\r\n\r\n").await;
     for _ in 0..3 {
         tokio::time::sleep(seconds(9)).await;
-        say(&mut peer, "x").await;
+        say(&mut peer, &"x".repeat(9 * 512)).await;
     }
     let begun = Instant::now();
     let (_, said) = answer(&mut peer).await;
-    assert_eq!(said, "failed: the request's body stopped arriving");
+    assert_eq!(said, "failed: the request's body stopped arriving, or nearly");
     assert_eq!(begun.elapsed().as_secs(), 10);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_comes_a_byte_at_a_time_fails_however_often_they_come() {
+    for pause in [1, 4, 9] {
+        let (_service, _, mut peer) = in_memory(Inn::default());
+        say(&mut peer, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 20000\r\n\r\n").await;
+        let begun = Instant::now();
+        let said = loop {
+            match tokio::time::timeout(seconds(pause), answer(&mut peer)).await {
+                Ok((_, said)) => break said,
+                Err(_) => say(&mut peer, "x").await,
+            }
+        };
+        assert_eq!(said, "failed: the request's body stopped arriving, or nearly");
+        assert!(begun.elapsed() < seconds(20), "{pause}: {:?}", begun.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_does_not_fail_because_we_were_slow_to_look() {
+    let (_service, _, mut peer) = in_memory(Inn::default());
+    say(&mut peer, "POST /body/later HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n").await;
+    for pause in [1, 60] {
+        tokio::time::sleep(seconds(pause)).await;
+        say(&mut peer, "x").await;
+    }
+    assert_eq!(answer(&mut peer).await.1, "xx");
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,12 +1,15 @@
 //! The server's contract: taking sockets back, deadlines, stopping.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use axum_core::body::Body;
 use bytes::Bytes;
 use http::{Request, Response};
+use http_body::Body as _;
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use parking_lot::Mutex;
@@ -24,7 +27,9 @@ use crate::socket::tcp::TcpDoor;
 use crate::words::line::Line;
 use crate::words::policy::Policy;
 
+mod audit;
 mod deadlines;
+mod full;
 mod size;
 mod stopping;
 mod take_back;
@@ -42,10 +47,13 @@ struct Inn {
     /// Holds ignore the drain; the cut they hear.
     deaf: bool,
     cut: Arc<Notify>,
+    /// Lines that somebody keeps.
+    kept: Arc<Mutex<Vec<Arc<dyn Socket>>>>,
 }
 
 struct Lodger {
     wish: Wish,
+    kept: Arc<Mutex<Vec<Arc<dyn Socket>>>>,
     version: http::Version,
     ends: Arc<Mutex<Vec<&'static str>>>,
     held: Arc<Mutex<usize>>,
@@ -55,6 +63,8 @@ struct Lodger {
 enum Wish {
     /// Answered at once, by the holding side.
     Poll,
+    /// Answered at once; then somebody keeps the line.
+    Keep,
     /// Echoes until the peer's FIN.
     Echo,
 }
@@ -73,9 +83,20 @@ impl Host for Inn {
     ) -> Result<Response<Body>, Lodger> {
         let wish = match request.uri().path() {
             "/poll" => Wish::Poll,
+            "/keep" => Wish::Keep,
             "/hold" => Wish::Echo,
-            "/body" => {
-                let body = arriving(request.into_body(), self.policy.head_deadline);
+            path @ ("/body" | "/body/later") => {
+                let is_late = path == "/body/later";
+                let mut body = arriving(request.into_body(), self.policy.head_deadline);
+                if is_late {
+                    // Somebody waits for the body, and then has something else to do for a minute.
+                    let waits = {
+                        let mut cx = Context::from_waker(Waker::noop());
+                        Pin::new(&mut body).poll_frame(&mut cx).is_pending()
+                    };
+                    assert!(waits);
+                    tokio::time::sleep(seconds(60)).await;
+                }
                 return Ok(match body.collect().await {
                     Ok(body) => Response::new(Body::from(body.to_bytes())),
                     Err(error) => Response::new(Body::from(format!("failed: {error}"))),
@@ -95,6 +116,7 @@ impl Host for Inn {
         *self.held.lock() += 1;
         Err(Lodger {
             wish,
+            kept: self.kept.clone(),
             version: request.version(),
             ends: self.ends.clone(),
             held: self.held.clone(),
@@ -114,6 +136,12 @@ impl Host for Inn {
         self.drained.notify_waiters();
     }
 
+    async fn quiet(&self) {}
+
+    fn stop(&self) {
+        self.cut();
+    }
+
     fn cut(&self) {
         self.cut.notify_waiters();
         self.drained.notify_waiters();
@@ -128,6 +156,12 @@ impl Drop for Lodger {
 
 impl Guest for Lodger {
     async fn attend(self, line: &Arc<dyn Socket>, unread: Bytes) -> After {
+        if let Wish::Keep = self.wish {
+            let _ = line.try_write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            line.shut();
+            self.kept.lock().push(line.clone());
+            return After::Close;
+        }
         let after = self.stay(line.clone(), unread).await;
         let end = if matches!(after, After::Close) { "closed" } else { "kept" };
         self.ends.lock().push(end);
@@ -166,9 +200,14 @@ async fn over_tcp(inn: Inn) -> (Service<Inn>, TcpStream) {
 }
 
 fn in_memory(inn: Inn) -> (Service<Inn>, Dialer, MemoryStream) {
-    let (door, dialer) = MemoryDoor::new();
+    let (service, dialer) = with_room_for(1000, inn);
     let peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
-    (Service::start(door, Arc::new(inn), 1000), dialer, peer)
+    (service, dialer, peer)
+}
+
+fn with_room_for(capacity: usize, inn: Inn) -> (Service<Inn>, Dialer) {
+    let (door, dialer) = MemoryDoor::new();
+    (Service::start(door, Arc::new(inn), capacity), dialer)
 }
 
 /// Reads one answer with a `Content-Length`: the status and the body.

@@ -4,6 +4,7 @@ use std::task::{Context, Waker};
 
 use super::super::conversation::converse;
 use super::super::house::House;
+use super::super::place::Place;
 use super::*;
 use crate::socket::{Listener, Socket};
 
@@ -37,7 +38,11 @@ impl Host for Scale {
         0
     }
 
+    async fn quiet(&self) {}
+
     async fn drain(&self) {}
+
+    fn stop(&self) {}
 
     fn cut(&self) {}
 }
@@ -61,8 +66,9 @@ async fn a_held_connection_fits_into_the_small_task_cell() {
     let mut peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 1))).unwrap();
     let line = door.accept().await.unwrap();
     let weak = Arc::downgrade(&line);
-    let house = House::new(Arc::new(Scale::default()), 10);
-    let mut conversation = Box::pin(converse(house.seat(), line));
+    let house = House::new(Arc::new(Scale::default()), 10, None);
+    let place = Place::new(house.clone(), house.lobby.lock().come_back(None));
+    let mut conversation = Box::pin(converse(house.seat(), place, line));
     let size = std::mem::size_of_val(&*conversation);
     assert!(size <= BUDGET, "{size} bytes");
     println!("{size} of {BUDGET} bytes");

@@ -1,6 +1,8 @@
 //! Stopping: what is idle closes, what is under way finishes, what is left is cut.
 
-use tokio::time::Instant;
+use std::future::pending;
+
+use tokio::time::{Instant, sleep};
 
 use super::*;
 
@@ -13,16 +15,20 @@ async fn resting_connections_close_at_once_and_holds_are_drained() {
     say(&mut halfway, "GET /hal").await;
     say(&mut held, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;
     assert_eq!(answer(&mut held).await.0, 200);
+    sleep(seconds(2)).await;
     let begun = Instant::now();
     let clients = async {
-        for peer in [&mut resting, &mut silent, &mut held, &mut halfway] {
+        for peer in [&mut resting, &mut silent, &mut held] {
             assert_eq!(rest(peer).await, "");
             peer.shutdown().await.unwrap();
         }
+        assert!(begun.elapsed() < seconds(1));
+        assert!(rest(&mut halfway).await.starts_with("HTTP/1.1 408 "));
+        halfway.shutdown().await.unwrap();
     };
-    let (drained, ()) = tokio::join!(service.shutdown(), clients);
+    let (drained, ()) = tokio::join!(service.shutdown(pending::<()>()), clients);
     assert_eq!((drained.holds_cut, drained.connections_cut), (0, 0));
-    assert!(begun.elapsed() < seconds(1));
+    assert!(begun.elapsed() < seconds(2));
     assert!(dialer.connect(SocketAddr::from(([10, 0, 0, 2], 1))).is_err(), "nobody listens");
 }
 
@@ -38,10 +44,56 @@ async fn an_answer_under_way_is_finished_and_says_close() {
         drop(peer);
         said
     };
-    let (drained, said) = tokio::join!(service.shutdown(), client);
+    let (drained, said) = tokio::join!(service.shutdown(pending::<()>()), client);
     assert_eq!(drained.connections_cut, 0);
     assert!(said.ends_with("\r\n\r\nbody"), "{said}");
     assert!(said.to_ascii_lowercase().contains("connection: close"), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_on_its_way_is_answered_and_told_close() {
+    let (service, dialer, mut again) = in_memory(Inn::default());
+    let dial = || dialer.connect(SocketAddr::from(([10, 0, 0, 2], 1))).unwrap();
+    let (mut fresh, mut halfway, mut silent) = (dial(), dial(), dial());
+    assert_eq!(ask(&mut again, "/one").await.0, 200);
+    say(&mut again, "GET /two HT").await;
+    say(&mut halfway, "GET /three HT").await;
+    sleep(Duration::from_millis(10)).await;
+    let begun = Instant::now();
+    let clients = async {
+        sleep(Duration::from_millis(500)).await;
+        say(&mut fresh, "GET /four HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        for (peer, tail, path) in [
+            (&mut again, "TP/1.1\r\nHost: h\r\n\r\n", "/two"),
+            (&mut halfway, "TP/1.1\r\nHost: h\r\n\r\n", "/three"),
+            (&mut fresh, "", "/four"),
+        ] {
+            say(peer, tail).await;
+            let said = rest(peer).await;
+            assert!(
+                said.starts_with("HTTP/1.1 200 ") && said.ends_with(&format!("\r\n\r\n{path}")),
+                "{said}"
+            );
+            assert!(said.to_ascii_lowercase().contains("connection: close"), "{said}");
+            peer.shutdown().await.unwrap();
+        }
+        assert!(begun.elapsed() < Duration::from_millis(600));
+        assert_eq!(rest(&mut silent).await, "");
+    };
+    let (drained, ()) = tokio::join!(service.shutdown(pending::<()>()), clients);
+    assert_eq!(drained.connections_cut, 0);
+    assert!(begun.elapsed() < Duration::from_millis(1_100), "who says nothing is waited for no longer");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_is_in_a_hurry_cuts_what_is_left() {
+    let (service, _, mut held) = in_memory(Inn { deaf: true, ..Inn::default() });
+    say(&mut held, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!(answer(&mut held).await.0, 200);
+    let begun = Instant::now();
+    let drained = service.shutdown(sleep(seconds(3))).await;
+    assert_eq!((drained.holds_cut, drained.connections_cut), (1, 1));
+    assert!((seconds(3)..seconds(4)).contains(&begun.elapsed()), "{:?}", begun.elapsed());
 }
 
 #[tokio::test(start_paused = true)]
@@ -53,7 +105,7 @@ async fn what_is_left_when_drain_has_passed_is_cut_and_reported() {
     assert_eq!(answer(&mut held).await.0, 200);
     let begun = Instant::now();
     let house = service.house.clone();
-    let drained = service.shutdown().await;
+    let drained = service.shutdown(pending::<()>()).await;
     assert_eq!((drained.holds_cut, drained.connections_cut), (1, 2));
     assert!((seconds(10)..=seconds(12)).contains(&begun.elapsed()));
     assert_eq!(house.count(), 0);
@@ -68,20 +120,4 @@ async fn dropping_a_server_stops_its_tasks() {
     drop(service);
     house.empty().await;
     assert_eq!(peer.read(&mut [0; 8]).await.unwrap_or(0), 0);
-}
-
-#[tokio::test]
-async fn a_full_house_takes_nobody_in_until_somebody_leaves() {
-    let (door, dialer) = MemoryDoor::new();
-    let dial = || dialer.connect(SocketAddr::from(([10, 0, 0, 1], 1))).unwrap();
-    let (mut first, mut second) = (dial(), dial());
-    let service = Service::start(door, Arc::new(Inn::default()), 1);
-    assert_eq!(ask(&mut first, "/one").await.0, 200);
-    say(&mut second, "GET /two HTTP/1.1\r\nHost: h\r\n\r\n").await;
-    for _ in 0..100 {
-        tokio::task::yield_now().await;
-    }
-    assert_eq!(service.house.count(), 1);
-    drop(first);
-    assert_eq!(answer(&mut second).await, (200, "/two".into()));
 }

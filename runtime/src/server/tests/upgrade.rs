@@ -47,7 +47,7 @@ async fn a_websocket_of_the_fallback_is_cut_when_drain_has_passed() {
     let (service, _, mut peer) = in_memory(router());
     say(&mut peer, UPGRADE).await;
     assert_eq!(answer(&mut peer).await.0, 101);
-    let drained = service.shutdown().await;
+    let drained = service.shutdown(std::future::pending::<()>()).await;
     assert_eq!(drained.connections_cut, 1);
     assert!(peer.read(&mut [0; 8]).await.is_err(), "reset");
 }

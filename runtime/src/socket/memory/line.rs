@@ -3,7 +3,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use tokio::sync::mpsc;
@@ -22,6 +22,14 @@ pub(crate) struct MemoryLine {
 impl Socket for MemoryLine {
     fn peer(&self) -> io::Result<SocketAddr> {
         Ok(self.peer)
+    }
+
+    fn dismiss(&self, word: &[u8]) {
+        let _ = self.try_write(word);
+        let mut discarded = [0; 4096];
+        let mut cx = Context::from_waker(Waker::noop());
+        let _ = self.poll_read(&mut cx, &mut discarded);
+        self.shut();
     }
 }
 
@@ -140,5 +148,14 @@ impl Listener for MemoryDoor {
 
     fn addr(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], 0))
+    }
+
+    fn keep_spare(&mut self) -> bool {
+        // Nothing here needs a descriptor.
+        true
+    }
+
+    fn accept_on_spare(&mut self) -> Option<io::Result<Arc<dyn Socket>>> {
+        None
     }
 }

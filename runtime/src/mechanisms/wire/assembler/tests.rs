@@ -6,7 +6,6 @@ use proptest::prelude::*;
 use tokio_tungstenite::tungstenite;
 use tungstenite::protocol::{CloseFrame, Role, WebSocket, WebSocketConfig};
 
-use super::super::draft::MAX_EMPTY_FRAGMENTS;
 use super::*;
 
 const MAX: usize = 1000;
@@ -93,7 +92,8 @@ fn what_a_foreign_client_writes_is_read() {
 fn fragments_are_joined_around_control_frames() {
     let frames =
         [frame(0x01, b"a"), frame(0x89, b"now?"), frame(0x00, b"b"), frame(0x8a, b""), frame(0x80, b"c")];
-    let heard = vec![Incoming::Ping(Bytes::from_static(b"now?")), Incoming::Pong, text("abc")];
+    let ping = Incoming::Ping(Bytes::from_static(b"now?"));
+    let heard = vec![Incoming::Crumb, ping, Incoming::Crumb, Incoming::Pong, text("abc")];
     assert_eq!(hear(&frames), (heard, None));
 }
 
@@ -101,7 +101,7 @@ fn fragments_are_joined_around_control_frames() {
 fn a_character_may_be_cut_between_fragments_but_not_by_the_end() {
     let euro = "€".as_bytes();
     let parts = [frame(0x01, &euro[..1]), frame(0x00, &euro[1..2]), frame(0x80, &euro[2..])];
-    assert_eq!(hear(&parts), (vec![text("€")], None));
+    assert_eq!(hear(&parts), (vec![Incoming::Crumb, Incoming::Crumb, text("€")], None));
     assert_eq!(fault(&[frame(0x81, &euro[..2])]), Fault::NotUtf8);
     assert_eq!(fault(&[frame(0x01, &euro[..2]), frame(0x80, b"")]), Fault::NotUtf8);
 }
@@ -114,35 +114,82 @@ fn text_that_cannot_become_utf8_fails_before_its_message_is_whole() {
     assert_eq!(hear(&[frame(0x82, b"\xff")]), (vec![Incoming::Message(vec![0xff].into())], None));
 }
 
-#[test]
-fn every_rule_of_the_protocol_is_kept() {
-    let unmasked = vec![0x81, 0x01, b'x'];
-    let top_bit = [&[0x82, 0xff, 0x80][..], &[0; 7], &[0; 4]].concat();
-    for (frames, broken) in [
-        (vec![unmasked], "frame without a mask"),
-        (vec![frame(0xc1, b"x")], "reserved bit set"),
-        (vec![frame(0xa1, b"x")], "reserved bit set"),
-        (vec![frame(0x91, b"x")], "reserved bit set"),
-        (vec![frame(0x83, b"x")], "reserved opcode"),
-        (vec![frame(0x8b, b"x")], "reserved opcode"),
-        (vec![top_bit], "frame length with its top bit set"),
-        (vec![frame(0x09, b"")], "fragmented control frame"),
-        (vec![frame(0x89, &[0; 126])], "control frame over 125 bytes"),
-        (vec![frame(0x80, b"x")], "continuation of nothing"),
-        (vec![frame(0x81, b"x"), frame(0x00, b"x")], "continuation of nothing"),
-        (vec![frame(0x01, b"x"), frame(0x81, b"x")], "new message inside a fragmented one"),
-        (vec![frame(0x88, b"x")], "close frame with half a code"),
-        (vec![frame(0x88, &1005u16.to_be_bytes())], "close code that must not be sent"),
-    ] {
-        assert_eq!(fault(&frames), Fault::Protocol(broken));
-    }
-    assert_eq!(fault(&[frame(0x88, b"\x03\xe8\xff")]), Fault::NotUtf8);
+/// Some frames, and the close code that RFC 6455 §7.4.1 has for what is wrong with them; `None` where nothing is.
+type Rule = (&'static str, Vec<Vec<u8>>, Option<u16>);
+
+#[rustfmt::skip]
+fn rules() -> Vec<Rule> {
+    let unmasked = |first: u8, payload: &[u8]| [&[first, payload.len() as u8], payload].concat();
+    let of_length = |marker: u8, length: &[u8]| [&[0x82, 0x80 | marker], length, &[0; 4]].concat();
+    let huge = |first: u8| of_length(127, &[&[first][..], &[0xff; 7]].concat());
+    let code = |code: u16| frame(0x88, &code.to_be_bytes());
+    let mut rules = vec![
+        ("a message",                                vec![frame(0x81, b"x")],                                None),
+        ("a message without a byte",                 vec![frame(0x81, b"")],                                 None),
+        ("a message in parts, of nothing",           vec![frame(0x02, b""), frame(0x00, b""), frame(0x80, b"")], None),
+        ("a ping with all it may carry",             vec![frame(0x89, &[0; 125])],                           None),
+        ("a pong that nobody asked for",             vec![frame(0x8a, b"x")],                                None),
+        ("a ping inside of a message",               vec![frame(0x01, b"x"), frame(0x89, b""), frame(0x80, b"")], None),
+        // The rule is the sender's, and nothing here depends on it.
+        ("a length longer than it needs, 16 bits",   vec![[&of_length(126, &[0, 1])[..], b"x"].concat()],    None),
+        ("a length longer than it needs, 64 bits",   vec![[&of_length(127, &1u64.to_be_bytes())[..], b"x"].concat()], None),
+        ("the first reserved bit (compression)",     vec![frame(0xc1, b"x")],                                Some(1002)),
+        ("the second reserved bit",                  vec![frame(0xa1, b"x")],                                Some(1002)),
+        ("the third reserved bit",                   vec![frame(0x91, b"x")],                                Some(1002)),
+        ("a reserved bit of a continuation",         vec![frame(0x01, b"x"), frame(0xc0, b"x")],             Some(1002)),
+        ("a reserved bit of a ping",                 vec![frame(0xc9, b"x")],                                Some(1002)),
+        ("a message without a mask",                 vec![unmasked(0x81, b"x")],                             Some(1002)),
+        ("a ping without a mask",                    vec![unmasked(0x89, b"")],                              Some(1002)),
+        ("a close without a mask",                   vec![unmasked(0x88, b"")],                              Some(1002)),
+        ("a ping in parts",                          vec![frame(0x09, b"")],                                 Some(1002)),
+        ("a pong in parts",                          vec![frame(0x0a, b"")],                                 Some(1002)),
+        ("a close in parts",                         vec![frame(0x08, b"")],                                 Some(1002)),
+        ("a ping that is too long",                  vec![frame(0x89, &[0; 126])],                           Some(1002)),
+        ("a pong that is too long",                  vec![frame(0x8a, &[0; 126])],                           Some(1002)),
+        ("a close that is too long",                 vec![frame(0x88, &[3; 126])],                           Some(1002)),
+        ("a continuation of nothing",                vec![frame(0x00, b"x")],                                Some(1002)),
+        ("the end of nothing",                       vec![frame(0x80, b"x")],                                Some(1002)),
+        ("a continuation of what is whole",          vec![frame(0x81, b"x"), frame(0x00, b"x")],             Some(1002)),
+        ("a message inside of another",              vec![frame(0x01, b"x"), frame(0x81, b"x")],             Some(1002)),
+        ("another kind inside of a message",         vec![frame(0x01, b"x"), frame(0x82, b"x")],             Some(1002)),
+        ("a length with its top bit set",            vec![huge(0x80)],                                       Some(1002)),
+        ("all of a length's bits set",               vec![huge(0xff)],                                       Some(1002)),
+        ("the longest length there is",              vec![huge(0x7f)],                                       Some(1009)),
+        ("a byte more than may be",                  vec![frame(0x82, &[0; MAX + 1])],                       Some(1009)),
+        ("parts that are too large together",        vec![frame(0x02, &[0; MAX]), frame(0x80, b"x")],        Some(1009)),
+        ("a close without a code",                   vec![frame(0x88, b"")],                                 None),
+        ("half a close code",                        vec![frame(0x88, b"x")],                                Some(1002)),
+        ("a reason that is no UTF-8",                vec![frame(0x88, b"\x03\xe8\xff")],                     Some(1007)),
+        ("a reason cut in a character",              vec![frame(0x88, b"\x03\xe8\xe2\x82")],                 Some(1007)),
+        ("text that is no UTF-8",                    vec![frame(0x81, b"\xff")],                             Some(1007)),
+        ("text cut in a character",                  vec![frame(0x81, b"\xe2\x82")],                         Some(1007)),
+        ("half of a surrogate pair",                 vec![frame(0x81, b"\xed\xa0\x80")],                     Some(1007)),
+        ("a character in a longer form",             vec![frame(0x81, b"\xc0\xaf")],                         Some(1007)),
+        ("bytes that are no UTF-8, as bytes",        vec![frame(0x82, b"\xff")],                             None),
+    ];
+    rules.extend((3..=7).chain(11..=15).map(|opcode| ("a reserved opcode", vec![frame(0x80 | opcode, b"")], Some(1002))));
+    rules.extend([1000, 1001, 1003, 1007, 1011, 1012, 1014, 3000, 4999].map(|may| ("a close code", vec![code(may)], None)));
+    rules.extend(
+        [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, u16::MAX]
+            .map(|not| ("a close code that nobody may send", vec![code(not)], Some(1002))),
+    );
+    rules
 }
 
 #[test]
-fn a_length_in_a_longer_form_than_it_needs_is_let_pass() {
-    let long = [&[0x81, 0xff][..], &2u64.to_be_bytes(), &[0; 4], b"hi"].concat();
-    assert_eq!(hear(&[long]), (vec![text("hi")], None));
+fn every_rule_of_the_protocol_is_kept() {
+    for (what, frames, code) in rules() {
+        let (heard, fault) = hear(&frames);
+        assert_eq!(fault.map(Fault::close_code), code, "{what}: {frames:x?}, {fault:?}");
+        assert!(fault.is_some() || heard.iter().any(|item| *item != Incoming::Crumb), "{what}");
+        // The same, a byte at a time.
+        let mut assembler = Assembler::new(MAX);
+        let faults = frames.concat().into_iter().find_map(|byte| {
+            assembler.feed(&[byte]);
+            assembler.poll_all().1
+        });
+        assert_eq!(faults.map(Fault::close_code), code, "{what}, a byte at a time");
+    }
 }
 
 #[test]
@@ -199,16 +246,38 @@ fn a_message_in_one_frame_takes_no_more_than_its_size() {
 }
 
 #[test]
-fn fragments_without_payload_are_bounded_and_cost_no_memory() {
+fn fragments_without_payload_are_told_of_and_cost_no_memory() {
     let mut assembler = Assembler::new(MAX);
     assembler.feed(&frame(0x02, b""));
-    for _ in 1..MAX_EMPTY_FRAGMENTS {
-        assembler.feed(&frame(0x00, b""));
+    for _ in 0..10_000 {
+        assert_eq!(assembler.poll(), Ok(Some(Incoming::Crumb)));
         assert_eq!(assembler.poll(), Ok(None));
         assert_eq!(assembler.buffered(), 0);
+        assembler.feed(&frame(0x00, b""));
     }
-    assembler.feed(&frame(0x00, b""));
-    assert_eq!(assembler.poll(), Err(Fault::Protocol("too many empty fragments")));
+}
+
+#[test]
+fn only_small_parts_are_told_of() {
+    let large = [frame(0x02, &[0; CRUMB]), frame(0x00, &[0; CRUMB]), frame(0x80, b"")];
+    assert_eq!(hear(&large).0.len(), 1);
+    let small = [frame(0x02, &[0; CRUMB - 1]), frame(0x00, &[0; CRUMB]), frame(0x80, b"")];
+    assert_eq!(hear(&small).0[0], Incoming::Crumb);
+}
+
+#[test]
+fn it_says_how_much_there_is_of_a_message_and_counts_nothing_else() {
+    let mut assembler = Assembler::new(MAX);
+    let mut drafted = |bytes: &[u8]| {
+        assembler.feed(bytes);
+        assembler.poll_all();
+        assembler.drafted()
+    };
+    assert_eq!(drafted(&frame(0x01, b"12345")), Some(5));
+    assert_eq!(drafted(&frame(0x89, b"ping")), Some(5));
+    assert_eq!(drafted(&frame(0x80, b"12345")[..8]), Some(7));
+    assert_eq!(drafted(&frame(0x80, b"12345")[8..]), None);
+    assert_eq!(drafted(&frame(0x89, b"ping")[..8]), None);
 }
 
 #[test]

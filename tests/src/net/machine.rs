@@ -6,28 +6,38 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// For how long a thread that rested for a moment could not go on, at the most.
+/// For how long a thread that rested for a moment could not go on, in microseconds.
 #[derive(Debug, Default)]
-pub(crate) struct Machine(AtomicU64);
+pub struct Machine {
+    longest: AtomicU64,
+    all: AtomicU64,
+}
 
 impl Machine {
     /// Rests for so long at least, and notes how much longer it was.
-    pub(crate) fn rest(&self, span: Duration) {
+    pub fn rest(&self, span: Duration) {
         let begun = Instant::now();
         while let Some(left) = span.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
             park_timeout(left);
         }
-        self.0.fetch_max((begun.elapsed() - span).as_micros() as u64, Relaxed);
+        let stall = (begun.elapsed() - span).as_micros() as u64;
+        self.longest.fetch_max(stall, Relaxed);
+        self.all.fetch_add(stall, Relaxed);
     }
 
     /// The longest that anybody had to rest beyond what was wanted.
-    pub(crate) fn longest_stall(&self) -> Duration {
-        Duration::from_micros(self.0.load(Relaxed))
+    pub fn longest_stall(&self) -> Duration {
+        Duration::from_micros(self.longest.load(Relaxed))
+    }
+
+    /// How much longer than wanted all rests were together: for one thread, how long the machine did not let it run.
+    pub fn all_stalls(&self) -> Duration {
+        Duration::from_micros(self.all.load(Relaxed))
     }
 }
 
 /// The resident memory of this process, in bytes; 0 where it is unknown.
-pub(crate) fn resident() -> usize {
+pub fn resident() -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let kilobytes = status.lines().find_map(|line| line.strip_prefix("VmRSS:")?.split_whitespace().next());
     kilobytes.map_or(0, |kilobytes| kilobytes.parse::<usize>().expect("a number") << 10)

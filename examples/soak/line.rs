@@ -1,0 +1,51 @@
+//! What is told each second.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use abeyance::Hub;
+use tokio::time::{Instant, sleep};
+
+use super::hotel::Counts;
+use super::process::Level;
+
+/// Tells what there is.
+pub(super) struct Line {
+    counts: Arc<Counts>,
+    begun: Instant,
+    suspended: u64,
+}
+
+impl Line {
+    pub(super) fn new(counts: Arc<Counts>) -> Self {
+        Line { counts, begun: Instant::now(), suspended: 0 }
+    }
+
+    pub(super) async fn tell_after_a_second(&mut self, hub: &Hub, stage: &str) {
+        sleep(Duration::from_secs(1)).await;
+        let (tally, level) = (hub.tally(), Level::now());
+        let came = tally.suspended - std::mem::replace(&mut self.suspended, tally.suspended);
+        println!(
+            "{:4.0?} s {stage} | held {:5} (+{came}) ending {:4} | resident {} heap {} waiting {} | descriptors {} | late {:.1?} | {}",
+            self.begun.elapsed().as_secs(),
+            tally.held,
+            tally.ending,
+            level.resident.map_or("?".into(), mib),
+            mib(level.heap),
+            mib(tally.waiting),
+            level.descriptors.map_or("?".into(), |count| count.to_string()),
+            self.counts.lateness(),
+            ends(hub),
+        );
+    }
+}
+
+/// How many ended, by cause.
+pub(super) fn ends(hub: &Hub) -> String {
+    let ended = hub.tally().ended;
+    ended.iter().map(|(cause, count)| format!("{cause} {count}")).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn mib(bytes: usize) -> String {
+    format!("{:.1} MiB", bytes as f64 / f64::from(1 << 20))
+}

@@ -1,0 +1,66 @@
+//! What this process has, and the process of the clients.
+
+use std::net::SocketAddr;
+use std::process::Command;
+
+use super::HEAP;
+use super::options::Options;
+
+/// What a process has at one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Level {
+    /// Bytes it has allocated.
+    pub(super) heap: usize,
+    /// Bytes of it that are in memory; `None` where `/proc` does not say.
+    pub(super) resident: Option<usize>,
+    /// How many descriptors are open; `None` where `/proc` does not say.
+    pub(super) descriptors: Option<usize>,
+}
+
+impl Level {
+    pub(super) fn now() -> Self {
+        let descriptors = std::fs::read_dir("/proc/self/fd").ok().map(|list| list.count() - 1);
+        Level { heap: HEAP.current_usage(), resident: resident(), descriptors }
+    }
+}
+
+fn resident() -> Option<usize> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    Some(line.trim().strip_suffix(" kB")?.parse::<usize>().ok()? << 10)
+}
+
+/// How many descriptors this process may have.
+pub(super) fn most_descriptors() -> Option<usize> {
+    let limits = std::fs::read_to_string("/proc/self/limits").ok()?;
+    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
+    line.split_whitespace().next()?.parse().ok()
+}
+
+/// The process of the clients.
+pub(super) struct Child(std::process::Child);
+
+impl Child {
+    pub(super) fn start(server: SocketAddr, options: &Options) -> Self {
+        let program = std::env::current_exe().expect("a running program has a file");
+        let child = Command::new(program).args(options.arguments(server)).spawn();
+        Child(child.expect("this very program can be started"))
+    }
+
+    /// Whether it is still there.
+    ///
+    /// # Panics
+    /// When it failed: then nothing that was measured means what it should.
+    pub(super) fn is_running(&mut self) -> bool {
+        let status = self.0.try_wait().expect("a child of ours");
+        assert!(status.is_none_or(|status| status.success()), "the clients failed: {status:?}");
+        status.is_none()
+    }
+}
+
+impl Drop for Child {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

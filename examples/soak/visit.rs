@@ -1,0 +1,114 @@
+//! One connection of a client: what it asks for, and how it begins.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use abeyance::Transport;
+use fastrand::Rng;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
+
+use super::manners::{self, Manner};
+
+pub(super) const TRANSPORTS: [Transport; 4] =
+    [Transport::WebSocket, Transport::Sse, Transport::Stream, Transport::LongPoll];
+
+/// A connection on which something was asked for.
+pub(super) struct Visit {
+    pub(super) server: SocketAddr,
+    pub(super) stream: TcpStream,
+    pub(super) transport: Transport,
+    pub(super) path: String,
+}
+
+impl Visit {
+    pub(super) async fn ask(
+        server: SocketAddr,
+        transport: Transport,
+        path: String,
+        last_id: &str,
+    ) -> io::Result<Self> {
+        let mut stream = TcpStream::connect(server).await?;
+        stream.write_all(request(transport, &path, last_id).as_bytes()).await?;
+        Ok(Visit { server, stream, transport, path })
+    }
+
+    /// Reads to the end of a head, and what happened to come with it.
+    pub(super) async fn head(&mut self) -> io::Result<Vec<u8>> {
+        let mut head = Vec::with_capacity(1024);
+        while !head.windows(4).any(|end| end == b"\r\n\r\n") {
+            if self.stream.read_buf(&mut head).await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        Ok(head)
+    }
+
+    /// Goes with an RST.
+    pub(super) fn reset(self) {
+        let _ = self.stream.set_zero_linger();
+    }
+}
+
+/// Comes, behaves as it likes, and is gone.
+pub(super) async fn once(server: SocketAddr, dice: &mut Rng, last_id: &mut Option<String>) -> io::Result<()> {
+    if dice.u8(..20) == 0 {
+        return half_a_request(server, dice).await;
+    }
+    let transport = TRANSPORTS[dice.usize(..4)];
+    let path = match dice.u8(..10) {
+        0..4 => format!("/rooms/{}", dice.u64(..8)),
+        4 => "/quiet".to_owned(),
+        5 | 6 => "/crowded".to_owned(),
+        7 => "/at_once".to_owned(),
+        8 => format!("/driven/{}", dice.u64(..100)),
+        _ => format!("/flood/{}", dice.u64(..3)),
+    };
+    let back = if dice.bool() { last_id.take() } else { None };
+    let visit = Visit::ask(server, transport, path, &back.unwrap_or_default()).await?;
+    let manner = Manner::draw(dice);
+    // Whoever is still there by then leaves.
+    let stay = Duration::from_secs(dice.u64(4..14));
+    if let Ok(behaved) = timeout(stay, manners::behave(visit, manner, dice, last_id)).await {
+        behaved?;
+    }
+    Ok(())
+}
+
+/// Opens a hold and leaves at once: with its answer, a FIN or an RST.
+pub(super) async fn briefly(server: SocketAddr, transport: Transport, is_rude: bool) -> io::Result<()> {
+    let mut visit = Visit::ask(server, transport, "/at_once".to_owned(), "").await?;
+    visit.head().await?;
+    if is_rude {
+        visit.reset();
+    }
+    Ok(())
+}
+
+/// Never comes to the end of its question.
+async fn half_a_request(server: SocketAddr, dice: &mut Rng) -> io::Result<()> {
+    let mut stream = TcpStream::connect(server).await?;
+    let text = request(TRANSPORTS[dice.usize(..4)], "/quiet", "");
+    let half = &text.as_bytes()[..dice.usize(..text.len())];
+    for byte in half.chunks(dice.usize(1..200)) {
+        if stream.write_all(byte).await.is_err() {
+            break;
+        }
+        sleep(Duration::from_millis(dice.u64(..500))).await;
+    }
+    Ok(())
+}
+
+fn request(transport: Transport, path: &str, last_id: &str) -> String {
+    let mut text = format!("GET {path}?transport={} HTTP/1.1\r\nHost: soak\r\n", transport.as_str());
+    if transport == Transport::WebSocket {
+        text += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
+                 Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";
+    }
+    if !last_id.is_empty() {
+        text += &format!("Last-Event-ID: {last_id}\r\n");
+    }
+    text + "\r\n"
+}

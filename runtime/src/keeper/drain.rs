@@ -1,0 +1,64 @@
+//! Ending all holds in good order, a few at a time; those whose turn has not come are held as before.
+
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::time::{Instant, sleep_until};
+
+use crate::mechanisms::drain::Departures;
+use crate::words::cause::Resume;
+
+use super::Keeper;
+
+/// How many ends begin in one step, with the books open all along.
+const BATCH: usize = 64;
+
+impl Keeper {
+    /// Refuses newcomers, and begins the end of every hold when its turn comes. Returns when all have begun.
+    pub(crate) async fn drain(&self, random: Rng) {
+        let begun = Instant::now();
+        let mut departures = self.plan_drain(random);
+        // Most may have left by themselves.
+        while let Some(next) = departures.next()
+            && self.counts().held > 0
+        {
+            sleep_until(begun + next).await;
+            // After a stall many are overdue, and others want a turn as well.
+            while self.depart(&mut departures, begun.elapsed()) == BATCH {
+                tokio::task::yield_now().await;
+            }
+        }
+    }
+
+    /// Refuses newcomers from now on, and says when whoever is held is to go.
+    pub(crate) fn plan_drain(&self, random: Rng) -> Departures {
+        let mut books = self.books.lock();
+        books.draining = true;
+        let holds = books.ledger.held().map(|hold| hold.id).collect();
+        drop(books);
+        let policy = self.policy();
+        let departures = Departures::plan(holds, policy.drain, policy.polite_end, random);
+        self.spread.store(departures.window().as_millis() as u64, Relaxed);
+        departures
+    }
+
+    /// Begins the ends that are due, in one step for all; says for how many the turn has come.
+    pub(crate) fn depart(&self, departures: &mut Departures, passed: Duration) -> usize {
+        let due = departures.take_due(passed, BATCH);
+        self.end_those(&Resume::Drained.into(), |books| {
+            due.iter().filter_map(|id| books.ledger.get(*id).cloned()).collect()
+        });
+        due.len()
+    }
+
+    /// Over which time a drain spreads the ends of holds; zero while there is none.
+    pub(crate) fn spread(&self) -> Duration {
+        Duration::from_millis(self.spread.load(Relaxed))
+    }
+
+    /// Whether newcomers are refused.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.books.lock().draining
+    }
+}

@@ -1,0 +1,255 @@
+//! The connections that are not held: who waits for a request, who has waited longest, and how many are one peer's.
+//!
+//! Whoever waits takes up a place and does nothing with it, whether it has not sent a whole head yet, rests between
+//! two requests, or has had our last word. Where places are short, the one that has waited longest is asked to leave.
+
+mod pace;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use crate::words::peer::Peer;
+
+use pace::Pace;
+
+/// All connections that are not held; `T` is how one of them is asked to leave.
+#[derive(Debug)]
+pub(crate) struct Lobby<T> {
+    /// How many there may be of one peer.
+    most: usize,
+    pace: Option<Pace>,
+    /// How often somebody began to wait.
+    turns: u64,
+    /// Who waits, by turn, so longest first.
+    waiting: BTreeMap<u64, (Option<Peer>, T)>,
+    /// The same for each peer. One set for all: a list in each would cost every peer an allocation.
+    waiting_of: BTreeSet<(Peer, u64)>,
+    /// How many there are of each peer; whoever was asked to leave does not count any more.
+    here: HashMap<Peer, usize>,
+}
+
+/// One connection in the lobby. Not `Clone`, so that it leaves once.
+#[derive(Debug)]
+#[must_use = "a ticket that is dropped is never counted out"]
+pub(crate) struct Ticket {
+    /// `None` is not counted.
+    peer: Option<Peer>,
+    /// Since when it waits, if it does.
+    turn: Option<u64>,
+}
+
+/// Why a newcomer is not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Refused {
+    /// Its peer has as many as it may, and each of them is being answered.
+    TooMany,
+    /// Its peer comes too often.
+    TooOften,
+}
+
+impl<T> Lobby<T> {
+    /// `most` bounds the connections of one peer, `per_second` how many new ones it may open.
+    pub(crate) fn new(most: usize, per_second: Option<usize>) -> Self {
+        Lobby {
+            most,
+            pace: per_second.map(Pace::new),
+            turns: 0,
+            waiting: BTreeMap::new(),
+            waiting_of: BTreeSet::new(),
+            here: HashMap::new(),
+        }
+    }
+
+    /// A newcomer; `None` is one that is not counted. Where its peer has too many, another of the same peer's is to
+    /// leave, and is given as well. `now` is the time since whenever.
+    pub(crate) fn enter(
+        &mut self,
+        peer: Option<Peer>,
+        now: Duration,
+    ) -> Result<(Ticket, Option<T>), Refused> {
+        let Some(peer) = peer else { return Ok((Ticket { peer: None, turn: None }, None)) };
+        let instead = match self.here.get(&peer) {
+            Some(count) if *count >= self.most => Some(self.longest_of(peer).ok_or(Refused::TooMany)?),
+            _ => None,
+        };
+        if self.pace.as_mut().is_some_and(|pace| !pace.admits(peer, now)) {
+            return Err(Refused::TooOften);
+        }
+        let instead = instead.and_then(|turn| self.ask(turn));
+        Ok((self.come_back(Some(peer)), instead))
+    }
+
+    /// A connection that was held and is so no longer. It is counted, but it is no newcomer to be refused.
+    pub(crate) fn come_back(&mut self, peer: Option<Peer>) -> Ticket {
+        if let Some(peer) = peer {
+            *self.here.entry(peer).or_default() += 1;
+        }
+        Ticket { peer, turn: None }
+    }
+
+    /// It waits from now on.
+    pub(crate) fn wait(&mut self, ticket: &mut Ticket, ask: T) {
+        if ticket.turn.is_some() {
+            return;
+        }
+        self.turns += 1;
+        ticket.turn = Some(self.turns);
+        self.waiting.insert(self.turns, (ticket.peer, ask));
+        if let Some(peer) = ticket.peer {
+            self.waiting_of.insert((peer, self.turns));
+        }
+    }
+
+    /// It waits no longer; `false` if it was asked to leave before it said anything.
+    pub(crate) fn begin(&mut self, ticket: &mut Ticket) -> bool {
+        let Some(turn) = ticket.turn else { return true };
+        let waited = self.forget(turn);
+        if waited {
+            ticket.turn = None;
+        }
+        waited
+    }
+
+    /// Who has waited longest, to be asked to leave.
+    pub(crate) fn longest(&mut self) -> Option<T> {
+        let turn = *self.waiting.first_key_value()?.0;
+        self.ask(turn)
+    }
+
+    /// It is held now, or gone.
+    pub(crate) fn leave(&mut self, ticket: Ticket) {
+        let was_asked = ticket.turn.is_some_and(|turn| !self.forget(turn));
+        if !was_asked {
+            self.discount(ticket.peer);
+        }
+    }
+
+    fn longest_of(&self, peer: Peer) -> Option<u64> {
+        self.waiting_of.range((peer, 0)..=(peer, u64::MAX)).next().map(|(_, turn)| *turn)
+    }
+
+    fn ask(&mut self, turn: u64) -> Option<T> {
+        let (peer, ask) = self.waiting.remove(&turn)?;
+        if let Some(peer) = peer {
+            self.waiting_of.remove(&(peer, turn));
+        }
+        self.discount(peer);
+        Some(ask)
+    }
+
+    fn forget(&mut self, turn: u64) -> bool {
+        let Some((peer, _)) = self.waiting.remove(&turn) else { return false };
+        if let Some(peer) = peer {
+            self.waiting_of.remove(&(peer, turn));
+        }
+        true
+    }
+
+    fn discount(&mut self, peer: Option<Peer>) {
+        let Some(peer) = peer else { return };
+        let Some(count) = self.here.get_mut(&peer) else { return };
+        *count -= 1;
+        if *count == 0 {
+            self.here.remove(&peer);
+            if self.here.capacity() > 64 && self.here.len() < self.here.capacity() / 8 {
+                self.here.shrink_to_fit();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::IpAddr;
+
+    use super::*;
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn peer(last: u8) -> Option<Peer> {
+        Some(Peer::from(IpAddr::from([10, 0, 0, last])))
+    }
+
+    /// Lets one in, and has it wait under this name.
+    fn come(lobby: &mut Lobby<u32>, of: Option<Peer>, name: u32) -> (Ticket, Option<u32>) {
+        let (mut ticket, instead) = lobby.enter(of, NOW).unwrap();
+        lobby.wait(&mut ticket, name);
+        (ticket, instead)
+    }
+
+    fn is_untouched(lobby: &Lobby<u32>) -> bool {
+        lobby.waiting.is_empty() && lobby.waiting_of.is_empty() && lobby.here.is_empty()
+    }
+
+    #[test]
+    fn who_has_waited_longest_leaves_first_and_who_is_answered_does_not() {
+        let mut lobby = Lobby::new(usize::MAX, None);
+        let mut tickets: Vec<_> = (0..4).map(|name| come(&mut lobby, peer(name as u8), name).0).collect();
+        assert!(lobby.begin(&mut tickets[0]));
+        assert!(lobby.begin(&mut tickets[1]));
+        // It rests, behind the others now.
+        lobby.wait(&mut tickets[0], 0);
+        lobby.wait(&mut tickets[0], 9);
+        let asked: Vec<_> = std::iter::from_fn(|| lobby.longest()).collect();
+        assert_eq!(asked, [2, 3, 0]);
+        assert!(!lobby.begin(&mut tickets[2]), "it was asked to leave");
+        assert!(!lobby.begin(&mut tickets[2]), "for good");
+        tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
+        assert!(is_untouched(&lobby));
+    }
+
+    #[test]
+    fn a_peer_with_too_many_loses_its_own_longest_and_nobody_elses() {
+        let mut lobby = Lobby::new(2, None);
+        let other = come(&mut lobby, peer(9), 9).0;
+        let first = come(&mut lobby, peer(1), 1).0;
+        let second = come(&mut lobby, peer(1), 2).0;
+        let (third, instead) = come(&mut lobby, peer(1), 3);
+        assert_eq!(instead, Some(1));
+        let (fourth, instead) = come(&mut lobby, peer(1), 4);
+        assert_eq!(instead, Some(2), "whoever was asked does not count any more");
+        for ticket in [first, second, third, fourth, other] {
+            lobby.leave(ticket);
+        }
+        assert!(is_untouched(&lobby));
+    }
+
+    #[test]
+    fn a_peer_whose_connections_are_all_answered_gets_no_more() {
+        let mut lobby = Lobby::new(2, None);
+        let mut tickets: Vec<_> = (0..2).map(|name| come(&mut lobby, peer(1), name).0).collect();
+        tickets.iter_mut().for_each(|ticket| assert!(lobby.begin(ticket)));
+        assert_eq!(lobby.enter(peer(1), NOW).unwrap_err(), Refused::TooMany);
+        // One comes back from a hold: it is not refused, but counts.
+        tickets.push(lobby.come_back(peer(1)));
+        lobby.leave(tickets.remove(0));
+        assert_eq!(lobby.enter(peer(1), NOW).unwrap_err(), Refused::TooMany);
+        lobby.leave(tickets.remove(0));
+        tickets.push(lobby.enter(peer(1), NOW).unwrap().0);
+        // Who is not counted is let in, and waits like everybody else.
+        let (uncounted, instead) = come(&mut lobby, None, 7);
+        assert_eq!((instead, lobby.longest()), (None, Some(7)));
+        tickets.push(uncounted);
+        tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
+        assert!(is_untouched(&lobby));
+    }
+
+    #[test]
+    fn who_comes_too_often_costs_nobody_a_place() {
+        let mut lobby = Lobby::new(1, Some(1));
+        let ticket = come(&mut lobby, peer(1), 1).0;
+        assert_eq!(lobby.enter(peer(1), NOW).unwrap_err(), Refused::TooOften);
+        assert_eq!(lobby.waiting.len(), 1);
+        lobby.leave(ticket);
+        assert!(is_untouched(&lobby));
+    }
+
+    #[test]
+    fn peers_that_left_leave_no_memory() {
+        let mut lobby = Lobby::new(9, None);
+        let address = |host: u32| Some(Peer::from(IpAddr::from(host.to_be_bytes())));
+        let tickets: Vec<_> = (0..10_000).map(|host| come(&mut lobby, address(host), 0).0).collect();
+        tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
+        assert!(is_untouched(&lobby) && lobby.here.capacity() <= 64);
+    }
+}

@@ -1,0 +1,79 @@
+//! Now and then, whether the books have what the process has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::task::{AbortHandle, spawn_blocking};
+use tokio::time::{Instant, sleep};
+
+use super::host::Host;
+use super::house::House;
+use crate::keeper::hub::Hub;
+use crate::words::look::Look;
+
+/// The audits of one server; they end when this is dropped.
+#[derive(Debug)]
+pub(super) struct Audits(AbortHandle);
+
+/// How often there is one.
+const EVERY: Duration = Duration::from_secs(60);
+
+/// The part of the time that they may take.
+const SHARE: u32 = 1000;
+
+/// A connection's socket and its place in the books neither come nor go at one instant, and the thread that is between
+/// the two may have to wait for a core. Whoever came or left so shortly before or after a look is no difference.
+const LIMBO: Duration = Duration::from_millis(50);
+
+impl Audits {
+    pub(super) fn start<H: Host>(house: Arc<House<H>>, hub: Hub) -> Self {
+        let auditing = tokio::spawn(async move {
+            let mut pause = EVERY;
+            loop {
+                sleep(pause).await;
+                let Some(look) = look(&house, || hub.holds()).await else { return };
+                pause = pause_after(look.took);
+                hub.judge(look);
+            }
+        });
+        Audits(auditing.abort_handle())
+    }
+}
+
+impl Drop for Audits {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Looks once; `None` where the system does not say what is open.
+pub(super) async fn look<H: Host>(house: &House<H>, holds: impl Fn() -> usize) -> Option<Look> {
+    let descriptors = house.descriptors.clone()?;
+    let earlier = house.census();
+    sleep(LIMBO).await;
+    let begun = Instant::now();
+    // Those that were sent away have no place, and yet a socket for a moment.
+    let connections = house.census().count + house.sent_away();
+    let holds = holds();
+    // An error is the runtime's end.
+    let open = spawn_blocking(move || descriptors.open()).await.ok()??;
+    let took = begun.elapsed();
+    sleep(LIMBO).await;
+    let changes = house.census().changes_since(earlier);
+    Some(Look { connections, changes, open, holds, took })
+}
+
+fn pause_after(took: Duration) -> Duration {
+    EVERY.max(took * SHARE)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn audits_take_a_thousandth_of_the_time_at_most() {
+        assert_eq!(pause_after(Duration::from_millis(30)), Duration::from_secs(60));
+        assert_eq!(pause_after(Duration::from_secs(2)), Duration::from_secs(2_000));
+    }
+}

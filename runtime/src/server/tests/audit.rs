@@ -1,0 +1,48 @@
+//! The server's audits of itself, with a leak that is made.
+
+use super::*;
+use crate::keeper::hub::Hub;
+
+async fn until(service: &Service<Inn>, count: usize) {
+    while service.house.count() != count {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
+#[cfg(target_os = "linux")]
+async fn a_socket_that_somebody_keeps_is_a_leak_also_when_both_sides_have_closed_it() {
+    let inn = Inn::default();
+    let kept = inn.kept.clone();
+    let (service, first) = over_tcp(inn).await;
+    let hub = Hub::default();
+    let mut peers = vec![first];
+    for _ in 0..3 {
+        peers.push(TcpStream::connect(service.addr).await.unwrap());
+    }
+    for peer in &mut peers {
+        assert_eq!(ask(peer, "/keep").await.0, 200);
+    }
+    until(&service, 0).await;
+    // Whoever rests is no leak.
+    let mut guest = TcpStream::connect(service.addr).await.unwrap();
+    assert_eq!(ask(&mut guest, "/page").await.0, 200);
+    drop(peers);
+    for turn in 0..3 {
+        assert!(hub.audit().is_none_or(|audit| audit.is_clean()), "{turn}");
+        hub.judge(service.look(|| 0).await.expect("procfs"));
+    }
+    let audit = hub.audit().unwrap();
+    assert_eq!((audit.connections, audit.open, audit.leaked, audit.is_clean()), (1, 5, 4, false));
+
+    kept.lock().clear();
+    hub.judge(service.look(|| 0).await.expect("procfs"));
+    let audit = hub.audit().unwrap();
+    assert_eq!((audit.connections, audit.open, audit.is_clean()), (1, 1, true));
+}
+
+#[tokio::test]
+async fn a_server_in_memory_has_nothing_to_ask_the_kernel_for() {
+    let (service, _dialer, _peer) = in_memory(Inn::default());
+    assert_eq!(service.look(|| 0).await, None);
+}

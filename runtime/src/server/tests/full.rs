@@ -1,0 +1,208 @@
+//! A full house: whoever waits makes room, and where nobody does, newcomers are told so.
+
+use tokio::time::Instant;
+
+use super::*;
+
+fn dial(dialer: &Dialer, last: u8) -> MemoryStream {
+    dialer.connect(SocketAddr::from(([10, 0, 0, last], 1))).unwrap()
+}
+
+/// Lets everybody else have a turn, until nothing moves any more.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Reads to the end; whether it was a FIN.
+async fn end(peer: &mut MemoryStream) -> (String, bool) {
+    let mut said = Vec::new();
+    let is_fin = peer.read_to_end(&mut said).await.is_ok();
+    (String::from_utf8(said).unwrap(), is_fin)
+}
+
+fn limited(policy: Policy) -> Inn {
+    Inn { policy, ..Inn::default() }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_newcomer_takes_the_place_of_who_has_waited_longest() {
+    let (service, dialer) = with_room_for(3, Inn::default());
+    let mut silent = dial(&dialer, 1);
+    settle().await;
+    let mut halfway = dial(&dialer, 2);
+    say(&mut halfway, "GET /ha").await;
+    settle().await;
+    let mut rested = dial(&dialer, 3);
+    assert_eq!(ask(&mut rested, "/one").await.0, 200);
+    let begun = Instant::now();
+    let mut held = dial(&dialer, 4);
+    say(&mut held, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!(answer(&mut held).await.0, 200);
+    assert_eq!(end(&mut silent).await, (String::new(), false), "the kernel need not remember it");
+    let mut answered = dial(&dialer, 5);
+    say(&mut answered, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!(end(&mut halfway).await, (String::new(), false));
+    let mut last = dial(&dialer, 6);
+    assert_eq!(ask(&mut last, "/two").await.0, 200);
+    assert_eq!(end(&mut rested).await, (String::new(), true), "an RST could destroy its answer");
+    assert_eq!(begun.elapsed(), Duration::ZERO, "nobody waited for a deadline");
+    assert_eq!((service.house.count(), service.house.host.held()), (3, 1));
+    say(&mut held, "still").await;
+    let mut echo = [0; 5];
+    held.read_exact(&mut echo).await.unwrap();
+    assert_eq!(&echo, b"still");
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_nobody_waits_a_newcomer_is_told_so_at_once() {
+    let (service, dialer) = with_room_for(2, Inn::default());
+    let (mut held, mut answered) = (dial(&dialer, 1), dial(&dialer, 2));
+    say(&mut held, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!(answer(&mut held).await.0, 200);
+    say(&mut answered, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    settle().await;
+    let begun = Instant::now();
+    // More than are waited for after they were told.
+    for last in 10..40 {
+        let mut newcomer = dial(&dialer, last);
+        say(&mut newcomer, "GET /one HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let (said, is_fin) = end(&mut newcomer).await;
+        assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("\r\nRetry-After: "), "{said}");
+        assert!(said.ends_with("too many connections\n") && is_fin, "{said}");
+    }
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(service.house.count(), 2);
+    drop(answered);
+    settle().await;
+    let mut newcomer = dial(&dialer, 3);
+    assert_eq!(ask(&mut newcomer, "/one").await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_sent_away_is_not_waited_for_for_long() {
+    let (service, dialer) = with_room_for(1, Inn::default());
+    let mut answered = dial(&dialer, 1);
+    say(&mut answered, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    settle().await;
+    let free = || service.house.lingering.available_permits();
+    let all = free();
+    let crowd: Vec<_> = (0..100).map(|_| dial(&dialer, 2)).collect();
+    settle().await;
+    assert_eq!(free(), 0, "some are");
+    tokio::time::sleep(seconds(1)).await;
+    settle().await;
+    assert_eq!(free(), all);
+    drop(crowd);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_has_begun_is_never_cut_for_a_newcomer() {
+    let (service, dialer) = with_room_for(1, Inn::default());
+    let mut peer = dial(&dialer, 1);
+    say(&mut peer, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbo").await;
+    settle().await;
+    assert!(end(&mut dial(&dialer, 2)).await.0.starts_with("HTTP/1.1 503 "));
+    say(&mut peer, "dy").await;
+    assert_eq!(answer(&mut peer).await, (200, "body".into()));
+    // Nor is an answer that is not taken yet.
+    say(&mut peer, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    settle().await;
+    assert!(end(&mut dial(&dialer, 2)).await.0.starts_with("HTTP/1.1 503 "));
+    assert_eq!(answer(&mut peer).await.1.len(), 8 << 20);
+    settle().await;
+    let mut newcomer = dial(&dialer, 2);
+    assert_eq!(ask(&mut newcomer, "/one").await.0, 200);
+    drop(service);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_comes_back_from_a_hold_waits_like_any_other() {
+    let (_service, dialer) = with_room_for(2, Inn::default());
+    let (mut polled, mut silent) = (dial(&dialer, 1), dial(&dialer, 2));
+    settle().await;
+    assert_eq!(ask(&mut polled, "/poll").await, (200, "held".into()));
+    settle().await;
+    let mut newcomer = dial(&dialer, 3);
+    assert_eq!(ask(&mut newcomer, "/never-mind").await.0, 200);
+    assert!(!end(&mut silent).await.1, "it had waited longer");
+    let mut newcomer = dial(&dialer, 4);
+    assert_eq!(ask(&mut newcomer, "/one").await.0, 200);
+    assert_eq!(end(&mut polled).await, (String::new(), true));
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_address_with_too_many_connections_makes_room_for_itself_or_is_refused() {
+    let policy = Policy { max_unheld_per_peer: Some(2), ..Policy::default() };
+    let (service, dialer) = with_room_for(100, limited(policy));
+    let mut other = dial(&dialer, 9);
+    settle().await;
+    let mut crowd: Vec<_> = (0..20).map(|_| dial(&dialer, 1)).collect();
+    settle().await;
+    assert_eq!(service.house.count(), 3);
+    for peer in &mut crowd[..18] {
+        assert_eq!(end(peer).await, (String::new(), false));
+    }
+    for peer in &mut crowd[18..] {
+        say(peer, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    }
+    settle().await;
+    let (said, _) = end(&mut dial(&dialer, 1)).await;
+    assert!(said.starts_with("HTTP/1.1 429 ") && said.contains("\r\nRetry-After: "), "{said}");
+    assert_eq!(ask(&mut other, "/one").await.0, 200);
+    // What is held is bounded by other limits.
+    drop(crowd);
+    settle().await;
+    let mut holds = Vec::new();
+    for _ in 0..5 {
+        let mut peer = dial(&dialer, 1);
+        say(&mut peer, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert_eq!(answer(&mut peer).await.0, 200);
+        holds.push(peer);
+    }
+    assert_eq!(service.house.host.held(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_address_may_not_come_more_often_than_it_is_allowed_to() {
+    let policy = Policy { max_connects_per_peer: Some(3), ..Policy::default() };
+    let (_service, dialer) = with_room_for(100, limited(policy));
+    for round in 0..3 {
+        for turn in 0..6 {
+            let mut peer = dial(&dialer, 1);
+            assert_eq!(ask(&mut peer, "/one").await.0, if turn < 3 { 200 } else { 429 }, "{round} {turn}");
+        }
+        let mut other = dial(&dialer, round + 2);
+        assert_eq!(ask(&mut other, "/one").await.0, 200);
+        tokio::time::sleep(seconds(1)).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_trusted_proxy_is_not_counted_nor_is_this_machine_unless_something_was_said() {
+    let proxies = vec!["10.0.0.1/32".parse().unwrap()];
+    let trusting = Policy { max_connects_per_peer: Some(1), trusted_proxies: proxies, ..Policy::default() };
+    for (policy, from, all_are_served) in [
+        (trusting.clone(), [10, 0, 0, 1], true),
+        (trusting, [10, 0, 0, 2], false),
+        (Policy::default(), [127, 0, 0, 1], true),
+        // A share of the places, of which there are few here.
+        (Policy::default(), [10, 0, 0, 1], false),
+        (Policy { max_unheld_per_peer: Some(20), ..Policy::default() }, [127, 0, 0, 1], false),
+    ] {
+        let (_service, dialer) = with_room_for(64, limited(policy));
+        let mut served = 0;
+        let mut crowd = Vec::new();
+        for _ in 0..30 {
+            let mut peer = dialer.connect(SocketAddr::from((from, 1))).unwrap();
+            say(&mut peer, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
+            settle().await;
+            let mut answered = [0; 12];
+            let answer = tokio::time::timeout(Duration::from_millis(1), peer.read(&mut answered)).await;
+            served += usize::from(answer.is_err());
+            crowd.push(peer);
+        }
+        assert_eq!(served == 30, all_are_served, "{from:?}: {served}");
+    }
+}

@@ -1,0 +1,72 @@
+//! Sending newcomers away: a short answer, and a close that lets it arrive.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::{Instant, timeout};
+
+use super::farewell::linger;
+use super::host::Host;
+use super::house::House;
+use crate::mechanisms::lobby::Refused;
+use crate::socket::Socket;
+
+/// How many that were sent away may be waited for at once, so that their requests do not destroy the answer on its way:
+/// they have descriptors, of those that are never given to connections.
+pub(super) const LINGERING: usize = 12;
+
+/// How long one is waited for.
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Why a newcomer is sent away.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Away {
+    /// There is no place, and nobody who could make room.
+    Full,
+    /// It is its peer's own doing.
+    Peer(Refused),
+}
+
+impl Away {
+    fn answer(self) -> String {
+        let (status, text) = match self {
+            Away::Full => ("503 Service Unavailable", "too many connections\n"),
+            Away::Peer(Refused::TooMany) => ("429 Too Many Requests", "too many connections of yours\n"),
+            Away::Peer(Refused::TooOften) => ("429 Too Many Requests", "too many new connections of yours\n"),
+        };
+        // Drawn, so that those sent away together do not come back together.
+        let (retry, length) = (fastrand::u8(1..=5), text.len());
+        format!(
+            "HTTP/1.1 {status}\r\nRetry-After: {retry}\r\nCache-Control: no-store\r\nConnection: close\r\n\
+             Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\r\n{text}"
+        )
+    }
+}
+
+impl<H: Host> House<H> {
+    /// Answers a newcomer without having read its request, and closes.
+    pub(super) fn send_away(&self, line: Arc<dyn Socket>, why: Away) {
+        line.dismiss(why.answer().as_bytes());
+        // A request that comes after the close is answered with an RST, which destroys what its peer has not read yet
+        // on some systems. For more than a few at once that must do.
+        let Ok(permit) = self.lingering.clone().try_acquire_owned() else { return };
+        tokio::spawn(async move {
+            let due = Instant::now() + PATIENCE;
+            linger(&line, due).await;
+            drop((line, permit));
+        });
+    }
+
+    /// How many that were sent away are still waited for.
+    pub(super) fn sent_away(&self) -> usize {
+        LINGERING - self.lingering.available_permits()
+    }
+
+    /// The same where there is no descriptor to spare: returns when it is closed.
+    pub(super) async fn send_away_at_once(&self, line: Arc<dyn Socket>, why: Away) {
+        line.dismiss(why.answer().as_bytes());
+        // Most requests are there already, or come at once.
+        let brief = PATIENCE / 50;
+        let _ = timeout(brief, linger(&line, Instant::now() + brief)).await;
+    }
+}

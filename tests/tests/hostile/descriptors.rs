@@ -1,0 +1,97 @@
+//! A process that has no descriptor left, because the application has them.
+
+use std::process::Command;
+use std::time::Duration;
+
+use abeyance::Transport;
+use abeyance_tests::net::{Child, Peer, TRANSPORTS, curl, eventually, frame};
+use tokio::time::Instant;
+
+const MESSAGE: u8 = 0x81;
+
+/// Starts the server with so few descriptors.
+fn inn(descriptors: usize) -> (Child, std::net::SocketAddr) {
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -n {descriptors} && exec \"$0\"");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_inn")]);
+    for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ABEYANCE_")) {
+        command.env_remove(name);
+    }
+    let mut child = Child::start(&mut command);
+    let addr = child.told(|line| line.trim().strip_prefix("abeyance: listening on http://")?.parse().ok());
+    (child, addr)
+}
+
+/// Has the application do something with its files; says how many it had.
+fn tell(guest: &mut Peer, what: &str) -> usize {
+    guest.send(frame(MESSAGE, what.as_bytes()));
+    let answer = guest.frame().expect("an answer").payload;
+    String::from_utf8(answer).unwrap().parse().unwrap()
+}
+
+#[test]
+fn newcomers_are_answered_when_the_application_has_eaten_all_descriptors() {
+    let (mut child, addr) = inn(80);
+    let mut guest = Peer::hold(addr, "/hold", Transport::WebSocket);
+    let mut held: Vec<_> =
+        TRANSPORTS.iter().map(|transport| (*transport, Peer::hold(addr, "/hold", *transport))).collect();
+    for _ in 0..=TRANSPORTS.len() {
+        child.told(|line| line.starts_with("held: ").then_some(()));
+    }
+    // It rests: it is answered, and its connection is kept.
+    let mut resting = Peer::connect(addr);
+    resting.send("GET /nothing HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(resting.answer().status, 404);
+    assert!(tell(&mut guest, "eat") > 20);
+
+    // The first newcomer takes the place of who rests, and everybody behind it is refused.
+    let newcomer = Peer::hold(addr, "/hold", Transport::Sse);
+    assert_eq!(resting.read_to_end(), (Vec::new(), true));
+    for _ in 0..20 {
+        let mut refused = Peer::connect(addr);
+        refused.send("GET /hold HTTP/1.1\r\nHost: test\r\n\r\n");
+        let answer = refused.answer();
+        assert_eq!((answer.status, answer.header("connection")), (503, Some("close")));
+        assert!(answer.header("retry-after").is_some());
+        let said = curl(&["-o", "/dev/null", "-w", "%{http_code}", &format!("http://{addr}/hold")]).stdout;
+        assert_eq!(String::from_utf8_lossy(&said), "503");
+    }
+
+    // Those who say nothing are not waited for, and there is no spinning meanwhile.
+    let silent: Vec<_> = (0..64).map(|_| Peer::connect(addr)).collect();
+    let (before, begun) = (child.ticks(), Instant::now());
+    // A window to look at, not a wait for something.
+    eventually("a second", || begun.elapsed() >= Duration::from_secs(1));
+    let used = child.ticks() - before;
+    assert!(used < 50, "it spins: {used} of 100 ticks");
+    for mut peer in silent {
+        assert!(peer.read_to_end().0.starts_with(b"HTTP/1.1 503 "));
+    }
+
+    // Nobody who is held has noticed, and when there are descriptors again, all is well.
+    assert!(tell(&mut guest, "spit") > 20);
+    assert_eq!(tell(&mut guest, "how many"), 0);
+    held.push((Transport::Sse, newcomer));
+    held.extend(TRANSPORTS.map(|transport| (transport, Peer::hold(addr, "/hold", transport))));
+    let mut served = Peer::connect(addr);
+    served.send("GET /nothing HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(served.answer().status, 404);
+    // A long poll shows nothing until it is answered; by the time of the signal it must be held.
+    for _ in 0..=TRANSPORTS.len() {
+        child.told(|line| line.starts_with("held: ").then_some(()));
+    }
+    child.signal("TERM");
+    for (transport, peer) in &mut held {
+        match transport {
+            Transport::LongPoll => assert_eq!(peer.answer().status, 503),
+            Transport::WebSocket => {
+                assert_eq!(peer.frame().and_then(|frame| Some(frame.close()?.0)), Some(1001));
+            }
+            _ => assert!(peer.read_to_end().0.ends_with(b"0\r\n\r\n"), "{transport:?}"),
+        }
+    }
+    assert!(guest.frame().is_some_and(|frame| frame.close().is_some()));
+    drop((held, guest));
+    let (status, said) = child.exit();
+    assert_eq!(status.code(), Some(0), "{said}");
+}

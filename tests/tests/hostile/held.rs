@@ -1,0 +1,387 @@
+//! Attacks within a hold, over real sockets: floods, garbage, half-closes, an ending that is ignored.
+
+use std::net::TcpStream;
+use std::process::Command;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::thread::scope;
+
+use abeyance::extract::State;
+use abeyance::{Disconnect, End, Ended, Held, Lifecycle, Message, Server, Suspend, Transport, suspend};
+use abeyance_tests::net::{
+    Diary, LASTING, Peer, Site, TRANSPORTS, Witness, curl, eventually, found, frame, narrow, open_sockets,
+    skipped,
+};
+use tokio_tungstenite::tungstenite;
+
+/// Says everything back.
+struct Echo(Witness);
+
+#[suspend(path = "/echo", timeout = "30m", max_idle = "1h", heartbeat = "none")]
+async fn echo(State(diary): State<Diary>) -> Suspend<Echo> {
+    Suspend::with(Echo(diary.witness()))
+}
+
+#[suspend(path = "/roomy", timeout = "30m", max_idle = "1h", heartbeat = "none", backlog = "64MiB")]
+async fn roomy(State(diary): State<Diary>) -> Suspend<Witness> {
+    Suspend::with(diary.witness()).join("news")
+}
+
+/// Never has done with a message.
+struct Stuck(Witness);
+
+#[suspend(path = "/stuck", timeout = "30m", max_idle = "1h", heartbeat = "none")]
+async fn stuck(State(diary): State<Diary>) -> Suspend<Stuck> {
+    Suspend::with(Stuck(diary.witness()))
+}
+
+impl Lifecycle for Echo {
+    async fn on_suspend(&mut self, held: &Held) {
+        self.0.on_suspend(held).await;
+    }
+
+    async fn on_message(&mut self, held: &Held, message: Message) {
+        let _ = held.send(message);
+    }
+
+    async fn on_end(self, ended: &Ended, end: End) {
+        self.0.on_end(ended, end).await;
+    }
+}
+
+impl Lifecycle for Stuck {
+    async fn on_suspend(&mut self, held: &Held) {
+        self.0.on_suspend(held).await;
+    }
+
+    async fn on_message(&mut self, held: &Held, message: Message) {
+        self.0.on_message(held, message).await;
+        std::future::pending().await
+    }
+
+    async fn on_end(self, ended: &Ended, end: End) {
+        self.0.on_end(ended, end).await;
+    }
+}
+
+/// A server, and a client of it that is served whatever the others do.
+struct House {
+    site: Site,
+    diary: Diary,
+    friend: Peer,
+}
+
+impl House {
+    fn open() -> Self {
+        let diary = Diary::default();
+        let site = Site::start(Server::new().state(diary.clone()).mount(echo).mount(roomy).mount(stuck));
+        let friend = Peer::hold(site.addr, "/echo", Transport::WebSocket);
+        House { site, diary, friend }
+    }
+
+    /// A peer whose `on_suspend` has run.
+    fn enter(&self, path: &str, transport: Transport) -> Peer {
+        let begun = self.diary.read(|pages| pages.suspended.len());
+        let peer = Peer::hold(self.site.addr, path, transport);
+        self.diary.wait("on_suspend", |pages| (pages.suspended.len() > begun).then_some(()));
+        peer
+    }
+
+    #[track_caller]
+    fn is_served(&mut self) {
+        self.friend.send(frame(0x81, b"still there?"));
+        let said = self.friend.frame().expect("an answer");
+        assert_eq!((said.first, &said.payload[..]), (0x81, &b"still there?"[..]));
+    }
+
+    /// Its peer closes, and its hold has ended as this; nobody else was harmed, and nothing of it is left.
+    #[track_caller]
+    fn ended_as(&mut self, peer: Peer, cause: &str) -> Ended {
+        let addr = peer.addr();
+        drop(peer);
+        let (end, ended) = self.diary.end_of(addr);
+        assert_eq!(end.as_str(), cause);
+        self.is_served();
+        eventually("only the friend's socket", || open_sockets(self.site.addr) == 1);
+        let tally = self.site.hub.tally();
+        assert!(tally.is_lawful() && tally.held == 1 && tally.ending == 0, "{tally:?}");
+        ended
+    }
+
+    /// Publishes more than the kernel takes for a peer that does not read.
+    #[track_caller]
+    fn publish_too_much(&self) {
+        let text = "x".repeat(8 * 1024);
+        for _ in 0..1_500 {
+            assert_eq!(self.site.hub.publish("news", text.as_str()), 1);
+        }
+        assert!(self.site.hub.tally().waiting > 1 << 20, "{:?}", self.site.hub.tally());
+    }
+
+    fn close(self) {
+        self.friend.fin();
+        self.site.until_quiet();
+        let tally = self.site.hub.tally();
+        self.diary
+            .wait("an end for each hold", |pages| (pages.ends.len() as u64 == tally.suspended).then_some(()));
+        let drained = self.site.stop();
+        assert_eq!((drained.holds_cut, drained.connections_cut), (0, 0));
+    }
+}
+
+#[test]
+fn floods_that_say_nothing_are_ended_as_what_they_are() {
+    let mut house = House::open();
+    let floods = [
+        ("pings", Vec::new(), frame(0x89, &[b'x'; 125])),
+        ("pongs", Vec::new(), frame(0x8a, b"")),
+        ("empty parts", frame(0x02, b""), frame(0x00, b"")),
+        ("tiny parts", frame(0x02, b"x"), frame(0x00, b"x")),
+    ];
+    for (what, first, flood) in floods {
+        let mut peer = house.enter("/echo", Transport::WebSocket);
+        peer.send(first);
+        // It goes on for as long as it can, and reads only then.
+        let flood = flood.repeat(100);
+        for _ in 0..1_000 {
+            peer.try_send(&flood);
+        }
+        let last = std::iter::from_fn(|| peer.frame()).last();
+        // Whoever does not listen may miss it.
+        if let Some((code, reason)) = last.as_ref().and_then(|frame| frame.close()) {
+            assert_eq!((code, reason), (1008, "flood"), "{what}");
+        }
+        house.ended_as(peer, "flood");
+    }
+    house.close();
+}
+
+#[test]
+fn a_foreign_client_that_pings_too_much_is_told_so() {
+    let mut house = House::open();
+    let stream = TcpStream::connect(house.site.addr).unwrap();
+    let peer = Peer::over(stream.try_clone().unwrap());
+    let url = format!("ws://{}/echo", house.site.addr);
+    let (mut client, response) = tungstenite::client(url, stream).unwrap();
+    assert_eq!(response.headers().get("sec-websocket-extensions"), None);
+    let mut end = None;
+    for _ in 0..5_000 {
+        if client.send(tungstenite::Message::Ping("x".into())).is_err() {
+            break;
+        }
+        match client.read() {
+            Ok(tungstenite::Message::Close(Some(close))) => end = Some(close),
+            Ok(_) => {}
+            Err(_) => break,
+        }
+    }
+    let end = end.expect("a close frame");
+    assert_eq!((u16::from(end.code), end.reason.as_str()), (1008, "flood"));
+    drop(client);
+    house.ended_as(peer, "flood");
+    house.close();
+}
+
+/// Offers compression, says something, then pings until it is told to stop.
+const PYTHON: &str = r#"
+import sys
+from websockets.sync.client import connect
+from websockets.exceptions import ConnectionClosed
+with connect(sys.argv[1], compression="deflate") as client:
+    print(client.response.headers.get("Sec-WebSocket-Extensions"))
+    client.send(["in ", "parts"])
+    print(client.recv())
+    try:
+        for _ in range(5000):
+            client.ping()
+        client.recv()
+    except ConnectionClosed as closed:
+        print(closed.rcvd.code, closed.rcvd.reason)
+"#;
+
+#[test]
+fn a_client_in_python_is_refused_compression_and_told_of_its_flood() {
+    if !found("python3", "--version") || !python_has("websockets.sync.client") {
+        return skipped("python3 has no package `websockets`");
+    }
+    let house = House::open();
+    let url = format!("ws://{}/echo", house.site.addr);
+    let output = Command::new("python3").args(["-c", PYTHON, &url]).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert_eq!(said, "None\nin parts\n1008 flood\n", "{}", String::from_utf8_lossy(&output.stderr));
+    let ends = house.diary.wait("the end", |pages| (!pages.ends.is_empty()).then(|| pages.ends.clone()));
+    assert_eq!(ends[0].0, Disconnect::Flood.into());
+    house.close();
+}
+
+fn python_has(module: &str) -> bool {
+    Command::new("python3")
+        .args(["-c", &format!("import {module}")])
+        .output()
+        .is_ok_and(|ran| ran.status.success())
+}
+
+#[test]
+fn garbage_behind_a_request_is_bounded_and_told_what_it_is() {
+    let mut house = House::open();
+    let garbage = [
+        ("another request", b"GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(4_000)),
+        ("a TLS client", [&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01][..], &[0x5a; 100_000]].concat()),
+        ("zeros", vec![0; 100_000]),
+        ("ones", vec![0xff; 100_000]),
+    ];
+    for (what, bytes) in garbage {
+        for transport in TRANSPORTS {
+            let mut peer = house.enter("/echo", transport);
+            peer.try_send(&bytes);
+            match transport {
+                Transport::WebSocket => {
+                    let close = peer.frame().expect("a close frame");
+                    assert_eq!(close.close(), Some((1002, "violation")), "{what}");
+                }
+                Transport::LongPoll => assert_eq!(peer.answer().status, 400, "{what}"),
+                _ => assert!(!peer.read_to_end().0.ends_with(b"0\r\n\r\n"), "{what}: {transport:?} is cut"),
+            }
+            peer.read_to_end();
+            house.ended_as(peer, "violation");
+        }
+    }
+    house.close();
+}
+
+#[test]
+fn a_half_close_is_a_goodbye_in_every_state() {
+    let mut house = House::open();
+    for transport in TRANSPORTS {
+        // Idle.
+        let mut peer = house.enter("/echo", transport);
+        peer.fin();
+        assert!(peer.read_to_end().1, "{transport:?}: a FIN, and no reset");
+        house.ended_as(peer, "gone");
+    }
+    for transport in LASTING {
+        // With a backlog that waits for it.
+        let begun = house.diary.read(|pages| pages.suspended.len());
+        let mut peer = narrow(house.site.addr);
+        peer.ask("/roomy", transport);
+        peer.begin(transport);
+        house.diary.wait("on_suspend", |pages| (pages.suspended.len() > begun).then_some(()));
+        house.publish_too_much();
+        peer.fin();
+        let (_, ended) = house.diary.end_of(peer.addr());
+        assert!(!ended.is_delivered() && ended.undelivered() > 0, "{ended:?}");
+        house.ended_as(peer, "gone");
+    }
+    // In the middle of a message, and while `on_message` runs.
+    for (path, said) in [("/echo", &frame(0x01, b"to be continued")[..]), ("/stuck", &frame(0x81, b"x"))] {
+        let mut peer = house.enter(path, Transport::WebSocket);
+        peer.send(said);
+        peer.fin();
+        assert!(peer.read_to_end().1);
+        house.ended_as(peer, "gone");
+    }
+    // After its ending was written.
+    for transport in LASTING {
+        let mut peer = house.enter("/echo", transport);
+        let known = house.site.hub.list().into_iter().find(|held| held.peer == peer.addr()).unwrap();
+        assert!(house.site.hub.end(known.id));
+        peer.fin();
+        assert!(peer.read_to_end().1, "{transport:?}: a FIN, and no reset");
+        house.ended_as(peer, "released");
+    }
+    house.close();
+}
+
+#[test]
+fn a_peer_that_ignores_its_ending_and_goes_on_sending_is_cut() {
+    let mut house = House::open();
+    for transport in LASTING {
+        let mut peer = house.enter("/echo", transport);
+        let known = house.site.hub.list().into_iter().find(|held| held.peer == peer.addr()).unwrap();
+        assert!(house.site.hub.end(known.id));
+        let bytes = vec![0; 64 * 1024];
+        // More than is discarded and all buffers on the way.
+        let sent = (0..).take_while(|_| peer.takes(&bytes)).take(2_000).count();
+        assert!(sent < 2_000, "{transport:?}: it is read for ever");
+        house.ended_as(peer, "released");
+    }
+    house.close();
+}
+
+#[test]
+fn a_flood_of_posts_is_turned_away_and_its_hold_stays() {
+    let mut house = House::open();
+    let begun = house.diary.read(|pages| pages.suspended.len());
+    let mut peer = Peer::connect(house.site.addr);
+    peer.ask("/stuck", Transport::Stream);
+    let token = peer.head().header("abeyance-hold").unwrap().to_owned();
+    house.diary.wait("on_suspend", |pages| (pages.suspended.len() > begun).then_some(()));
+    // One is with `on_message` before the others come.
+    let url = house.site.url(&format!("/stuck?hold={token}"));
+    assert!(curl(&["-d", "x", &url]).status.success());
+    house.diary.wait("the first", |pages| (pages.heard.len() == 1).then_some(()));
+    let mut poster = Peer::connect(house.site.addr);
+    let mut statuses = Vec::new();
+    for turn in 0..500 {
+        let token = if turn % 5 == 4 { "unknown" } else { &token };
+        poster.send(format!("POST /stuck?hold={token} HTTP/1.1\r\nHost: test\r\nContent-Length: 1\r\n\r\nx"));
+        statuses.push(poster.answer().status);
+    }
+    let count = |status| statuses.iter().filter(|known| **known == status).count();
+    assert_eq!((count(202), count(429), count(404)), (8, 392, 100));
+    drop(poster);
+    house.is_served();
+    assert_eq!(house.site.hub.held(), 2);
+    peer.fin();
+    peer.read_to_end();
+    house.ended_as(peer, "gone");
+    house.close();
+}
+
+#[test]
+fn four_flooders_of_each_kind_starve_nobody_on_one_thread() {
+    const GOOD: usize = 3;
+    const MESSAGES: usize = 30;
+    let diary = Diary::default();
+    let site = Site::start_with(Server::new().state(diary).mount(echo), 1);
+    let (addr, done) = (site.addr, AtomicBool::new(false));
+    let floods = [
+        (Vec::new(), frame(0x81, b"x")),
+        (Vec::new(), frame(0x89, b"x")),
+        (Vec::new(), frame(0x8a, b"x")),
+        (frame(0x01, b"x"), frame(0x00, b"x")),
+        (frame(0x01, b"x"), frame(0x00, &[b'x'; 200])),
+    ];
+    let delivered: usize = scope(|scope| {
+        for (first, flood) in floods.iter().flat_map(|flood| [flood; 4]) {
+            let done = &done;
+            scope.spawn(move || {
+                let flood = flood.repeat(10_000);
+                while !done.load(Relaxed) {
+                    let mut peer = Peer::hold(addr, "/echo", Transport::WebSocket);
+                    // It comes back whenever it is ended.
+                    let _ = peer.takes(first);
+                    while !done.load(Relaxed) && peer.takes(&flood) {}
+                    peer.reset();
+                }
+            });
+        }
+        let good: Vec<_> = (0..GOOD)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mut peer = Peer::hold(addr, "/echo", Transport::WebSocket);
+                    let said = |_: &usize| {
+                        peer.send(frame(0x81, b"hello"));
+                        peer.frame().is_some_and(|echo| echo.payload == b"hello")
+                    };
+                    (0..MESSAGES).take_while(said).count()
+                })
+            })
+            .collect();
+        let delivered = good.into_iter().map(|good| good.join().unwrap_or(0)).sum();
+        done.store(true, Relaxed);
+        delivered
+    });
+    assert_eq!(delivered, GOOD * MESSAGES);
+    site.until_quiet();
+    assert!(site.hub.tally().ended("flood") > 0);
+}

@@ -1,0 +1,14 @@
+//! Hostile clients, and a machine that runs short: each is bounded, gets a clear answer or is cut, and the server goes
+//! on serving others.
+#![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
+
+mod descriptors; // none is left
+mod heads; // that are none, or do not end
+mod held; // within a hold
+mod silent; // connections that say nothing
+mod slow; // heads and bodies that come a byte now and then
+mod smuggled; // requests in requests
+mod town; // what the attacks share
+
+/// A deadline that no test waits for.
+const LONG: std::time::Duration = std::time::Duration::from_secs(600);

@@ -1,0 +1,63 @@
+//! Connections that say nothing, in thousands.
+
+use abeyance_tests::net::{Peer, eventually};
+use nix::sys::resource::{Resource, getrlimit};
+
+use super::LONG;
+use super::town::{Town, connect_from};
+
+/// How many both ends of which fit into this process, beside the other tests.
+fn many() -> usize {
+    let (soft, _) = getrlimit(Resource::RLIMIT_NOFILE).unwrap();
+    (soft as usize / 4).min(5_000)
+}
+
+#[test]
+fn thousands_that_say_nothing_are_closed_and_others_served_meanwhile() {
+    let town = Town::open(|server| server);
+    let silent: Vec<_> = (0..many()).map(|_| Peer::connect(town.addr()).idle()).collect();
+    for _ in 0..20 {
+        town.serves(2);
+    }
+    eventually("the head deadline of all", || town.connections() == 0);
+    drop(silent);
+    town.until_empty();
+}
+
+#[test]
+fn thousands_from_one_address_have_no_more_places_than_it_may_have() {
+    let town = Town::open(|server| server.max_unheld_per_peer(50).head_deadline(LONG));
+    let mut other = connect_from(9, town.addr());
+    let mut silent = Vec::new();
+    for turn in 0..many() {
+        silent.push(connect_from(7, town.addr()).idle());
+        if turn % 100 == 0 {
+            town.serves(8);
+            // Also a good client of the same address: it only has to say something before fifty others come.
+            town.serves(7);
+        }
+    }
+    eventually("the others to be cut", || town.connections() <= 51);
+    // Whoever came before from elsewhere has kept its place.
+    other.send("GET /plain HTTP/1.1\r\nHost: test\r\n\r\n");
+    assert_eq!(other.answer().text(), "plain");
+    drop((silent, other));
+    town.until_empty();
+}
+
+#[test]
+fn one_address_that_comes_too_often_is_told_so_and_no_other() {
+    let town = Town::open(|server| server.max_connects_per_peer(5));
+    let statuses: Vec<_> = (0..500)
+        .map(|_| {
+            let mut peer = connect_from(7, town.addr());
+            peer.send("GET /plain HTTP/1.1\r\nHost: test\r\n\r\n");
+            peer.answer().status
+        })
+        .collect();
+    assert!(statuses.iter().all(|status| matches!(status, 200 | 429)), "{statuses:?}");
+    assert!(statuses[..5].iter().all(|status| *status == 200));
+    assert!(statuses.contains(&429));
+    town.serves(8);
+    town.until_empty();
+}

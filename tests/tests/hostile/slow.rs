@@ -1,0 +1,124 @@
+//! Heads and bodies that come a byte now and then.
+
+use std::thread::scope;
+
+use abeyance::Transport;
+use abeyance_tests::net::Peer;
+
+use super::town::{Town, connect_from, status};
+
+const ATTACKERS: usize = 100;
+const GOOD: usize = 100;
+
+/// Sends a byte to each attacker's connection again and again until the server has closed them all; meanwhile good
+/// clients are served. Gives what the attackers were told.
+fn drip(town: &Town, mut attackers: Vec<Peer>) -> Vec<Option<u16>> {
+    let mut served = 0;
+    // Those that are not attackers' have left by the time of the look.
+    while town.connections() > 0 || served < GOOD {
+        for peer in &mut attackers {
+            peer.try_send("x");
+        }
+        town.serves(2);
+        served += 1;
+    }
+    let told = attackers.iter_mut().map(|peer| status(&peer.read_to_end().0)).collect();
+    drop(attackers);
+    town.until_empty();
+    told
+}
+
+#[test]
+fn slow_heads_are_told_that_they_are_late() {
+    let town = Town::open(|server| server);
+    let attack = |_| {
+        let mut peer = Peer::connect(town.addr());
+        peer.send("GET /hold HTTP/1.1\r\nHost: test\r\nX-Slow: ");
+        peer
+    };
+    let told = drip(&town, (0..ATTACKERS).map(attack).collect());
+    // An RST for the bytes behind it may have destroyed the answer of some.
+    assert!(told.iter().all(|status| status.is_none_or(|status| status == 408)), "{told:?}");
+    assert!(told.contains(&Some(408)), "{told:?}");
+}
+
+#[test]
+fn slow_bodies_for_a_hold_and_of_messages_are_refused() {
+    let town = Town::open(|server| server);
+    let mut held = Peer::connect(town.addr());
+    held.ask("/hold", Transport::Stream);
+    let token = held.head().header("abeyance-hold").expect("a token").to_owned();
+    for begin in [
+        String::from("GET /poll HTTP/1.1\r\nHost: test\r\nContent-Length: 60000\r\n\r\n"),
+        String::from("GET /poll HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\nea60\r\n"),
+        format!(
+            "POST /hold HTTP/1.1\r\nHost: test\r\nAbeyance-Hold: {token}\r\nContent-Length: 60000\r\n\r\n"
+        ),
+        String::from(
+            "POST /hold HTTP/1.1\r\nHost: test\r\nAbeyance-Hold: no\r\nContent-Length: 60000\r\n\r\n",
+        ),
+    ] {
+        let mut attackers: Vec<_> = (0..ATTACKERS / 4).map(|_| Peer::connect(town.addr())).collect();
+        attackers.iter_mut().for_each(|peer| peer.send(&begin));
+        let mut rounds = 0;
+        while town.connections() > 1 || rounds < GOOD / 4 {
+            attackers.iter_mut().for_each(|peer| peer.try_send("x"));
+            town.serves(2);
+            rounds += 1;
+        }
+        for mut peer in attackers {
+            let status = status(&peer.read_to_end().0);
+            assert!(matches!(status, None | Some(400 | 404)), "{begin}: {status:?}");
+        }
+    }
+    assert_eq!(
+        town.diary.read(|pages| pages.heard.len()),
+        0,
+        "nothing of a message that is not whole is heard"
+    );
+    assert_eq!(town.site.hub.held(), 1, "whoever is held is not to blame");
+    drop(held);
+    town.until_empty();
+}
+
+#[test]
+fn a_body_for_the_fallback_may_come_slowly_but_not_stop() {
+    let town = Town::open(|server| server);
+    let mut attackers: Vec<_> = (0..ATTACKERS).map(|_| Peer::connect(town.addr())).collect();
+    for peer in &mut attackers {
+        peer.send("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 60000\r\n\r\nx");
+    }
+    // While they keep their places, others are served.
+    scope(|scope| {
+        for from in 2..6 {
+            let town = &town;
+            scope.spawn(move || (0..GOOD / 4).for_each(|_| town.serves(from)));
+        }
+    });
+    for mut peer in attackers {
+        assert_eq!(status(&peer.read_to_end().0), Some(400));
+    }
+    town.until_empty();
+}
+
+#[test]
+fn one_address_with_slow_bodies_leaves_places_for_the_others() {
+    let town = Town::open(|server| server.max_unheld_per_peer(10).head_deadline(super::LONG));
+    let mut attackers: Vec<_> = (0..10).map(|_| connect_from(7, town.addr())).collect();
+    for peer in &mut attackers {
+        peer.send(
+            "POST /echo HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 60000\r\n\r\n",
+        );
+    }
+    // They are being answered once they were told to go on.
+    attackers.iter_mut().for_each(|peer| assert_eq!(peer.head().status, 100));
+    for _ in 0..GOOD {
+        let refused = connect_from(7, town.addr()).answer();
+        assert_eq!(refused.status, 429);
+        assert!(refused.header("retry-after").is_some());
+        town.serves(8);
+    }
+    drop(attackers);
+    town.until_empty();
+    town.serves(7);
+}

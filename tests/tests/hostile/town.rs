@@ -1,0 +1,107 @@
+//! What the attacks share: a server with a bit of everything, clients from several addresses, and what the kernel says of
+//! the server's connections.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use abeyance::extract::State;
+use abeyance::{Server, Suspend, Transport, suspend};
+use abeyance_tests::net::{Diary, Peer, Site, Witness, eventually};
+use axum::Router;
+use axum::routing::{get, post};
+use socket2::{Domain, Socket, Type};
+
+#[suspend(path = "/hold", heartbeat = "none", max_idle = "1h", timeout = "30m")]
+async fn hold(State(diary): State<Diary>) -> Suspend<Witness> {
+    Suspend::with(diary.witness()).join("all")
+}
+
+/// Answered soon, so that its connection is HTTP again.
+#[suspend(path = "/poll", transports = [long_poll], heartbeat = "none", timeout = "50ms", max_idle = "1h")]
+async fn poll(State(diary): State<Diary>) -> Suspend<Witness> {
+    Suspend::with(diary.witness())
+}
+
+/// A server under attack.
+pub(crate) struct Town {
+    pub(crate) site: Site,
+    pub(crate) diary: Diary,
+    /// How often `/marker` was asked for, which nobody should get to.
+    pub(crate) marked: Arc<AtomicUsize>,
+}
+
+impl Town {
+    pub(crate) fn open(more: impl FnOnce(Server) -> Server) -> Self {
+        let (diary, marked) = (Diary::default(), Arc::new(AtomicUsize::new(0)));
+        let count = marked.clone();
+        let marker = move || async move {
+            count.fetch_add(1, SeqCst);
+            "marked"
+        };
+        let router = Router::new()
+            .route("/plain", get(|| async { "plain" }))
+            .route("/echo", post(|body: String| async { body }))
+            .route("/marker", get(marker));
+        let server = Server::new().state(diary.clone()).mount(hold).mount(poll).fallback(router);
+        let server = server.head_deadline(Duration::from_secs(1)).polite_end(Duration::from_millis(300));
+        Town { site: Site::start(more(server)), diary, marked }
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.site.addr
+    }
+
+    /// How often the marker was reached.
+    pub(crate) fn marks(&self) -> usize {
+        self.marked.load(SeqCst)
+    }
+
+    /// A good client comes, is served, is held, and leaves.
+    #[track_caller]
+    pub(crate) fn serves(&self, from: u8) {
+        let mut peer = connect_from(from, self.addr());
+        peer.send("GET /plain HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(peer.answer().text(), "plain");
+        peer.ask("/poll", Transport::LongPoll);
+        assert_eq!(peer.answer().status, 204);
+    }
+
+    /// Waits until the server has no connection any more, and nothing in its books.
+    #[track_caller]
+    pub(crate) fn until_empty(&self) {
+        eventually("the last connection to be closed", || self.connections() == 0);
+        self.site.until_quiet();
+    }
+
+    /// How many descriptors the server has for its connections: sockets of the kernel that belong to somebody.
+    pub(crate) fn connections(&self) -> usize {
+        const LISTENING: &str = "0A";
+        let port = format!(":{:04X}", self.addr().port());
+        let sockets = std::fs::read_to_string("/proc/net/tcp").expect("procfs");
+        let is_open = |line: &&str| {
+            let fields: Vec<_> = line.split_whitespace().collect();
+            fields.get(1).is_some_and(|local| local.ends_with(&port))
+                && fields.get(3).is_some_and(|state| *state != LISTENING)
+                && fields.get(9).is_some_and(|inode| *inode != "0")
+        };
+        sockets.lines().filter(is_open).count()
+    }
+}
+
+/// Connects from 127.0.0.`from`: another address is another peer.
+#[track_caller]
+pub(crate) fn connect_from(from: u8, server: SocketAddr) -> Peer {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+    let from = SocketAddr::from((Ipv4Addr::new(127, 0, 0, from), 0));
+    socket.bind(&from.into()).expect("an address of this machine");
+    socket.connect(&server.into()).expect("a connection");
+    Peer::over(socket.into())
+}
+
+/// The status of the first answer in what came, if one did.
+pub(crate) fn status(said: &[u8]) -> Option<u16> {
+    let text = String::from_utf8_lossy(said);
+    text.strip_prefix("HTTP/1.1 ")?.get(..3)?.parse().ok()
+}

@@ -1,0 +1,91 @@
+//! The last ends, as the hub remembers them.
+
+use abeyance::{Held, PastEnd, Server, Suspend, Transport, suspend};
+use abeyance_tests::house::{House, plan, until};
+use tokio::io::AsyncWriteExt;
+use tokio::time::sleep;
+
+use super::seconds;
+
+fn last_ends(house: &House) -> Vec<PastEnd> {
+    house.hub.last_ends().collect()
+}
+
+contract!(an_end_is_remembered_as_it_was of all);
+async fn an_end_is_remembered_as_it_was(transport: Transport) {
+    let house = plan().open();
+    let mut client = house.enter(transport).await;
+    assert!(last_ends(&house).is_empty());
+    sleep(seconds(7)).await;
+    house.record.newest().disconnect_with(4007, "enough");
+    client.end().await;
+    let ended = house.told(1).await.ended;
+    sleep(seconds(5)).await;
+    let ends = last_ends(&house);
+    let [end] = &ends[..] else { panic!("{ends:?}") };
+    assert_eq!(
+        (end.id, end.endpoint, end.transport, end.peer),
+        (ended.id(), "hold", transport, ended.peer())
+    );
+    assert_eq!((end.cause, end.code, end.is_delivered), ("kicked", Some(4007), true));
+    assert_eq!((end.held_for, end.held_for.as_secs()), (ended.held_for(), 7));
+    assert_eq!(end.ago.as_secs(), 5);
+    assert_eq!((end.messages_in, end.messages_out), (ended.messages_in(), ended.messages_out()));
+    assert_eq!((end.bytes_in, end.bytes_out), (ended.bytes_in(), ended.bytes_out()));
+    house.close().await;
+}
+
+contract!(the_newest_end_comes_first of all);
+async fn the_newest_end_comes_first(transport: Transport) {
+    let house = plan().open();
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        clients.push(house.enter(transport).await);
+    }
+    let helds = house.record.begun();
+    for (count, held) in helds.iter().enumerate() {
+        held.resume();
+        house.told(count + 1).await;
+    }
+    let expected: Vec<_> = helds.iter().rev().map(Held::id).collect();
+    assert_eq!(last_ends(&house).iter().map(|end| end.id).collect::<Vec<_>>(), expected);
+    drop(clients);
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_code_of_a_peers_goodbye_is_remembered() {
+    let house = plan().open();
+    let mut client = house.enter(Transport::WebSocket).await;
+    client.say("hello").await;
+    client.goodbye(4321, "bye").await;
+    house.told(1).await;
+    let ends = last_ends(&house);
+    assert_eq!((ends[0].cause, ends[0].code, ends[0].messages_in), ("closed", Some(4321), 1));
+    house.close().await;
+}
+
+#[suspend(path = "/left")]
+async fn left() -> Suspend {
+    Suspend::new()
+}
+
+/// The hub may outlive its server, and is what remains to ask.
+#[test]
+fn a_hold_whose_runtime_went_away_is_remembered_once() {
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
+    let (hub, running, client) = runtime.block_on(async {
+        let (running, dialer) = Server::new().mount(left).bind_memory().unwrap();
+        let mut client = dialer.connect(([10, 0, 0, 1], 1).into()).unwrap();
+        client.write_all(b"GET /left HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let hub = running.hub();
+        until("a hold", || hub.held() == 1).await;
+        (hub, running, client)
+    });
+    drop(runtime);
+    let ends: Vec<_> = hub.last_ends().collect();
+    let [end] = &ends[..] else { panic!("{ends:?}") };
+    assert_eq!((end.endpoint, end.cause, end.is_delivered), ("left", "shutdown", false));
+    drop((running, client));
+}
