@@ -4,7 +4,7 @@ use std::hash::{BuildHasherDefault, DefaultHasher};
 use std::sync::PoisonError;
 
 pub(crate) use shuttle::sync::MutexGuard;
-pub(crate) use shuttle::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
+pub(crate) use shuttle::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 
 /// Keys that are always the same: which topics share a lock must not differ between two runs of one schedule.
 pub(crate) type RandomState = BuildHasherDefault<DefaultHasher>;

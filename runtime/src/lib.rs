@@ -83,8 +83,20 @@
 //! | `max_lifetime` | age | nothing | resumed, [`Resume::Lifetime`] |
 //!
 //! When `timeout` or `max_lifetime` falls due while a heartbeat has been unanswered for a while, the end is `Idle`: the
-//! peer was not there to be resumed. `max_idle` stands still while we do not read the peer, and a server that was itself
-//! stalled gives its peers the time back.
+//! peer was not there to be resumed.
+//!
+//! While a hook runs, the peer is not read, and while a write is blocked, it takes nothing: its silence proves nothing then,
+//! and `max_idle` stands still, but only as long as its host answers ours. So a peer that has vanished, without a FIN or an
+//! RST, has its end within `max_idle` in every state. There is one exception, for a `max_idle` of a few seconds: while a
+//! write is blocked a kernel asks in intervals that double, and silence of up to half of that time and a second is none.
+//! At [`write_deadline`](Server::write_deadline) such a peer is [`Stalled`](Disconnect::Stalled), or
+//! [`Unreachable`](Disconnect::Unreachable) where its host has not answered either. Nothing that we write is ever a sign of
+//! life, and no clock waits for a write, a hook or a driver.
+//!
+//! A server that was itself stalled (its process stopped, its machine paused, all threads of its runtime blocked) for a
+//! second or longer gives that time back: to the clocks, and to every deadline of hooks, functions, heads, bodies and
+//! endings. A hook must not block its thread. If one does, [`main`] sees to it that other holds go on in the other threads;
+//! a runtime of your own may stand still until it is over.
 //!
 //! # What a heartbeat proves
 //!
@@ -103,16 +115,30 @@
 //!
 //! With `heartbeat = "none"` only received bytes count, so a peer that says nothing is cut after `max_idle`.
 //!
+//! The kernel is told of all this: it probes a silent peer at every `heartbeat` (TCP keepalive; in whole seconds, of which
+//! two fit into `max_idle`), and gives up on its own a heartbeat after `max_idle` and `write_deadline`
+//! (`TCP_USER_TIMEOUT`), which ends a hold as `Unreachable`. With `max_idle = "none"` that is what notices a peer that
+//! vanished, after five heartbeats. A long poll cannot be asked more often than once a second, so the least `max_idle` there
+//! is two. Connections that are not held, such as a fallback's WebSockets, are probed after a minute of silence and given
+//! up after two.
+//!
+//! All of this is so on Linux. Elsewhere no kernel tells when it was last answered: there server-sent events, streams
+//! and long polls of silent peers are kept until keepalive gives up on them, which data in flight delays for as long as that
+//! system sends it again, and `max_idle` stands still as long as a hook runs or a write is blocked.
+//!
 //! # What a peer cannot do
 //!
 //! A peer that sends or takes a byte now and then is never silent. What it can do with that is bounded too:
 //!
 //! | a peer that | may do so | then |
 //! |---|---|---|
+//! | connects and says nothing, or sends its request's head a byte now and then | for [`head_deadline`](Server::head_deadline), or until the house is full and nobody has waited longer | it is closed, or told `408`; or cut, to make room |
+//! | has connections that hold nothing | [`max_unheld_per_peer`](Server::max_unheld_per_peer) | its own that has waited longest is cut; else `429` |
+//! | opens connections | [`max_connects_per_peer`](Server::max_connects_per_peer) a second | `429` |
 //! | pings, sends pongs that nobody asked for, or messages in parts of less than 125 bytes (WebSocket) | 1,000 times at once, 100 times a second | [`Disconnect::Flood`] |
 //! | begins a message, and does not go on (WebSocket) | for `max_idle` (where there is none, 5 minutes), not counting a second for each 512 bytes of it | [`Disconnect::Unfinished`] |
 //! | sends a body, and does not go on | for [`head_deadline`](Server::head_deadline), not counting a second for each 512 bytes | `408`; the hold stays |
-//! | takes next to nothing of what waits for it | for [`write_deadline`](Server::write_deadline), not counting a second for each 512 bytes | [`Disconnect::Stalled`] |
+//! | takes next to nothing of what waits for it | for [`write_deadline`](Server::write_deadline), not counting a second for each 512 bytes | [`Disconnect::Stalled`]; where it is not held, it is cut |
 //! | sends what nobody asked for behind its request (all but WebSocket) | 64 KiB | [`Disconnect::Violation`] |
 //! | goes on sending although its hold has ended | 16 MiB, for `polite_end` at most | it is cut |
 //!

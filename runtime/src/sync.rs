@@ -3,6 +3,6 @@
 //! The keeper has them from here alone, so that `abeyance-model` can compile it with a scheduler's in their place.
 
 pub(crate) use std::hash::RandomState;
-pub(crate) use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize};
+pub(crate) use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, AtomicUsize};
 
 pub(crate) use parking_lot::{Mutex, MutexGuard};

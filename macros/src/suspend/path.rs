@@ -63,7 +63,8 @@ fn within_braces(segment: &str) -> Option<Vec<&str>> {
         let doubled = letters.peek().is_some_and(|(_, next)| *next == letter);
         match (letter, open) {
             ('{', None) if doubled => drop(letters.next()),
-            ('}', None) if doubled => drop(letters.next()),
+            // The router pairs them from the left, so that a brace right behind a capture would be part of its name.
+            ('}', _) if doubled => drop(letters.next()),
             ('{', None) => open = Some(at + 1),
             ('}', Some(start)) => {
                 found.push(&segment[start..at]);
@@ -116,6 +117,7 @@ mod tests {
             ("/x{*rest}", "all the rest"),
             ("/{a}/{a}", "named `a`"),
             ("/{a:u32}", "letters, digits"),
+            ("/{{{a}}}", "not `a}}`"),
             ("/rooms/:room", "write `{room}`"),
         ] {
             let told = captures(path).expect_err(path);

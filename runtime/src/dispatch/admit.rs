@@ -1,6 +1,7 @@
 //! From a request to a place under every limit and the function's word. Nothing is answered before both.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum_core::body::Body;
 use http::header::{self, HeaderValue};
@@ -12,6 +13,7 @@ use hyper::body::Incoming;
 
 use crate::endpoint::extract::{Captures, ClientIp, LastEventId};
 use crate::endpoint::suspension::Suspension;
+use crate::keeper::Keeper;
 use crate::keeper::archive::{Arrival, Forged};
 use crate::keeper::hold::Post;
 use crate::keeper::hub::Hub;
@@ -47,7 +49,7 @@ impl Dispatch {
             ));
         }
         let is_bodied = !body.is_end_stream();
-        swallow(body, self.policy().head_deadline).await?;
+        swallow(body, self.policy().head_deadline, &self.keeper).await?;
         let admission = self
             .keeper
             .admit(served.post.endpoint, Peer::from(client.address.ip()))
@@ -94,7 +96,7 @@ impl Dispatch {
         parts.extensions.insert(ClientIp(client.address.ip()));
         parts.extensions.insert(Hub::new(self.keeper.clone()));
         let function = || (served.endpoint.run)(parts, self.states.clone());
-        match Guarded::start(function, self.policy().function_deadline).await {
+        match Guarded::start(function, self.policy().function_deadline, self.keeper.time()).await {
             Ok(answer) => answer.map_err(|mut refusal| {
                 // A refusal is as little cacheable as the hold would have been, unless the application says otherwise.
                 let no_store = HeaderValue::from_static("no-store");
@@ -138,11 +140,11 @@ impl Dispatch {
 }
 
 /// Reads a body that nobody wants, because the socket cannot be taken back before its end.
-async fn swallow(body: Incoming, patience: std::time::Duration) -> Result<(), Response<Body>> {
+async fn swallow(body: Incoming, patience: Duration, keeper: &Arc<Keeper>) -> Result<(), Response<Body>> {
     if body.is_end_stream() {
         return Ok(());
     }
-    let mut body = Limited::new(arriving(body, patience), MAX_BODY);
+    let mut body = Limited::new(arriving(body, patience, keeper), MAX_BODY);
     while let Some(frame) = body.frame().await {
         if let Err(error) = frame {
             return Err(match error {

@@ -101,7 +101,8 @@ impl Attendant<'_> {
     ) -> bool {
         let Attendant { hold, line, context, driver, reader, .. } = self;
         let Some(context) = context else { return false };
-        let hook = Guarded::start(|| hook(&mut **context), hold.keeper().policy().hook_deadline);
+        let keeper = hold.keeper();
+        let hook = Guarded::start(|| hook(&mut **context), keeper.policy().hook_deadline, keeper.time());
         let mut side = Side { hold, line: &***line, driver };
         hold.deafen();
         let ran = side.accompany(hook, name).await;

@@ -5,12 +5,8 @@
 //! settled. The wait and the hook do not wait for each other.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
-
-use http::HeaderMap;
-use tokio::time::{Instant, sleep_until};
 
 use crate::endpoint::erased::Erased;
 use crate::keeper::Keeper;
@@ -23,6 +19,8 @@ use crate::mechanisms::wire::{Encoded, Form, head, long_poll};
 use crate::words::cause::{Disconnect, End};
 use crate::words::event_id::Numbered;
 use crate::words::line::Line;
+use crate::words::tick::Tick;
+use http::HeaderMap;
 
 use super::After;
 use super::attend::Attendant;
@@ -35,7 +33,8 @@ impl Attendant<'_> {
     pub(super) async fn conclude(&mut self) -> After {
         drop_quietly(self.driver.take());
         let Some(note) = self.hold.note() else { return After::Close };
-        let deadline = Instant::now() + self.hold.keeper().policy().polite_end;
+        let keeper = self.hold.keeper();
+        let deadline = keeper.time().mark().plus(keeper.policy().polite_end);
         let (written, keep_alive) = self.finish(&note, deadline).await;
         self.report(note.end.clone(), written == Written::Whole);
         if keep_alive && written == Written::Whole {
@@ -50,7 +49,7 @@ impl Attendant<'_> {
     }
 
     /// Writes the ending; says how much of it was written, and whether the connection may serve another request.
-    async fn finish(&mut self, note: &Note, deadline: Instant) -> (Written, bool) {
+    async fn finish(&mut self, note: &Note, deadline: Tick) -> (Written, bool) {
         match self.ending(note) {
             Finish::Polite(bytes) => {
                 let form = self.hold.form;
@@ -138,7 +137,7 @@ impl Attendant<'_> {
     }
 
     /// Writes everything, the ending last, for as long as the deadline and the bound on endings allow.
-    async fn flush(&mut self, pieces: impl IntoIterator<Item = Piece>, deadline: Instant) -> Written {
+    async fn flush(&mut self, pieces: impl IntoIterator<Item = Piece>, deadline: Tick) -> Written {
         if self.hold.write_last(pieces).is_err() {
             return Written::Torn;
         }
@@ -148,7 +147,7 @@ impl Attendant<'_> {
             }
             self.hold.poll_cut(cx).map(|()| false)
         });
-        match before(deadline, written).await {
+        match self.hold.keeper().time().before(deadline, written).await {
             Some(true) => Written::Whole,
             _ => {
                 self.line.cut();
@@ -158,13 +157,13 @@ impl Attendant<'_> {
     }
 
     /// Discards what the peer still sends until it closes too, or has sent too much.
-    async fn linger(&mut self, deadline: Instant) {
+    async fn linger(&mut self, deadline: Tick) {
         let mut discarded = 0;
         let closed = poll_fn(|cx| match discard(&**self.line, cx, &mut discarded) {
             Poll::Ready(ending) => Poll::Ready(ending),
             Poll::Pending => self.hold.poll_cut(cx).map(|()| Ending::Deaf),
         });
-        if before(deadline, closed).await != Some(Ending::Closed) {
+        if self.hold.keeper().time().before(deadline, closed).await != Some(Ending::Closed) {
             self.line.cut();
         }
     }
@@ -235,7 +234,7 @@ async fn end_hook(keeper: Arc<Keeper>, context: Box<dyn Erased>, ended: Ended, e
         End::Resume(cause) => context.on_resume(&ended, cause),
         End::Disconnect(cause) => context.on_disconnect(&ended, cause),
     };
-    if let Err(fault) = Guarded::start(call, deadline).await {
+    if let Err(fault) = Guarded::start(call, deadline, keeper.time()).await {
         tracing::error!(hold = %id, %fault, "an end hook failed");
         running.failed();
     }
@@ -269,19 +268,4 @@ fn discard(line: &dyn Line, cx: &mut Context<'_>, discarded: &mut usize) -> Poll
     }
     cx.waker().wake_by_ref();
     Poll::Pending
-}
-
-/// What a future gives before the deadline.
-async fn before<T>(deadline: Instant, future: impl Future<Output = T>) -> Option<T> {
-    let mut future = pin!(future);
-    // Most endings are written at once: no timer then.
-    if let Poll::Ready(done) = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await {
-        return Some(done);
-    }
-    let mut timer = pin!(sleep_until(deadline));
-    poll_fn(|cx| match future.as_mut().poll(cx) {
-        Poll::Ready(done) => Poll::Ready(Some(done)),
-        Poll::Pending => timer.as_mut().poll(cx).map(|()| None),
-    })
-    .await
 }

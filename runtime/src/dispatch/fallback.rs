@@ -1,7 +1,7 @@
 //! The service that answers everything that is not held: an axum `Router`, or another tower service.
 
 use std::error::Error;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,11 +14,13 @@ use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Body as _, Frame, SizeHint};
 use hyper::body::Incoming;
-use tokio::time::{Instant, Sleep};
 use tower_service::Service;
 
 use crate::endpoint::{BoxError, BoxFuture};
+use crate::keeper::Keeper;
+use crate::keeper::deadline::Deadline;
 use crate::mechanisms::patience::Patience;
+use crate::words::tick::Tick;
 
 use super::guard::{caught, poll_caught};
 
@@ -58,10 +60,13 @@ impl Fallback {
 /// A request's body as it may arrive: it fails when the peer sends nothing for `patience` while somebody waits for more,
 /// or comes slower than the slowest pace for longer than that. (The server itself cannot know whether a body that does
 /// not arrive is wanted.)
-pub(crate) fn arriving(body: Incoming, patience: Duration) -> Body {
+pub(crate) fn arriving(body: Incoming, patience: Duration, keeper: &Arc<Keeper>) -> Body {
     match body.is_end_stream() {
         true => Body::empty(),
-        false => Body::new(Arriving { body, patience: Patience::new(patience), late: None }),
+        false => {
+            let (patience, keeper) = (Patience::new(patience), keeper.clone());
+            Body::new(Arriving { body, patience, keeper, late: None })
+        }
     }
 }
 
@@ -117,8 +122,9 @@ fn failed() -> Response<Body> {
 struct Arriving {
     body: Incoming,
     patience: Patience,
+    keeper: Arc<Keeper>,
     /// Since when it is waited for more, until when. Armed at the first wait only: most bodies come with their head.
-    late: Option<(Instant, Pin<Box<Sleep>>)>,
+    late: Option<(Tick, Deadline)>,
 }
 
 impl http_body::Body for Arriving {
@@ -132,17 +138,18 @@ impl http_body::Body for Arriving {
         let this = &mut *self;
         if let Poll::Ready(frame) = Pin::new(&mut this.body).poll_frame(cx) {
             let came = frame.as_ref().and_then(|frame| frame.as_ref().ok()?.data_ref().map(Bytes::len));
-            let waited = this.late.take().map_or(Duration::ZERO, |(since, _)| since.elapsed());
+            let waited = this
+                .late
+                .take()
+                .map_or(Duration::ZERO, |(since, _)| this.keeper.time().served().since(since));
             // It may have lain here for long: whoever reads may be slow to look. So what has come never uses up all.
             let _ = this.patience.wait(waited.min(this.patience.left() / 2), came.unwrap_or(0));
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         let patience = this.patience.left();
-        let (_, late) = this.late.get_or_insert_with(|| {
-            let since = Instant::now();
-            (since, Box::pin(tokio::time::sleep_until(since + patience)))
-        });
-        late.as_mut().poll(cx).map(|()| {
+        let time = this.keeper.time();
+        let (_, late) = this.late.get_or_insert_with(|| (time.mark(), Deadline::after(patience, time)));
+        late.poll(time, cx).map(|()| {
             let silence =
                 io::Error::new(io::ErrorKind::TimedOut, "the request's body stopped arriving, or nearly");
             Some(Err(silence.into()))

@@ -6,17 +6,18 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::time::{Sleep, sleep};
-
 use crate::endpoint::BoxFuture;
+use crate::keeper::deadline::Deadline;
+use crate::keeper::time::Time;
 
-/// A future of the application's that is given up at its deadline.
+/// A future of the application's that is given up at its deadline, in served time.
 ///
 /// No timer exists before it was pending once, so a hook that never waits costs none.
 pub(super) struct Guarded<'a, T> {
     state: State<'a, T>,
     deadline: Duration,
-    timer: Option<Pin<Box<Sleep>>>,
+    time: &'a Time,
+    timer: Option<Deadline>,
 }
 
 enum State<'a, T> {
@@ -36,12 +37,16 @@ pub(super) enum Fault {
 
 impl<'a, T> Guarded<'a, T> {
     /// Calls `start` at once: a hook need not be an `async fn`, and may panic when it is called.
-    pub(super) fn start(start: impl FnOnce() -> BoxFuture<'a, T>, deadline: Duration) -> Self {
+    pub(super) fn start(
+        start: impl FnOnce() -> BoxFuture<'a, T>,
+        deadline: Duration,
+        time: &'a Time,
+    ) -> Self {
         let state = match caught(start) {
             Ok(future) => State::Running(future),
             Err(fault) => State::Failed(fault),
         };
-        Guarded { state, deadline, timer: None }
+        Guarded { state, deadline, time, timer: None }
     }
 
     pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<T, Fault>> {
@@ -51,8 +56,8 @@ impl<'a, T> Guarded<'a, T> {
             State::Running(mut future) => match poll_caught(&mut future, cx) {
                 Poll::Ready(outcome) => outcome,
                 Poll::Pending => {
-                    let timer = self.timer.get_or_insert_with(|| Box::pin(sleep(self.deadline)));
-                    if timer.as_mut().poll(cx).is_pending() {
+                    let timer = self.timer.get_or_insert_with(|| Deadline::after(self.deadline, self.time));
+                    if timer.poll(self.time, cx).is_pending() {
                         self.state = State::Running(future);
                         return Poll::Pending;
                     }
@@ -124,28 +129,33 @@ impl std::fmt::Display for Fault {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::keeper::Keeper;
 
     const DEADLINE: Duration = Duration::from_secs(30);
 
     #[tokio::test(start_paused = true)]
     async fn what_finishes_in_time_gives_its_value() {
-        let hook = Guarded::start(|| Box::pin(async { 7 }), DEADLINE);
+        let time = Time::start();
+        let hook = Guarded::start(|| Box::pin(async { 7 }), DEADLINE, &time);
         assert_eq!(hook.await, Ok(7));
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_future_that_never_returns_is_given_up_at_its_deadline() {
+        let keeper = Keeper::new();
+        tokio::spawn(keeper.clone().keep_time());
         let before = tokio::time::Instant::now();
-        let hook = Guarded::start(|| Box::pin(std::future::pending::<()>()), DEADLINE);
+        let hook = Guarded::start(|| Box::pin(std::future::pending::<()>()), DEADLINE, keeper.time());
         assert_eq!(hook.await, Err(Fault::Overdue(DEADLINE)));
         assert_eq!(before.elapsed().as_secs(), 30);
     }
 
     #[tokio::test]
     async fn a_panic_is_told_whether_called_or_polled() {
-        let polled = Guarded::<()>::start(|| Box::pin(async { panic!("polled {}", 1) }), DEADLINE);
+        let time = Time::start();
+        let polled = Guarded::<()>::start(|| Box::pin(async { panic!("polled {}", 1) }), DEADLINE, &time);
         assert_eq!(polled.await, Err(Fault::Panicked("polled 1".into())));
-        let called = Guarded::<()>::start(|| panic!("called"), DEADLINE);
+        let called = Guarded::<()>::start(|| panic!("called"), DEADLINE, &time);
         assert_eq!(called.await, Err(Fault::Panicked("called".into())));
     }
 }

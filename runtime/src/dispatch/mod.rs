@@ -47,6 +47,11 @@ use crate::words::terms::{Settings, Transport};
 use fallback::Fallback;
 pub(crate) use suspend::Admitted;
 
+// The server's deadlines are in the same time, and its connections are probed by the same rules.
+pub(crate) use crate::keeper::deadline::Deadline;
+pub(crate) use crate::keeper::time::Time;
+pub(crate) use crate::mechanisms::clock::Probing;
+
 /// Everything that answers requests, one for each server.
 pub(crate) struct Dispatch {
     router: Router,
@@ -54,8 +59,8 @@ pub(crate) struct Dispatch {
     states: States,
     fallback: Option<Fallback>,
     keeper: Arc<Keeper>,
-    /// What runs beside the connections.
-    tasks: OnceLock<[AbortHandle; 2]>,
+    /// The task that publishes what is scheduled.
+    publisher: OnceLock<AbortHandle>,
 }
 
 /// An endpoint as it is served.
@@ -120,7 +125,7 @@ impl Dispatch {
             post: Arc::new(Post { keeper: keeper.clone(), endpoint: index, terms: settings.resolve() }),
         };
         let served = endpoints.into_iter().zip(0..).map(serve).collect();
-        Ok(Arc::new(Dispatch { router, served, states, fallback, keeper, tasks: OnceLock::new() }))
+        Ok(Arc::new(Dispatch { router, served, states, fallback, keeper, publisher: OnceLock::new() }))
     }
 
     /// Starts the clocks of the holds to come, and publishing what is scheduled.
@@ -128,15 +133,18 @@ impl Dispatch {
     /// # Panics
     /// Outside of a tokio runtime.
     pub(crate) fn keep_time(&self) {
-        self.tasks.get_or_init(|| {
-            let clock = tokio::spawn(self.keeper.clone().keep_time());
-            let publisher = tokio::spawn(publisher::publish_scheduled(self.keeper.clone()));
-            [clock.abort_handle(), publisher.abort_handle()]
+        self.publisher.get_or_init(|| {
+            tokio::spawn(self.keeper.clone().keep_time());
+            tokio::spawn(publisher::publish_scheduled(self.keeper.clone())).abort_handle()
         });
     }
 
     pub(crate) fn policy(&self) -> &Policy {
         self.keeper.policy()
+    }
+
+    pub(crate) fn time(&self) -> &Time {
+        self.keeper.time()
     }
 
     /// Answers a request, or says that its connection is to be held.
@@ -220,7 +228,8 @@ impl Dispatch {
         let Some(fallback) = &self.fallback else {
             return refusal::plain(StatusCode::NOT_FOUND, "nothing is served here");
         };
-        let mut request = request.map(|body| fallback::arriving(body, self.policy().head_deadline));
+        let mut request =
+            request.map(|body| fallback::arriving(body, self.policy().head_deadline, &self.keeper));
         request.extensions_mut().insert(Hub::new(self.keeper.clone()));
         fallback.call(request).await
     }
@@ -283,7 +292,8 @@ impl Dispatch {
 
 impl Drop for Dispatch {
     fn drop(&mut self) {
-        self.tasks.get().into_iter().flatten().for_each(AbortHandle::abort);
+        self.publisher.get().into_iter().for_each(AbortHandle::abort);
+        self.keeper.quit();
         // What is scheduled may have the hub, and so the keeper that has it.
         self.close();
     }

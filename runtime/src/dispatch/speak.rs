@@ -45,7 +45,10 @@ impl Dispatch {
         }
         hold.note_life();
         let (parts, body) = request.into_parts();
-        let body = Limited::new(arriving(body, self.policy().head_deadline), hold.post.terms.max_message);
+        let body = Limited::new(
+            arriving(body, self.policy().head_deadline, &self.keeper),
+            hold.post.terms.max_message,
+        );
         let bytes = match body.collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {

@@ -55,7 +55,7 @@ impl Hub {
     ///
     /// Now and then the server asks the kernel which of the sockets that it accepted are still open, and compares that with
     /// its books. It does so every minute, and less often where it takes so long that this would be more than a
-    /// thousandth of the time: about 2 µs a connection, on a thread of its own. A difference that three audits in a row
+    /// thousandth of the time: about 5 µs a connection, on a thread of its own. A difference that three audits in a row
     /// have seen is a fault of this crate; it is logged once, as an error.
     /// [`Running::audit`](crate::Running::audit) makes an audit at once.
     ///

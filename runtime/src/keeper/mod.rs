@@ -15,6 +15,7 @@
 pub(crate) mod admission; // a place for a newcomer, and who makes room for it
 pub(crate) mod archive; // what topics keep of their past
 pub(crate) mod audit; // what the audits found
+pub(crate) mod deadline; // a moment that is waited for
 pub(crate) mod drain; // all ends of a shutdown
 pub(crate) mod end; // the beginning of every end, and its settling
 pub(crate) mod ended; // what an end hook is told
@@ -51,7 +52,7 @@ use tokio::sync::Notify;
 use crate::mechanisms::deadlines::Deadlines;
 use crate::mechanisms::ledger::Ledger;
 use crate::mechanisms::limits::{Ceiling, Limits, Permit};
-use crate::sync::{AtomicU64, AtomicUsize, Mutex};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex};
 use crate::words::id::Id;
 use crate::words::policy::Policy;
 use crate::words::terms::WhenFull;
@@ -87,6 +88,8 @@ pub(crate) struct Keeper {
     spread: AtomicU64,
     hooks: AtomicUsize,
     hooks_failed: AtomicU64,
+    /// The server is gone; only end hooks may still run.
+    is_quit: AtomicBool,
     /// Told whenever nothing is held, nothing is ending and no end hook runs.
     quiet: Notify,
 }
@@ -129,6 +132,7 @@ impl Keeper {
             spread: AtomicU64::new(0),
             hooks: AtomicUsize::new(0),
             hooks_failed: AtomicU64::new(0),
+            is_quit: AtomicBool::new(false),
             quiet: Notify::new(),
         })
     }
@@ -217,6 +221,17 @@ impl Keeper {
     /// How many end hooks run, and how many ever failed.
     pub(crate) fn hooks(&self) -> (usize, u64) {
         (self.hooks.load(Acquire), self.hooks_failed.load(Relaxed))
+    }
+
+    /// The server is gone: nobody is held any more. Time goes on until the last end hook has returned, or one that hangs
+    /// would never meet its deadline.
+    pub(crate) fn quit(&self) {
+        self.is_quit.store(true, Release);
+    }
+
+    /// Nothing is left for which time must go on.
+    fn is_over(&self) -> bool {
+        self.is_quit.load(Acquire) && self.hooks.load(Acquire) == 0
     }
 
     /// An end hook begins; it has ended when the guard is dropped.

@@ -22,11 +22,11 @@ const LEAST_BEAT: Duration = Time::PERIOD;
 const GRAIN: Duration = Duration::from_millis(10);
 
 impl Keeper {
-    /// Sweeps for as long as it is polled.
+    /// Sweeps until the server is gone.
     pub(crate) async fn keep_time(self: Arc<Self>) {
         let mut period = tokio::time::interval(Time::PERIOD);
         period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        loop {
+        while !self.is_over() {
             period.tick().await;
             self.sweep();
         }
@@ -112,8 +112,9 @@ impl Hold {
         drop(pen);
         let time = self.keeper().time();
         let answer = line.and_then(|line| self.last_answer(&*line)).map(|answer| answer.min(now));
-        if let Some(answer) = answer.filter(|_| is_life) {
-            self.life.fetch_max(answer.0, Relaxed);
+        if is_life {
+            // A kernel that does not tell when it was answered still gives up by itself on a peer that does not.
+            self.life.fetch_max(answer.unwrap_or(now).0, Relaxed);
         }
         Some(Signs {
             activity: time.latest(Tick(self.activity.load(Relaxed))),

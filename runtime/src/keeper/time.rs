@@ -82,6 +82,22 @@ impl Time {
         self.unstalled().min(swept.plus(Self::STALL))
     }
 
+    /// The present, to judge what waits beside the sweep. Until a stall is noticed it stands at the last sweep, or what has
+    /// less left than the stall takes to be noticed would be over.
+    pub(crate) fn served(&self) -> Tick {
+        let swept = Tick(self.swept.load(Acquire));
+        let now = self.unstalled();
+        if now.since(swept) >= Self::STALL { swept } else { now }
+    }
+
+    /// How long until a moment, at the most; `None` if it has come.
+    pub(crate) fn left(&self, due: Tick) -> Option<Duration> {
+        let served = self.served();
+        // Where they differ, the next sweep tells how much was lost.
+        let least = if served < self.unstalled() { Self::PERIOD } else { Duration::ZERO };
+        (due > served).then(|| due.since(self.unstalled()).max(least))
+    }
+
     /// The present, for spans that start from it: not early by a part of a millisecond.
     pub(crate) fn mark(&self) -> Tick {
         self.now().plus(Self::ROUNDING)

@@ -13,7 +13,7 @@ use crate::words::id::Id;
 /// How long a hold may wait for the one before it. A crowd of fifty a second is none, so few holds do not wait long.
 const PACE: Duration = Duration::from_millis(20);
 
-/// Who is to go, and when.
+/// Who is to go, and when: eight bytes for each, as long as the drain takes.
 #[derive(Debug)]
 pub(crate) struct Departures {
     /// Those whose turn has not come; the next one is the last.

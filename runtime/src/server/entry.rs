@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 use super::builder::Server;
 use super::first::{First, first};
 use super::handed::handed_over;
+use super::rouse::Rouser;
 use super::running::{Drained, Running};
 use super::wishes::Wishes;
 use crate::words::terms::WhenFull;
@@ -80,6 +81,7 @@ where
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start the runtime: {error}")),
     };
+    let _rouser = Rouser::start(runtime.handle().clone());
     let code = runtime.block_on(async {
         match serve(body().await, settings, handed).await {
             Ok(code) => code,

@@ -4,10 +4,10 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use tokio::time::Instant;
-
 use super::lines::Lines;
+use crate::words::pace;
 use crate::words::policy::Policy;
+use crate::words::tick::Tick;
 
 /// How long a connection may rest under hyper before its buffers are taken away.
 pub(super) const REST: Duration = Duration::from_secs(1);
@@ -30,8 +30,8 @@ pub(super) struct Exchange<G> {
     malformed: bool,
     /// Everything that hyper had to write is written.
     flushed: bool,
-    /// Since when the peer has taken nothing of what hyper has to write.
-    blocked: Option<Instant>,
+    /// Since when the peer has taken nothing of what hyper has to write; later by what it took since is worth.
+    blocked: Option<Tick>,
     /// The request's body may still be arriving, so hyper cannot be left (it alone knows where the body ends).
     bodied: bool,
     /// The connection may be used again after this request.
@@ -46,18 +46,18 @@ pub(super) struct Exchange<G> {
 #[derive(Clone, Copy)]
 enum Phase {
     /// A head is arriving.
-    Head { due: Instant },
+    Head { due: Tick },
     /// The request is being answered.
     Answering,
     /// Between two requests.
-    Idle { since: Instant },
+    Idle { since: Tick },
 }
 
 /// What to do now.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Wait, at most until then.
-    Wait(Option<Instant>),
+    Wait(Option<Tick>),
     /// Take the socket back, for the guest.
     Hold,
     /// Take the socket back, to wait without hyper's buffers.
@@ -73,7 +73,7 @@ pub(super) enum Step {
 }
 
 impl<G> Exchange<G> {
-    pub(super) fn new(head_due: Instant) -> Self {
+    pub(super) fn new(head_due: Tick) -> Self {
         Exchange {
             phase: Phase::Head { due: head_due },
             lines: Lines::first(),
@@ -103,17 +103,17 @@ impl<G> Exchange<G> {
     }
 
     /// The answer's body has ended.
-    pub(super) fn answered(&mut self, now: Instant) {
+    pub(super) fn answered(&mut self, now: Tick) {
         self.phase = Phase::Idle { since: now };
         self.flushed = false;
     }
 
     /// Bytes have come; `false` if hyper must not see them. What it reads ahead while a request is answered is not
     /// looked at: where a body ends only hyper knows.
-    pub(super) fn received(&mut self, bytes: &[u8], now: Instant, policy: &Policy) -> bool {
+    pub(super) fn received(&mut self, bytes: &[u8], now: Tick, policy: &Policy) -> bool {
         match self.phase {
             Phase::Idle { .. } => {
-                self.phase = Phase::Head { due: now + policy.head_deadline };
+                self.phase = Phase::Head { due: now.plus(policy.head_deadline) };
                 self.lines = Lines::later();
             }
             Phase::Head { .. } => {}
@@ -123,10 +123,15 @@ impl<G> Exchange<G> {
         !self.malformed
     }
 
-    /// hyper tried to write, and the peer took something or nothing.
-    pub(super) fn wrote(&mut self, now: Instant, progress: bool) {
+    /// hyper tried to write, and the peer took so many bytes.
+    pub(super) fn wrote(&mut self, now: Tick, taken: usize) {
         self.flushed = false;
-        self.blocked = if progress { None } else { self.blocked.or(Some(now)) };
+        self.blocked = match self.blocked {
+            // What it took is worth some patience; a byte now and then is not worth all of it.
+            Some(since) => Some(now.min(since.plus(pace::worth(taken)))),
+            None if taken == 0 => Some(now),
+            None => None,
+        };
     }
 
     /// hyper has nothing left to write; says whether nothing is being answered either.
@@ -147,8 +152,8 @@ impl<G> Exchange<G> {
     }
 
     /// What to do now that hyper waits. If the server is `stopping`, no head may take longer than until then.
-    pub(super) fn step(&self, now: Instant, stopping: Option<Instant>, policy: &Policy) -> Step {
-        let blocked = self.blocked.map(|since| since + policy.write_deadline);
+    pub(super) fn step(&self, now: Tick, stopping: Option<Tick>, policy: &Policy) -> Step {
+        let blocked = self.blocked.map(|since| since.plus(policy.write_deadline));
         if blocked.is_some_and(|due| due <= now) {
             return Step::Cut;
         }
@@ -168,14 +173,14 @@ impl<G> Exchange<G> {
             }
             _ if stopping.is_some() => return Step::Close,
             Phase::Idle { since } if self.bodied => {
-                let due = since + policy.keep_alive;
+                let due = since.plus(policy.keep_alive);
                 if due <= now {
                     return Step::Close;
                 }
                 due
             }
-            Phase::Idle { since } if since + REST <= now => return Step::Rest,
-            Phase::Idle { since } => since + REST,
+            Phase::Idle { since } if since.plus(REST) <= now => return Step::Rest,
+            Phase::Idle { since } => since.plus(REST),
         };
         Step::Wait(Some(due))
     }

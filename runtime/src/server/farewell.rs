@@ -1,36 +1,34 @@
 //! The last moments of a connection: closing so that our last word arrives, and waiting for who took it over.
 
-use std::future::{Future, poll_fn};
-use std::pin::pin;
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use tokio::time::{Instant, sleep_until};
-
 use super::host::Host;
 use super::wire::Notes;
+use crate::dispatch::Time;
 use crate::socket::Socket;
+use crate::words::tick::Tick;
 
 /// How much is discarded after our last word, so that closing does not destroy it.
 const MOST_DISCARDED: usize = 1 << 20;
 
 /// Sends our FIN and waits for the peer's, discarding what it still sends: closing on unread bytes is an RST, and
 /// that would destroy our last word on its way.
-pub(super) async fn linger(line: &Arc<dyn Socket>, due: Instant) {
+pub(super) async fn linger(line: &Arc<dyn Socket>, due: Tick, time: &Time) {
     line.shut();
-    let mut late = pin!(sleep_until(due));
     let mut discarded = 0;
-    poll_fn(|cx| {
+    let closed = poll_fn(|cx| {
         let mut bytes = [0; 4096];
         loop {
             match line.poll_read(cx, &mut bytes) {
                 Poll::Ready(Ok(count)) if count > 0 && discarded < MOST_DISCARDED => discarded += count,
                 Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return late.as_mut().poll(cx),
+                Poll::Pending => return Poll::Pending,
             }
         }
-    })
-    .await
+    });
+    let _ = time.before(due, closed).await;
 }
 
 /// Returns when the wire of an upgraded connection is dropped; cuts it when dropped itself before that.

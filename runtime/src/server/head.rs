@@ -16,7 +16,6 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::exchange::{Exchange, LAST_HEAD, REST, Step};
 use super::farewell::{linger, released};
@@ -24,8 +23,9 @@ use super::host::Host;
 use super::house::{House, Seat};
 use super::place::Place;
 use super::wire::{Answer, Notes, Wire};
-use crate::mechanisms::clock::Probing;
+use crate::dispatch::{Deadline, Probing};
 use crate::socket::Socket;
+use crate::words::tick::Tick;
 
 /// The longest head; a longer one is answered with 431.
 const LONGEST_HEAD: usize = 16 * 1024;
@@ -120,17 +120,18 @@ async fn answer<H: Host>(
     // Also where a hold had it otherwise. Of an upgraded connection nothing else would notice that its peer vanished.
     let Probing { every, give_up } = Probing::unheld(policy.write_deadline);
     line.probe(every, give_up);
-    let accepted = Instant::now();
+    let time = house.host.time();
+    let accepted = time.mark();
     // Whoever has just come has not come for nothing, though the server stops: its request is on its way.
     let mut grace = accepted;
     let (mut head_due, mut first_due, mut unread) = match visit {
         None => {
-            grace += LAST_HEAD;
-            (Some(accepted + policy.head_deadline), accepted + policy.head_deadline, Bytes::new())
+            grace = grace.plus(LAST_HEAD);
+            (Some(accepted.plus(policy.head_deadline)), accepted.plus(policy.head_deadline), Bytes::new())
         }
-        Some(Some(unread)) => (None, accepted + policy.keep_alive, unread),
+        Some(Some(unread)) => (None, accepted.plus(policy.keep_alive), unread),
         Some(None) => {
-            linger(line, accepted + policy.polite_end).await;
+            linger(line, accepted.plus(policy.polite_end), time).await;
             return None;
         }
     };
@@ -139,17 +140,17 @@ async fn answer<H: Host>(
             unread = first_bytes(house, line, first_due, grace).await?;
         }
         // The first head has the time from the connection's first moment, later ones from their first byte.
-        let due = head_due.take().unwrap_or_else(|| Instant::now() + policy.head_deadline);
-        let permit = timeout_at(due, house.speak()).await.ok()??;
+        let due = head_due.take().unwrap_or_else(|| time.mark().plus(policy.head_deadline));
+        let permit = time.before(due, house.speak()).await??;
         match Box::pin(speak(house.clone(), line.clone(), place.clone(), peer, unread, due, permit)).await {
             Spoken::Hold(taken) => return Some(taken),
             Spoken::Rest(rest) => {
                 unread = rest;
-                first_due = Instant::now() + policy.keep_alive.saturating_sub(REST);
+                first_due = time.mark().plus(policy.keep_alive.saturating_sub(REST));
             }
             Spoken::Over => {
                 place.wait();
-                linger(line, Instant::now() + policy.polite_end).await;
+                linger(line, time.mark().plus(policy.polite_end), time).await;
                 return None;
             }
             Spoken::Cut => {
@@ -170,10 +171,11 @@ async fn answer<H: Host>(
 async fn first_bytes<H: Host>(
     house: &House<H>,
     line: &Arc<dyn Socket>,
-    due: Instant,
-    grace: Instant,
+    due: Tick,
+    grace: Tick,
 ) -> Option<Bytes> {
-    let mut late = pin!(sleep_until(due));
+    let time = house.host.time();
+    let mut late = Deadline::at(due, time);
     let mut stop = pin!(house.stop.rung());
     let mut stopping = false;
     poll_fn(|cx| {
@@ -184,9 +186,9 @@ async fn first_bytes<H: Host>(
         }
         if !stopping && stop.as_mut().poll(cx).is_ready() {
             stopping = true;
-            late.as_mut().reset(due.min(grace));
+            late.reset(due.min(grace), time);
         }
-        late.as_mut().poll(cx).map(|()| None)
+        late.poll(time, cx).map(|()| None)
     })
     .await
 }
@@ -211,7 +213,7 @@ async fn speak<H: Host>(
     place: Arc<Place<H>>,
     peer: SocketAddr,
     unread: Bytes,
-    head_due: Instant,
+    head_due: Tick,
     // Given back at the end: with hyper's buffers, and before an upgraded connection lives on.
     _permit: OwnedSemaphorePermit,
 ) -> Spoken<H> {
@@ -237,7 +239,9 @@ async fn speak<H: Host>(
                                 .headers_mut()
                                 .insert(header::CONNECTION, HeaderValue::from_static("close"));
                         }
-                        Ok::<_, Infallible>(response.map(|body| Answer::<H>::new(body, notes)))
+                        Ok::<_, Infallible>(
+                            response.map(|body| Answer::<H>::new(body, notes, house.host.clone())),
+                        )
                     }
                     Err(guest) => {
                         notes.lock().held(guest);
@@ -251,13 +255,14 @@ async fn speak<H: Host>(
     let mut connection =
         http1::Builder::new().max_buf_size(LONGEST_HEAD).serve_connection(wire, service).with_upgrades();
 
-    let mut timer = pin!(sleep_until(head_due));
+    let time = house.host.time();
+    let mut timer = Deadline::at(head_due, time);
     let mut stop = pin!(house.stop.rung());
     let mut stopping = None;
     let policy = house.host.policy();
     let step = poll_fn(|cx| {
         if stopping.is_none() && stop.as_mut().poll(cx).is_ready() {
-            stopping = Some(Instant::now() + LAST_HEAD);
+            stopping = Some(time.mark().plus(LAST_HEAD));
             // What is being answered says `Connection: close`. While a head arrives, hyper would close at once.
             if !notes.lock().is_arriving() {
                 Pin::new(&mut connection).graceful_shutdown();
@@ -267,18 +272,18 @@ async fn speak<H: Host>(
             return Poll::Ready(None);
         }
         loop {
-            let step = notes.lock().step(Instant::now(), stopping, policy);
+            let step = notes.lock().step(time.served(), stopping, policy);
             match step {
                 Step::Wait(None) => return Poll::Pending,
                 Step::Wait(Some(due)) => {
                     // Re-armed when it must be earlier or has fired, so hardly ever.
-                    if due < timer.deadline() || timer.is_elapsed() {
-                        timer.as_mut().reset(due);
+                    if due < timer.due() || timer.is_over() {
+                        timer.reset(due, time);
                     }
                 }
                 step => return Poll::Ready(Some(step)),
             }
-            if timer.as_mut().poll(cx).is_pending() {
+            if timer.poll(time, cx).is_pending() {
                 return Poll::Pending;
             }
         }

@@ -11,7 +11,7 @@ use bytes::Bytes;
 use http::{Request, Response};
 use hyper::body::Incoming;
 
-use crate::dispatch::{Admitted, After, Dispatch, Reply};
+use crate::dispatch::{Admitted, After, Dispatch, Reply, Time};
 use crate::socket::Socket;
 use crate::words::policy::Policy;
 
@@ -20,6 +20,9 @@ pub(super) trait Host: Send + Sync + 'static {
     type Guest: Guest;
 
     fn policy(&self) -> &Policy;
+
+    /// Served time, in which all deadlines are.
+    fn time(&self) -> &Time;
 
     /// Answers a request, or decides that it is held. Dropped when the peer leaves before that.
     fn handle(
@@ -58,6 +61,10 @@ impl Host for Dispatch {
 
     fn policy(&self) -> &Policy {
         self.policy()
+    }
+
+    fn time(&self) -> &Time {
+        self.time()
     }
 
     async fn handle(

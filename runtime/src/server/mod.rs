@@ -15,6 +15,7 @@ mod host;
 mod house;
 mod lines;
 mod place;
+mod rouse;
 pub(crate) mod running;
 mod settings;
 mod setup;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::time::{Instant, timeout};
+use tokio::time::timeout;
 
 use super::farewell::linger;
 use super::host::Host;
@@ -50,9 +50,10 @@ impl<H: Host> House<H> {
         // A request that comes after the close is answered with an RST, which destroys what its peer has not read yet
         // on some systems. For more than a few at once that must do.
         let Ok(permit) = self.lingering.clone().try_acquire_owned() else { return };
+        let host = self.host.clone();
         tokio::spawn(async move {
-            let due = Instant::now() + PATIENCE;
-            linger(&line, due).await;
+            let time = host.time();
+            linger(&line, time.mark().plus(PATIENCE), time).await;
             drop((line, permit));
         });
     }
@@ -67,6 +68,7 @@ impl<H: Host> House<H> {
         line.dismiss(why.answer().as_bytes());
         // Most requests are there already, or come at once.
         let brief = PATIENCE / 50;
-        let _ = timeout(brief, linger(&line, Instant::now() + brief)).await;
+        let time = self.host.time();
+        let _ = timeout(brief, linger(&line, time.mark().plus(brief), time)).await;
     }
 }

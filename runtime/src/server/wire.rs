@@ -10,7 +10,6 @@ use bytes::{Buf, Bytes};
 use http_body::{Frame, SizeHint};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use parking_lot::Mutex;
-use tokio::time::Instant;
 
 use super::exchange::Exchange;
 use super::host::Host;
@@ -64,7 +63,8 @@ impl<H: Host> Wire<H> {
     /// Notes that bytes have come. If hyper may not read them it waits, and the owner of deadlines ends the exchange in
     /// the same turn.
     fn may_read(&self, bytes: &[u8]) -> bool {
-        self.notes.lock().received(bytes, Instant::now(), self.house.host.policy())
+        let host = &self.house.host;
+        self.notes.lock().received(bytes, host.time().mark(), host.policy())
     }
 }
 
@@ -77,12 +77,13 @@ impl<H: Host> Write for Wire<H> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => {
                     turn.made_progress();
-                    self.notes.lock().wrote(Instant::now(), true);
+                    let taken = *result.as_ref().unwrap_or(&0);
+                    self.notes.lock().wrote(self.house.host.time().mark(), taken);
                     return Poll::Ready(result);
                 }
             }
             if self.line.poll_writable(cx)?.is_pending() {
-                self.notes.lock().wrote(Instant::now(), false);
+                self.notes.lock().wrote(self.house.host.time().mark(), 0);
                 return Poll::Pending;
             }
         }
@@ -119,11 +120,12 @@ impl<H: Host> Drop for Wire<H> {
 pub(super) struct Answer<H: Host> {
     body: Body,
     notes: Notes<H>,
+    host: Arc<H>,
 }
 
 impl<H: Host> Answer<H> {
-    pub(super) fn new(body: Body, notes: Notes<H>) -> Self {
-        Answer { body, notes }
+    pub(super) fn new(body: Body, notes: Notes<H>, host: Arc<H>) -> Self {
+        Answer { body, notes, host }
     }
 }
 
@@ -149,6 +151,6 @@ impl<H: Host> http_body::Body for Answer<H> {
 
 impl<H: Host> Drop for Answer<H> {
     fn drop(&mut self) {
-        self.notes.lock().answered(Instant::now());
+        self.notes.lock().answered(self.host.time().mark());
     }
 }

@@ -113,7 +113,7 @@ pub(crate) fn count(text: &str) -> Result<usize, Misread> {
 /// The duration as one would write it: `1h30m`.
 pub(crate) fn spell_duration(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    if millis == 0 { String::from("0s") } else { spell(millis, &DURATION_UNITS) }
+    if millis == 0 { String::from("0s") } else { spell(millis) }
 }
 
 /// The duration as one would write it, or `none`.
@@ -123,7 +123,10 @@ pub(crate) fn spell_clock(clock: Option<Duration>) -> String {
 
 /// The size as one would write it where it is whole (`64KiB`), else in bytes (`1000B`).
 pub(crate) fn spell_size(bytes: usize) -> String {
-    let bytes = bytes as u64;
+    spell_bytes(bytes as u64)
+}
+
+fn spell_bytes(bytes: u64) -> String {
     let (unit, scale) = SIZE_UNITS
         .into_iter()
         .find(|(_, scale)| bytes > 0 && bytes.is_multiple_of(*scale))
@@ -171,7 +174,7 @@ impl Slip {
             // A bare number of bytes is bytes; of a duration, most others read seconds.
             Slip::NoUnit(0) if units == SIZE_UNITS => String::from(NOTHING),
             Slip::NoUnit(number) if units == SIZE_UNITS => {
-                format!("the unit is missing: write {:?}", spell(number, units))
+                format!("the unit is missing: write {:?}", spell_bytes(number))
             }
             Slip::Overflow => return None,
             Slip::Empty => String::from("it is empty"),
@@ -238,12 +241,12 @@ fn too_long() -> String {
     String::from("the longest is \"365d\"")
 }
 
-fn spell(mut amount: u64, units: &[(&str, u64)]) -> String {
+fn spell(mut millis: u64) -> String {
     let mut text = String::new();
-    for (unit, scale) in units {
-        if amount >= *scale {
-            text.push_str(&format!("{}{unit}", amount / scale));
-            amount %= scale;
+    for (unit, scale) in DURATION_UNITS {
+        if millis >= scale {
+            text.push_str(&format!("{}{unit}", millis / scale));
+            millis %= scale;
         }
     }
     text
@@ -321,6 +324,7 @@ mod tests {
         for (text, hint) in [
             ("64", "write \"64B\""),
             ("65536", "write \"64KiB\""),
+            ("1000000", "write \"1000000B\""),
             ("64kb", "write \"64KiB\""),
             ("1 MB", "write \"1MiB\""),
             ("1gib", "write \"1GiB\""),

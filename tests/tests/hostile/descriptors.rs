@@ -1,4 +1,4 @@
-//! A process that has no descriptor left, because the application has them.
+//! A process that has no descriptor left, because those who say nothing have them, or the application.
 
 use std::process::Command;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 const MESSAGE: u8 = 0x81;
 
-/// Starts the server with so few descriptors.
+/// Starts the server with so few descriptors, and deadlines that nobody waits for.
 fn inn(descriptors: usize) -> (Child, std::net::SocketAddr) {
     let mut command = Command::new("sh");
     let script = format!("ulimit -n {descriptors} && exec \"$0\"");
@@ -17,6 +17,7 @@ fn inn(descriptors: usize) -> (Child, std::net::SocketAddr) {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ABEYANCE_")) {
         command.env_remove(name);
     }
+    command.envs([("ABEYANCE_HEAD_DEADLINE", "10m"), ("ABEYANCE_KEEP_ALIVE", "10m")]);
     let mut child = Child::start(&mut command);
     let addr = child.told(|line| line.trim().strip_prefix("abeyance: listening on http://")?.parse().ok());
     (child, addr)
@@ -92,6 +93,44 @@ fn newcomers_are_answered_when_the_application_has_eaten_all_descriptors() {
     }
     assert!(guest.frame().is_some_and(|frame| frame.close().is_some()));
     drop((held, guest));
+    let (status, said) = child.exit();
+    assert_eq!(status.code(), Some(0), "{said}");
+}
+
+#[test]
+fn a_house_full_of_those_who_say_nothing_serves_everybody_else() {
+    // Room for 64.
+    let (mut child, addr) = inn(96);
+    let mut held: Vec<_> = (0..20).map(|_| Peer::hold(addr, "/hold", Transport::Sse)).collect();
+    for _ in 0..held.len() {
+        child.told(|line| line.starts_with("held: ").then_some(()));
+    }
+    let mut silent: Vec<_> = (0..100).map(|_| Peer::connect(addr)).collect();
+    for turn in 0..50 {
+        // Now one that says nothing, now one that says half of something.
+        silent.push(Peer::connect(addr));
+        silent.push(Peer::connect(addr));
+        silent.last_mut().unwrap().send("GET /hold HTTP/1.1\r\nHost: te");
+        let mut good = Peer::connect(addr);
+        good.send("GET /nothing HTTP/1.1\r\nHost: test\r\n\r\n");
+        assert_eq!(good.answer().status, 404, "{turn}");
+        if turn % 10 == 0 {
+            good.ask("/hold", Transport::Sse);
+            good.begin(Transport::Sse);
+            held.push(good);
+        }
+    }
+    let open = std::fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap().count();
+    assert!(open <= 96, "{open}");
+    // Those who came first had to leave, without a word.
+    for peer in &mut silent[..100] {
+        assert_eq!(peer.read_to_end(), (Vec::new(), false));
+    }
+    child.signal("TERM");
+    for peer in &mut held {
+        assert!(peer.read_to_end().0.ends_with(b"0\r\n\r\n"));
+    }
+    drop((silent, held));
     let (status, said) = child.exit();
     assert_eq!(status.code(), Some(0), "{said}");
 }

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
 
 mod descriptors; // none is left
+mod exhausted; // memory, backlogs, topics, permits
 mod heads; // that are none, or do not end
 mod held; // within a hold
 mod silent; // connections that say nothing

@@ -58,12 +58,19 @@ impl Town {
         self.marked.load(SeqCst)
     }
 
-    /// A good client comes, is served, is held, and leaves.
+    /// A good client comes and is answered.
     #[track_caller]
-    pub(crate) fn serves(&self, from: u8) {
+    pub(crate) fn answers(&self, from: u8) -> Peer {
         let mut peer = connect_from(from, self.addr());
         peer.send("GET /plain HTTP/1.1\r\nHost: test\r\n\r\n");
         assert_eq!(peer.answer().text(), "plain");
+        peer
+    }
+
+    /// A good client comes, is answered, is held, and leaves.
+    #[track_caller]
+    pub(crate) fn serves(&self, from: u8) {
+        let mut peer = self.answers(from);
         peer.ask("/poll", Transport::LongPoll);
         assert_eq!(peer.answer().status, 204);
     }
@@ -77,14 +84,23 @@ impl Town {
 
     /// How many descriptors the server has for its connections: sockets of the kernel that belong to somebody.
     pub(crate) fn connections(&self) -> usize {
+        self.count(|_| true)
+    }
+
+    /// The same of those that come from 127.0.0.`from`.
+    pub(crate) fn connections_from(&self, from: u8) -> usize {
+        let address = format!("{from:02X}00007F:");
+        self.count(|peer| peer.starts_with(&address))
+    }
+
+    fn count(&self, is_meant: impl Fn(&str) -> bool) -> usize {
         const LISTENING: &str = "0A";
         let port = format!(":{:04X}", self.addr().port());
         let sockets = std::fs::read_to_string("/proc/net/tcp").expect("procfs");
         let is_open = |line: &&str| {
             let fields: Vec<_> = line.split_whitespace().collect();
-            fields.get(1).is_some_and(|local| local.ends_with(&port))
-                && fields.get(3).is_some_and(|state| *state != LISTENING)
-                && fields.get(9).is_some_and(|inode| *inode != "0")
+            let [_, local, peer, state, .., inode] = fields[..fields.len().min(10)] else { return false };
+            local.ends_with(&port) && state != LISTENING && inode != "0" && is_meant(peer)
         };
         sockets.lines().filter(is_open).count()
     }

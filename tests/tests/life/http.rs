@@ -278,6 +278,28 @@ async fn a_page_of_another_site_is_refused_and_told_why(transport: Transport) {
     house.close().await;
 }
 
+contract!(a_page_of_another_site_cannot_speak_for_a_hold_though_it_has_the_token of streams);
+async fn a_page_of_another_site_cannot_speak_for_a_hold_though_it_has_the_token(transport: Transport) {
+    let house = plan().server(|server| server.allowed_origins(["https://friend.example"])).open();
+    let mut client = house.enter(transport).await;
+    let token = format!("abeyance-hold: {}", client.token());
+    for method in ["POST", "DELETE", "GET", "HEAD", "OPTIONS", "PUT"] {
+        let fields = [token.as_str(), "content-length: 0", "origin: https://evil.example"];
+        let mut reader = house.dial();
+        reader.write(request(&format!("{method} /hold HTTP/1.1"), &fields)).await;
+        let head = reader.head().await.unwrap();
+        assert_eq!((head.status, head.get("access-control-allow-origin")), (403, None), "{method}");
+    }
+    let fields = [token.as_str(), "content-length: 0", "origin: https://friend.example"];
+    let answer = ask(&house, "POST /hold HTTP/1.1", &fields).await;
+    assert_eq!(answer.head.status, 202);
+    assert_eq!(answer.head.get("access-control-allow-origin"), Some("https://friend.example"));
+    until("the friend's word", || house.record.heard().len() == 1).await;
+    assert_eq!(house.hub.held(), 1);
+    client.stay(seconds(1)).await;
+    house.close().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_preflight_of_a_friend_is_let_through() {
     let house = plan().server(|server| server.allowed_origins(["https://friend.example"])).open();

@@ -34,6 +34,7 @@ macro_rules! contract {
 }
 
 mod beginning;
+mod blocked;
 mod clocks;
 mod drain;
 mod endings;
@@ -48,6 +49,8 @@ mod past;
 mod replay;
 mod schedule;
 mod shutdown;
+mod stalls;
+mod vanishing;
 mod when_slow;
 
 use std::time::Duration;

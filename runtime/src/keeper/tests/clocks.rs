@@ -349,3 +349,20 @@ async fn a_lifetime_ends_between_nine_tenths_and_the_whole_of_it() {
     assert_eq!(guest.end().await, "lifetime");
     assert!(begun.elapsed() >= secs(90) && begun.elapsed() <= secs(100) + millis(100));
 }
+
+#[tokio::test(start_paused = true)]
+async fn where_no_kernel_tells_of_answers_a_silent_peer_is_left_to_it() {
+    let settings = Settings { max_idle: Some(Some(secs(20))), ..Settings::NONE };
+    let house = House::of(settings);
+    let _time = keep_time(&house);
+    let (event_source, socket) = (house.suspend(SSE), house.suspend(Form::WebSocket));
+    event_source.line.answer(Answers::Unknown);
+    socket.line.answer(Answers::Unknown);
+    assert_eq!(socket.end().await, "idle", "its pongs would be heard");
+    sleep(secs(200)).await;
+    assert_eq!(event_source.cause(), None);
+    // It is given up by keepalive.
+    event_source.line.fail(std::io::ErrorKind::TimedOut);
+    let _ = event_source.hold.send(&Encoded::new(&"x".into()), Origin::Direct);
+    assert_eq!(event_source.end().await, "unreachable");
+}

@@ -32,6 +32,8 @@ pub(super) enum Answers {
     Always,
     /// It last answered then.
     Last(Instant),
+    /// Nothing: there are systems that do not tell.
+    Unknown,
 }
 
 impl FakeLine {
@@ -133,6 +135,7 @@ impl Line for FakeLine {
         match self.0.lock().answers {
             Answers::Always => Some(Duration::ZERO),
             Answers::Last(at) => Some(at.elapsed()),
+            Answers::Unknown => None,
         }
     }
 

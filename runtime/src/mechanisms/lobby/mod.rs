@@ -3,21 +3,21 @@
 //! Whoever waits takes up a place and does nothing with it, whether it has not sent a whole head yet, rests between
 //! two requests, or has had our last word. Where places are short, the one that has waited longest is asked to leave.
 
-mod pace;
+mod buckets;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use crate::words::peer::Peer;
 
-use pace::Pace;
+use buckets::Buckets;
 
 /// All connections that are not held; `T` is how one of them is asked to leave.
 #[derive(Debug)]
 pub(crate) struct Lobby<T> {
     /// How many there may be of one peer.
     most: usize,
-    pace: Option<Pace>,
+    buckets: Option<Buckets>,
     /// How often somebody began to wait.
     turns: u64,
     /// Who waits, by turn, so longest first.
@@ -52,7 +52,7 @@ impl<T> Lobby<T> {
     pub(crate) fn new(most: usize, per_second: Option<usize>) -> Self {
         Lobby {
             most,
-            pace: per_second.map(Pace::new),
+            buckets: per_second.map(Buckets::new),
             turns: 0,
             waiting: BTreeMap::new(),
             waiting_of: BTreeSet::new(),
@@ -72,7 +72,7 @@ impl<T> Lobby<T> {
             Some(count) if *count >= self.most => Some(self.longest_of(peer).ok_or(Refused::TooMany)?),
             _ => None,
         };
-        if self.pace.as_mut().is_some_and(|pace| !pace.admits(peer, now)) {
+        if self.buckets.as_mut().is_some_and(|buckets| !buckets.admits(peer, now)) {
             return Err(Refused::TooOften);
         }
         let instead = instead.and_then(|turn| self.ask(turn));

@@ -93,6 +93,20 @@ async fn a_peer_that_takes_its_answer_slowly_is_served() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_a_byte_of_its_answer_now_and_then_is_cut() {
+    for pause in [1, 4, 9] {
+        let (service, _, mut peer) = in_memory(Inn::default());
+        say(&mut peer, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        let begun = Instant::now();
+        while peer.read(&mut [0]).await.is_ok() {
+            tokio::time::sleep(seconds(pause)).await;
+            assert!(begun.elapsed() < seconds(25), "a byte every {pause} s is taken for progress");
+        }
+        service.house.empty().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_function_may_take_its_time() {
     let (service, _, mut peer) = in_memory(Inn::default());
     say(&mut peer, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;

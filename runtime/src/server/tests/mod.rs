@@ -21,6 +21,8 @@ use super::host::{Guest, Host};
 use super::running::Service;
 use crate::dispatch::After;
 use crate::dispatch::fallback::arriving;
+use crate::keeper::Keeper;
+use crate::keeper::time::Time;
 use crate::socket::Socket;
 use crate::socket::memory::{Dialer, MemoryDoor, MemoryStream};
 use crate::socket::tcp::TcpDoor;
@@ -39,6 +41,7 @@ mod upgrade;
 #[derive(Default)]
 struct Inn {
     policy: Policy,
+    clock: Clock,
     fallback: Option<crate::dispatch::fallback::Fallback>,
     /// How each hold ended.
     ends: Arc<Mutex<Vec<&'static str>>>,
@@ -49,6 +52,15 @@ struct Inn {
     cut: Arc<Notify>,
     /// Lines that somebody keeps.
     kept: Arc<Mutex<Vec<Arc<dyn Socket>>>>,
+}
+
+/// Served time, once [`start`] has it kept.
+struct Clock(Arc<Keeper>);
+
+impl Default for Clock {
+    fn default() -> Self {
+        Clock(Keeper::new())
+    }
 }
 
 struct Lodger {
@@ -76,6 +88,10 @@ impl Host for Inn {
         &self.policy
     }
 
+    fn time(&self) -> &Time {
+        self.clock.0.time()
+    }
+
     async fn handle(
         self: Arc<Self>,
         request: Request<Incoming>,
@@ -87,7 +103,7 @@ impl Host for Inn {
             "/hold" => Wish::Echo,
             path @ ("/body" | "/body/later") => {
                 let is_late = path == "/body/later";
-                let mut body = arriving(request.into_body(), self.policy.head_deadline);
+                let mut body = arriving(request.into_body(), self.policy.head_deadline, &self.clock.0);
                 if is_late {
                     // Somebody waits for the body, and then has something else to do for a minute.
                     let waits = {
@@ -106,7 +122,8 @@ impl Host for Inn {
             "/never" => std::future::pending().await,
             path => {
                 if let Some(fallback) = &self.fallback {
-                    let request = request.map(|body| arriving(body, self.policy.head_deadline));
+                    let request =
+                        request.map(|body| arriving(body, self.policy.head_deadline, &self.clock.0));
                     return Ok(fallback.call(request).await);
                 }
                 return Ok(Response::new(Body::from(path.to_owned())));
@@ -192,9 +209,14 @@ impl Lodger {
     }
 }
 
+fn start(door: impl crate::socket::Listener, inn: Inn, capacity: usize) -> Service<Inn> {
+    tokio::spawn(inn.clock.0.clone().keep_time());
+    Service::start(door, Arc::new(inn), capacity)
+}
+
 async fn over_tcp(inn: Inn) -> (Service<Inn>, TcpStream) {
     let door = TcpDoor::new(TcpListener::bind("127.0.0.1:0").await.unwrap()).unwrap();
-    let service = Service::start(door, Arc::new(inn), 1000);
+    let service = start(door, inn, 1000);
     let peer = TcpStream::connect(service.addr).await.unwrap();
     (service, peer)
 }
@@ -207,7 +229,7 @@ fn in_memory(inn: Inn) -> (Service<Inn>, Dialer, MemoryStream) {
 
 fn with_room_for(capacity: usize, inn: Inn) -> (Service<Inn>, Dialer) {
     let (door, dialer) = MemoryDoor::new();
-    (Service::start(door, Arc::new(inn), capacity), dialer)
+    (start(door, inn, capacity), dialer)
 }
 
 /// Reads one answer with a `Content-Length`: the status and the body.

@@ -14,8 +14,7 @@ const BUDGET: usize = 152;
 /// Asserted of the real one where it is written.
 const ATTENDING: usize = 104;
 
-#[derive(Default)]
-struct Scale(Policy);
+struct Scale(Policy, Time);
 
 struct Weight;
 
@@ -24,6 +23,10 @@ impl Host for Scale {
 
     fn policy(&self) -> &Policy {
         &self.0
+    }
+
+    fn time(&self) -> &Time {
+        &self.1
     }
 
     async fn handle(self: Arc<Self>, _: Request<Incoming>, _: SocketAddr) -> Result<Response<Body>, Weight> {
@@ -66,7 +69,7 @@ async fn a_held_connection_fits_into_the_small_task_cell() {
     let mut peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 1))).unwrap();
     let line = door.accept().await.unwrap();
     let weak = Arc::downgrade(&line);
-    let house = House::new(Arc::new(Scale::default()), 10, None);
+    let house = House::new(Arc::new(Scale(Policy::default(), Time::start())), 10, None);
     let place = Place::new(house.clone(), house.lobby.lock().come_back(None));
     let mut conversation = Box::pin(converse(house.seat(), place, line));
     let size = std::mem::size_of_val(&*conversation);

@@ -8,10 +8,10 @@ use crate::words::peer::Peer;
 /// How many entries are looked through at once at least; below that there is nothing to win.
 const FEW: usize = 1024;
 
-/// The pace of all peers. A bucket that is full again is the same as none, so only those who came within the last
+/// The buckets of all peers. One that is full again is as good as none, so only those who came within the last
 /// second need one.
 #[derive(Debug)]
-pub(super) struct Pace {
+pub(super) struct Buckets {
     /// What one admission costs, in nanoseconds.
     cost: u64,
     /// What a bucket holds.
@@ -22,13 +22,13 @@ pub(super) struct Pace {
     crowded: usize,
 }
 
-impl Pace {
+impl Buckets {
     const SECOND: u64 = 1_000_000_000;
 
     pub(super) fn new(per_second: usize) -> Self {
         let cost = (Self::SECOND / (per_second as u64).clamp(1, Self::SECOND)).max(1);
         let room = cost.saturating_mul(per_second as u64);
-        Pace { cost, room, full_at: HashMap::new(), crowded: FEW }
+        Buckets { cost, room, full_at: HashMap::new(), crowded: FEW }
     }
 
     /// Whether the peer may come now; counts it if so.
@@ -64,35 +64,35 @@ mod tests {
     }
 
     #[test]
-    fn a_second_s_worth_may_come_at_once_and_the_rest_at_its_pace() {
-        let mut pace = Pace::new(10);
-        let admitted = |pace: &mut Pace, now| (0..100).filter(|_| pace.admits(peer(1), now)).count();
-        assert_eq!(admitted(&mut pace, millis(5)), 10);
-        assert_eq!(admitted(&mut pace, millis(104)), 0);
-        assert_eq!(admitted(&mut pace, millis(105)), 1);
-        assert_eq!(admitted(&mut pace, millis(405)), 3);
-        assert!(pace.admits(peer(2), millis(405)), "another is another");
-        assert_eq!(admitted(&mut pace, millis(60_000)), 10, "no more than a second's worth is saved up");
+    fn a_second_s_worth_may_come_at_once_and_the_rest_one_by_one() {
+        let mut buckets = Buckets::new(10);
+        let admitted = |buckets: &mut Buckets, now| (0..100).filter(|_| buckets.admits(peer(1), now)).count();
+        assert_eq!(admitted(&mut buckets, millis(5)), 10);
+        assert_eq!(admitted(&mut buckets, millis(104)), 0);
+        assert_eq!(admitted(&mut buckets, millis(105)), 1);
+        assert_eq!(admitted(&mut buckets, millis(405)), 3);
+        assert!(buckets.admits(peer(2), millis(405)), "another is another");
+        assert_eq!(admitted(&mut buckets, millis(60_000)), 10, "no more than a second's worth is saved up");
     }
 
     #[test]
-    fn every_pace_can_be_said() {
+    fn every_rate_can_be_said() {
         for per_second in [1, 7, 3_000_000, usize::MAX] {
-            let mut pace = Pace::new(per_second);
-            assert!(pace.admits(peer(1), Duration::MAX), "{per_second}");
-            let mut pace = Pace::new(per_second);
+            let mut buckets = Buckets::new(per_second);
+            assert!(buckets.admits(peer(1), Duration::MAX), "{per_second}");
+            let mut buckets = Buckets::new(per_second);
             let most = per_second.min(1000);
-            assert_eq!((0..most).filter(|_| pace.admits(peer(1), millis(1))).count(), most);
+            assert_eq!((0..most).filter(|_| buckets.admits(peer(1), millis(1))).count(), most);
         }
     }
 
     #[test]
     fn peers_that_came_long_ago_are_forgotten() {
-        let mut pace = Pace::new(5);
+        let mut buckets = Buckets::new(5);
         for host in 0..100_000 {
-            assert!(pace.admits(peer(host), millis(host.into())));
+            assert!(buckets.admits(peer(host), millis(host.into())));
         }
         // Ten a millisecond would be two thousand; of these each was alone.
-        assert!(pace.full_at.len() <= FEW && pace.full_at.capacity() <= 4 * FEW);
+        assert!(buckets.full_at.len() <= FEW && buckets.full_at.capacity() <= 4 * FEW);
     }
 }

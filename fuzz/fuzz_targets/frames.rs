@@ -1,0 +1,4 @@
+//! The target `frames` for `cargo fuzz`.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| abeyance_fuzz::run("frames", data));

@@ -1,0 +1,158 @@
+//! A whole server, and one peer that sends it anything, in any pieces: whatever that is, the connection ends, the law
+//! holds, each hold is told its end once, nothing fails on our side, and the next peer is served.
+
+mod script;
+mod seat;
+mod wire;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use abeyance::memory::{Dialer, MemoryStream};
+use abeyance::{Keep, Running, Server};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::time::{sleep, timeout};
+
+use crate::pieces::{first_line, pieces};
+use script::{Close, Script};
+use seat::Log;
+
+/// What a peer has said by then it never ends saying.
+const LONGEST: usize = 4096;
+
+/// Longer than all that the server may wait for, of the paused clock.
+const PATIENCE: Duration = Duration::from_secs(900);
+
+/// A line of words, as [`Script`] has them; then what the peer sends.
+pub(crate) fn connections(data: &[u8]) {
+    let (words, bytes) = first_line(data);
+    if bytes.len() > LONGEST {
+        return;
+    }
+    let script = Script::read(&String::from_utf8_lossy(words));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.expect("a runtime without I/O needs nothing").block_on(visit(&script, bytes));
+}
+
+async fn visit(script: &Script, bytes: &[u8]) {
+    let log = Log::default();
+    let (running, dialer) = open(&log);
+    let hub = running.hub();
+    let heard = stay(script, bytes, &dialer).await;
+    wire::check(script, &heard);
+
+    // Not at once where the peer has vanished, or reads nothing.
+    let is_over = timeout(PATIENCE, async {
+        while hub.tally().held + hub.tally().ending + hub.tally().hooks_running > 0 {
+            sleep(Duration::from_millis(100)).await;
+        }
+    });
+    assert!(is_over.await.is_ok(), "held for ever: {:?}", hub.tally());
+    greet(&dialer, &log).await;
+    shut_down(running, &log).await;
+}
+
+/// A server that waits for nobody long.
+fn open(log: &Log) -> (Running, Dialer) {
+    let second = Duration::from_secs(1);
+    let keep = Keep { count: 3, ..Keep::default() };
+    let server = seat::mount(Server::new(), log)
+        .topic("kept", keep)
+        .head_deadline(second)
+        .function_deadline(second)
+        .hook_deadline(second)
+        .write_deadline(second)
+        .polite_end(second)
+        .keep_alive(second)
+        .drain(second)
+        .max_suspended(4)
+        .trusted_proxies(["10.0.0.1"])
+        .allowed_origins(["https://friend.example"]);
+    server.bind_memory().unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// One connection from its beginning to its end; gives what was heard on it.
+async fn stay(script: &Script, bytes: &[u8], dialer: &Dialer) -> Vec<u8> {
+    let stream = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 1))).expect("the server listens");
+    if script.is_deaf {
+        stream.window(0);
+    }
+    let (mut reading, mut writing) = tokio::io::split(stream);
+    let mut heard = Vec::new();
+    let write = async {
+        // The request itself is never slow.
+        for (bytes, pause) in [(script.request.as_bytes(), None), (bytes, Some(script.pause))] {
+            for piece in pieces(bytes, &script.lengths) {
+                // Where the server reads no more, the rest is never sent.
+                if !matches!(timeout(PATIENCE, writing.write_all(piece)).await, Ok(Ok(()))) {
+                    return;
+                }
+                match pause {
+                    None => {}
+                    Some(Duration::ZERO) => tokio::task::yield_now().await,
+                    Some(pause) => sleep(pause).await,
+                }
+            }
+            if script.is_later {
+                sleep(Duration::from_millis(10)).await;
+            }
+        }
+        if script.close == Close::Half {
+            let _ = writing.shutdown().await;
+        }
+    };
+    let read = async {
+        let mut buffer = [0; 4096];
+        while let Ok(count @ 1..) = reading.read(&mut buffer).await {
+            heard.extend_from_slice(&buffer[..count]);
+        }
+    };
+    match script.close {
+        Close::Not | Close::Half => {
+            let both = timeout(PATIENCE, async { tokio::join!(read, write) }).await;
+            assert!(both.is_ok() || script.is_deaf, "the connection never ends");
+        }
+        Close::Reset | Close::Vanish => {
+            let mut read = std::pin::pin!(read);
+            tokio::select! {
+                () = write => {}
+                () = &mut read => {}
+            }
+        }
+    }
+    let stream: MemoryStream = reading.unsplit(writing);
+    match script.close {
+        Close::Reset => stream.reset(),
+        Close::Vanish => {
+            stream.vanish();
+            // Its end is kept: dropping it would close it.
+            sleep(PATIENCE).await;
+        }
+        Close::Not | Close::Half => {}
+    }
+    heard
+}
+
+/// Another peer is served as if nothing had been.
+async fn greet(dialer: &Dialer, log: &Log) {
+    let held = log.begun();
+    let mut stream = dialer.connect(SocketAddr::from(([10, 0, 0, 2], 1))).expect("the server listens");
+    let request = b"GET /hold/now?transport=long_poll HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+    stream.write_all(request).await.expect("the server reads");
+    let mut answer = Vec::new();
+    let read = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
+    assert!(matches!(read, Ok(Ok(_))), "a good request is not answered: {read:?}");
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nnow"), "{answer}");
+    assert_eq!(log.begun(), held + 1);
+}
+
+async fn shut_down(running: Running, log: &Log) {
+    let hub = running.hub();
+    let stopped = timeout(PATIENCE, running.shutdown()).await;
+    assert!(stopped.is_ok(), "the server never stops");
+    let tally = hub.tally();
+    assert!(tally.is_lawful() && tally.held == 0 && tally.ending == 0, "{tally:?}");
+    assert_eq!((tally.hooks_failed, tally.ended("failed"), tally.waiting), (0, 0, 0), "{tally:?}");
+    assert_eq!(log.ended(), tally.suspended, "each is told its end, once");
+}

@@ -1,0 +1,83 @@
+//! What is served: one function that holds, and routes of axum beside it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+
+use abeyance::extract::{ClientIp, LastEventId, Path, State};
+use abeyance::{End, Ended, Held, Lifecycle, Message, Refuse, Server, Suspend, suspend};
+use axum::Router;
+use axum::routing::{get, post};
+
+/// Who was held, and whose end was told.
+#[derive(Clone, Default)]
+pub(super) struct Log(Arc<(AtomicU64, AtomicU64)>);
+
+impl Log {
+    pub(super) fn begun(&self) -> u64 {
+        self.0.0.load(Relaxed)
+    }
+
+    pub(super) fn ended(&self) -> u64 {
+        self.0.1.load(Relaxed)
+    }
+}
+
+pub(super) fn mount(server: Server, log: &Log) -> Server {
+    let echo = post(|body: axum::body::Bytes| async move { body });
+    let routes = Router::new().route("/echo", echo).route("/plain", get(|| async { "plain" }));
+    server.state(log.clone()).mount(sit).fallback(routes)
+}
+
+/// A hold that does what it is told.
+struct Seat(Log);
+
+#[suspend(
+    path = "/hold/{how}",
+    timeout = "4s",
+    max_idle = "3s",
+    max_lifetime = "6s",
+    heartbeat = "700ms",
+    backlog = "32KiB",
+    max_message = "1KiB"
+)]
+async fn sit(
+    State(log): State<Log>,
+    Path(how): Path<String>,
+    LastEventId(last): LastEventId,
+    _: ClientIp,
+) -> Result<Suspend<Seat>, Refuse> {
+    let hold = Suspend::with(Seat(log)).join("room");
+    match &*how {
+        "now" => Ok(hold.reply("now")),
+        "here" => Ok(hold.join_with_history("kept").reply("welcome")),
+        "away" => Err(Refuse::forbidden("go away")),
+        _ => Ok(hold.reply(format!("{how}, {last:?}"))),
+    }
+}
+
+impl Lifecycle for Seat {
+    async fn on_suspend(&mut self, _: &Held) {
+        self.0.0.0.fetch_add(1, Relaxed);
+    }
+
+    async fn on_message(&mut self, held: &Held, message: Message) {
+        let _ = held.send(message.clone());
+        match message.as_text() {
+            Some("resume") => held.resume(),
+            Some("wait") => tokio::time::sleep(std::time::Duration::from_millis(300)).await,
+            Some(text) => match text.split_once(' ') {
+                Some(("kick", reason)) => held.disconnect(reason),
+                Some(("join", topic)) => drop(held.join(topic)),
+                Some(("leave", topic)) => held.leave(topic),
+                Some((topic, text)) => drop(held.publish(topic, Message::from(text).named(topic))),
+                None => {}
+            },
+            None => drop(held.publish("kept", message)),
+        }
+    }
+
+    async fn on_end(self, ended: &Ended, end: End) {
+        self.0.0.1.fetch_add(1, Relaxed);
+        ended.publish("room", end.to_string());
+    }
+}

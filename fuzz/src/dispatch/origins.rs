@@ -1,0 +1,64 @@
+//! Whose page asks: no page of another site passes for one of ours.
+
+use http::HeaderMap;
+
+use super::origin::{Passage, judge, permit, preflight};
+
+/// Fields as text, a line each; those named `allowed` say what is allowed.
+pub(crate) fn origins(data: &[u8]) {
+    let mut headers = crate::request::fields(data.split(|byte| *byte == b'\n'));
+    let allowed = headers.get_all("allowed").iter().filter_map(|value| value.to_str().ok());
+    let allowed: Vec<String> = allowed.map(str::to_owned).collect();
+    headers.remove("allowed");
+    for is_proxied in [false, true] {
+        let judged = judge(&headers, is_proxied, &allowed);
+        match &judged {
+            Ok(passage) => {
+                let mut answer = HeaderMap::new();
+                permit(passage, &mut answer);
+                preflight(passage, &mut answer);
+                match passage {
+                    Passage::Own => {
+                        assert!(is_own(&headers, is_proxied), "{headers:?}");
+                        assert!(answer.is_empty());
+                    }
+                    Passage::Foreign(origin) => {
+                        let origin = origin.to_str().expect("allowed are texts");
+                        assert!(allowed.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)));
+                        assert_eq!(answer["access-control-allow-origin"], origin);
+                    }
+                }
+            }
+            Err(stranger) => {
+                assert!(!is_own(&headers, is_proxied), "{headers:?}");
+                assert!(!stranger.to_string().contains(['\r', '\n']), "{stranger}");
+            }
+        }
+    }
+}
+
+/// The same rule once more, by comparing hosts and ports.
+fn is_own(headers: &HeaderMap, is_proxied: bool) -> bool {
+    let text = |name| headers.get(name).map(|value: &http::HeaderValue| value.to_str().ok());
+    let Some(origin) = text("origin") else { return true };
+    if matches!(text("sec-fetch-site"), Some(Some("same-origin" | "none"))) {
+        return true;
+    }
+    let host = match text("x-forwarded-host").filter(|_| is_proxied) {
+        Some(forwarded) => forwarded,
+        None => text("host").flatten(),
+    };
+    let (Some(origin), Some(host)) = (origin, host) else { return false };
+    let Some((scheme, authority)) = origin.split_once("://") else { return false };
+    let port = if scheme.eq_ignore_ascii_case("https") { "443" } else { "80" };
+    site(authority, port) == site(host, port)
+}
+
+/// A host and a port. The colons of an IPv6 address stand in brackets.
+fn site(authority: &str, usual: &str) -> (String, String) {
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') && !port.is_empty() => (host, port),
+        _ => (authority, usual),
+    };
+    (host.to_ascii_lowercase(), port.to_owned())
+}

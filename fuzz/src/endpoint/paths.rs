@@ -1,0 +1,110 @@
+//! Patterns of paths as annotations have them, and paths of requests: what the macro takes the router takes, and
+//! whatever a pattern captures is what stood in the request, decoded once.
+
+use std::collections::HashMap;
+use std::task::{Context, Poll, Waker};
+
+use axum_core::extract::FromRequestParts;
+use http::Request;
+use http::uri::PathAndQuery;
+use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode};
+use serde::de::DeserializeOwned;
+
+use super::extract::{Captures, Path};
+use super::record::Endpoint;
+use super::refuse::Refuse;
+use super::router::Router;
+
+#[path = "../../../macros/src/suspend/path.rs"]
+mod pattern;
+
+/// What a test pattern's captures are filled with.
+const VALUES: [&str; 4] = ["a", "seat 7", "%41/ü", "{x}"];
+
+/// Patterns, a line each, up to an empty line; then paths of requests, a line each.
+pub(crate) fn paths(data: &[u8]) {
+    let text = String::from_utf8_lossy(data);
+    let mut lines = text.split('\n');
+    let mut patterns: Vec<(&str, Vec<String>)> = Vec::new();
+    for pattern in lines.by_ref().take_while(|line| !line.is_empty()).take(16) {
+        if let Ok(names) = pattern::captures(pattern) {
+            fills(pattern, &names);
+            patterns.push((pattern, names));
+        }
+    }
+    let endpoints: Vec<_> = patterns.iter().map(|(path, _)| Endpoint { path }).collect();
+    let endpoints: Vec<_> = endpoints.iter().collect();
+    let router = match Router::new(&endpoints) {
+        Ok(router) => router,
+        Err(faults) => {
+            assert!(patterns.len() > 1, "the macro takes what the router refuses: {faults:?}");
+            return;
+        }
+    };
+    for path in lines.take(16) {
+        let Ok(path) = PathAndQuery::try_from(path) else { continue };
+        if let Some((index, captures)) = router.at(path.path()) {
+            extracts(&captures, &patterns[index], path.path());
+        }
+    }
+}
+
+/// A pattern whose captures are filled is found, and gives back what they were filled with.
+fn fills(pattern: &str, names: &[String]) {
+    let router = Router::new(&[&Endpoint { path: pattern }]).expect("the macro took it");
+    let mut path = String::from(pattern);
+    let mut expected = Vec::new();
+    for (place, name) in names.iter().enumerate() {
+        let value = VALUES[(place + pattern.len()) % VALUES.len()];
+        let encoded = utf8_percent_encode(value, NON_ALPHANUMERIC).to_string();
+        // What stands in doubled braces is no capture, even where it has the same name.
+        path = path.replace("{{", "\u{1}").replace("}}", "\u{2}");
+        path =
+            path.replacen(&format!("{{{name}}}"), &encoded, 1).replacen(&format!("{{*{name}}}"), &encoded, 1);
+        path = path.replace('\u{1}', "{{").replace('\u{2}', "}}");
+        expected.push((name.clone(), value.to_owned()));
+    }
+    let path = path.replace("{{", "{").replace("}}", "}");
+    let found = router.at(&path);
+    let (_, captures) = found.unwrap_or_else(|| panic!("{pattern:?} does not match {path:?}"));
+    assert_eq!(extract::<Vec<(String, String)>>(&captures), Ok(expected), "{pattern:?} at {path:?}");
+}
+
+/// Whatever was captured can be asked for as anything, and is some part of the path.
+fn extracts(captures: &Captures, (pattern, names): &(&str, Vec<String>), path: &str) {
+    let decoded = percent_decode_str(path).decode_utf8();
+    // A pattern may end within an escape, and leave half of a letter to its capture.
+    let is_split = pattern.contains('%');
+    match extract::<Vec<(String, String)>>(captures) {
+        Ok(pairs) => {
+            assert!(pairs.iter().map(|(name, _)| name).eq(names));
+            if let Ok(decoded) = decoded
+                && !is_split
+            {
+                assert!(pairs.iter().all(|(_, value)| decoded.contains(value)), "{pairs:?} in {path:?}");
+            }
+        }
+        Err(refused) => {
+            assert!(decoded.is_err() || is_split, "{refused} in {path:?}");
+            assert_eq!(refused.status(), http::StatusCode::BAD_REQUEST);
+        }
+    }
+    let _ = extract::<String>(captures);
+    let _ = extract::<(String, u32)>(captures);
+    let _ = extract::<(f64, char, bool)>(captures);
+    let _ = extract::<HashMap<String, Option<i128>>>(captures);
+    let _ = extract::<std::net::IpAddr>(captures);
+    let _ = extract::<Vec<Vec<u8>>>(captures);
+    let _ = extract::<()>(captures);
+    let _ = extract::<serde_json::Value>(captures);
+}
+
+fn extract<T: DeserializeOwned>(captures: &Captures) -> Result<T, Refuse> {
+    let (mut parts, ()) = Request::new(()).into_parts();
+    parts.extensions.insert(captures.clone());
+    let mut reading = std::pin::pin!(Path::<T>::from_request_parts(&mut parts, &()));
+    match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(read) => read.map(|Path(value)| value),
+        Poll::Pending => panic!("a path is there at once"),
+    }
+}

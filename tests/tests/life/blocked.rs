@@ -1,0 +1,128 @@
+//! A peer that takes nothing, or says nothing, and code of ours that waits for ever: the clocks come all the same.
+
+use std::future::pending;
+use std::sync::Arc;
+
+use abeyance::{Resume, Transport};
+use abeyance_tests::house::plan;
+use tokio::sync::Notify;
+use tokio::time::{Instant, timeout};
+
+use super::{LATE, seconds};
+
+/// What an ending may take that nobody takes: the default of `polite_end`.
+const POLITE_END: std::time::Duration = seconds(5);
+
+contract!(a_timeout_comes_although_a_write_is_blocked of lasting);
+async fn a_timeout_comes_although_a_write_is_blocked(transport: Transport) {
+    let house = plan()
+        .hold(|hold| hold.timeout(seconds(20)).max_idle(seconds(300)).join("news"))
+        .server(|server| server.write_deadline(seconds(3600)))
+        .open();
+    let mut client = house.enter(transport).await;
+    client.stream().window(0);
+    let begun = Instant::now();
+    assert_eq!(house.hub.publish("news", "one"), 1);
+    let told = house.told(1).await;
+    assert_eq!(told.end, Resume::Timeout.into());
+    assert!(told.at - begun <= seconds(20) + POLITE_END + LATE, "{:?}", told.at - begun);
+    assert!(!told.ended.is_delivered());
+    house.close().await;
+}
+
+contract!(a_lifetime_comes_although_a_write_is_blocked of lasting);
+async fn a_lifetime_comes_although_a_write_is_blocked(transport: Transport) {
+    let house = plan()
+        .hold(|hold| hold.max_lifetime(seconds(20)).join("news"))
+        .server(|server| server.write_deadline(seconds(3600)))
+        .open();
+    let mut client = house.enter(transport).await;
+    client.stream().window(0);
+    let begun = Instant::now();
+    assert_eq!(house.hub.publish("news", "one"), 1);
+    let told = house.told(1).await;
+    assert_eq!(told.end, Resume::Lifetime.into());
+    assert!(told.at - begun <= seconds(20) + POLITE_END + LATE, "{:?}", told.at - begun);
+    house.close().await;
+}
+
+contract!(a_timeout_comes_although_a_hook_never_returns of lasting);
+async fn a_timeout_comes_although_a_hook_never_returns(transport: Transport) {
+    let house = plan()
+        .hold(|hold| hold.timeout(seconds(20)))
+        .on_message(|_, _| pending())
+        .server(|server| server.hook_deadline(seconds(3600)))
+        .open();
+    let mut client = house.enter(transport).await;
+    client.say("hello").await;
+    let begun = Instant::now();
+    let told = house.told(1).await;
+    assert_eq!(told.end, Resume::Timeout.into());
+    assert!((seconds(20)..=seconds(20) + LATE).contains(&(told.at - begun)), "{:?}", told.at - begun);
+    house.close().await;
+}
+
+contract!(a_timeout_comes_although_on_suspend_and_a_driver_never_return of all);
+async fn a_timeout_comes_although_on_suspend_and_a_driver_never_return(transport: Transport) {
+    for is_opened in [false, true] {
+        let house = plan()
+            .hold(|hold| hold.timeout(seconds(20)).drive(|_| pending()))
+            .on_suspend(move |_| async move {
+                if !is_opened {
+                    pending::<()>().await;
+                }
+            })
+            .server(|server| server.hook_deadline(seconds(3600)))
+            .open();
+        let begun = Instant::now();
+        let mut client = house.enter(transport).await;
+        tokio::spawn(async move { client.end().await });
+        let told = house.told(1).await;
+        assert_eq!(told.end, Resume::Timeout.into());
+        assert!((seconds(20)..=seconds(20) + LATE).contains(&(told.at - begun)), "{:?}", told.at - begun);
+        house.close().await;
+    }
+}
+
+contract!(a_peer_that_does_not_close_is_closed_at_the_polite_end of lasting);
+async fn a_peer_that_does_not_close_is_closed_at_the_polite_end(transport: Transport) {
+    let house = plan().open();
+    // It reads nothing and closes nothing.
+    let client = house.enter(transport).await;
+    house.record.newest().disconnect("enough");
+    let begun = Instant::now();
+    let told = house.told(1).await;
+    assert_eq!(told.end.as_str(), "kicked");
+    assert!(told.at - begun <= LATE, "the hook waits for nobody");
+    house.settled().await;
+    assert!((POLITE_END..=POLITE_END + LATE).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    drop(client);
+    house.close().await;
+}
+
+contract!(an_end_hook_that_hangs_when_the_server_is_gone_is_given_up_all_the_same of all);
+async fn an_end_hook_that_hangs_when_the_server_is_gone_is_given_up_all_the_same(transport: Transport) {
+    struct Dropped(Arc<Notify>);
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.notify_one();
+        }
+    }
+    let given_up = Arc::new(Notify::new());
+    let guard = given_up.clone();
+    let house = plan()
+        .on_end(move |_, _| {
+            let guard = Dropped(guard.clone());
+            async move {
+                pending::<()>().await;
+                drop(guard);
+            }
+        })
+        .open();
+    drop(house.enter(transport).await);
+    house.told(1).await;
+    let begun = Instant::now();
+    drop(house);
+    timeout(seconds(60), given_up.notified()).await.expect("its deadline");
+    assert!((seconds(30) - LATE..=seconds(30) + LATE).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+}

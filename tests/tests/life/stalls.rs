@@ -1,0 +1,170 @@
+//! A stall of our own, which to a server is time that leaps: what was waiting gets that time back.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use abeyance::{Disconnect, End, Transport};
+use abeyance_tests::house::{plan, until};
+use tokio::sync::Notify;
+use tokio::time::{Instant, advance, sleep};
+
+use super::{LATE, seconds};
+
+/// Longer than any deadline.
+const STALL: Duration = seconds(600);
+
+/// The process is stopped, and goes on. What came meanwhile lies there.
+async fn stall() {
+    // Whatever was due before has its turn.
+    sleep(LATE).await;
+    advance(STALL).await;
+    sleep(LATE).await;
+}
+
+contract!(nobody_is_ended of all);
+async fn nobody_is_ended(transport: Transport) {
+    let house = plan().hold(|hold| hold.timeout(seconds(40)).max_idle(seconds(30))).open();
+    let mut client = house.enter(transport).await;
+    client.stay(seconds(20)).await;
+    stall().await;
+    client.stay(seconds(15)).await;
+    assert_eq!(house.hub.held(), 1, "{:?}", house.record.ends());
+    house.close().await;
+}
+
+contract!(a_peer_that_vanished_meanwhile_is_still_idle of all);
+async fn a_peer_that_vanished_meanwhile_is_still_idle(transport: Transport) {
+    let house = plan().hold(|hold| hold.timeout(seconds(3600)).max_idle(seconds(30))).open();
+    let mut client = house.enter(transport).await;
+    client.stay(seconds(20)).await;
+    client.stream().vanish();
+    stall().await;
+    let begun = Instant::now();
+    let told = house.told(1).await;
+    assert_eq!(told.end, Disconnect::Idle.into());
+    assert!(told.at - begun <= seconds(30) + LATE, "{:?}", told.at - begun);
+    house.close().await;
+}
+
+contract!(a_hook_that_waited_has_the_rest_of_its_time of lasting);
+async fn a_hook_that_waited_has_the_rest_of_its_time(transport: Transport) {
+    let house = plan().on_message(|_, _| std::future::pending()).open();
+    let mut client = house.enter(transport).await;
+    client.say("hello").await;
+    let begun = Instant::now();
+    sleep(seconds(25)).await;
+    stall().await;
+    let told = house.told(1).await;
+    assert_eq!(told.end, Disconnect::Failed.into());
+    let after = told.at - begun - STALL;
+    assert!((seconds(30) - LATE..=seconds(30) + LATE).contains(&after), "{after:?}");
+    house.close().await;
+}
+
+contract!(a_function_that_waited_has_the_rest_of_its_time of all);
+async fn a_function_that_waited_has_the_rest_of_its_time(transport: Transport) {
+    let word = Arc::new(Notify::new());
+    let house = plan()
+        .function({
+            let word = word.clone();
+            move |_| {
+                let word = word.clone();
+                async move {
+                    word.notified().await;
+                    Ok(())
+                }
+            }
+        })
+        .open();
+    let entering = house.enter(transport);
+    let stalling = async {
+        sleep(seconds(5)).await;
+        stall().await;
+        sleep(seconds(4)).await;
+        word.notify_one();
+    };
+    let (_client, ()) = tokio::join!(entering, stalling);
+    assert_eq!(house.hub.held(), 1);
+    house.close().await;
+}
+
+contract!(an_end_hook_that_waited_has_the_rest_of_its_time of all);
+async fn an_end_hook_that_waited_has_the_rest_of_its_time(transport: Transport) {
+    let word = Arc::new(Notify::new());
+    let is_done = Arc::new(Notify::new());
+    let house = plan()
+        .on_end({
+            let (word, is_done) = (word.clone(), is_done.clone());
+            move |_, _| {
+                let (word, is_done) = (word.clone(), is_done.clone());
+                async move {
+                    word.notified().await;
+                    is_done.notify_one();
+                }
+            }
+        })
+        .open();
+    let client = house.enter(transport).await;
+    drop(client);
+    house.told(1).await;
+    stall().await;
+    sleep(seconds(20)).await;
+    word.notify_one();
+    is_done.notified().await;
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_head_that_was_arriving_has_the_rest_of_its_time() {
+    let house = plan().open();
+    let mut reader = house.dial();
+    reader.write("GET /hold?transport=stream HTTP/1.1\r\n").await;
+    sleep(seconds(5)).await;
+    stall().await;
+    sleep(seconds(4)).await;
+    reader.write("host: a\r\n\r\n").await;
+    assert_eq!(reader.head().await.expect("a head").status, 200);
+    until("a hold", || house.hub.held() == 1).await;
+    drop(reader);
+    house.close().await;
+}
+
+contract!(a_body_that_was_arriving_has_the_rest_of_its_time of streams);
+async fn a_body_that_was_arriving_has_the_rest_of_its_time(transport: Transport) {
+    let house = plan().hold(|hold| hold.max_idle(seconds(3600))).open();
+    let client = house.enter(transport).await;
+    let mut reader = house.dial();
+    let token = client.token();
+    reader
+        .write(format!(
+            "POST /hold HTTP/1.1\r\nhost: a\r\nabeyance-hold: {token}\r\ncontent-length: 5\r\n\r\nhe"
+        ))
+        .await;
+    sleep(seconds(5)).await;
+    stall().await;
+    sleep(seconds(4)).await;
+    reader.write("llo").await;
+    assert_eq!(reader.answer().await.expect("an answer").head.status, 202);
+    until("the message", || house.record.heard() == ["hello"]).await;
+    drop((client, reader));
+    house.close().await;
+}
+
+contract!(an_ending_that_was_being_written_has_the_rest_of_its_time of lasting);
+async fn an_ending_that_was_being_written_has_the_rest_of_its_time(transport: Transport) {
+    let house = plan().open();
+    let mut client = house.enter(transport).await;
+    client.stream().window(0);
+    let held = house.record.newest();
+    held.send("the last words").unwrap();
+    held.resume();
+    sleep(seconds(2)).await;
+    stall().await;
+    sleep(seconds(2)).await;
+    client.stream().window(1 << 16);
+    client.end().await;
+    assert_eq!(client.messages, ["the last words"]);
+    let told = house.told(1).await;
+    assert!(matches!(told.end, End::Resume(_)) && told.ended.is_delivered(), "{:?}", told.ended);
+    house.close().await;
+}
