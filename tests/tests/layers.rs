@@ -283,7 +283,9 @@ fn names_crate(code: &str, name: &str) -> bool {
 
 #[test]
 fn every_file_says_first_what_it_is_for() {
-    for folder in ["macros/src", "runtime/src", "tests/src", "tests/tests", "model", "fuzz", "examples", "benches"] {
+    for folder in
+        ["macros/src", "runtime/src", "tests/src", "tests/tests", "model", "fuzz", "examples", "benches"]
+    {
         for path in sources(&root().join(folder)) {
             // What the macros generate is compared with these files as it is.
             if path.iter().any(|name| name == "expansions") {
