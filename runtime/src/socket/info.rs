@@ -13,11 +13,13 @@ pub(super) fn queued(socket: &impl AsFd) -> usize {
     0
 }
 
-/// How long ago the peer's kernel last acknowledged anything, a keepalive probe too.
+/// How long ago the peer's kernel was last heard: it acknowledged something, a probe too, or sent bytes.
 pub(super) fn last_answer(socket: &impl AsFd) -> Option<Duration> {
     #[cfg(target_os = "linux")]
     if let Ok(info) = nix::sys::socket::getsockopt(socket, linux::Info) {
-        return Some(Duration::from_millis(info[linux::LAST_ACK_RECV].into()));
+        // Bytes that acknowledge nothing new are not dated as an acknowledgement.
+        let ago = info[linux::LAST_DATA_RECV].min(info[linux::LAST_ACK_RECV]);
+        return Some(Duration::from_millis(ago.into()));
     }
     let _ = socket;
     None
@@ -37,7 +39,10 @@ mod linux {
 
     nix::getsockopt_impl!(Info, libc::IPPROTO_TCP, libc::TCP_INFO, [u32; 15], GetStruct<[u32; 15]>);
 
-    /// The place of `tcpi_last_ack_recv`: eight bytes of flags (two places), then twelve `u32` before it.
+    /// The place of `tcpi_last_data_recv`: eight bytes of flags (two places), then eleven `u32` before it.
+    pub(super) const LAST_DATA_RECV: usize = 13;
+
+    /// The place of `tcpi_last_ack_recv`.
     pub(super) const LAST_ACK_RECV: usize = 14;
 
     #[derive(Clone, Copy)]
