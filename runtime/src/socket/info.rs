@@ -25,6 +25,17 @@ pub(super) fn last_answer(socket: &impl AsFd) -> Option<Duration> {
     None
 }
 
+/// Whether bytes wait in our kernel although the peer's has answered everything, probes too: its window is shut.
+pub(super) fn is_shut_out(socket: &impl AsFd) -> bool {
+    #[cfg(target_os = "linux")]
+    if let Ok(info) = nix::sys::socket::getsockopt(socket, linux::Info) {
+        let probes = info[linux::STATES].to_ne_bytes()[linux::PROBES];
+        return info[linux::UNACKED] == 0 && probes == 0 && queued(socket) > 0;
+    }
+    let _ = socket;
+    false
+}
+
 /// The two options for which no crate has a getter. nix's macro makes one, without `unsafe` of ours.
 ///
 /// The macro insists that the kernel fills the whole value, and kernels differ in how long their records are. So
@@ -38,6 +49,13 @@ mod linux {
     pub(super) struct Info;
 
     nix::getsockopt_impl!(Info, libc::IPPROTO_TCP, libc::TCP_INFO, [u32; 15], GetStruct<[u32; 15]>);
+
+    /// The place of four bytes, of which the last is `tcpi_probes`: how many were not answered.
+    pub(super) const STATES: usize = 0;
+    pub(super) const PROBES: usize = 3;
+
+    /// The place of `tcpi_unacked`: eight bytes of flags (two places), then four `u32` before it.
+    pub(super) const UNACKED: usize = 6;
 
     /// The place of `tcpi_last_data_recv`: eight bytes of flags (two places), then eleven `u32` before it.
     pub(super) const LAST_DATA_RECV: usize = 13;

@@ -28,6 +28,10 @@ pub(crate) trait Line: Send + Sync + 'static {
     /// (`tcpi_last_data_recv`); `None` where unknown.
     fn last_answer(&self) -> Option<Duration>;
 
+    /// Whether the peer's kernel has room for nothing more, although it answers whatever it is asked: nobody reads there.
+    /// `false` where unknown.
+    fn is_shut_out(&self) -> bool;
+
     /// Has the kernel probe a silent peer every `every` (TCP keepalive) and give up on it after `give_up`.
     fn probe(&self, every: Duration, give_up: Duration);
 
