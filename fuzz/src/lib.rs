@@ -12,8 +12,10 @@
 //!
 //! ```text
 //! cargo install cargo-fuzz
-//! cargo +nightly fuzz run --features libfuzzer frames
+//! CARGO_PROFILE_RELEASE_LTO=off cargo +nightly fuzz run --features libfuzzer frames
 //! ```
+//!
+//! (Without the first word it is the same, and takes minutes to build.)
 //!
 //! Put what it finds into the corpus, under a name that says what it was; what it collects there by itself, under
 //! names of forty digits, git does not see and the test does not read.

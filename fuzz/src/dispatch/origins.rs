@@ -8,7 +8,8 @@ use super::origin::{Passage, judge, permit, preflight};
 pub(crate) fn origins(data: &[u8]) {
     let mut headers = crate::request::fields(data.split(|byte| *byte == b'\n'));
     let allowed = headers.get_all("allowed").iter().filter_map(|value| value.to_str().ok());
-    let allowed: Vec<String> = allowed.map(str::to_owned).collect();
+    // Others are refused at start.
+    let allowed: Vec<String> = allowed.filter(|origin| origin.contains("://")).map(str::to_owned).collect();
     headers.remove("allowed");
     for is_proxied in [false, true] {
         let judged = judge(&headers, is_proxied, &allowed);

@@ -46,6 +46,10 @@ pub(super) fn captures(path: &str) -> Result<Vec<String>, String> {
         if name != capture && (place + 1 < segments.len() || segment.len() != capture.len() + 2) {
             return expected(&format!("`{{{capture}}}` takes all the rest: nothing can stand beside it"));
         }
+        // Nor does the router read this where the name has more than one letter.
+        if segment.contains(&format!("{{{capture}}}{{")) {
+            return expected(&format!("a brace cannot stand right behind `{{{capture}}}`"));
+        }
         if names.iter().any(|before| before == name) {
             return expected(&format!("two captures are named `{name}`"));
         }
@@ -118,6 +122,7 @@ mod tests {
             ("/{a}/{a}", "named `a`"),
             ("/{a:u32}", "letters, digits"),
             ("/{{{a}}}", "not `a}}`"),
+            ("/{seat}{{", "right behind `{seat}`"),
             ("/rooms/:room", "write `{room}`"),
         ] {
             let told = captures(path).expect_err(path);
