@@ -14,7 +14,8 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use abeyance::extract::{Path, Query};
 use abeyance::{
-    End, Ended, Held, Hub, Keep, Lifecycle, Message, Refuse, Server, Suspend, Topic, Transport, suspend,
+    End, Ended, Held, Hub, Keep, Lifecycle, Message, Refuse, Resume, Server, Suspend, Topic, Transport,
+    suspend,
 };
 use axum::extract::{DefaultBodyLimit, Path as Room};
 use axum::routing::{get, post};
@@ -69,7 +70,8 @@ impl Lifecycle for Seat {
     }
 
     async fn on_end(self, ended: &Ended, end: End) {
-        if ended.transport() != Transport::LongPoll {
+        // In a drain everybody leaves, one after the other: nobody has to hear that of everybody else.
+        if ended.transport() != Transport::LongPoll && end != Resume::Drained.into() {
             ended.publish(&self.door, event("left", &self.nick, &end.to_string()));
         }
     }

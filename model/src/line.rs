@@ -120,6 +120,10 @@ impl Line for Peer {
         Some(Duration::ZERO)
     }
 
+    fn is_shut_out(&self) -> bool {
+        false
+    }
+
     fn take_little(&self, _: usize) {}
 
     fn probe(&self, _: Duration, _: Duration) {}

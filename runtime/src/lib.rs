@@ -90,7 +90,8 @@
 //! RST, has its end within `max_idle` in every state. There is one exception, for a `max_idle` of a few seconds: while a
 //! write is blocked a kernel asks in intervals that double, and silence of up to half of that time and a second is none.
 //! At [`write_deadline`](Server::write_deadline) such a peer is [`Stalled`](Disconnect::Stalled), or
-//! [`Unreachable`](Disconnect::Unreachable) where its host has not answered either. Nothing that we write is ever a sign of
+//! [`Unreachable`](Disconnect::Unreachable) where its host has not answered either. A peer that is there and takes nothing
+//! of what our kernel has for it is `Stalled` too, not idle, though no write is blocked. Nothing that we write is ever a sign of
 //! life, and no clock waits for a write, a hook or a driver.
 //!
 //! A server that was itself stalled (its process stopped, its machine paused, all threads of its runtime blocked) for a

@@ -47,6 +47,7 @@ impl Hold {
                 Ok(0) if !bytes.is_empty() => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
                     let done = pen.backlog.advance(count);
+                    pen.bytes_out += count as u64;
                     if pen.backlog.is_empty() {
                         pen.blocked = Since::NOT;
                     } else {
@@ -102,10 +103,14 @@ impl Hold {
         let is_clean = !pen.backlog.is_torn();
         pen.undelivered = pen.undelivered();
         let waited = std::mem::take(&mut pen.backlog);
-        let line = pen.line.clone();
+        let written = match &pen.line {
+            Some(line) if is_clean => line.try_write(bytes).unwrap_or(0),
+            _ => 0,
+        };
+        pen.bytes_out += written as u64;
         drop(pen);
         drop(waited);
-        is_clean && line.is_some_and(|line| line.try_write(bytes).is_ok_and(|count| count == bytes.len()))
+        written == bytes.len()
     }
 
     /// Counts the messages of a long poll's answer, and those that found no place in it.

@@ -174,6 +174,7 @@ impl Pen {
                 Err(error) => return Err(error),
             }
             self.backlog.wrote(written);
+            self.bytes_out += written as u64;
             if written > 0 {
                 // Progress; and what was blocked before may have been dropped for this.
                 self.blocked = Since::NOT;
@@ -194,7 +195,6 @@ impl Pen {
     }
 
     pub(super) fn count(&mut self, piece: &Piece) {
-        self.bytes_out += piece.bytes.len() as u64;
         self.messages_out += u64::from(piece.is_message());
     }
 

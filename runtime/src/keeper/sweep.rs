@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::mechanisms::clock::{Beats, Clocks, Due, Signs};
 use crate::mechanisms::wire;
-use crate::words::cause::End;
+use crate::words::cause::{Disconnect, End};
 use crate::words::line::Line;
 use crate::words::terms::Transport;
 use crate::words::tick::Tick;
@@ -17,6 +17,9 @@ use super::time::Time;
 
 /// The sweep sends no heartbeats faster than it comes, and would never be done with one that is due again at once.
 const LEAST_BEAT: Duration = Time::PERIOD;
+
+/// How soon to look again at a peer that takes nothing, when it would be idle otherwise.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// How coarsely kernels date answers: by their own ticks, of which the slowest come every 10 ms.
 const GRAIN: Duration = Duration::from_millis(10);
@@ -89,7 +92,7 @@ impl Hold {
         loop {
             match clocks.judge(&signs, now) {
                 Due::Rest(at) => return Look::Rest(at),
-                Due::End(end) => return Look::End(end),
+                Due::End(end) => return self.verdict(end, &clocks, &signs, now),
                 Due::Beat => {
                     self.send_heartbeat(&clocks, &signs, now);
                     signs.beat = Tick(self.beat.load(Relaxed));
@@ -99,14 +102,40 @@ impl Hold {
         }
     }
 
+    /// What is due, unless it is `Idle` and the peer is there: one that reads nothing fills its kernel, which ours then
+    /// asks in intervals that double. With nothing left to write here no write is blocked, and yet it takes nothing.
+    fn verdict(&self, end: End, clocks: &Clocks, signs: &Signs, now: Tick) -> Look {
+        let line = self.pen().line.clone();
+        match signs.answer {
+            Some(answer)
+                if end == Disconnect::Idle.into()
+                    && signs.blocked.is_none()
+                    && self.kernel_is_life(clocks)
+                    && line.is_some_and(|line| line.is_shut_out()) =>
+            {
+                let stalled = answer.plus(clocks.write_deadline);
+                match stalled <= now {
+                    true => Look::End(Disconnect::Stalled.into()),
+                    // It may vanish meanwhile.
+                    false => Look::Rest(stalled.min(now.plus(AGAIN))),
+                }
+            }
+            _ => Look::End(end),
+        }
+    }
+
+    /// Whether an answer of its kernel is a sign of life of the peer. A WebSocket peer must answer itself, since the kernel
+    /// of a frozen application still acknowledges. Without a heartbeat only received bytes count.
+    fn kernel_is_life(&self, clocks: &Clocks) -> bool {
+        self.transport() != Transport::WebSocket && clocks.heartbeat.is_some()
+    }
+
     fn signs(&self, clocks: &Clocks, now: Tick) -> Option<Signs> {
         let pen = self.pen();
         if pen.note.is_some() {
             return None;
         }
-        // A WebSocket peer must answer itself, since the kernel of a frozen application still acknowledges. Without a
-        // heartbeat only received bytes count.
-        let is_life = self.transport() != Transport::WebSocket && clocks.heartbeat.is_some();
+        let is_life = self.kernel_is_life(clocks);
         let (blocked, unheard) = (pen.blocked.get(), pen.unheard.get());
         let line = pen.line.clone().filter(|_| is_life || unheard.is_some());
         drop(pen);

@@ -18,7 +18,7 @@ pub(super) fn converse<H: Host>(
     place: Arc<Place<H>>,
     line: Arc<dyn Socket>,
 ) -> impl Future<Output = ()> + Send {
-    let first = Box::pin(hear(seat, line, Visit::First(place)));
+    let first = Box::pin(hear(seat, line, Some(place), Visit::First));
     // A block and no `async fn`, which would keep a second copy of its arguments.
     async move {
         let mut head = first;
@@ -28,7 +28,7 @@ pub(super) fn converse<H: Host>(
             match attending.await {
                 After::KeepAlive { unread } => {
                     let visit = if lasting { Visit::Return(unread) } else { Visit::Leave };
-                    head = Box::pin(hear(seat, line, visit));
+                    head = Box::pin(hear(seat, line, None, visit));
                 }
                 After::Close => return,
             }

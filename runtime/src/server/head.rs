@@ -35,9 +35,9 @@ const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nC
 const MALFORMED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// How a connection comes to be read for a request.
-pub(super) enum Visit<H: Host> {
-    /// It was just accepted, and has its place.
-    First(Arc<Place<H>>),
+pub(super) enum Visit {
+    /// It was just accepted.
+    First,
     /// It comes back from a hold, with what was read and not used.
     Return(Bytes),
     /// It comes back from a hold, and cannot be used again.
@@ -62,15 +62,17 @@ struct Taken<G> {
     lasting: bool,
 }
 
-/// Answers requests until one is to be held, or until the connection is over (`None`).
-pub(super) async fn hear<H: Host>(seat: Seat<H>, line: Arc<dyn Socket>, visit: Visit<H>) -> Option<Turn<H>> {
+/// Answers requests until one is to be held, or until the connection is over (`None`). One that was just accepted has its
+/// `place`; one that comes back from a hold gets a new one.
+pub(super) async fn hear<H: Host>(
+    seat: Seat<H>,
+    line: Arc<dyn Socket>,
+    place: Option<Arc<Place<H>>>,
+    visit: Visit,
+) -> Option<Turn<H>> {
     let house = seat.house.clone();
     let peer = line.peer().ok()?;
-    let (place, visit) = match visit {
-        Visit::First(place) => (place, None),
-        Visit::Return(unread) => (Place::back(&house, peer), Some(Some(unread))),
-        Visit::Leave => (Place::back(&house, peer), Some(None)),
-    };
+    let place = place.unwrap_or_else(|| Place::back(&house, peer));
     let taken = {
         let mut asked = pin!(place.asked());
         let mut halt = pin!(house.halt.rung());
@@ -107,14 +109,12 @@ pub(super) async fn hear<H: Host>(seat: Seat<H>, line: Arc<dyn Socket>, visit: V
     }
 }
 
-/// `visit` is none for a connection that was just accepted, what was read of one that comes back from a hold, or that
-/// it cannot be used again.
 async fn answer<H: Host>(
     house: &Arc<House<H>>,
     line: &Arc<dyn Socket>,
     place: &Arc<Place<H>>,
     peer: SocketAddr,
-    visit: Option<Option<Bytes>>,
+    visit: Visit,
 ) -> Option<Taken<H::Guest>> {
     let policy = house.host.policy();
     // Also where a hold had it otherwise. Of an upgraded connection nothing else would notice that its peer vanished.
@@ -125,12 +125,12 @@ async fn answer<H: Host>(
     // Whoever has just come has not come for nothing, though the server stops: its request is on its way.
     let mut grace = accepted;
     let (mut head_due, mut first_due, mut unread) = match visit {
-        None => {
+        Visit::First => {
             grace = grace.plus(LAST_HEAD);
             (Some(accepted.plus(policy.head_deadline)), accepted.plus(policy.head_deadline), Bytes::new())
         }
-        Some(Some(unread)) => (None, accepted.plus(policy.keep_alive), unread),
-        Some(None) => {
+        Visit::Return(unread) => (None, accepted.plus(policy.keep_alive), unread),
+        Visit::Leave => {
             linger(line, accepted.plus(policy.polite_end), time).await;
             return None;
         }

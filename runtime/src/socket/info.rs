@@ -13,14 +13,27 @@ pub(super) fn queued(socket: &impl AsFd) -> usize {
     0
 }
 
-/// How long ago the peer's kernel last acknowledged anything, a keepalive probe too.
+/// How long ago the peer's kernel was last heard: it acknowledged something, a probe too, or sent bytes.
 pub(super) fn last_answer(socket: &impl AsFd) -> Option<Duration> {
     #[cfg(target_os = "linux")]
     if let Ok(info) = nix::sys::socket::getsockopt(socket, linux::Info) {
-        return Some(Duration::from_millis(info[linux::LAST_ACK_RECV].into()));
+        // Bytes that acknowledge nothing new are not dated as an acknowledgement.
+        let ago = info[linux::LAST_DATA_RECV].min(info[linux::LAST_ACK_RECV]);
+        return Some(Duration::from_millis(ago.into()));
     }
     let _ = socket;
     None
+}
+
+/// Whether bytes wait in our kernel although the peer's has answered everything, probes too: its window is shut.
+pub(super) fn is_shut_out(socket: &impl AsFd) -> bool {
+    #[cfg(target_os = "linux")]
+    if let Ok(info) = nix::sys::socket::getsockopt(socket, linux::Info) {
+        let probes = info[linux::STATES].to_ne_bytes()[linux::PROBES];
+        return info[linux::UNACKED] == 0 && probes == 0 && queued(socket) > 0;
+    }
+    let _ = socket;
+    false
 }
 
 /// The two options for which no crate has a getter. nix's macro makes one, without `unsafe` of ours.
@@ -37,7 +50,17 @@ mod linux {
 
     nix::getsockopt_impl!(Info, libc::IPPROTO_TCP, libc::TCP_INFO, [u32; 15], GetStruct<[u32; 15]>);
 
-    /// The place of `tcpi_last_ack_recv`: eight bytes of flags (two places), then twelve `u32` before it.
+    /// The place of four bytes, of which the last is `tcpi_probes`: how many were not answered.
+    pub(super) const STATES: usize = 0;
+    pub(super) const PROBES: usize = 3;
+
+    /// The place of `tcpi_unacked`: eight bytes of flags (two places), then four `u32` before it.
+    pub(super) const UNACKED: usize = 6;
+
+    /// The place of `tcpi_last_data_recv`: eight bytes of flags (two places), then eleven `u32` before it.
+    pub(super) const LAST_DATA_RECV: usize = 13;
+
+    /// The place of `tcpi_last_ack_recv`.
     pub(super) const LAST_ACK_RECV: usize = 14;
 
     #[derive(Clone, Copy)]

@@ -150,6 +150,10 @@ impl Line for TcpLine {
         info::last_answer(&self.stream)
     }
 
+    fn is_shut_out(&self) -> bool {
+        info::is_shut_out(&self.stream)
+    }
+
     fn probe(&self, every: Duration, give_up: Duration) {
         const SECOND: Duration = Duration::from_secs(1);
         // Kernels count in whole seconds.

@@ -24,8 +24,13 @@ pub(crate) trait Line: Send + Sync + 'static {
     /// How many bytes the kernel keeps for this peer because it has not acknowledged them (`SO_MEMINFO`); 0 where unknown.
     fn kernel_share(&self) -> usize;
 
-    /// How long ago the peer's kernel last answered (`tcpi_last_ack_recv`); `None` where unknown.
+    /// How long ago the peer's kernel was last heard: it acknowledged something (`tcpi_last_ack_recv`) or sent bytes
+    /// (`tcpi_last_data_recv`); `None` where unknown.
     fn last_answer(&self) -> Option<Duration>;
+
+    /// Whether the peer's kernel has room for nothing more, although it answers whatever it is asked: nobody reads there.
+    /// `false` where unknown.
+    fn is_shut_out(&self) -> bool;
 
     /// Has the kernel probe a silent peer every `every` (TCP keepalive) and give up on it after `give_up`.
     fn probe(&self, every: Duration, give_up: Duration);

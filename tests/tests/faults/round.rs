@@ -109,8 +109,13 @@ impl Round<'_> {
     /// Has everything go wrong, and waits for what comes of it.
     fn judge(&self, ward: &Ward, visits: &mut [Visit], before: &Tally) -> Vec<Noticed> {
         let machine = Machine::default();
-        let hosts: Vec<_> = visits.iter().filter(|visit| visit.cell.fault == Fault::BlackHole).collect();
-        let hosts: Vec<_> = hosts.into_iter().map(|visit| visit.host).collect();
+        let vanishing = visits.iter_mut().filter(|visit| visit.cell.fault == Fault::BlackHole);
+        let hosts: Vec<_> = vanishing
+            .map(|visit| {
+                visit.last_word();
+                visit.host
+            })
+            .collect();
         // The moment before: `ip` takes some milliseconds.
         let begun = Instant::now();
         self.ground.vanish(&hosts);
@@ -208,10 +213,14 @@ impl Round<'_> {
     /// What is wrong with how one client's hold ended, though the cause is right.
     fn doubt(&self, visit: &Visit, told: &Told, after: Duration, stalls: Duration) -> Option<String> {
         let Cell { fault, transport, state, .. } = visit.cell;
-        let Told { end, ended, .. } = told;
+        let Told { end, ended, at } = told;
         let bound = self.rules.max_idle + Duration::from_secs(1) + stalls;
         if fault == Fault::BlackHole && after > bound {
             return Some(format!("noticed after {after:?}, and might be after {bound:?}"));
+        }
+        let spoke = visit.spoke.filter(|_| *end == Disconnect::Idle.into());
+        if let Some(silence) = spoke.map(|spoke| *at - spoke).filter(|span| *span < self.rules.max_idle) {
+            return Some(format!("it had been silent for no longer than {silence:?}"));
         }
         if *end == Disconnect::Stalled.into() && ended.held_for() < self.rules.write_deadline {
             return Some(format!("stalled before the write deadline: {ended:?}"));
@@ -240,10 +249,7 @@ fn leave(ward: &Ward, visits: Vec<Visit>) {
         let (cell, host) = (visit.cell, visit.host);
         let Some((read, is_fin)) = visit.go() else { continue };
         let written = ward.page(host).ends[0].ended.bytes_out();
-        // A message that was begun and not finished does not count as written.
-        let may_be_torn = matches!(cell.state, State::Pending | State::Replaying);
-        let is_all = if may_be_torn { read >= written } else { read == written };
-        assert!(is_all && is_fin, "{cell}: {read} read of {written}, FIN: {is_fin}");
+        assert!(read == written && is_fin, "{cell}: {read} read of {written}, FIN: {is_fin}");
     }
 }
 

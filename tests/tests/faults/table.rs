@@ -28,13 +28,13 @@ black_hole
     long_poll        idle       idle       -h         answered   idle         -r            drained
 zero_window
     websocket        -q         idle       -q         stalled    -q           idle          drained
-    sse              -q         stays      -q         stalled    -q           idle/stalled  drained
-    stream           -q         stays      -q         stalled    -q           idle/stalled  drained
+    sse              -q         stays      -q         stalled    -q           stalled       drained
+    stream           -q         stays      -q         stalled    -q           stalled       drained
     long_poll        -q         stays      -h         answered   -q           -r            drained
 one_byte_a_second
     websocket        -q         idle       -q         stalled    unfinished   idle          drained
-    sse              -q         stays      -q         stalled    stays        idle/stalled  drained
-    stream           -q         stays      -q         stalled    stays        idle/stalled  drained
+    sse              -q         stays      -q         stalled    stays        stalled       drained
+    stream           -q         stays      -q         stalled    stays        stalled       drained
     long_poll        -q         stays      -h         answered   stays        -r            drained
 stray_byte
     websocket        stays      stays      stays      stays      -m           stays         drained
@@ -74,8 +74,8 @@ Where one would expect another word:
   the answer arrives.
 - `drained`, in the same way: the shutdown came first.
 - `idle` of a WebSocket that does not read: whoever does not read does not pong. Of the others a kernel's answer counts.
-- `idle/stalled` of a replay that is not read: what it may give, a backlog, lies in the kernel, and no write of ours is blocked.
-  The kernel asks such a peer ever more rarely; what falls due first depends on when.
+- `stalled` of a replay that is not read: what it may give, a backlog, lies in the kernel. No write of ours is blocked, and
+  yet the peer takes nothing.
 ";
 
 /// What comes of one cell.

@@ -26,6 +26,8 @@ pub(crate) struct Visit {
     /// Whoever reads to the end does so in a thread of its own; gives whether that was a FIN, and the socket, still open.
     reading: Option<JoinHandle<(bool, Peer)>>,
     next_byte: Instant,
+    /// When it gave its last sign of life, if it is to vanish.
+    pub(crate) spoke: Option<Instant>,
 }
 
 /// How a client leaves that is still held.
@@ -79,7 +81,15 @@ impl Visit {
             assert!(heard.is_some(), "{cell} is never heard");
         }
         let (peer, reading) = (Some(peer), None);
-        Visit { cell, way, host, hold, peer, beside, reading, next_byte: Instant::now() }
+        Visit { cell, way, host, hold, peer, beside, reading, next_byte: Instant::now(), spoke: None }
+    }
+
+    /// The last sign of life of one that is about to vanish, so that its silence begins then and no sooner.
+    pub(crate) fn last_word(&mut self) {
+        let is_between = self.cell.transport == Transport::WebSocket && self.cell.state != State::MidMessage;
+        self.spoke = Some(Instant::now());
+        let peer = self.peer.as_mut().expect("it has just come");
+        peer.send(if is_between { frame(0x8a, b"") } else { vec![b'x'] });
     }
 
     /// Does what goes wrong. (Vanishing is the network's matter.)

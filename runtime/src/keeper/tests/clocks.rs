@@ -185,6 +185,26 @@ async fn an_answer_dated_a_little_early_by_a_coarse_kernel_is_an_answer() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_peer_that_takes_nothing_of_what_our_kernel_has_is_stalled_and_not_idle() {
+    for (max_idle, due) in [(secs(4), secs(10)), (secs(40), secs(40))] {
+        let settings = Settings { max_idle: Some(Some(max_idle)), heartbeat: Some(Some(secs(1))), ..STILL };
+        let house = House::of(settings);
+        let (guest, vanished) = (house.suspend(SSE), house.suspend(SSE));
+        pass(&house, secs(1)).await;
+        let answered = Instant::now();
+        for line in [&guest.line, &vanished.line] {
+            line.answer(Answers::Last(answered));
+        }
+        guest.line.shut_out();
+        while guest.cause().is_none() {
+            pass(&house, millis(25)).await;
+        }
+        assert_eq!((guest.cause(), vanished.cause()), (Some("stalled"), Some("idle")));
+        assert_in_time(answered, due);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_pong_right_after_other_signs_of_life_answers_the_ping() {
     let settings = Settings { timeout: Some(Some(secs(60))), heartbeat: Some(Some(secs(20))), ..STILL };
     let house = House::of(settings);

@@ -19,6 +19,8 @@ struct Script {
     window: usize,
     fault: Option<io::ErrorKind>,
     kernel_share: usize,
+    /// The peer's kernel has room for nothing more.
+    is_shut_out: bool,
     /// How often the kernel was asked for its share.
     looks: usize,
     answers: Answers,
@@ -43,6 +45,7 @@ impl FakeLine {
             window: usize::MAX,
             fault: None,
             kernel_share: 0,
+            is_shut_out: false,
             looks: 0,
             answers: Answers::Always,
             writer: None,
@@ -72,6 +75,11 @@ impl FakeLine {
     /// From now on every write fails.
     pub(super) fn fail(&self, kind: io::ErrorKind) {
         self.0.lock().fault = Some(kind);
+    }
+
+    /// From now on the peer's kernel has room for nothing more.
+    pub(super) fn shut_out(&self) {
+        self.0.lock().is_shut_out = true;
     }
 
     pub(super) fn keep(&self, kernel_share: usize) {
@@ -137,6 +145,10 @@ impl Line for FakeLine {
             Answers::Last(at) => Some(at.elapsed()),
             Answers::Unknown => None,
         }
+    }
+
+    fn is_shut_out(&self) -> bool {
+        self.0.lock().is_shut_out
     }
 
     fn probe(&self, _: Duration, _: Duration) {}
