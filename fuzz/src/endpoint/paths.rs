@@ -73,8 +73,9 @@ fn fills(pattern: &str, names: &[String]) {
 /// Whatever was captured can be asked for as anything, and is some part of the path.
 fn extracts(captures: &Captures, (pattern, names): &(&str, Vec<String>), path: &str) {
     let decoded = percent_decode_str(path).decode_utf8();
-    // A pattern may end within an escape, and leave half of a letter to its capture.
-    let is_split = pattern.contains('%');
+    // What stands beside a capture may begin or end within an escape, and leave half of a letter to the capture.
+    let stands_alone = |segment: &str| segment.starts_with('{') && segment.ends_with('}');
+    let is_split = !pattern.split('/').all(|segment| !segment.contains('{') || stands_alone(segment));
     match extract::<Vec<(String, String)>>(captures) {
         Ok(pairs) => {
             assert!(pairs.iter().map(|(name, _)| name).eq(names));
