@@ -202,3 +202,18 @@ fn a_client_that_says_nothing_or_hardly_anything_is_cut_at_the_head_deadline() {
     }
     assert!(answer.is_empty() || answer.starts_with(b"HTTP/1.1 408"), "{answer:?}");
 }
+
+#[test]
+fn as_many_may_wait_to_be_accepted_as_the_machine_allows() {
+    if !found("ss", "-V") {
+        return skipped("no ss");
+    }
+    let (_server, address) = inn(&[]);
+    let port = format!("sport = :{}", address.port());
+    let output = Command::new("ss").args(["-ltnH", &port]).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout);
+    // State, how many wait, how many may.
+    let most: u32 = text.split_whitespace().nth(2).unwrap().parse().unwrap();
+    let allowed = std::fs::read_to_string("/proc/sys/net/core/somaxconn").unwrap();
+    assert_eq!(most, allowed.trim().parse::<u32>().unwrap().min(4096));
+}

@@ -229,13 +229,13 @@ enum Written {
 async fn end_hook(keeper: Arc<Keeper>, context: Box<dyn Erased>, ended: Ended, end: End) {
     let running = keeper.begin_hook();
     let deadline = keeper.policy().hook_deadline;
-    let id = ended.id();
+    let (id, cause) = (ended.id(), end.as_str());
     let call = || match end {
         End::Resume(cause) => context.on_resume(&ended, cause),
         End::Disconnect(cause) => context.on_disconnect(&ended, cause),
     };
     if let Err(fault) = Guarded::start(call, deadline, keeper.time()).await {
-        tracing::error!(hold = %id, %fault, "an end hook failed");
+        tracing::error!(hold = %id, path = %ended.path(), %cause, %fault, "an end hook failed");
         running.failed();
     }
 }

@@ -52,6 +52,16 @@ pub(super) fn handler(endpoint: &Endpoint, terms: &Terms, policy: &Policy) -> St
 /// What bounds all handlers together, and which topics keep something.
 pub(super) fn server(policy: &Policy) -> Vec<String> {
     let bounds = format!("server: memory={} max_topics={}", spell_size(policy.memory), policy.max_topics);
+    let spans = [
+        ("drain", policy.drain),
+        ("head_deadline", policy.head_deadline),
+        ("function_deadline", policy.function_deadline),
+        ("hook_deadline", policy.hook_deadline),
+        ("write_deadline", policy.write_deadline),
+        ("polite_end", policy.polite_end),
+        ("keep_alive", policy.keep_alive),
+    ];
+    let spans = spans.map(|(name, span)| format!("{name}={}", spell_duration(span))).join(" ");
     let kept = policy.topics.iter().map(|Rule { pattern, keep }| {
         let Keep { count, bytes, age } = *keep;
         format!("{pattern} count={count} bytes={} age={}", spell_size(bytes), spell_duration(age))
@@ -59,7 +69,7 @@ pub(super) fn server(policy: &Policy) -> Vec<String> {
     let kept: Vec<_> = kept.collect();
     let topics = (!kept.is_empty())
         .then(|| format!("topics: history={} [{}]", spell_size(policy.history), kept.join(", ")));
-    [bounds].into_iter().chain(topics).collect()
+    [bounds, format!("deadlines: {spans}")].into_iter().chain(topics).collect()
 }
 
 #[cfg(test)]
@@ -67,6 +77,9 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+
+    const DEADLINES: &str = "deadlines: drain=10s head_deadline=10s function_deadline=10s hook_deadline=30s \
+                             write_deadline=10s polite_end=5s keep_alive=1m";
     use crate::endpoint::record::tests::endpoint;
     use crate::words::keep::Pattern;
     use crate::words::terms::{Settings, WhenSlow};
@@ -92,13 +105,14 @@ mod tests {
 
     #[test]
     fn topics_are_told_only_where_some_keep_something() {
-        assert_eq!(server(&Policy::default()), ["server: memory=256MiB max_topics=128"]);
+        assert_eq!(server(&Policy::default()), ["server: memory=256MiB max_topics=128", DEADLINES]);
         let few = Keep { count: 20, bytes: 64 << 10, age: Duration::from_secs(90) };
         let rule = |pattern, keep| Rule { pattern: Pattern::read(pattern).expect("a pattern"), keep };
         let topics = vec![rule("news", Keep::default()), rule("rooms/*", few)];
         let policy = Policy { topics, memory: 1 << 20, history: 3 << 20, max_topics: 5, ..Policy::default() };
         let told = [
             "server: memory=1MiB max_topics=5",
+            DEADLINES,
             "topics: history=3MiB [news count=1000 bytes=1MiB age=10m, rooms/* count=20 bytes=64KiB age=1m30s]",
         ];
         assert_eq!(server(&policy), told);

@@ -44,17 +44,20 @@ const SETTLED: std::time::Duration = std::time::Duration::from_secs(1);
 impl Keeper {
     /// Takes a place for a newcomer of `endpoint`, before its function runs.
     pub(crate) fn admit(self: &Arc<Self>, endpoint: u32, peer: Peer) -> Result<Admission, Refused> {
+        let place = self.place(endpoint, peer).inspect_err(|_| self.count_refused(endpoint))?;
+        Ok(Admission { keeper: self.clone(), endpoint, peer, place })
+    }
+
+    fn place(&self, endpoint: u32, peer: Peer) -> Result<Place, Refused> {
         let mut books = self.books.lock();
         if books.draining {
             return Err(Refused::Draining);
         }
-        let place = match books.limits.take(endpoint, peer) {
-            Ok(permit) => Place::Permit(permit),
-            Err(_) if self.evicts(endpoint) && books.limits.begin_admitting(endpoint) => Place::Asking,
-            Err(full) => return Err(Refused::Full(full)),
-        };
-        drop(books);
-        Ok(Admission { keeper: self.clone(), endpoint, peer, place })
+        match books.limits.take(endpoint, peer) {
+            Ok(permit) => Ok(Place::Permit(permit)),
+            Err(_) if self.evicts(endpoint) && books.limits.begin_admitting(endpoint) => Ok(Place::Asking),
+            Err(full) => Err(Refused::Full(full)),
+        }
     }
 
     fn evicts(&self, endpoint: u32) -> bool {
@@ -101,7 +104,7 @@ impl Admission {
         for aftermath in gone {
             keeper.finish(aftermath);
         }
-        begun
+        begun.inspect_err(|_| keeper.count_refused(self.endpoint))
     }
 
     /// Makes the place a permit with everything the hold needs, ending others where it must.

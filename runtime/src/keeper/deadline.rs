@@ -45,6 +45,11 @@ impl Deadline {
         self.timer.as_mut().reset(Instant::now() + time.left(due).unwrap_or_default());
     }
 
+    /// Returns when the moment has come.
+    pub(crate) async fn passed(mut self, time: &Time) {
+        poll_fn(|cx| self.poll(time, cx)).await;
+    }
+
     /// Ready when the moment has come.
     pub(crate) fn poll(&mut self, time: &Time, cx: &mut Context<'_>) -> Poll<()> {
         loop {

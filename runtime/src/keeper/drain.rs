@@ -4,12 +4,12 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio::time::{Instant, sleep_until};
 
 use crate::mechanisms::drain::Departures;
 use crate::words::cause::Resume;
 
 use super::Keeper;
+use super::deadline::Deadline;
 
 /// How many ends begin in one step, with the books open all along.
 const BATCH: usize = 64;
@@ -17,15 +17,18 @@ const BATCH: usize = 64;
 impl Keeper {
     /// Refuses newcomers, and begins the end of every hold when its turn comes. Returns when all have begun.
     pub(crate) async fn drain(&self, random: Rng) {
-        let begun = Instant::now();
+        // Served time: after a stall those whose turn came meanwhile have it one after the other, too.
+        let begun = self.time.mark();
         let mut departures = self.plan_drain(random);
         // Most may have left by themselves.
         while let Some(next) = departures.next()
             && self.counts().held > 0
         {
-            sleep_until(begun + next).await;
-            // After a stall many are overdue, and others want a turn as well.
-            while self.depart(&mut departures, begun.elapsed()) == BATCH {
+            // Ticks are rounded down: this one is not before the turn.
+            let turn = begun.plus(next + Duration::from_millis(1));
+            Deadline::at(turn, &self.time).passed(&self.time).await;
+            // Of many at once, others want a turn as well.
+            while self.depart(&mut departures, self.time.now().since(begun)) == BATCH {
                 tokio::task::yield_now().await;
             }
         }

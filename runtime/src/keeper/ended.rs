@@ -81,7 +81,7 @@ impl Ended {
         self.peer
     }
 
-    /// From the beginning of the hold to the end of its wire.
+    /// From the beginning of the hold to the end of its wire, without what stalls of the server took.
     pub fn held_for(&self) -> Duration {
         self.held_for
     }
@@ -123,7 +123,8 @@ impl Ended {
         self.dropped
     }
 
-    /// Whether the peer's connection took its whole ending; `false` where the cause has none, as for a peer that is gone.
+    /// Whether the kernel took the whole ending for the peer (which may have vanished by then); `false` where the cause has
+    /// none, as for a peer that is gone.
     pub fn is_delivered(&self) -> bool {
         self.is_delivered
     }

@@ -36,6 +36,8 @@ pub struct Tally {
     pub hooks_running: usize,
     /// How many end hooks panicked or overran their deadline. (Another hook's failure is its hold's cause, `failed`.)
     pub hooks_failed: u64,
+    /// How many requests were ever answered with `503` or `429` because a limit was reached or the server was stopping.
+    pub refused: u64,
     /// How many published messages were ever dropped for peers that read too slowly ([`WhenSlow`](crate::WhenSlow)).
     pub dropped: u64,
     /// How many bytes wait now for all peers together, of at most `Server::memory`: messages that their connections did
@@ -107,18 +109,22 @@ impl Hub {
     /// The whole count, of all endpoints together.
     pub fn tally(&self) -> Tally {
         let (hooks_running, hooks_failed) = self.0.hooks();
-        let dropped = self.0.dropped().iter().map(|count| count.load(Relaxed)).sum();
+        let sum = |counts: &[AtomicU64]| counts.iter().map(|count| count.load(Relaxed)).sum();
+        let (dropped, refused) = (sum(self.0.dropped()), sum(self.0.refused()));
         let waiting = self.0.memory.waiting();
-        Tally { hooks_running, hooks_failed, dropped, waiting, ..self.0.counts().into() }
+        Tally { hooks_running, hooks_failed, refused, dropped, waiting, ..self.0.counts().into() }
     }
 
     /// The count of every endpoint, by the name of its function. End hooks and what waits are counted for all together
     /// only.
     pub fn tally_by_endpoint(&self) -> Vec<(&'static str, Tally)> {
-        let counts = self.0.counts_by_endpoint().into_iter().zip(self.0.dropped());
-        let tally =
-            |counts: Counts, dropped: &AtomicU64| Tally { dropped: dropped.load(Relaxed), ..counts.into() };
-        counts.map(|((name, counts), dropped)| (name, tally(counts, dropped))).collect()
+        let counts = self.0.counts_by_endpoint().into_iter().zip(self.0.dropped()).zip(self.0.refused());
+        let tally = |counts: Counts, dropped: &AtomicU64, refused: &AtomicU64| Tally {
+            dropped: dropped.load(Relaxed),
+            refused: refused.load(Relaxed),
+            ..counts.into()
+        };
+        counts.map(|(((name, counts), dropped), refused)| (name, tally(counts, dropped, refused))).collect()
     }
 
     /// Everything that is held now, in no order. It takes a moment for each hold: not for a hot path.
@@ -226,6 +232,7 @@ impl From<Counts> for Tally {
             peak: counts.peak,
             hooks_running: 0,
             hooks_failed: 0,
+            refused: 0,
             dropped: 0,
             waiting: 0,
             ended: CAUSES.into_iter().zip(counts.ended).filter(|(_, count)| *count > 0).collect(),

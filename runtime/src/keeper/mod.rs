@@ -84,6 +84,8 @@ pub(crate) struct Keeper {
     audits: Audits,
     /// How many messages were dropped for slow peers, by endpoint.
     dropped: OnceLock<Box<[AtomicU64]>>,
+    /// How many requests found no place, by endpoint.
+    refused: OnceLock<Box<[AtomicU64]>>,
     /// Over how many milliseconds a drain spreads the ends of holds.
     spread: AtomicU64,
     hooks: AtomicUsize,
@@ -129,6 +131,7 @@ impl Keeper {
             past: Past::new(),
             audits: Audits::default(),
             dropped: OnceLock::new(),
+            refused: OnceLock::new(),
             spread: AtomicU64::new(0),
             hooks: AtomicUsize::new(0),
             hooks_failed: AtomicU64::new(0),
@@ -150,7 +153,9 @@ impl Keeper {
         books.limits = Limits::new(holds, policy.max_per_peer, ceilings);
         let _ = self.archive.set(Archive::new(policy.topics.clone(), policy.history));
         self.time.begin();
-        let _ = self.dropped.set(plans.iter().map(|_| AtomicU64::new(0)).collect());
+        for counts in [&self.dropped, &self.refused] {
+            let _ = counts.set(plans.iter().map(|_| AtomicU64::new(0)).collect());
+        }
         let _ = self.policy.set(policy);
         let _ = self.plans.set(plans);
     }
@@ -166,6 +171,17 @@ impl Keeper {
     /// How many messages were dropped for slow peers, by endpoint.
     fn dropped(&self) -> &[AtomicU64] {
         self.dropped.get().map_or(&[], |counts| counts)
+    }
+
+    /// How many requests found no place, by endpoint.
+    fn refused(&self) -> &[AtomicU64] {
+        self.refused.get().map_or(&[], |counts| counts)
+    }
+
+    fn count_refused(&self, endpoint: u32) {
+        if let Some(refused) = self.refused().get(endpoint as usize) {
+            refused.fetch_add(1, Relaxed);
+        }
     }
 
     fn count_dropped(&self, endpoint: u32, count: u64) {

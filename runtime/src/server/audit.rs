@@ -15,6 +15,9 @@ use crate::words::look::Look;
 #[derive(Debug)]
 pub(super) struct Audits(AbortHandle);
 
+/// When the first one is: whoever asks for what was found shall not have to wait long for there to be something.
+const FIRST: Duration = Duration::from_secs(1);
+
 /// How often there is one.
 const EVERY: Duration = Duration::from_secs(60);
 
@@ -28,7 +31,7 @@ const LIMBO: Duration = Duration::from_millis(50);
 impl Audits {
     pub(super) fn start<H: Host>(house: Arc<House<H>>, hub: Hub) -> Self {
         let auditing = tokio::spawn(async move {
-            let mut pause = EVERY;
+            let mut pause = FIRST;
             loop {
                 sleep(pause).await;
                 let Some(look) = look(&house, || hub.holds()).await else { return };

@@ -18,6 +18,7 @@ use crate::endpoint::BoxError;
 use crate::endpoint::record::Endpoint;
 use crate::keeper::hub::Hub;
 use crate::socket::memory::{Dialer, MemoryDoor};
+use crate::socket::tcp;
 
 /// A server that is being set up.
 ///
@@ -98,7 +99,7 @@ impl Server {
     /// Outside of a tokio runtime.
     pub async fn bind(self, address: impl ToSocketAddrs) -> Result<Running, StartError> {
         let ready = self.0.check(environment())?;
-        let listener = TcpListener::bind(address).await.map_err(StartError::listen)?;
+        let listener = tcp::listen(address).await.map_err(StartError::listen)?;
         ready.listen(listener)
     }
 
@@ -153,8 +154,7 @@ impl Server {
         }
         let ready = self.0.check(environment())?;
         let listen = ready.policy().listen.clone();
-        let listener =
-            TcpListener::bind(&listen).await.map_err(|error| StartError::listen_on(&listen, error))?;
+        let listener = tcp::listen(&listen).await.map_err(|error| StartError::listen_on(&listen, error))?;
         ready.listen(listener)
     }
 }

@@ -26,7 +26,7 @@ pub(super) fn handed_over() -> Result<Option<TcpListener>, String> {
     };
     match SockRef::from(&listener).is_listener() {
         Ok(true) => Ok(Some(listener)),
-        Ok(false) => Err(told(String::from("one that is connected, as with `Accept=yes`"))),
+        Ok(false) => Err(told(String::from("one that does not (as with `Accept=yes`)"))),
         Err(error) => Err(told(format!("another: {error}"))),
     }
 }

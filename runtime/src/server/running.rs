@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::accept::accept;
 use super::audit::{Audits, look};
@@ -140,6 +140,7 @@ impl<H: Host> Service<H> {
         let begun = Instant::now();
         let house = self.house.clone();
         let drain = house.host.policy().drain;
+        let due = house.host.time().mark().plus(drain);
         // Awaited, so that the port is free from here on.
         self.accepting.abort();
         let _ = (&mut self.accepting).await;
@@ -152,7 +153,7 @@ impl<H: Host> Service<H> {
             Drained { holds_cut: 0, connections_cut: 0, hooks_unfinished: 0, took: Duration::ZERO };
         // A drain of no time would still have its first turn.
         let is_orderly = !drain.is_zero()
-            && matches!(first(timeout_at(begun + drain, orderly), hurry).await, First::One(Ok(())));
+            && matches!(first(house.host.time().before(due, orderly), hurry).await, First::One(Some(())));
         if !is_orderly {
             drained.holds_cut = house.host.held();
             drained.connections_cut = house.count();

@@ -54,12 +54,14 @@ impl Setup {
             plan.endpoints.push((endpoint, settings));
         }
         let descriptors = descriptors();
-        let (policy, wrong): (Policy, _) = environment.server.or(wishes).resolve(descriptors);
+        let (mut policy, wrong): (Policy, _) = environment.server.or(wishes).resolve(descriptors);
         faults.extend(wrong);
-        let fitting = descriptors.saturating_sub(RESERVE);
+        let fitting = descriptors.saturating_sub(RESERVE).max(1);
         if policy.max_suspended > fitting {
             let wished = policy.max_suspended;
             tracing::warn!(wished, fitting, "`max_suspended` is more than the limit of open files allows");
+            // What is in effect: beyond it there would be no place for the connection either.
+            policy.max_suspended = fitting;
         }
         let hub = plan.hub.clone();
         match Dispatch::new(policy, plan) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 
 use super::descriptors::Descriptors;
 use super::{Listener, Socket, info};
@@ -216,6 +216,33 @@ impl Socket for TcpLine {
         }
         self.shut();
     }
+}
+
+/// How many connections may wait to be accepted; fewer where the machine says so (`net.core.somaxconn`). A client that
+/// finds the queue full tries again after a second.
+const QUEUE: u32 = 4096;
+
+/// Listens on the first of these addresses where that is possible.
+///
+/// # Errors
+/// Of the last address; or there is none.
+pub(crate) async fn listen(addresses: impl ToSocketAddrs) -> io::Result<TcpListener> {
+    let mut error = io::Error::new(io::ErrorKind::InvalidInput, "there is no such address");
+    for address in lookup_host(addresses).await? {
+        match listen_on(address) {
+            Ok(listener) => return Ok(listener),
+            Err(fault) => error = fault,
+        }
+    }
+    Err(error)
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
+    // Or a restart would have to wait for the last connections to be forgotten.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(QUEUE)
 }
 
 /// A listening TCP socket.

@@ -3,6 +3,7 @@
 use tokio::time::advance;
 
 use super::*;
+use crate::keeper::hub::Hub;
 use crate::mechanisms::limits::Full;
 use crate::words::terms::WhenFull::ResumeOldest;
 
@@ -63,6 +64,9 @@ async fn an_endpoint_that_rejects_gives_way_to_nobody() {
     let yielding = house.enter(1, 1, None).unwrap();
     grow_old(&house).await;
     assert_eq!(house.enter(0, 2, None).unwrap_err(), Refused::Full(Full::Server));
+    let refused =
+        Hub::new(house.keeper.clone()).tally_by_endpoint().into_iter().map(|(_, tally)| tally.refused);
+    assert_eq!(refused.collect::<Vec<_>>(), [1, 0]);
     house.enter(1, 2, None).unwrap();
     assert_eq!((rejecting.cause(), yielding.cause()), (None, Some("evicted")));
 }
@@ -81,6 +85,8 @@ async fn nobody_goes_when_another_limit_cannot_be_relieved() {
     let again = house.seat(house.admit(0, 2).unwrap(), 0, SSE, Some("user"));
     assert_eq!(again.unwrap_err(), Refused::Full(Full::Key));
     assert_eq!(house_is_full.unwrap().cause(), None);
+    let hub = Hub::new(house.keeper.clone());
+    assert_eq!((hub.tally().refused, hub.tally_by_endpoint()[0].1.refused), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]
