@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use abeyance::Transport;
 use abeyance_tests::net::{Child, PATIENCE, Peer, eventually};
+use socket2::{Domain, Socket, Type};
 use tokio::time::Instant;
 
 /// The command of a server with this as its descriptor 3.
@@ -145,10 +146,13 @@ fn what_is_no_listening_socket_is_a_start_error_that_says_so() {
     let connected = TcpStream::connect(addr).unwrap();
     let told = "error: LISTEN_FDS: expected one TCP socket that listens, found";
     let one = "LISTEN_FDS=1 LISTEN_PID=$$";
-    let cases: [(OwnedFd, _, _); 4] = [
+    let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
+    bound.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
+    let cases: [(OwnedFd, _, _); 5] = [
         (UdpSocket::bind("127.0.0.1:0").unwrap().into(), one, "another: fd 3 is not a valid tcp socket"),
         (std::fs::File::open("/dev/null").unwrap().into(), one, "another: fd 3 is not a socket"),
-        (connected.into(), one, "one that is connected, as with `Accept=yes`"),
+        (connected.into(), one, "one that does not (as with `Accept=yes`)"),
+        (bound.into(), one, "one that does not"),
         (socket.try_clone().unwrap().into(), "LISTEN_FDS=2 LISTEN_PID=$$", "2 descriptors"),
     ];
     for (handed, variables, why) in cases {
