@@ -149,6 +149,11 @@ impl Client {
         guest
     }
 
+    /// Whether it was given an id to bring back.
+    pub(crate) fn knows_where_it_stands(&self) -> bool {
+        self.last.is_some()
+    }
+
     fn stand(&mut self, position: Position) {
         self.last = position.id.or(self.last);
         match (position.id, position.is_lost) {

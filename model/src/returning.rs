@@ -7,7 +7,7 @@ use crate::keeper::archive::Arrival;
 use crate::kept::{few, house};
 use crate::plain::publish;
 use crate::sequence::Sequence;
-use crate::words::cause::Disconnect;
+use crate::words::cause::{Disconnect, Resume};
 use crate::words::keep::Keep;
 use crate::words::policy::Policy;
 use crate::words::terms::Settings;
@@ -101,6 +101,25 @@ pub fn long_polls_of_one_topic_miss_nothing() {
 /// Long polls of two topics that keep one message each.
 pub fn long_polls_of_two_topics_miss_nothing_or_are_told() {
     explore(polls(few(1), &["a", "b"]));
+}
+
+/// A poll that is ended as soon as there is a hold, whatever that follows by then: its client misses nothing afterwards.
+pub fn a_poll_that_is_ended_at_once_tells_where_its_client_stands() {
+    explore(|| {
+        let house = House::new(Plans::keeping(&["a"], Keep::default()));
+        let mut client = Client::new(&["a"]);
+        let mut guests = scope(|scope| {
+            scope.spawn(|| publish(&house, "a", "x", 1));
+            scope.spawn(|| house.keeper.end_all(&Resume::Timeout.into()));
+            let polling = scope.spawn(|| vec![client.poll(&house)]);
+            polling.join().expect("polled")
+        });
+        assert!(client.knows_where_it_stands());
+        publish(&house, "a", "y", 1);
+        guests.push(client.stream_whole(&house));
+        client.check(&Sequence::of_one_publisher(&house));
+        house.close(guests);
+    });
 }
 
 /// A newcomer gets the past and then what is live, without a gap between.

@@ -93,6 +93,11 @@ fn long_polls_of_two_topics_miss_nothing_or_are_told() {
 }
 
 #[test]
+fn a_poll_that_is_ended_at_once_tells_where_its_client_stands() {
+    returning::a_poll_that_is_ended_at_once_tells_where_its_client_stands();
+}
+
+#[test]
 fn the_past_of_a_newcomer_goes_over_into_what_is_live() {
     returning::the_past_of_a_newcomer_goes_over_into_what_is_live();
 }

@@ -122,41 +122,28 @@ impl Archive {
         arrival: Arrival,
         backlog: usize,
     ) -> Option<(Following, Pulled)> {
-        let kept: Vec<_> = topics
-            .iter()
-            .filter_map(|(topic, with_past)| Some((topic, *with_past, self.rule(topic.as_str())?)))
-            .collect();
-        if kept.is_empty() {
-            return None;
-        }
+        let kept = self.kept(topics)?;
         let mut histories = self.histories.lock();
         for (topic, _, rule) in &kept {
             histories.follow(*rule, topic);
         }
-        let last = histories.last();
-        let floor = |rule, topic: &Topic| histories.floor(rule, topic.as_str());
-        let (seen, came) = match arrival {
-            Arrival::Back(seen) => (Some(seen), seen),
-            Arrival::Midway { seen, came } => (Some(seen), came),
-            Arrival::New | Arrival::Stranded => (None, last),
-        };
-        // What was forgotten before it came it has not missed.
-        let seen = seen.filter(|_| kept.iter().all(|(topic, _, rule)| floor(*rule, topic) <= came));
-        let mut following = Following::new(seen.unwrap_or_default());
-        following.came = if seen.is_some() { came } else { last };
-        let mut has_past = false;
-        for (topic, with_past, rule) in kept {
-            let since = if with_past { floor(rule, topic) } else { following.came };
-            has_past |= with_past && since.max(following.cursor) < histories.last_of(rule, topic.as_str());
-            following.add(topic.clone(), since);
-        }
-        if seen.is_none() && !has_past {
-            following.cursor = last;
-        }
-        following.start = following.cursor;
-        following.is_lost = arrival != Arrival::New && seen.is_none();
+        let following = stand(&histories, kept, arrival);
         let pulled = histories.pull(following.wanted(), backlog, backlog);
         Some((following, pulled))
+    }
+
+    /// Where somebody stands who comes, and does not stay to follow anything.
+    pub(super) fn stand(&self, topics: &[(Topic, bool)], arrival: Arrival) -> Option<Following> {
+        let kept = self.kept(topics)?;
+        Some(stand(&self.histories.lock(), kept, arrival))
+    }
+
+    /// Those of the topics that keep a history, if there are any.
+    fn kept<'t>(&self, topics: &'t [(Topic, bool)]) -> Option<Vec<(&'t Topic, bool, usize)>> {
+        let rule =
+            |(topic, with_past): &'t (Topic, bool)| Some((topic, *with_past, self.rule(topic.as_str())?));
+        let kept: Vec<_> = topics.iter().filter_map(rule).collect();
+        (!kept.is_empty()).then_some(kept)
     }
 
     /// Begins to follow one more topic, from now on.
@@ -190,6 +177,34 @@ impl Archive {
     pub(super) fn note_behind(&self, id: Id) {
         self.behind.lock().push(id);
     }
+}
+
+/// Where somebody stands who comes so and follows these topics, each with its rule; `true` stands with those whose whole
+/// past a newcomer wants.
+fn stand(histories: &Histories, kept: Vec<(&Topic, bool, usize)>, arrival: Arrival) -> Following {
+    let last = histories.last();
+    let floor = |rule, topic: &Topic| histories.floor(rule, topic.as_str());
+    let (seen, came) = match arrival {
+        Arrival::Back(seen) => (Some(seen), seen),
+        Arrival::Midway { seen, came } => (Some(seen), came),
+        Arrival::New | Arrival::Stranded => (None, last),
+    };
+    // What was forgotten before it came it has not missed.
+    let seen = seen.filter(|_| kept.iter().all(|(topic, _, rule)| floor(*rule, topic) <= came));
+    let mut following = Following::new(seen.unwrap_or_default());
+    following.came = if seen.is_some() { came } else { last };
+    let mut has_past = false;
+    for (topic, with_past, rule) in kept {
+        let since = if with_past { floor(rule, topic) } else { following.came };
+        has_past |= with_past && since.max(following.cursor) < histories.last_of(rule, topic.as_str());
+        following.add(topic.clone(), since);
+    }
+    if seen.is_none() && !has_past {
+        following.cursor = last;
+    }
+    following.start = following.cursor;
+    following.is_lost = arrival != Arrival::New && seen.is_none();
+    following
 }
 
 #[cfg(test)]

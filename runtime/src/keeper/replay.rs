@@ -95,6 +95,10 @@ impl Hold {
         let Some(archive) = self.keeper().archive() else { return };
         let mut pen = self.pen();
         if pen.note.is_some() {
+            // Its end was quicker. It follows nothing, and yet its client has to learn where it stands: without an id it
+            // would come back as a newcomer, and miss what is published meanwhile.
+            pen.following = archive.stand(topics, arrival).map(Box::new);
+            self.stand_still(archive, &mut pen);
             return;
         }
         let backlog = self.post.terms.backlog;
@@ -139,9 +143,15 @@ impl Hold {
 
     /// Follows nothing any more, now that its end begins.
     pub(super) fn follow_no_more(&self, pen: &mut Pen) {
-        let (Some(archive), Some(following)) = (self.keeper().archive(), &mut pen.following) else {
-            return;
-        };
+        let Some(archive) = self.keeper().archive() else { return };
+        for followed in self.stand_still(archive, pen) {
+            archive.unfollow(followed.topic.as_str());
+        }
+    }
+
+    /// From here on its client stands where it stands; gives back what it followed.
+    fn stand_still(&self, archive: &Archive, pen: &mut Pen) -> Vec<Followed> {
+        let Some(following) = &mut pen.following else { return Vec::new() };
         let is_untouched = following.start == following.cursor;
         following.stop = match (self.form, &pen.opening) {
             // What waits for the answer is not in it, but for what `position` is told.
@@ -151,8 +161,7 @@ impl Hold {
         if following.is_behind() {
             pen.undelivered += u32::try_from(archive.count(following)).unwrap_or(u32::MAX);
         }
-        let topics = std::mem::take(&mut following.topics).into_iter().map(|followed| followed.topic);
-        topics.for_each(|topic| archive.unfollow(topic.as_str()));
+        std::mem::take(&mut following.topics)
     }
 
     /// Where the client stands before anything is written to it.

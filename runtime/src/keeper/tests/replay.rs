@@ -358,6 +358,27 @@ fn an_end_says_where_its_client_stands() {
     assert_eq!(opening.hold.last_position(&[]).id.map(|id| id.offset), Some(0));
 }
 
+#[test]
+fn whoever_is_ended_before_it_follows_anything_learns_where_it_stands() {
+    use crate::words::cause::Resume;
+    let house = keeping(STILL, &[("*", Keep { count: 3, ..Keep::default() })]);
+    house.publish("a", &["1", "2", "3", "4"]);
+    for (arrival, past, stands, is_lost) in [
+        (Arrival::New, false, 4, false),
+        (Arrival::New, true, 0, false),
+        (Arrival::Back(2), false, 2, false),
+        (Arrival::Midway { seen: 2, came: 3 }, true, 2, false),
+        (Arrival::Stranded, false, 4, true),
+    ] {
+        let guest = house.seat(house.admit(0, 1).unwrap(), 0, Form::LongPoll, None).unwrap();
+        house.keeper.end(&guest.hold, Resume::Timeout.into());
+        house.keeper.enter(&guest.hold, &[("a".into(), past), ("b".into(), past)], arrival);
+        assert_eq!(guest.stands(0), (vec![], Some(stands), is_lost), "{arrival:?}");
+        house.keeper.settle(&guest.hold);
+        assert!(house.keeper.is_empty(), "it follows nothing");
+    }
+}
+
 /// A house whose topic has kept four times as much as may wait for one peer.
 fn long_past() -> (House, usize) {
     let settings = Settings { backlog: Some(BOUND), ..STILL };
