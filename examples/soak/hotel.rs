@@ -1,4 +1,4 @@
-//! The application of the server: six ways to hold a connection, all with short clocks and narrow bounds.
+//! The application of the server: seven ways to hold a connection, all with short clocks and narrow bounds.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -64,6 +64,12 @@ async fn room(Path(room): Path<u64>, State(counts): Hotel, Query(card): Query<Ca
 /// Nothing is ever said here, so that the timeout is exact.
 #[suspend(path = "/quiet", timeout = "2s", max_idle = "3s", heartbeat = "500ms")]
 async fn quiet(State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Guest> {
+    Suspend::with(Guest::new(counts, &card))
+}
+
+/// Nothing is said here either, and hardly anybody stays for so long: these are held when the server is shut down.
+#[suspend(path = "/patient", timeout = "30s", max_idle = "3s", heartbeat = "1s")]
+async fn patient(State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Guest> {
     Suspend::with(Guest::new(counts, &card))
 }
 

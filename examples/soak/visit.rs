@@ -73,7 +73,8 @@ pub(super) async fn once(client: &mut Client, diary: Option<&Diary>) -> io::Resu
     }
     let transport = TRANSPORTS[dice.usize(..4)];
     let path = match dice.u8(..10) {
-        0..4 => format!("/rooms/{}", dice.u64(..8)),
+        0..3 => format!("/rooms/{}", dice.u64(..8)),
+        3 => "/patient".to_owned(),
         4 => "/quiet".to_owned(),
         5 | 6 => "/crowded".to_owned(),
         7 => "/at_once".to_owned(),
