@@ -81,9 +81,7 @@ impl Outcome {
         }
         self.departure.tell();
         let Summary { count, most, largest } = self.lateness;
-        println!(
-            "lateness: 99 of a hundred of {count} timeouts at most {most:.1?}, the latest {largest:.1?}"
-        );
+        println!("lateness: of {count} timeouts 99 % came within {most:.1?}, the latest after {largest:.1?}");
         let faults = self.faults(&account);
         for fault in &faults {
             println!("OFF: {fault}");
@@ -132,7 +130,7 @@ impl Outcome {
         let (most, max) = (self.lateness.most, self.max_late.unwrap_or(Duration::MAX));
         must(
             most <= max,
-            format!("of a hundred timeouts one was later than {most:.1?}, more than {max:.1?}"),
+            format!("1 % of the timeouts came later than {most:.1?}, and {max:.1?} was asked for"),
         );
         faults.extend(self.departure.faults());
         faults
@@ -191,7 +189,7 @@ mod tests {
             (Outcome { strays: 2, ..clean() }, "2 hooks were called after"),
             (
                 Outcome { lateness: late, max_late: Some(Duration::from_millis(99)), ..clean() },
-                "later than 100.0ms",
+                "came later than 100.0ms",
             ),
             (Outcome { quiet: Level { heap: 7 << 20, ..level }, ..clean() }, "2.0 MiB more heap"),
             (Outcome { over: Level { heap: 8 << 20, ..level }, ..clean() }, "3.0 MiB more heap than before"),
