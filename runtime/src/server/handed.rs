@@ -4,7 +4,8 @@
 use std::net::TcpListener;
 
 use listenfd::ListenFd;
-use socket2::SockRef;
+
+use crate::socket::kernel::listens;
 
 /// What a process takes over, if `LISTEN_FDS` is there and `LISTEN_PID` names it.
 ///
@@ -24,7 +25,7 @@ pub(super) fn handed_over() -> Result<Option<TcpListener>, String> {
     else {
         return Ok(None);
     };
-    match SockRef::from(&listener).is_listener() {
+    match listens(&listener) {
         Ok(true) => Ok(Some(listener)),
         Ok(false) => Err(told(String::from("one that does not (as with `Accept=yes`)"))),
         Err(error) => Err(told(format!("another: {error}"))),
