@@ -18,7 +18,8 @@ use super::register::{self, Compared};
 const FILL: u64 = 4;
 
 /// If one side stood still for longer, what was late because of that is told, and not judged: it is the machine's doing.
-const LONGEST_STOP: Duration = Duration::from_millis(POLITE_END.as_millis() as u64 / 2);
+/// An ending takes a few turns of tasks, and each may come as late as this.
+const LONGEST_STOP: Duration = Duration::from_millis(POLITE_END.as_millis() as u64 / 3);
 
 /// Of so many, some must be clients that tell what they saw, and not all may end at once.
 const CROWD: u64 = 100;

@@ -49,11 +49,12 @@ pub(super) const ROOMS: u64 = 8;
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(2);
 const QUIET_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Of which the ends of a crowd have all but a polite end to begin in.
-const DRAIN: Duration = Duration::from_secs(8);
+/// Of which the ends of a crowd have all but the last quarter to begin in.
+const DRAIN: Duration = Duration::from_secs(12);
 
-/// So long that whoever reads has its ending by then, unless it stood still for about as long.
-pub(super) const POLITE_END: Duration = Duration::from_secs(2);
+/// So long that whoever reads has its ending by then, also on a machine that has much else to do; and a quarter of the
+/// drain, so that the last have as long.
+pub(super) const POLITE_END: Duration = Duration::from_secs(3);
 
 /// All clocks at once, and a topic with a past.
 #[suspend(path = "/rooms/{room}", timeout = "4s", max_idle = "3s", heartbeat = "1s", max_lifetime = "10s")]
