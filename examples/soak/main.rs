@@ -4,6 +4,7 @@
 //! cargo run --release --example soak                                   # a minute
 //! cargo run --release --example soak -- --seconds 600 --clients 8000 --seed 7
 //! cargo run --release --example soak -- --seconds 0 --cycles 1000000   # a million that open and close at once
+//! cargo run --release --example soak -- --help
 //! ```
 //!
 //! The clients are a process of their own, so that what is measured is the server's. They open, leave, reset, fall
@@ -13,8 +14,8 @@
 //! Then others come, and the server is shut down while they are there. The drain must end all of them in good order,
 //! spread over its time; those that read on must have seen the end that the server says they had, in the words of their
 //! transport; each context's end hook ran once, and no hook later; the server leaves neither memory nor descriptors.
-//! Or else the process ends with 1 and says what is off. Only a process that itself stood still for longer than clients
-//! and server wait for each other is not judged for what came too late; that is told.
+//! Or else the process ends with 1 and says what is off. Where one of the processes itself stood still for longer than a
+//! second, what came too late is told, and not judged.
 //!
 //! How late the clocks are is told as well: a timeout that is due is an end hook that runs. It depends on the machine
 //! and what else it does, so it is judged only if `--max-late 250ms` says by how much 99 of a hundred may be late.
