@@ -55,6 +55,7 @@ pub(super) async fn answered(visit: &mut Visit, mut bytes: Vec<u8>) -> io::Resul
     let later = if field("retry-after").is_some() { ", later" } else { "" };
     let body = String::from_utf8_lossy(&bytes[end + 4..]);
     Ok(match status {
+        "204" if field("abeyance-resync").is_some() => Sight::Told("204, resync".into()),
         "200" | "204" => Sight::Told(status.into()),
         _ if ENDS.contains(&&*body) => Sight::Told(format!("{status} {body}{later}")),
         _ => Sight::Refused,

@@ -38,6 +38,8 @@ enum Due {
     Told(String),
     /// An end without words.
     Cut,
+    /// A poll's message, or the word that what it missed is gone.
+    Answer,
     /// These words if they fitted, or none.
     Perhaps(String),
     /// Nothing: it left.
@@ -77,7 +79,9 @@ pub(super) fn compare(entries: &[Entry], seen: &[Seen]) -> Compared {
             // It may have left while the end was on its way.
             (_, Sight::Left) => {}
             (Due::Told(due) | Due::Perhaps(due), Sight::Told(words)) if due == *words => {}
+            (Due::Answer, Sight::Told(words)) if ["200", "204, resync"].contains(&&**words) => {}
             (Due::Perhaps(_) | Due::Cut, Sight::Cut) => {}
+            (Due::Answer, Sight::Cut) => compared.missed.push(format!("{who} was cut before its answer")),
             (Due::Told(due), Sight::Cut) => {
                 compared.missed.push(format!("{who} ended as {}, and was cut without {due:?}", entry.cause));
             }
@@ -103,7 +107,7 @@ fn due(transport: Transport, cause: &str) -> Due {
         (WebSocket, "failed") => told("1011 failed"),
         (WebSocket, "idle") => Due::Perhaps("1001 idle".into()),
         (WebSocket, _) => Due::Perhaps(format!("1008 {cause}")),
-        (LongPoll, "answered") => told("200"),
+        (LongPoll, "answered") => Due::Answer,
         (LongPoll, "timeout" | "lifetime" | "released") => told("204"),
         (LongPoll, "evicted" | "drained" | "shutdown") => Due::Told(format!("503 {cause}, later")),
         (LongPoll, "kicked") => told("410 odd"),
@@ -140,6 +144,8 @@ mod tests {
             ("drained", Transport::Stream, told("in good order")),
             ("drained", Transport::LongPoll, told("503 drained, later")),
             ("drained", Transport::LongPoll, Sight::Left),
+            ("answered", Transport::LongPoll, told("200")),
+            ("answered", Transport::LongPoll, told("204, resync")),
             ("slow", Transport::WebSocket, Sight::Cut),
             ("slow", Transport::WebSocket, told("1008 slow")),
             ("failed", Transport::Sse, Sight::Cut),
@@ -162,6 +168,7 @@ mod tests {
             ("failed", Transport::Stream, told("in good order")),
             ("drained", Transport::Stream, Sight::Open),
             ("answered", Transport::LongPoll, Sight::Refused),
+            ("answered", Transport::LongPoll, told("204")),
         ] {
             let compared = outcome(cause, transport, sight.clone()).await;
             assert_eq!(
