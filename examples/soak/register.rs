@@ -98,7 +98,9 @@ fn due(transport: Transport, cause: &str) -> Due {
     use Transport::{LongPoll, Sse, Stream, WebSocket};
     let told = |words: &str| Due::Told(words.to_owned());
     match (transport, cause) {
-        (_, "closed" | "gone" | "reset" | "unreachable") => Due::Gone,
+        (_, "closed" | "gone" | "reset") => Due::Gone,
+        // Its kernel took nothing for so long: a process that stood still cannot tell.
+        (_, "unreachable") => Due::Cut,
         (WebSocket, "timeout" | "lifetime" | "released") => Due::Told(format!("1000 {cause}")),
         (WebSocket, "evicted") => told("1013 evicted, later"),
         (WebSocket, "drained") => told("1001 drained, later"),
