@@ -1,31 +1,46 @@
-//! The application of the server: five ways to hold a connection, all with short clocks and narrow bounds.
+//! The application of the server: seven ways to hold a connection, all with short clocks and narrow bounds.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use abeyance::extract::{Path, State};
+use abeyance::extract::{Path, Query, State};
 use abeyance::{
     BoxError, End, Ended, Held, Hub, Keep, Lifecycle, Message, Resume, Running, Server, StartError, Suspend,
     WhenSlow, suspend,
 };
+use serde::Deserialize;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+
+use super::lateness::Lateness;
+use super::register::Entry;
 
 /// What the application counts for itself, whatever the server says.
 #[derive(Default)]
 pub(super) struct Counts {
     hooks: AtomicU64,
     forgotten: AtomicU64,
-    /// In microseconds, the most since the last look.
-    late: AtomicU64,
+    /// Hooks that were called when the server had said that it is over.
+    strays: AtomicU64,
+    is_over: AtomicBool,
+    pub(super) lateness: Lateness,
+    /// The ends of those who gave their number.
+    register: Mutex<Vec<Entry>>,
 }
 
 /// A context. It knows whether its end hook was owed.
 struct Guest {
     counts: Arc<Counts>,
+    visit: Option<u64>,
     /// Since when it is held.
     since: Option<Instant>,
+}
+
+/// What a client says of itself: a number of its own, if it tells afterwards what it saw.
+#[derive(Deserialize)]
+struct Card {
+    visit: Option<u64>,
 }
 
 type Hotel = State<Arc<Counts>>;
@@ -34,16 +49,29 @@ pub(super) const ROOMS: u64 = 8;
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(2);
 const QUIET_TIMEOUT: Duration = Duration::from_secs(2);
 
+/// Of which the ends of a crowd have all but the last quarter to begin in.
+const DRAIN: Duration = Duration::from_secs(12);
+
+/// So long that whoever reads has its ending by then, also on a machine that has much else to do; and a quarter of the
+/// drain, so that the last have as long.
+pub(super) const POLITE_END: Duration = Duration::from_secs(3);
+
 /// All clocks at once, and a topic with a past.
 #[suspend(path = "/rooms/{room}", timeout = "4s", max_idle = "3s", heartbeat = "1s", max_lifetime = "10s")]
-async fn room(Path(room): Path<u64>, State(counts): Hotel) -> Suspend<Guest> {
-    Suspend::with(Guest::new(counts)).join(format!("rooms/{}", room % ROOMS))
+async fn room(Path(room): Path<u64>, State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Guest> {
+    Suspend::with(Guest::new(counts, &card)).join(format!("rooms/{}", room % ROOMS))
 }
 
 /// Nothing is ever said here, so that the timeout is exact.
 #[suspend(path = "/quiet", timeout = "2s", max_idle = "3s", heartbeat = "500ms")]
-async fn quiet(State(counts): Hotel) -> Suspend<Guest> {
-    Suspend::with(Guest::new(counts))
+async fn quiet(State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Guest> {
+    Suspend::with(Guest::new(counts, &card))
+}
+
+/// Nothing is said here either, and hardly anybody stays for so long: these are held when the server is shut down.
+#[suspend(path = "/patient", timeout = "30s", max_idle = "3s", heartbeat = "1s")]
+async fn patient(State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Guest> {
+    Suspend::with(Guest::new(counts, &card))
 }
 
 /// Too few places.
@@ -54,21 +82,21 @@ async fn quiet(State(counts): Hotel) -> Suspend<Guest> {
     max_suspended = 100,
     when_full = "resume_oldest"
 )]
-async fn crowded(State(counts): Hotel) -> Suspend<Guest> {
-    Suspend::with(Guest::new(counts)).join("rooms/0")
+async fn crowded(State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Guest> {
+    Suspend::with(Guest::new(counts, &card)).join("rooms/0")
 }
 
 /// More than anybody can read; each of the ways to be slow.
 #[suspend(path = "/flood/{rule}", transports = [websocket, sse, stream], max_idle = "3s", max_lifetime = "6s", backlog = "32KiB")]
-async fn flood(Path(rule): Path<usize>, State(counts): Hotel) -> Suspend<Guest> {
+async fn flood(Path(rule): Path<usize>, State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Guest> {
     let rule = [WhenSlow::Disconnect, WhenSlow::DropOldest, WhenSlow::DropNewest][rule % 3];
-    Suspend::with(Guest::new(counts)).when_slow(rule).join("flood")
+    Suspend::with(Guest::new(counts, &card)).when_slow(rule).join("flood")
 }
 
 /// A driver that fails, or has enough.
 #[suspend(path = "/driven/{ticks}", timeout = "4s", max_idle = "3s")]
-async fn driven(Path(ticks): Path<u64>, State(counts): Hotel) -> Suspend<Guest> {
-    Suspend::with(Guest::new(counts)).try_drive(move |held| async move {
+async fn driven(Path(ticks): Path<u64>, State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Guest> {
+    Suspend::with(Guest::new(counts, &card)).try_drive(move |held| async move {
         for tick in 0..ticks % 50 {
             sleep(Duration::from_millis(20)).await;
             held.send_when_ready(tick.to_string()).await?;
@@ -83,22 +111,24 @@ async fn driven(Path(ticks): Path<u64>, State(counts): Hotel) -> Suspend<Guest> 
 
 /// An answer at once, or a first word.
 #[suspend(path = "/at_once", timeout = "4s", max_idle = "3s")]
-async fn at_once(State(counts): Hotel) -> Suspend<Guest> {
-    Suspend::with(Guest::new(counts)).reply("at once")
+async fn at_once(State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Guest> {
+    Suspend::with(Guest::new(counts, &card)).reply("at once")
 }
 
 impl Guest {
-    fn new(counts: Arc<Counts>) -> Self {
-        Guest { counts, since: None }
+    fn new(counts: Arc<Counts>, card: &Card) -> Self {
+        Guest { counts, visit: card.visit, since: None }
     }
 }
 
 impl Lifecycle for Guest {
     async fn on_suspend(&mut self, _: &Held) {
+        self.counts.note_hook();
         self.since = Some(Instant::now());
     }
 
     async fn on_message(&mut self, held: &Held, message: Message) {
+        self.counts.note_hook();
         match message.as_bytes().len() % 16 {
             0 => sleep(Duration::from_millis(50)).await,
             1 => held.disconnect("odd"),
@@ -109,13 +139,21 @@ impl Lifecycle for Guest {
     }
 
     async fn on_end(mut self, ended: &Ended, end: End) {
+        self.counts.note_hook();
         self.counts.hooks.fetch_add(1, Relaxed);
+        if let Some(visit) = self.visit {
+            self.counts.enter(Entry {
+                visit,
+                transport: ended.transport(),
+                cause: end.as_str(),
+                at: Instant::now(),
+            });
+        }
         let since = self.since.take();
         if let (Some(since), "/quiet", End::Resume(Resume::Timeout)) = (since, ended.path(), end)
             && ended.messages_in() == 0
         {
-            let late = since.elapsed().saturating_sub(QUIET_TIMEOUT).as_micros() as u64;
-            self.counts.late.fetch_max(late, Relaxed);
+            self.counts.lateness.note(since.elapsed().saturating_sub(QUIET_TIMEOUT));
         }
     }
 }
@@ -140,9 +178,27 @@ impl Counts {
         self.forgotten.load(Relaxed)
     }
 
-    /// By how much the latest timeout came too late, since this was last asked.
-    pub(super) fn lateness(&self) -> Duration {
-        Duration::from_micros(self.late.swap(0, Relaxed))
+    /// How many hooks of any kind were called although the server was over.
+    pub(super) fn strays(&self) -> u64 {
+        self.strays.load(Relaxed)
+    }
+
+    /// From now on no hook may be called any more.
+    pub(super) fn close(&self) {
+        self.is_over.store(true, Relaxed);
+    }
+
+    /// How those ended who gave their number; it is empty afterwards.
+    pub(super) fn take_register(&self) -> Vec<Entry> {
+        std::mem::take(&mut *self.register.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn enter(&self, entry: Entry) {
+        self.register.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    }
+
+    fn note_hook(&self) {
+        self.strays.fetch_add(u64::from(self.is_over.load(Relaxed)), Relaxed);
     }
 }
 
@@ -155,7 +211,8 @@ pub(super) async fn open(counts: Arc<Counts>) -> Result<Running, StartError> {
         .memory(8 << 20)
         .head_deadline(Duration::from_secs(2))
         .write_deadline(Duration::from_secs(2))
-        .polite_end(Duration::from_secs(1))
+        .polite_end(POLITE_END)
+        .drain(DRAIN)
         .keep_alive(Duration::from_secs(2))
         .bind("127.0.0.1:0")
         .await

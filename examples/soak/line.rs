@@ -34,7 +34,7 @@ impl Line {
             mib(level.heap),
             mib(tally.waiting),
             level.descriptors.map_or("?".into(), |count| count.to_string()),
-            self.counts.lateness(),
+            self.counts.lateness.recent(),
             ends(hub),
         );
     }

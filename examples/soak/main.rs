@@ -4,19 +4,34 @@
 //! cargo run --release --example soak                                   # a minute
 //! cargo run --release --example soak -- --seconds 600 --clients 8000 --seed 7
 //! cargo run --release --example soak -- --seconds 0 --cycles 1000000   # a million that open and close at once
+//! cargo run --release --example soak -- --help
 //! ```
 //!
 //! The clients are a process of their own, so that what is measured is the server's. They open, leave, reset, fall
-//! silent, dawdle, flood, babble and come back, at random on all transports. Once a second a line tells what there is. In
-//! the end everybody is gone, and it must show: the law holds, each context's end hook ran once, and memory and
-//! descriptors are back where they were. Or else the process ends with 1 and says what is off.
+//! silent, dawdle, flood, babble and come back, at random on all transports. Once a second a line tells what there is.
+//! When the time is over everybody leaves, and it must show: the books are right, and memory and descriptors are back.
+//!
+//! Then others come, and the server is shut down while they are there. The drain must end all of them in good order,
+//! spread over its time; those that read on must have seen the end that the server says they had, in the words of their
+//! transport; each context's end hook ran once, and no hook later; the server leaves neither memory nor descriptors.
+//! Or else the process ends with 1 and says what is off. Where one of the processes itself stood still for longer than a
+//! second, what came too late is told, and not judged.
+//!
+//! How late the clocks are is told as well: a timeout that is due is an end hook that runs. It depends on the machine
+//! and what else it does, so it is judged only if `--max-late 250ms` says by how much 99 of a hundred may be late.
 
 mod crowd; // the process of the clients
+mod diary; // what clients saw of their ends
+mod drain; // the shutdown, with a crowd
+mod ending; // how a client reads an end
 mod hotel; // the server's application
+mod lateness; // how late clocks are
 mod line; // what is told each second
 mod manners; // what clients do on a connection that is held
 mod options; // what was asked for
 mod process; // what a process has, and the other one
+mod pulse; // for how long a process stood still
+mod register; // what the server says of the ends, compared with the diary
 mod verdict; // whether all is well
 mod visit; // one connection of a client
 
@@ -38,11 +53,18 @@ use verdict::Outcome;
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
+/// How long the runtime may take to let go of the sockets of its last tasks.
+const LETTING_GO: Duration = Duration::from_secs(5);
+
 /// How long whoever is left may take to be gone when the clients are: more than any clock of the application.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 #[tokio::main]
 async fn main() -> ExitCode {
+    if std::env::args().any(|argument| argument == "--help") {
+        println!("{}\n{}", options::USAGE, options::HELP);
+        return ExitCode::SUCCESS;
+    }
     let options = match Options::read(std::env::args().skip(1)) {
         Ok(options) => options,
         Err(fault) => {
@@ -63,21 +85,33 @@ async fn main() -> ExitCode {
             return ExitCode::from(2);
         }
     };
-    let outcome = soak(&server, &counts, &options).await;
     let hub = server.hub();
-    let drained = server.shutdown().await;
-    // The runtime lets go of a task's socket a moment after the task.
-    sleep(Duration::from_millis(200)).await;
-    let outcome = Outcome { cut: drained.connections_cut, over: Level::now(), begun, ..outcome };
+    let mut publishing = hotel::publish(&hub, options.seed);
+    let mut line = Line::new(counts.clone());
+    let outcome = soak(&server, &mut line, &options).await;
+    let departure = drain::drain(server, &counts, &mut line, &options).await;
+    publishing.shutdown().await;
     println!("\n{}", line::ends(&hub));
-    outcome.pronounce(&hub)
+    let tally = hub.tally();
+    // The last handle: the books go, too.
+    drop(hub);
+    let outcome = Outcome {
+        begun,
+        over: let_go(begun).await,
+        hooks: counts.hooks(),
+        forgotten: counts.forgotten(),
+        strays: counts.strays(),
+        departure,
+        lateness: counts.lateness.summary(),
+        max_late: options.max_late,
+        ..outcome
+    };
+    outcome.pronounce(&tally)
 }
 
 /// Warms up, soaks, and waits until everybody is gone.
-async fn soak(server: &Running, counts: &Arc<Counts>, options: &Options) -> Outcome {
+async fn soak(server: &Running, line: &mut Line, options: &Options) -> Outcome {
     let hub = server.hub();
-    let _publishing = hotel::publish(&hub, options.seed);
-    let mut line = Line::new(counts.clone());
     println!("seed {}: {} clients at a time, for {} s", options.seed, options.clients, options.seconds);
     // All that is taken once is taken now, by as many.
     let warm = Options {
@@ -86,23 +120,27 @@ async fn soak(server: &Running, counts: &Arc<Counts>, options: &Options) -> Outc
         seed: options.seed.wrapping_add(1),
         ..*options
     };
-    run(server.addr(), &hub, &mut line, "warm", &warm).await;
-    quiet(&hub, &mut line).await;
+    run(server.addr(), &hub, line, "warm", &warm).await;
+    quiet(&hub, line).await;
     let warm = Level::now();
-    run(server.addr(), &hub, &mut line, "soak", options).await;
-    let is_quiet = quiet(&hub, &mut line).await;
+    run(server.addr(), &hub, line, "soak", options).await;
+    let is_quiet = quiet(&hub, line).await;
     let mut audit = None;
     for _ in 0..3 {
         audit = server.audit().await;
     }
-    Outcome {
-        warm,
-        quiet: Level::now(),
-        is_quiet,
-        audit,
-        hooks: counts.hooks(),
-        forgotten: counts.forgotten(),
-        ..Outcome::default()
+    Outcome { warm, quiet: Level::now(), is_quiet, audit, ..Outcome::default() }
+}
+
+/// What the process has when the runtime has let go of the last tasks, a moment after they ended.
+async fn let_go(begun: Level) -> Level {
+    let deadline = Instant::now() + LETTING_GO;
+    loop {
+        sleep(Duration::from_millis(200)).await;
+        let level = Level::now();
+        if level.descriptors <= begun.descriptors || Instant::now() >= deadline {
+            return level;
+        }
     }
 }
 

@@ -12,10 +12,12 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use super::diary::Sight;
+use super::ending;
 use super::visit::Visit;
 
 /// How a client behaves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Manner {
     /// Reads and answers until the server ends it, and brings its last id back.
     Good,
@@ -45,16 +47,16 @@ impl Manner {
     }
 }
 
-/// Behaves so until it has had enough, or the server.
+/// Behaves so until it has had enough, or the server; says how it ended, which only the good can know.
 pub(super) async fn behave(
     mut visit: Visit,
     manner: Manner,
     dice: &mut Rng,
     last_id: &mut Option<String>,
-) -> io::Result<()> {
+) -> io::Result<Sight> {
     match manner {
-        Manner::Good if visit.transport == Transport::WebSocket => converse(visit, dice).await,
-        Manner::Good => *last_id = listen(visit).await?,
+        Manner::Good if visit.transport == Transport::WebSocket => return converse(visit, dice).await,
+        Manner::Good => return listen(visit, last_id).await,
         Manner::Leaves => {
             visit.head().await?;
             sleep(Duration::from_millis(dice.u64(..2_000))).await;
@@ -87,45 +89,51 @@ pub(super) async fn behave(
             visit.stream.read_to_end(&mut Vec::new()).await?;
         }
     }
-    Ok(())
+    Ok(Sight::Left)
 }
 
 /// A WebSocket client as it should be.
-async fn converse(mut visit: Visit, dice: &mut Rng) {
-    let Ok(head) = visit.head().await else { return };
+async fn converse(mut visit: Visit, dice: &mut Rng) -> io::Result<Sight> {
+    let head = visit.head().await?;
     let end = head.windows(4).position(|end| end == b"\r\n\r\n").map_or(head.len(), |at| at + 4);
     if !head.starts_with(b"HTTP/1.1 101") {
-        return;
+        return Ok(Sight::Refused);
     }
     let rest = head[end..].to_vec();
     let mut socket = WebSocketStream::from_partially_read(visit.stream, rest, Role::Client, None).await;
+    let (mut sight, mut is_heard) = (Sight::Cut, true);
     // It answers pings by itself, as it reads.
-    while let Some(Ok(_)) = socket.next().await {
-        if dice.u8(..4) == 0 {
+    while let Some(Ok(message)) = socket.next().await {
+        if let Message::Close(frame) = message {
+            sight = ending::closed(frame.as_ref());
+        } else if is_heard && dice.u8(..4) == 0 {
             let text = "a word ".repeat(dice.usize(1..20));
-            if socket.send(Message::text(text)).await.is_err() {
-                return;
-            }
+            // Whoever listens no more may have said why.
+            is_heard = socket.send(Message::text(text)).await.is_ok();
         }
     }
+    Ok(sight)
 }
 
-/// Reads to the end; says what id came last.
-async fn listen(mut visit: Visit) -> io::Result<Option<String>> {
-    let (mut last, mut bytes) = (None, Vec::with_capacity(4096));
-    loop {
-        if visit.stream.read_buf(&mut bytes).await? == 0 {
-            return Ok(last);
+/// Reads to the end, and notes what id came last.
+async fn listen(mut visit: Visit, last_id: &mut Option<String>) -> io::Result<Sight> {
+    let mut bytes = visit.head().await?;
+    *last_id = id(&String::from_utf8_lossy(&bytes));
+    if visit.transport == Transport::LongPoll {
+        return ending::answered(&mut visit, bytes).await;
+    }
+    if !bytes.starts_with(b"HTTP/1.1 200") {
+        return Ok(Sight::Refused);
+    }
+    while visit.stream.read_buf(&mut bytes).await? > 0 {
+        if let Some(id) = id(&String::from_utf8_lossy(&bytes)) {
+            *last_id = Some(id);
         }
-        let text = String::from_utf8_lossy(&bytes);
-        last = id(&text).or(last);
-        if visit.transport == Transport::LongPoll && text.contains("\r\n\r\n") {
-            return Ok(last);
-        }
-        // A line of what is to come may have begun.
-        let keep = bytes.len().min(100);
+        // A line of what is to come may have begun, or it is the last event.
+        let keep = bytes.len().min(200);
         bytes.drain(..bytes.len() - keep);
     }
+    Ok(ending::chunked(visit.transport, &String::from_utf8_lossy(&bytes)))
 }
 
 /// The last whole id in the text, as events or a poll's answer name it.

@@ -1,8 +1,19 @@
 //! What was asked for.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
-pub(super) const USAGE: &str = "soak [--seconds 60] [--clients 2000] [--seed <number>] [--cycles 0]";
+pub(super) const USAGE: &str =
+    "soak [--seconds 60] [--clients 2000] [--seed <number>] [--cycles 0] [--max-late <duration>]";
+
+/// What `--help` says under that.
+pub(super) const HELP: &str = "
+  --seconds    how long clients come before the audit; then others come, for the shutdown
+  --clients    how many at a time
+  --seed       what they draw from
+  --cycles     how many open and close at once, before the others come
+  --max-late   by how much 99 of a hundred timeouts may be late, such as 250ms or 1s. Not judged unless
+               it is given: it is the machine that is measured, and what else runs on it";
 
 /// What was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,9 +26,16 @@ pub(super) struct Options {
     pub(super) seed: u64,
     /// How many open and close at once, before the others come.
     pub(super) cycles: u64,
+    /// How late the server's clocks may be.
+    pub(super) max_late: Option<Duration>,
     /// Said to the process of the clients: where the server is.
     pub(super) against: Option<SocketAddr>,
+    /// Said to the process of the clients: they stay until their input ends, and tell what they saw.
+    pub(super) is_diary_kept: bool,
 }
+
+/// The process is one of clients that keep a diary.
+const DIARY: &str = "--diary";
 
 impl Options {
     pub(super) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -26,9 +44,15 @@ impl Options {
             clients: 2_000,
             seed: fastrand::u64(..1_000_000),
             cycles: 0,
+            max_late: None,
             against: None,
+            is_diary_kept: false,
         };
         while let Some(name) = arguments.next() {
+            if name == DIARY {
+                options.is_diary_kept = true;
+                continue;
+            }
             let value = arguments.next().ok_or_else(|| format!("{name} what?"))?;
             let number = || value.parse().map_err(|_| format!("{name}: expected a number, found {value:?}"));
             match &*name {
@@ -36,6 +60,12 @@ impl Options {
                 "--clients" => options.clients = number()? as usize,
                 "--seed" => options.seed = number()?,
                 "--cycles" => options.cycles = number()?,
+                "--max-late" => {
+                    let late = duration(&value);
+                    options.max_late = Some(late.ok_or_else(|| {
+                        format!("{name}: expected a duration such as 250ms or 1s, found {value:?}")
+                    })?);
+                }
                 "--against" => {
                     options.against =
                         Some(value.parse().map_err(|_| format!("{name}: no address: {value:?}"))?);
@@ -48,7 +78,7 @@ impl Options {
 
     /// The arguments of the process of the clients.
     pub(super) fn arguments(&self, server: SocketAddr) -> Vec<String> {
-        let Options { seconds, clients, seed, cycles, against: _ } = self;
+        let Options { seconds, clients, seed, cycles, max_late: _, against: _, is_diary_kept } = self;
         [
             ("--seconds", seconds.to_string()),
             ("--clients", clients.to_string()),
@@ -58,7 +88,18 @@ impl Options {
         ]
         .into_iter()
         .flat_map(|(name, value)| [name.to_owned(), value])
+        .chain(is_diary_kept.then(|| DIARY.to_owned()))
         .collect()
+    }
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let (digits, unit) = text.split_at(text.find(|letter: char| !letter.is_ascii_digit())?);
+    let number = digits.parse().ok()?;
+    match unit {
+        "ms" => Some(Duration::from_millis(number)),
+        "s" => Some(Duration::from_secs(number)),
+        _ => None,
     }
 }
 
@@ -66,12 +107,29 @@ impl Options {
 mod tests {
     use super::*;
 
+    fn read(words: &str) -> Result<Options, String> {
+        Options::read(words.split_whitespace().map(str::to_owned))
+    }
+
     #[test]
     fn the_clients_are_asked_for_the_same() {
-        let asked = ["--seconds", "3", "--clients", "5", "--seed", "7", "--cycles", "9"].map(String::from);
-        let options = Options::read(asked.into_iter()).expect("options");
+        let options = read("--seconds 3 --clients 5 --seed 7 --cycles 9 --max-late 1s").expect("options");
         let server = ([127, 0, 0, 1], 80).into();
-        let theirs = Options::read(options.arguments(server).into_iter()).expect("options");
-        assert_eq!(theirs, Options { against: Some(server), ..options });
+        for is_diary_kept in [false, true] {
+            let options = Options { is_diary_kept, ..options };
+            let theirs = Options::read(options.arguments(server).into_iter()).expect("options");
+            assert_eq!(theirs, Options { against: Some(server), max_late: None, ..options });
+        }
+    }
+
+    #[test]
+    fn lateness_is_a_duration() {
+        let max_late =
+            |text: &str| read(&format!("--seed 1 --max-late {text}")).map(|options| options.max_late);
+        assert_eq!(max_late("250ms"), Ok(Some(Duration::from_millis(250))));
+        assert_eq!(max_late("2s"), Ok(Some(Duration::from_secs(2))));
+        for wrong in ["250", "ms", "1m", "-1s"] {
+            assert!(max_late(wrong).is_err_and(|fault| fault.contains("such as 250ms")), "{wrong}");
+        }
     }
 }

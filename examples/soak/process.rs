@@ -1,9 +1,12 @@
 //! What this process has, and the process of the clients.
 
+use std::io::Read;
 use std::net::SocketAddr;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
 
 use super::HEAP;
+use super::diary::{self, Seen};
 use super::options::Options;
 
 /// What a process has at one moment.
@@ -43,8 +46,28 @@ pub(super) struct Child(std::process::Child);
 impl Child {
     pub(super) fn start(server: SocketAddr, options: &Options) -> Self {
         let program = std::env::current_exe().expect("a running program has a file");
-        let child = Command::new(program).args(options.arguments(server)).spawn();
-        Child(child.expect("this very program can be started"))
+        let mut command = Command::new(program);
+        command.args(options.arguments(server));
+        if options.is_diary_kept {
+            command.stdin(Stdio::piped()).stdout(Stdio::piped());
+        }
+        Child(command.spawn().expect("this very program can be started"))
+    }
+
+    /// Says to clients that keep a diary that the server is over; waits for how long they stood still at most, and for what
+    /// they saw.
+    ///
+    /// # Panics
+    /// As [`is_running`](Child::is_running).
+    pub(super) fn hear(mut self) -> (Duration, Vec<Seen>) {
+        drop(self.0.stdin.take());
+        let mut told = String::new();
+        let output = self.0.stdout.take().map(|mut output| output.read_to_string(&mut told));
+        let status = self.0.wait();
+        let heard = diary::read(&told);
+        assert!(output.is_some_and(|read| read.is_ok()), "the clients have nothing to say");
+        assert!(status.as_ref().is_ok_and(|status| status.success()), "the clients failed: {status:?}");
+        heard.unwrap_or_else(|| panic!("the clients said: {told}"))
     }
 
     /// Whether it is still there.

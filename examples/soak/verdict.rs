@@ -1,14 +1,20 @@
 //! Whether all is well, now that everybody is gone.
 
 use std::process::ExitCode;
+use std::time::Duration;
 
-use abeyance::{Audit, Hub};
+use abeyance::{Audit, Tally};
 
+use super::drain::Departure;
+use super::lateness::Summary;
 use super::line::mib;
 use super::process::Level;
 
-/// By how much more heap there may be than after the warm-up: what tables and the runtime keep for whoever comes next.
+/// By how much more heap there may be than after the warm-up: what tables keep for whoever comes next.
 const HEAP: usize = 1 << 20;
+
+/// By how much more when the server is over than before it was there: what the runtime keeps.
+const LEFT: usize = 256 << 10;
 
 /// By how much more of it may be resident: the allocator gives back whole pages only, in its own time.
 const RESIDENT: usize = 16 << 20;
@@ -26,14 +32,19 @@ pub(super) struct Outcome {
     pub(super) over: Level,
     /// Whether nobody was there when there should be nobody.
     pub(super) is_quiet: bool,
-    /// How many connections the shutdown had to cut.
-    pub(super) cut: usize,
     /// How many end hooks the application counted.
     pub(super) hooks: u64,
     /// How many contexts were held and got none.
     pub(super) forgotten: u64,
+    /// How many hooks were called after the shutdown.
+    pub(super) strays: u64,
     /// The last of three audits.
     pub(super) audit: Option<Audit>,
+    pub(super) departure: Departure,
+    /// How late the server's clocks were.
+    pub(super) lateness: Summary,
+    /// How late they may be, if that is judged.
+    pub(super) max_late: Option<Duration>,
 }
 
 /// The server's own account.
@@ -47,8 +58,7 @@ struct Account {
 
 impl Outcome {
     /// Says whether all is well.
-    pub(super) fn pronounce(&self, hub: &Hub) -> ExitCode {
-        let tally = hub.tally();
+    pub(super) fn pronounce(&self, tally: &Tally) -> ExitCode {
         let account = Account {
             suspended: tally.suspended,
             left: tally.held + tally.ending + tally.hooks_running,
@@ -69,6 +79,9 @@ impl Outcome {
                 audit.connections, audit.open, audit.took
             );
         }
+        self.departure.tell();
+        let Summary { count, most, largest } = self.lateness;
+        println!("lateness: of {count} timeouts 99 % came within {most:.1?}, the latest after {largest:.1?}");
         let faults = self.faults(&account);
         for fault in &faults {
             println!("OFF: {fault}");
@@ -92,28 +105,41 @@ impl Outcome {
         must(self.hooks == suspended, format!("{suspended} were held, and {} end hooks called", self.hooks));
         must(self.forgotten == 0, format!("{} contexts were dropped without their end hook", self.forgotten));
         must(hooks_failed == 0, format!("{hooks_failed} end hooks failed"));
-        must(self.cut == 0, format!("{} connections were cut by the shutdown", self.cut));
-        let (warm, quiet) = (self.warm, self.quiet);
-        let heap = quiet.heap.saturating_sub(warm.heap);
-        must(heap <= HEAP, format!("{} more heap than after the warm-up", mib(heap)));
-        if let (Some(warm), Some(quiet)) = (warm.resident, quiet.resident) {
-            let resident = quiet.saturating_sub(warm);
-            must(resident <= RESIDENT, format!("{} more resident than after the warm-up", mib(resident)));
-        }
-        let pairs = [("everybody was gone", warm, quiet), ("the server was", self.begun, self.over)];
-        for (when, before, after) in pairs {
+        must(self.strays == 0, format!("{} hooks were called after the shutdown", self.strays));
+        let warm = "after the warm-up, when everybody was gone";
+        let begun = "before there was a server, when it was over";
+        for (when, before, after, most) in
+            [(warm, self.warm, self.quiet, HEAP), (begun, self.begun, self.over, LEFT)]
+        {
+            let heap = after.heap.saturating_sub(before.heap);
+            must(heap <= most, format!("{} more heap than {when}", mib(heap)));
             let more = after.descriptors.unwrap_or(0).saturating_sub(before.descriptors.unwrap_or(0));
-            must(more == 0, format!("{more} more descriptors than before, when {when}"));
+            must(more == 0, format!("{more} more descriptors than {when}"));
+        }
+        // The first that come make it grow to what it is from then on.
+        for (when, after) in [("everybody was gone", self.quiet), ("the server was over", self.over)] {
+            if let (Some(warm), Some(after)) = (self.warm.resident, after.resident) {
+                let more = after.saturating_sub(warm);
+                let fault = format!("{} more resident than after the warm-up, when {when}", mib(more));
+                must(more <= RESIDENT, fault);
+            }
         }
         if let Some(audit) = &self.audit {
             must(audit.is_clean() && audit.open == 0, format!("the audit: {audit:?}"));
         }
+        let (most, max) = (self.lateness.most, self.max_late.unwrap_or(Duration::MAX));
+        must(
+            most <= max,
+            format!("1 % of the timeouts came later than {most:.1?}, and {max:.1?} was asked for"),
+        );
+        faults.extend(self.departure.faults());
         faults
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::drain;
     use super::*;
 
     const ACCOUNT: Account = Account { suspended: 7, left: 0, is_lawful: true, hooks_failed: 0 };
@@ -127,6 +153,7 @@ mod tests {
             over: level,
             is_quiet: true,
             hooks: 7,
+            departure: drain::tests::clean(),
             ..Outcome::default()
         }
     }
@@ -149,22 +176,33 @@ mod tests {
             let faults = clean().faults(&account);
             assert!(faults.len() == 1 && faults[0].contains(told), "{faults:?}");
         }
+        let resident = Level { resident: Some(70 << 20), ..level };
+        let late = Summary { count: 7, most: Duration::from_millis(100), largest: Duration::from_secs(9) };
+        assert_eq!(
+            Outcome { lateness: late, ..clean() }.faults(&ACCOUNT),
+            [""; 0],
+            "not judged unless asked for"
+        );
         let outcomes = [
             (Outcome { is_quiet: false, ..clean() }, "still there"),
             (Outcome { forgotten: 1, ..clean() }, "without their end hook"),
-            (Outcome { cut: 2, ..clean() }, "2 connections were cut"),
-            (Outcome { quiet: Level { heap: 7 << 20, ..level }, ..clean() }, "2.0 MiB more heap"),
+            (Outcome { strays: 2, ..clean() }, "2 hooks were called after"),
             (
-                Outcome { quiet: Level { resident: Some(70 << 20), ..level }, ..clean() },
-                "20.0 MiB more resident",
+                Outcome { lateness: late, max_late: Some(Duration::from_millis(99)), ..clean() },
+                "came later than 100.0ms",
             ),
+            (Outcome { quiet: Level { heap: 7 << 20, ..level }, ..clean() }, "2.0 MiB more heap"),
+            (Outcome { over: Level { heap: 8 << 20, ..level }, ..clean() }, "3.0 MiB more heap than before"),
+            (Outcome { quiet: resident, ..clean() }, "20.0 MiB more resident"),
+            (Outcome { over: resident, ..clean() }, "20.0 MiB more resident"),
             (Outcome { quiet: Level { descriptors: Some(10), ..level }, ..clean() }, "1 more descriptors"),
             (Outcome { over: Level { descriptors: Some(11), ..level }, ..clean() }, "2 more descriptors"),
+            (Outcome { departure: Departure::default(), ..clean() }, "nobody was held when the drain began"),
         ];
         for (outcome, told) in outcomes {
             let faults = outcome.faults(&ACCOUNT);
             assert!(faults.len() == 1 && faults[0].contains(told), "{faults:?}");
         }
-        assert_eq!(Outcome::default().faults(&Account::default()).len(), 3);
+        assert_eq!(Outcome::default().faults(&Account::default()).len(), 4);
     }
 }

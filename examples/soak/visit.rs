@@ -10,6 +10,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
+use super::diary::{Diary, Sight};
 use super::manners::{self, Manner};
 
 pub(super) const TRANSPORTS: [Transport; 4] =
@@ -29,9 +30,10 @@ impl Visit {
         transport: Transport,
         path: String,
         last_id: &str,
+        number: Option<u64>,
     ) -> io::Result<Self> {
         let mut stream = TcpStream::connect(server).await?;
-        stream.write_all(request(transport, &path, last_id).as_bytes()).await?;
+        stream.write_all(request(transport, &path, last_id, number).as_bytes()).await?;
         Ok(Visit { server, stream, transport, path })
     }
 
@@ -52,14 +54,27 @@ impl Visit {
     }
 }
 
-/// Comes, behaves as it likes, and is gone.
-pub(super) async fn once(server: SocketAddr, dice: &mut Rng, last_id: &mut Option<String>) -> io::Result<()> {
+/// Who comes, and what it keeps from one visit to the next.
+pub(super) struct Client {
+    pub(super) server: SocketAddr,
+    pub(super) dice: Rng,
+    /// The last id that it was given, which it may bring back.
+    pub(super) last_id: Option<String>,
+    /// Of its next visit, if it tells what it saw.
+    pub(super) number: u64,
+}
+
+/// Comes, behaves as it likes, and is gone. With a diary it says who it is, and writes down what it saw if it behaved well.
+pub(super) async fn once(client: &mut Client, diary: Option<&Diary>) -> io::Result<()> {
+    let Client { server, dice, last_id, number } = client;
+    let server = *server;
     if dice.u8(..20) == 0 {
         return half_a_request(server, dice).await;
     }
     let transport = TRANSPORTS[dice.usize(..4)];
     let path = match dice.u8(..10) {
-        0..4 => format!("/rooms/{}", dice.u64(..8)),
+        0..3 => format!("/rooms/{}", dice.u64(..8)),
+        3 => "/patient".to_owned(),
         4 => "/quiet".to_owned(),
         5 | 6 => "/crowded".to_owned(),
         7 => "/at_once".to_owned(),
@@ -67,19 +82,27 @@ pub(super) async fn once(server: SocketAddr, dice: &mut Rng, last_id: &mut Optio
         _ => format!("/flood/{}", dice.u64(..3)),
     };
     let back = if dice.bool() { last_id.take() } else { None };
-    let visit = Visit::ask(server, transport, path, &back.unwrap_or_default()).await?;
+    *number += 1;
+    let told = diary.map(|_| *number);
+    let visit = Visit::ask(server, transport, path, &back.unwrap_or_default(), told).await?;
     let manner = Manner::draw(dice);
     // Whoever is still there by then leaves.
     let stay = Duration::from_secs(dice.u64(4..14));
-    if let Ok(behaved) = timeout(stay, manners::behave(visit, manner, dice, last_id)).await {
-        behaved?;
+    let page = diary.filter(|_| manner == Manner::Good).map(|diary| diary.begin(*number, transport));
+    let behaved = timeout(stay, manners::behave(visit, manner, dice, last_id)).await;
+    if let Some(page) = page {
+        page.write(match &behaved {
+            Ok(Ok(sight)) => sight.clone(),
+            Ok(Err(_)) => Sight::Cut,
+            Err(_) => Sight::Left,
+        });
     }
-    Ok(())
+    behaved.unwrap_or(Ok(Sight::Left)).map(drop)
 }
 
 /// Opens a hold and leaves at once: with its answer, a FIN or an RST.
 pub(super) async fn briefly(server: SocketAddr, transport: Transport, is_rude: bool) -> io::Result<()> {
-    let mut visit = Visit::ask(server, transport, "/at_once".to_owned(), "").await?;
+    let mut visit = Visit::ask(server, transport, "/at_once".to_owned(), "", None).await?;
     visit.head().await?;
     if is_rude {
         visit.reset();
@@ -90,7 +113,7 @@ pub(super) async fn briefly(server: SocketAddr, transport: Transport, is_rude: b
 /// Never comes to the end of its question.
 async fn half_a_request(server: SocketAddr, dice: &mut Rng) -> io::Result<()> {
     let mut stream = TcpStream::connect(server).await?;
-    let text = request(TRANSPORTS[dice.usize(..4)], "/quiet", "");
+    let text = request(TRANSPORTS[dice.usize(..4)], "/quiet", "", None);
     let half = &text.as_bytes()[..dice.usize(..text.len())];
     for byte in half.chunks(dice.usize(1..200)) {
         if stream.write_all(byte).await.is_err() {
@@ -101,8 +124,10 @@ async fn half_a_request(server: SocketAddr, dice: &mut Rng) -> io::Result<()> {
     Ok(())
 }
 
-fn request(transport: Transport, path: &str, last_id: &str) -> String {
-    let mut text = format!("GET {path}?transport={} HTTP/1.1\r\nHost: soak\r\n", transport.as_str());
+fn request(transport: Transport, path: &str, last_id: &str, number: Option<u64>) -> String {
+    let number = number.map(|number| format!("&visit={number}")).unwrap_or_default();
+    let transport_name = transport.as_str();
+    let mut text = format!("GET {path}?transport={transport_name}{number} HTTP/1.1\r\nHost: soak\r\n");
     if transport == Transport::WebSocket {
         text += "Upgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Version: 13\r\n\
                  Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n";

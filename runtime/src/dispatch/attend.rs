@@ -59,7 +59,7 @@ impl Attendant<'_> {
         let Some(opening) = self.opening.take() else { return };
         let Opening { head, unread, replies, driver } = *opening;
         let held = Held::new(self.hold.clone());
-        let is_open = (head.is_empty() || self.hold.write(head).is_ok())
+        let is_open = (head.is_empty() || self.hold.write_head(head).is_ok())
             && self.run("on_suspend", |context| context.on_suspend(&held)).await;
         // Where an end has begun, this only counts what will not be delivered.
         self.hold.open(replies);

@@ -114,12 +114,22 @@ impl Hold {
         }
     }
 
-    /// Writes something that is no message and needs no room: a head, a heartbeat.
+    /// Writes the head of the answer. Also when another thread has begun the end by now: without a head the ending would
+    /// be none.
+    pub(crate) fn write_head(&self, bytes: Bytes) -> Result<(), Closed> {
+        self.write_piece(bytes, self.pen())
+    }
+
+    /// Writes something that is no message and needs no room, such as a heartbeat.
     pub(crate) fn write(&self, bytes: Bytes) -> Result<(), Closed> {
-        let mut pen = self.pen();
+        let pen = self.pen();
         if pen.note.is_some() {
             return Err(Closed);
         }
+        self.write_piece(bytes, pen)
+    }
+
+    fn write_piece(&self, bytes: Bytes, mut pen: InHand<'_>) -> Result<(), Closed> {
         let wrote = pen.write(Piece { bytes, kind: Kind::Other }, self.keeper().time());
         self.after(wrote.into(), pen).map_err(|_| Closed)
     }

@@ -5,6 +5,7 @@ use std::task::Wake;
 use super::*;
 use crate::keeper::ended::Ended;
 use crate::keeper::held::Held;
+use crate::mechanisms::backlog::{Kind, Piece};
 use crate::words::cause::{Disconnect, Resume};
 
 /// A waker that does at once what a task would do later.
@@ -52,6 +53,19 @@ fn nobody_is_woken_under_a_lock() {
     assert!(told.as_mut().poll(cx).is_ready());
     house.keeper.settle(&guest.hold);
     assert!(quiet.as_mut().poll(cx).is_ready());
+}
+
+#[test]
+fn an_end_that_begins_before_the_head_is_written_still_has_a_head() {
+    let house = House::of(STILL);
+    let guest = house.seat(house.admit(0, 1).unwrap(), 0, SSE, None).unwrap();
+    assert!(house.keeper.end(&guest.hold, Resume::Drained.into()));
+    guest.hold.write_head("head ".into()).unwrap();
+    guest.hold.open(vec!["reply".into()]);
+    guest.hold.write_last([Piece { bytes: "ending".into(), kind: Kind::Other }]).unwrap();
+    assert!(guest.flush().is_ready());
+    assert_eq!(guest.line.text(), "head ending");
+    assert!(guest.hold.write("heartbeat".into()).is_err());
 }
 
 #[test]
