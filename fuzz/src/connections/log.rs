@@ -22,6 +22,7 @@ pub(super) struct Heard {
     pub(super) message: Message,
     /// It was sent back.
     pub(super) is_echoed: bool,
+    pub(super) at: Instant,
 }
 
 /// How a hold ended, as its end hook was told.
@@ -37,7 +38,8 @@ impl Log {
     }
 
     pub(super) fn hear(&self, held: &Held, message: &Message, is_echoed: bool) {
-        self.entries().heard.push((held.id(), Heard { message: message.clone(), is_echoed }));
+        let heard = Heard { message: message.clone(), is_echoed, at: Instant::now() };
+        self.entries().heard.push((held.id(), heard));
     }
 
     pub(super) fn end(&self, ended: &Ended, end: &End) {

@@ -1,5 +1,7 @@
 //! What is served: one function that holds, another beside it, and routes of axum.
 
+use std::time::Duration;
+
 use abeyance::extract::{ClientIp, LastEventId, Path, State};
 use abeyance::{End, Ended, Held, Lifecycle, Message, Refuse, Server, Suspend, suspend};
 use axum::Router;
@@ -12,6 +14,9 @@ pub(super) fn mount(server: Server, log: &Log) -> Server {
     let routes = Router::new().route("/echo", echo).route("/plain", get(|| async { "plain" }));
     server.state(log.clone()).mount(sit).mount(stand).fallback(routes)
 }
+
+/// How long a message may keep those behind it waiting.
+pub(super) const LONGEST_HOOK: Duration = Duration::from_millis(300);
 
 /// A hold that does what it is told.
 struct Seat(Log);
@@ -57,7 +62,7 @@ impl Lifecycle for Seat {
         self.0.hear(held, &message, is_echoed);
         match message.as_text() {
             Some("resume") => held.resume(),
-            Some("wait") => tokio::time::sleep(std::time::Duration::from_millis(300)).await,
+            Some("wait") => tokio::time::sleep(LONGEST_HOOK).await,
             Some(text) => match text.split_once(' ') {
                 Some(("kick", reason)) => held.disconnect(reason),
                 Some(("join", topic)) => drop(held.join(topic)),

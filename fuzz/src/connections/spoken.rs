@@ -10,6 +10,7 @@ use super::Peer;
 use super::answers::Answer;
 use super::listener::Listener;
 use super::log::{Heard, Log, Over};
+use super::seat::LONGEST_HOOK;
 use super::wire;
 use crate::event_stream::Event;
 
@@ -28,7 +29,7 @@ pub(super) fn check(peer: &Peer, listener: Option<&Listener>, log: &Log) {
                 assert!(is_ours && !is_ended, "taken, and for nobody: {request:?}");
                 assert!(over.is_some_and(|over| at <= over.at), "taken after the end: {request:?}");
                 let message = request.message();
-                taken.push(message.unwrap_or_else(|| panic!("taken, and no message: {request:?}")));
+                taken.push((message.unwrap_or_else(|| panic!("taken, and no message: {request:?}")), at));
             }
             ("DELETE", 204) => {
                 assert!(is_ours && !is_ended, "ended, and nobody's: {request:?}");
@@ -43,15 +44,23 @@ pub(super) fn check(peer: &Peer, listener: Option<&Listener>, log: &Log) {
         }
     }
 
-    let Some(listener) = listener else { return };
-    let heard: Vec<_> = log.heard(listener.id).into_iter().map(|heard| heard.message).collect();
-    let known = heard.len().min(taken.len());
-    assert_eq!(heard[..known], taken[..known], "heard otherwise than said");
-    assert!(taken.len() - known <= WAITING, "taken, and not heard: {:?}", &taken[known..]);
+    let (Some(listener), Some(over)) = (listener, over) else { return };
+    let heard = log.heard(listener.id);
+    for (heard, (said, _)) in heard.iter().zip(&taken) {
+        assert_eq!(heard.message, *said, "heard otherwise than said");
+    }
+    if let Some((message, at)) = taken.get(heard.len()) {
+        // It waited behind another, and the end came first.
+        let busy = heard.last().map(|last| last.at + LONGEST_HOOK).into_iter().chain([*at]).max();
+        assert!(busy >= Some(over.at), "taken, and never heard: {message:?}");
+        assert!(taken.len() - heard.len() <= WAITING, "taken, and not heard: {taken:?}");
+    }
     let unanswered = peer.asked.iter().skip(peer.answers.len()).filter(|request| is_ours(*request));
     let mut unanswered = unanswered.filter_map(|request| request.message());
-    let is_said = |more: &Message| !peer.has_heard_all && unanswered.any(|said| said == *more);
-    assert!(heard[known..].iter().all(is_said), "heard, and not said: {:?}", &heard[known..]);
+    for more in heard.iter().skip(taken.len()) {
+        let is_said = !peer.has_heard_all && unanswered.any(|said| said == more.message);
+        assert!(is_said, "heard, and not said: {more:?}");
+    }
 }
 
 /// Checks that who listens on this transport was told again all that was sent back to it, in order.
