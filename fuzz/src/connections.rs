@@ -157,8 +157,10 @@ async fn stay(script: &Script, bytes: &[u8], dialer: &Dialer) -> Peer {
         Close::Reset | Close::Vanish => {
             let mut read = std::pin::pin!(read);
             tokio::select! {
-                () = write => {}
+                // Not drawn: the same in each run.
+                biased;
                 () = &mut read => {}
+                () = write => {}
             }
         }
     }
