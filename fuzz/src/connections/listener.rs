@@ -63,7 +63,7 @@ impl Listener {
 
     /// Whether a request speaks for it. Only who cannot speak on its own connection is spoken for.
     pub(super) fn is_spoken_for_by(&self, asked: &Asked) -> bool {
-        matches!(self.transport, Transport::Sse | Transport::Stream) && asked.is_by(&self.token)
+        is_one_way(self.transport) && asked.is_by(&self.token)
     }
 
     /// Checks what it was written, when it has ended or left.
@@ -71,12 +71,17 @@ impl Listener {
         let Listener { id, token, transport, hearing } = self;
         let heard = hearing.await.expect("it only reads");
         let answers = answers(&asked(request(transport, HOW).as_bytes()), &heard);
-        let Some(answer) = answers.first() else { return };
-        wire::check(answer);
-        if let Some(known) = &answer.token {
-            assert_eq!(*known, token);
+        let answer = answers.first();
+        answer.into_iter().for_each(wire::check);
+        let told = answer.and_then(|answer| answer.token.as_ref());
+        assert_eq!(told, is_one_way(transport).then_some(&token), "told with which token to speak");
+        if let Some(answer) = answer.filter(|_| is_one_way(transport)) {
             let over = log.over(id).expect("everybody's end was told");
             spoken::check_echoes(transport, answer, &over, &log.heard(id));
         }
     }
+}
+
+fn is_one_way(transport: Transport) -> bool {
+    matches!(transport, Transport::Sse | Transport::Stream)
 }
