@@ -148,12 +148,13 @@ fn what_is_no_listening_socket_is_a_start_error_that_says_so() {
     let one = "LISTEN_FDS=1 LISTEN_PID=$$";
     let bound = Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     bound.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).unwrap();
-    let cases: [(OwnedFd, _, _); 5] = [
+    let cases: [(OwnedFd, _, _); 6] = [
         (UdpSocket::bind("127.0.0.1:0").unwrap().into(), one, "another: fd 3 is not a valid tcp socket"),
         (std::fs::File::open("/dev/null").unwrap().into(), one, "another: fd 3 is not a socket"),
         (connected.into(), one, "one that does not (as with `Accept=yes`)"),
         (bound.into(), one, "one that does not"),
         (socket.try_clone().unwrap().into(), "LISTEN_FDS=2 LISTEN_PID=$$", "2 descriptors"),
+        (socket.into(), "LISTEN_FDS=one LISTEN_PID=$$", "\"one\""),
     ];
     for (handed, variables, why) in cases {
         let (status, said) = Child::start_with(&mut command(handed, variables)).exit();

@@ -18,16 +18,20 @@ use crate::mechanisms::wire::finish::Finish;
 use crate::mechanisms::wire::{Encoded, Form, head, long_poll};
 use crate::words::cause::{Disconnect, End};
 use crate::words::event_id::Numbered;
-use crate::words::line::Line;
 use crate::words::tick::Tick;
 use http::HeaderMap;
 
 use super::After;
 use super::attend::Attendant;
 use super::date::http_date;
+use super::discard::{Ending, discard};
 use super::guard::{Guarded, drop_quietly};
 use super::reader::Reader;
 use super::refusal::retry_after;
+
+/// How much is discarded at most. What a peer had under way when its ending came is less, whatever its and our buffers; one
+/// that does not listen would have us read for as long as the polite end lasts.
+const MOST_DISCARDED: usize = 16 << 20;
 
 impl Attendant<'_> {
     pub(super) async fn conclude(&mut self) -> After {
@@ -159,7 +163,7 @@ impl Attendant<'_> {
     /// Discards what the peer still sends until it closes too, or has sent too much.
     async fn linger(&mut self, deadline: Tick) {
         let mut discarded = 0;
-        let closed = poll_fn(|cx| match discard(&**self.line, cx, &mut discarded) {
+        let closed = poll_fn(|cx| match discard(&**self.line, cx, &mut discarded, MOST_DISCARDED) {
             Poll::Ready(ending) => Poll::Ready(ending),
             Poll::Pending => self.hold.poll_cut(cx).map(|()| Ending::Deaf),
         });
@@ -238,34 +242,4 @@ async fn end_hook(keeper: Arc<Keeper>, context: Box<dyn Erased>, ended: Ended, e
         tracing::error!(hold = %id, path = %ended.path(), %cause, %fault, "an end hook failed");
         running.failed();
     }
-}
-
-/// How a peer takes its ending.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Ending {
-    /// It has closed too, or is gone.
-    Closed,
-    /// It goes on as if there were none.
-    Deaf,
-}
-
-/// How much is discarded at most. What a peer had under way when its ending came is less, whatever its and our buffers; one
-/// that does not listen would have us read for as long as the polite end lasts.
-const MOST_DISCARDED: usize = 16 << 20;
-
-/// Reads and forgets.
-fn discard(line: &dyn Line, cx: &mut Context<'_>, discarded: &mut usize) -> Poll<Ending> {
-    let mut buffer = [0; 8 * 1024];
-    for _ in 0..16 {
-        match line.poll_read(cx, &mut buffer) {
-            Poll::Ready(Ok(count @ 1..)) => *discarded += count,
-            Poll::Ready(_) => return Poll::Ready(Ending::Closed),
-            Poll::Pending => return Poll::Pending,
-        }
-        if *discarded > MOST_DISCARDED {
-            return Poll::Ready(Ending::Deaf);
-        }
-    }
-    cx.waker().wake_by_ref();
-    Poll::Pending
 }

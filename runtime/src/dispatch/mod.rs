@@ -7,6 +7,7 @@ mod choose; // which transport
 mod client; // whose request it is
 mod conclude; // the one exit door
 mod date; // the `Date` header
+mod discard; // what a peer sends behind our last word
 pub(crate) mod fallback; // what is not held
 mod framing; // where a request ends
 mod guard; // user code, bounded
@@ -44,6 +45,7 @@ use crate::words::cause::Disconnect;
 use crate::words::policy::Policy;
 use crate::words::terms::{Settings, Transport};
 
+pub(crate) use discard::discard;
 use fallback::Fallback;
 pub(crate) use suspend::Admitted;
 

@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::mechanisms::audit::{Findings, Judge, News};
 use crate::sync::Mutex;
 use crate::words::look::Look;
+use crate::words::serialize;
 
 use super::Keeper;
 use super::hub::Hub;
@@ -21,12 +24,15 @@ struct Pages {
 }
 
 /// What the server found when it compared its books with the process ([`Hub::audit`]).
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// Serialized, durations are numbers of seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Audit {
     /// How long ago it was.
+    #[serde(serialize_with = "serialize::seconds")]
     pub ago: Duration,
     /// How long it took.
+    #[serde(serialize_with = "serialize::seconds")]
     pub took: Duration,
     /// How many connections the server's books had, held or not.
     pub connections: usize,

@@ -6,11 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::mechanisms::ledger::Counts;
 use crate::sync::AtomicU64;
 use crate::words::cause::{CAUSES, Disconnect, Resume};
 use crate::words::id::Id;
 use crate::words::message::Message;
+use crate::words::serialize;
 use crate::words::terms::Transport;
 
 use super::Keeper;
@@ -21,7 +24,9 @@ use super::hold::Hold;
 pub struct Hub(Arc<Keeper>);
 
 /// What has happened so far, read at one instant: `suspended = held + ending + Σ ended`.
-#[derive(Clone, Debug, PartialEq, Eq)]
+///
+/// Serialized for a status page, `ended` is a map.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Tally {
     /// How many holds ever began.
@@ -45,11 +50,12 @@ pub struct Tally {
     /// a thousand times, although its bytes are shared; what the kernel has taken does not count here.
     pub waiting: usize,
     /// How many ended, by cause ([`End::as_str`](crate::End::as_str)); causes that never happened are not listed.
+    #[serde(serialize_with = "serialize::map")]
     pub ended: Vec<(&'static str, u64)>,
 }
 
-/// One hold, as [`Hub::list`] saw it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One hold, as [`Hub::list`] saw it. Serialized, durations are numbers of seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Listed {
     /// Its id.
@@ -63,6 +69,7 @@ pub struct Listed {
     /// The peer's address.
     pub peer: SocketAddr,
     /// Since when it is held.
+    #[serde(serialize_with = "serialize::seconds")]
     pub held_for: Duration,
 }
 

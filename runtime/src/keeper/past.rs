@@ -4,10 +4,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
+use serde::Serialize;
+
 use crate::mechanisms::ring::Ring;
 use crate::sync::Mutex;
 use crate::words::cause::{CAUSES, Disconnect, End};
 use crate::words::id::Id;
+use crate::words::serialize;
 use crate::words::terms::Transport;
 
 use super::Keeper;
@@ -43,8 +46,8 @@ struct Entry {
     is_delivered: bool,
 }
 
-/// One hold that has ended, as [`Hub::last_ends`] remembers it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One hold that has ended, as [`Hub::last_ends`] remembers it. Serialized, durations are numbers of seconds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PastEnd {
     /// Its id.
@@ -62,8 +65,10 @@ pub struct PastEnd {
     pub code: Option<u16>,
     /// How long ago its wire was finished. Real time, which goes on while the server is stalled; as it was when
     /// [`Hub::last_ends`] was called.
+    #[serde(serialize_with = "serialize::seconds")]
     pub ago: Duration,
     /// From the beginning of the hold to the end of its wire, without what stalls of the server took.
+    #[serde(serialize_with = "serialize::seconds")]
     pub held_for: Duration,
     /// How many messages the peer sent.
     pub messages_in: u64,

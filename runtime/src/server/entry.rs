@@ -6,13 +6,11 @@ use std::net::TcpListener;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use tokio::signal::unix::{Signal, SignalKind, signal};
-
 use super::builder::Server;
-use super::first::{First, first};
 use super::handed::handed_over;
 use super::rouse::Rouser;
 use super::running::{Drained, Running};
+use super::signals::Signals;
 use super::wishes::Wishes;
 use crate::words::terms::WhenFull;
 
@@ -120,46 +118,6 @@ async fn serve(
     }
     say(&text);
     Ok(code)
-}
-
-/// Waits until the process is asked to stop: for SIGTERM or SIGINT. For servers without `#[abeyance::main]`.
-///
-/// ```no_run
-/// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
-/// let server = abeyance::Server::new().mount_all().bind("127.0.0.1:8080").await?;
-/// abeyance::shutdown_signal().await?;
-/// server.shutdown().await;
-/// # Ok(())
-/// # }
-/// ```
-///
-/// # Errors
-/// When the system does not let the process listen for signals.
-pub async fn shutdown_signal() -> io::Result<()> {
-    Signals::new()?.next().await;
-    Ok(())
-}
-
-/// The signals that stop a server, with the exit code of a process that one has killed.
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-}
-
-impl Signals {
-    fn new() -> io::Result<Self> {
-        Ok(Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-        })
-    }
-
-    async fn next(&mut self) -> (&'static str, u8) {
-        match first(self.terminate.recv(), self.interrupt.recv()).await {
-            First::One(_) => ("SIGTERM", 128 + 15),
-            First::Other(_) => ("SIGINT", 128 + 2),
-        }
-    }
 }
 
 impl From<Main> for Wishes {

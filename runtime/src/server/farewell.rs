@@ -6,29 +6,20 @@ use std::task::Poll;
 
 use super::host::Host;
 use super::wire::Notes;
-use crate::dispatch::Time;
+use crate::dispatch::{Time, discard};
 use crate::socket::Socket;
 use crate::words::tick::Tick;
 
-/// How much is discarded after our last word, so that closing does not destroy it.
+/// How much is discarded after our last word, of what has no place among the holds.
 const MOST_DISCARDED: usize = 1 << 20;
 
-/// Sends our FIN and waits for the peer's, discarding what it still sends: closing on unread bytes is an RST, and
-/// that would destroy our last word on its way.
+/// Sends our FIN and waits for the peer's, discarding what it still sends.
 pub(super) async fn linger(line: &Arc<dyn Socket>, due: Tick, time: &Time) {
     line.shut();
     let mut discarded = 0;
-    let closed = poll_fn(|cx| {
-        let mut bytes = [0; 4096];
-        loop {
-            match line.poll_read(cx, &mut bytes) {
-                Poll::Ready(Ok(count)) if count > 0 && discarded < MOST_DISCARDED => discarded += count,
-                Poll::Ready(_) => return Poll::Ready(()),
-                Poll::Pending => return Poll::Pending,
-            }
-        }
-    });
-    let _ = time.before(due, closed).await;
+    let ended = poll_fn(|cx| discard(&**line, cx, &mut discarded, MOST_DISCARDED));
+    // Whoever goes on sending is cut by our closing.
+    let _ = time.before(due, ended).await;
 }
 
 /// Returns when the wire of an upgraded connection is dropped; cuts it when dropped itself before that.

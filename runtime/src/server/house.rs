@@ -16,7 +16,7 @@ use super::place::{Place, WayOut};
 use super::turned_away::{Away, LINGERING};
 use crate::mechanisms::lobby::Lobby;
 use crate::socket::Socket;
-use crate::socket::descriptors::Descriptors;
+use crate::socket::kernel::Descriptors;
 use crate::words::peer::Peer;
 use crate::words::policy::Policy;
 

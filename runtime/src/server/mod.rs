@@ -19,6 +19,7 @@ mod rouse;
 pub(crate) mod running;
 mod settings;
 mod setup;
+pub(crate) mod signals;
 pub(crate) mod start;
 mod turned_away;
 mod wire;

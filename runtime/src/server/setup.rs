@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use nix::sys::resource::{Resource, getrlimit};
 use tokio::net::TcpListener;
 
 use super::environment::Environment;
@@ -14,6 +13,7 @@ use crate::endpoint::check::{check, check_settings};
 use crate::endpoint::record::Endpoint;
 use crate::keeper::hub::Hub;
 use crate::socket::Listener;
+use crate::socket::kernel::most_open_files;
 use crate::socket::tcp::TcpDoor;
 use crate::words::policy::Policy;
 
@@ -53,7 +53,7 @@ impl Setup {
             faults.extend(check_settings(endpoint, &settings).iter().map(ToString::to_string));
             plan.endpoints.push((endpoint, settings));
         }
-        let descriptors = descriptors();
+        let descriptors = most_open_files();
         let (mut policy, wrong): (Policy, _) = environment.server.or(wishes).resolve(descriptors);
         faults.extend(wrong);
         let fitting = descriptors.saturating_sub(RESERVE).max(1);
@@ -108,11 +108,6 @@ impl Ready {
 /// The variables of this process.
 pub(super) fn environment() -> impl Iterator<Item = (String, String)> {
     std::env::vars_os().filter_map(text)
-}
-
-/// How many files this process may have open; a cautious guess where the system does not say.
-fn descriptors() -> usize {
-    getrlimit(Resource::RLIMIT_NOFILE).map_or(1024, |(soft, _)| usize::try_from(soft).unwrap_or(usize::MAX))
 }
 
 /// A variable whose value is no text cannot be a setting, but must not be passed over either.

@@ -11,10 +11,9 @@ use std::sync::Arc;
 
 use crate::words::line::Line;
 
-use descriptors::Descriptors;
+use kernel::Descriptors;
 
-pub(crate) mod descriptors;
-mod info;
+pub(crate) mod kernel;
 pub(crate) mod memory;
 pub(crate) mod tcp;
 

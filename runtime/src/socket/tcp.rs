@@ -14,8 +14,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::io::Interest;
 use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 
-use super::descriptors::Descriptors;
-use super::{Listener, Socket, info};
+use super::kernel::{self, Descriptors};
+use super::{Listener, Socket};
 use crate::words::line::Line;
 
 /// A TCP socket that reads, writes and ends through `&self`.
@@ -143,15 +143,15 @@ impl Line for TcpLine {
     }
 
     fn kernel_share(&self) -> usize {
-        info::queued(&self.stream)
+        kernel::queued(&self.stream)
     }
 
     fn last_answer(&self) -> Option<Duration> {
-        info::last_answer(&self.stream)
+        kernel::last_answer(&self.stream)
     }
 
     fn is_shut_out(&self) -> bool {
-        info::is_shut_out(&self.stream)
+        kernel::is_shut_out(&self.stream)
     }
 
     fn probe(&self, every: Duration, give_up: Duration) {
@@ -162,19 +162,13 @@ impl Line for TcpLine {
         let between = ((give_up - every) / 3).clamp(SECOND, every);
         let tries = (give_up - every).as_secs().div_ceil(between.as_secs()).clamp(1, 127) as u32;
         let keepalive = TcpKeepalive::new().with_time(every).with_interval(between).with_retries(tries);
-        let socket = SockRef::from(&self.stream);
         // A socket that is already dead refuses options; its reader learns of it anyway.
-        let _ = socket.set_tcp_keepalive(&keepalive);
-        // Unacknowledged data switches keepalive off; then this is what gives up. Where there is keepalive it decides too.
-        #[cfg(target_os = "linux")]
-        let _ = socket.set_tcp_user_timeout(Some(give_up));
+        let _ = SockRef::from(&self.stream).set_tcp_keepalive(&keepalive);
+        kernel::give_up_after(&self.stream, give_up);
     }
 
     fn take_little(&self, unsent: usize) {
-        // Unlike a small send buffer this slows nobody who reads: what is under way does not count.
-        #[cfg(target_os = "linux")]
-        let _ = SockRef::from(&self.stream).set_tcp_notsent_lowat(u32::try_from(unsent).unwrap_or(u32::MAX));
-        let _ = unsent;
+        kernel::take_little(&self.stream, unsent);
     }
 
     fn shut(&self) {

@@ -161,7 +161,10 @@ async fn clocks_go_on_in_a_drain(transport: Transport) {
     house.close().await;
     let tally = hub.tally();
     assert_eq!(tally.ended("drained") + tally.ended("timeout"), CROWD as u64);
-    assert!((140..=160).contains(&tally.ended("timeout")), "{tally:?}");
+    // Half of them had their turn; but for the one whose turn it is, and who has it while the timeout is late.
+    let slice = seconds(6) / CROWD as u32;
+    let late = LATE.as_millis().div_ceil(slice.as_millis()) as u64;
+    assert!((149 - late..=151).contains(&tally.ended("timeout")), "{tally:?}");
     let row = match transport {
         Transport::WebSocket => "1000 timeout",
         Transport::Sse => "resumed timeout, last",
@@ -213,7 +216,7 @@ async fn whoever_had_no_turn_is_told_shutdown_when_somebody_is_in_a_hurry(transp
     let begun = Instant::now();
     let drained = house.close_until(sleep(seconds(3))).await;
     assert!(begun.elapsed() <= seconds(3) + LATE, "{:?}", begun.elapsed());
-    assert!((140..=160).contains(&drained.holds_cut), "{drained:?}");
+    assert!((149..=151).contains(&drained.holds_cut), "{drained:?}");
     assert_eq!(drained.hooks_unfinished, 0);
     assert_eq!(ends(&record, &SHUTDOWN, begun).len(), drained.holds_cut);
     assert_eq!(ends(&record, &DRAINED, begun).len(), CROWD - drained.holds_cut);
@@ -224,7 +227,7 @@ async fn whoever_had_no_turn_is_told_shutdown_when_somebody_is_in_a_hurry(transp
         cut += usize::from(end == row(transport, &SHUTDOWN));
     }
     assert_eq!(cut, drained.holds_cut);
-    // Whoever is on the way out in that very millisecond is cut.
+    // Whoever is on the way out in that very millisecond is cut: the last of one slice, the first of the next.
     assert!((0..=2).contains(&(CROWD - cut - told)), "{told} of {}", CROWD - cut);
 }
 

@@ -2,8 +2,9 @@
 
 use abeyance::{Held, PastEnd, Server, Suspend, Transport, suspend};
 use abeyance_tests::house::{House, plan, until};
+use serde_json::json;
 use tokio::io::AsyncWriteExt;
-use tokio::time::sleep;
+use tokio::time::{Duration, sleep};
 
 use super::seconds;
 
@@ -32,6 +33,29 @@ async fn an_end_is_remembered_as_it_was(transport: Transport) {
     assert_eq!(end.ago.as_secs(), 5);
     assert_eq!((end.messages_in, end.messages_out), (ended.messages_in(), ended.messages_out()));
     assert_eq!((end.bytes_in, end.bytes_out), (ended.bytes_in(), ended.bytes_out()));
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_status_page_can_show_who_is_held_and_who_was() {
+    let house = plan().open();
+    let (mut leaving, _staying) =
+        (house.enter(Transport::Sse).await, house.enter(Transport::WebSocket).await);
+    let helds = house.record.begun();
+    sleep(Duration::from_millis(2_500)).await;
+    helds[0].resume();
+    leaving.end().await;
+    until("its end", || house.hub.tally().ended("released") == 1).await;
+    let tally = serde_json::to_value(house.hub.tally()).unwrap();
+    assert_eq!((&tally["held"], &tally["ended"]), (&json!(1), &json!({"released": 1})));
+    let listed = serde_json::to_value(house.hub.list()).unwrap();
+    assert_eq!(listed[0]["id"], helds[1].id().to_string());
+    assert_eq!((&listed[0]["transport"], &listed[0]["endpoint"]), (&json!("websocket"), &json!("hold")));
+    let past = serde_json::to_value(last_ends(&house)).unwrap();
+    assert_eq!((&past[0]["transport"], &past[0]["cause"]), (&json!("sse"), &json!("released")));
+    assert_eq!(past[0]["peer"], helds[0].peer().to_string());
+    let held_for = past[0]["held_for"].as_f64().unwrap();
+    assert!((2.5..2.6).contains(&held_for), "seconds: {held_for}");
     house.close().await;
 }
 
