@@ -2,7 +2,10 @@
 
 use std::io::{Read, Write};
 use std::process::{Command, ExitStatus, Output, Stdio};
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread::scope;
 
+use super::PATIENCE;
 use super::site::eventually;
 
 /// A running program, killed when it is dropped.
@@ -37,22 +40,21 @@ impl Child {
 
     /// What it says on standard error, a line at a time, until `wanted` finds something in one.
     #[track_caller]
-    pub fn told<T>(&mut self, mut wanted: impl FnMut(&str) -> Option<T>) -> T {
-        let pipe = self.0.stderr.as_mut().expect("a pipe");
-        let mut said = String::new();
-        let mut byte = [0];
-        let mut begin = 0;
-        // A byte at a time: nothing that comes behind may be taken.
-        while pipe.read(&mut byte).expect("a pipe") == 1 {
-            said.push(char::from(byte[0]));
-            if byte[0] == b'\n' {
-                if let Some(found) = wanted(&said[begin..]) {
-                    return found;
+    pub fn told<T>(&mut self, wanted: impl FnMut(&str) -> Option<T>) -> T {
+        let id = self.id();
+        let found = scope(|scope| {
+            let (done, awaited) = channel::<()>();
+            // Whoever says nothing and does not exit either is made to.
+            scope.spawn(move || {
+                if awaited.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                    let _ = Command::new("kill").args(["-s", "KILL", &id.to_string()]).status();
                 }
-                begin = said.len();
-            }
-        }
-        panic!("it never said so: {said}");
+            });
+            let found = hear(self.0.stderr.as_mut().expect("a pipe"), wanted);
+            drop(done);
+            found
+        });
+        found.unwrap_or_else(|said| panic!("it never said so: {said}"))
     }
 
     /// Waits until it exits; gives the status and what else it said on standard error.
@@ -83,6 +85,24 @@ impl Drop for Child {
         let _ = self.0.kill();
         let _ = self.0.wait();
     }
+}
+
+/// Reads lines until `wanted` finds something in one. An error is all that was said instead.
+fn hear<T>(pipe: &mut impl Read, mut wanted: impl FnMut(&str) -> Option<T>) -> Result<T, String> {
+    let mut said = String::new();
+    let mut byte = [0];
+    let mut begin = 0;
+    // A byte at a time: nothing that comes behind may be taken.
+    while pipe.read(&mut byte).expect("a pipe") == 1 {
+        said.push(char::from(byte[0]));
+        if byte[0] == b'\n' {
+            if let Some(found) = wanted(&said[begin..]) {
+                return Ok(found);
+            }
+            begin = said.len();
+        }
+    }
+    Err(said)
 }
 
 /// Runs curl, which is always there.
