@@ -1,21 +1,32 @@
 //! A whole server, and one peer that sends it anything, in any pieces: whatever that is, the connection ends, the law
 //! holds, each hold is told its end once, nothing fails on our side, and the next peer is served.
+//!
+//! Somebody else may be held beside it, for whom it may speak: its bytes have names where tokens are to stand.
 
-mod script;
-mod seat;
-mod wire;
+mod answers; // what the peer was answered
+mod asked; // what it asked for
+mod listener; // who is held beside it
+mod log; // what the application was told
+mod names; // where tokens are to stand
+mod script; // how the peer behaves
+mod seat; // what is served
+mod spoken; // what was said for a hold, and what it heard
+mod wire; // what a held peer was written
 
 use std::net::SocketAddr;
 use std::time::Duration;
 
 use abeyance::memory::{Dialer, MemoryStream};
-use abeyance::{Keep, Running, Server};
+use abeyance::{Hub, Keep, Running, Server, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::pieces::{first_line, pieces};
-use script::{Close, Script};
-use seat::Log;
+use answers::{Answer, answers};
+use asked::{Asked, asked};
+use listener::Listener;
+use log::Log;
+use script::{Close, Script, request};
 
 /// What a peer has said by then it never ends saying.
 const LONGEST: usize = 4096;
@@ -35,21 +46,51 @@ pub(crate) fn connections(data: &[u8]) {
 }
 
 async fn visit(script: &Script, bytes: &[u8]) {
+    // Clocks and waits are drawn, the same in each run.
+    fastrand::seed(1);
     let log = Log::default();
     let (running, dialer) = open(&log);
     let hub = running.hub();
-    let heard = stay(script, bytes, &dialer).await;
-    wire::check(script, &heard);
+    let (listener, bytes) = match script.beside {
+        Some(transport) => {
+            let past = Listener::past(transport, &dialer, &log, &hub).await;
+            let stay = if script.is_brief { Duration::from_millis(120) } else { PATIENCE };
+            let listener = Listener::begin(transport, stay, &dialer, &log).await;
+            let bytes = names::filled(bytes, &listener.token, &past);
+            (Some(listener), bytes)
+        }
+        None => (None, bytes.to_vec()),
+    };
+    let peer = stay(script, &bytes, &dialer).await;
+    all_over(&hub).await;
+    peer.answers.iter().for_each(wire::check);
+    spoken::check(&peer, listener.as_ref(), &log);
+    if let Some(listener) = listener {
+        listener.check(&log).await;
+    }
+    greet(&dialer, &log).await;
+    speak(&dialer, &log).await;
+    shut_down(running, &log).await;
+}
 
-    // Not at once where the peer has vanished, or reads nothing.
+/// Not at once where the peer has vanished, or reads nothing.
+async fn all_over(hub: &Hub) {
     let is_over = timeout(PATIENCE, async {
         while hub.tally().held + hub.tally().ending + hub.tally().hooks_running > 0 {
             sleep(Duration::from_millis(100)).await;
         }
     });
     assert!(is_over.await.is_ok(), "held for ever: {:?}", hub.tally());
-    greet(&dialer, &log).await;
-    shut_down(running, &log).await;
+}
+
+/// What a peer said, and what it heard.
+struct Peer {
+    asked: Vec<Asked>,
+    answers: Vec<Answer>,
+    /// How much it had heard by when.
+    times: Vec<(usize, Instant)>,
+    /// It stayed to the end, so each answer came to it.
+    has_heard_all: bool,
 }
 
 /// A server that waits for nobody long.
@@ -71,14 +112,14 @@ fn open(log: &Log) -> (Running, Dialer) {
     server.bind_memory().unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// One connection from its beginning to its end; gives what was heard on it.
-async fn stay(script: &Script, bytes: &[u8], dialer: &Dialer) -> Vec<u8> {
+/// One connection from its beginning to its end.
+async fn stay(script: &Script, bytes: &[u8], dialer: &Dialer) -> Peer {
     let stream = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 1))).expect("the server listens");
     if script.is_deaf {
         stream.window(0);
     }
     let (mut reading, mut writing) = tokio::io::split(stream);
-    let mut heard = Vec::new();
+    let (mut heard, mut times) = (Vec::new(), Vec::new());
     let write = async {
         // The request itself is never slow.
         for (bytes, pause) in [(script.request.as_bytes(), None), (bytes, Some(script.pause))] {
@@ -105,6 +146,7 @@ async fn stay(script: &Script, bytes: &[u8], dialer: &Dialer) -> Vec<u8> {
         let mut buffer = [0; 4096];
         while let Ok(count @ 1..) = reading.read(&mut buffer).await {
             heard.extend_from_slice(&buffer[..count]);
+            times.push((heard.len(), Instant::now()));
         }
     };
     match script.close {
@@ -115,8 +157,10 @@ async fn stay(script: &Script, bytes: &[u8], dialer: &Dialer) -> Vec<u8> {
         Close::Reset | Close::Vanish => {
             let mut read = std::pin::pin!(read);
             tokio::select! {
-                () = write => {}
+                // Not drawn: the same in each run.
+                biased;
                 () = &mut read => {}
+                () = write => {}
             }
         }
     }
@@ -130,21 +174,52 @@ async fn stay(script: &Script, bytes: &[u8], dialer: &Dialer) -> Vec<u8> {
         }
         Close::Not | Close::Half => {}
     }
-    heard
+    let asked = asked(&[script.request.as_bytes(), bytes].concat());
+    let answers = answers(&asked, &heard);
+    if let (Some(transport), Some(first)) = (script.held, answers.first()) {
+        assert_eq!(
+            first.code,
+            if transport == Transport::WebSocket { 101 } else { 200 },
+            "to a good request"
+        );
+        assert!(transport != Transport::LongPoll || b"welcome".starts_with(&first.body), "{first:?}");
+    }
+    let has_heard_all = matches!(script.close, Close::Not | Close::Half) && !script.is_deaf;
+    Peer { asked, answers, times, has_heard_all }
 }
 
 /// Another peer is served as if nothing had been.
 async fn greet(dialer: &Dialer, log: &Log) {
     let held = log.begun();
+    let answer = ask(dialer, "GET /hold/now?transport=long_poll", "").await;
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nnow"), "{answer}");
+    assert_eq!(log.begun(), held + 1);
+}
+
+/// And speaks as if nothing had been.
+async fn speak(dialer: &Dialer, log: &Log) {
+    let listener = Listener::begin(Transport::Sse, PATIENCE, dialer, log).await;
+    for (method, code) in [("POST", 202), ("DELETE", 204), ("POST", 404)] {
+        let line = format!("{method} /hold/x?hold={}", listener.token);
+        let answer = ask(dialer, &line, "so it is").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {code} ")), "{line}: {answer}");
+    }
+    let heard = log.heard(listener.id);
+    assert_eq!(heard.iter().map(|heard| heard.message.as_text()).collect::<Vec<_>>(), [Some("so it is")]);
+    listener.check(log).await;
+}
+
+/// One request on a connection of its own, and its answer.
+async fn ask(dialer: &Dialer, line: &str, body: &str) -> String {
     let mut stream = dialer.connect(SocketAddr::from(([10, 0, 0, 2], 1))).expect("the server listens");
-    let request = b"GET /hold/now?transport=long_poll HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
-    stream.write_all(request).await.expect("the server reads");
+    let length = body.len();
+    let request =
+        format!("{line} HTTP/1.1\r\nhost: a\r\nconnection: close\r\ncontent-length: {length}\r\n\r\n{body}");
+    stream.write_all(request.as_bytes()).await.expect("the server reads");
     let mut answer = Vec::new();
     let read = timeout(PATIENCE, stream.read_to_end(&mut answer)).await;
     assert!(matches!(read, Ok(Ok(_))), "a good request is not answered: {read:?}");
-    let answer = String::from_utf8_lossy(&answer);
-    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n") && answer.ends_with("\r\n\r\nnow"), "{answer}");
-    assert_eq!(log.begun(), held + 1);
+    String::from_utf8_lossy(&answer).into_owned()
 }
 
 async fn shut_down(running: Running, log: &Log) {
@@ -154,5 +229,5 @@ async fn shut_down(running: Running, log: &Log) {
     let tally = hub.tally();
     assert!(tally.is_lawful() && tally.held == 0 && tally.ending == 0, "{tally:?}");
     assert_eq!((tally.hooks_failed, tally.ended("failed"), tally.waiting), (0, 0, 0), "{tally:?}");
-    assert_eq!(log.ended(), tally.suspended, "each is told its end, once");
+    log.check(tally.suspended);
 }

@@ -19,6 +19,10 @@ pub(super) struct Script {
     /// It reads nothing.
     pub(super) is_deaf: bool,
     pub(super) close: Close,
+    /// How somebody is held beside it, for whom it may speak.
+    pub(super) beside: Option<Transport>,
+    /// That one leaves soon.
+    pub(super) is_brief: bool,
 }
 
 /// What it does when it has sent all.
@@ -42,6 +46,8 @@ impl Script {
             pause: Duration::ZERO,
             is_deaf: false,
             close: Close::Not,
+            beside: None,
+            is_brief: false,
         };
         for word in words.split_ascii_whitespace() {
             match word {
@@ -51,21 +57,28 @@ impl Script {
                 "close" => script.close = Close::Half,
                 "reset" => script.close = Close::Reset,
                 "vanish" => script.close = Close::Vanish,
-                word => match Transport::ALL.into_iter().find(|transport| transport.as_str() == word) {
-                    Some(transport) => script.held = Some(transport),
-                    None => script.lengths.extend(word.parse::<u8>()),
+                "brief" => script.is_brief = true,
+                word => match (transport(word), word.strip_prefix("beside_").and_then(transport)) {
+                    (Some(transport), _) => script.held = Some(transport),
+                    (None, Some(transport)) => script.beside = Some(transport),
+                    (None, None) => script.lengths.extend(word.parse::<u8>()),
                 },
             }
         }
         if script.lengths.is_empty() {
             script.lengths.push(0);
         }
-        script.request = script.held.map(request).unwrap_or_default();
+        script.request = script.held.map(|transport| request(transport, "here")).unwrap_or_default();
         script
     }
 }
 
-fn request(transport: Transport) -> String {
+fn transport(word: &str) -> Option<Transport> {
+    Transport::ALL.into_iter().find(|transport| transport.as_str() == word)
+}
+
+/// A good request to be held.
+pub(super) fn request(transport: Transport, how: &str) -> String {
     let handshake = match transport {
         Transport::WebSocket => {
             "connection: upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n\
@@ -73,5 +86,5 @@ fn request(transport: Transport) -> String {
         }
         _ => "",
     };
-    format!("GET /hold/here?transport={} HTTP/1.1\r\nhost: a\r\n{handshake}\r\n", transport.as_str())
+    format!("GET /hold/{how}?transport={} HTTP/1.1\r\nhost: a\r\n{handshake}\r\n", transport.as_str())
 }

@@ -1,32 +1,22 @@
-//! What is served: one function that holds, and routes of axum beside it.
+//! What is served: one function that holds, another beside it, and routes of axum.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::time::Duration;
 
 use abeyance::extract::{ClientIp, LastEventId, Path, State};
 use abeyance::{End, Ended, Held, Lifecycle, Message, Refuse, Server, Suspend, suspend};
 use axum::Router;
 use axum::routing::{get, post};
 
-/// Who was held, and whose end was told.
-#[derive(Clone, Default)]
-pub(super) struct Log(Arc<(AtomicU64, AtomicU64)>);
-
-impl Log {
-    pub(super) fn begun(&self) -> u64 {
-        self.0.0.load(Relaxed)
-    }
-
-    pub(super) fn ended(&self) -> u64 {
-        self.0.1.load(Relaxed)
-    }
-}
+use super::log::Log;
 
 pub(super) fn mount(server: Server, log: &Log) -> Server {
     let echo = post(|body: axum::body::Bytes| async move { body });
     let routes = Router::new().route("/echo", echo).route("/plain", get(|| async { "plain" }));
-    server.state(log.clone()).mount(sit).fallback(routes)
+    server.state(log.clone()).mount(sit).mount(stand).fallback(routes)
 }
+
+/// How long a message may keep those behind it waiting.
+pub(super) const LONGEST_HOOK: Duration = Duration::from_millis(300);
 
 /// A hold that does what it is told.
 struct Seat(Log);
@@ -51,20 +41,28 @@ async fn sit(
         "now" => Ok(hold.reply("now")),
         "here" => Ok(hold.join_with_history("kept").reply("welcome")),
         "away" => Err(Refuse::forbidden("go away")),
+        "quiet" => Ok(hold),
         _ => Ok(hold.reply(format!("{how}, {last:?}"))),
     }
 }
 
+/// Another endpoint: who is held at the first does not speak here.
+#[suspend(path = "/other/{how}", timeout = "1s", max_idle = "3s", heartbeat = "700ms")]
+async fn stand(State(log): State<Log>, Path(_): Path<String>) -> Suspend<Seat> {
+    Suspend::with(Seat(log))
+}
+
 impl Lifecycle for Seat {
-    async fn on_suspend(&mut self, _: &Held) {
-        self.0.0.0.fetch_add(1, Relaxed);
+    async fn on_suspend(&mut self, held: &Held) {
+        self.0.begin(held);
     }
 
     async fn on_message(&mut self, held: &Held, message: Message) {
-        let _ = held.send(message.clone());
+        let is_echoed = held.send(message.clone()).is_ok();
+        self.0.hear(held, &message, is_echoed);
         match message.as_text() {
             Some("resume") => held.resume(),
-            Some("wait") => tokio::time::sleep(std::time::Duration::from_millis(300)).await,
+            Some("wait") => tokio::time::sleep(LONGEST_HOOK).await,
             Some(text) => match text.split_once(' ') {
                 Some(("kick", reason)) => held.disconnect(reason),
                 Some(("join", topic)) => drop(held.join(topic)),
@@ -77,7 +75,7 @@ impl Lifecycle for Seat {
     }
 
     async fn on_end(self, ended: &Ended, end: End) {
-        self.0.0.1.fetch_add(1, Relaxed);
+        self.0.end(ended, &end);
         ended.publish("room", end.to_string());
     }
 }
