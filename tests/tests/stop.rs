@@ -32,6 +32,15 @@ fn refused(addr: SocketAddr) -> bool {
 }
 
 #[test]
+fn a_start_error_names_the_variable_that_contradicts_what_is_written() {
+    let heartbeat = [("ABEYANCE_HOLD_HEARTBEAT", "2h")];
+    let (status, said) = Child::start(command().envs(heartbeat)).exit();
+    assert_eq!(status.code(), Some(1), "{said}");
+    assert!(said.contains("`heartbeat` (2h) must be shorter than `max_idle` (1h)"), "{said}");
+    assert!(said.contains("(with ABEYANCE_HOLD_HEARTBEAT from the environment)"), "{said}");
+}
+
+#[test]
 fn a_signal_ends_every_hold_in_good_order_and_the_process_with_zero() {
     let (mut child, addr) = inn(&[]);
     let mut peers: Vec<_> =

@@ -241,6 +241,16 @@ impl Dispatch {
         self.keeper.counts().held
     }
 
+    /// How many ends have begun and are not finished.
+    pub(crate) fn ending(&self) -> usize {
+        self.keeper.counts().ending
+    }
+
+    /// Counts a connection that is turned away before it has asked for anything.
+    pub(crate) fn count_turned_away(&self) {
+        self.keeper.count_turned_away();
+    }
+
     /// How many end hooks run.
     pub(crate) fn hooks(&self) -> usize {
         self.keeper.hooks().0

@@ -58,7 +58,7 @@ impl Dispatch {
             Err(error) if is_late(&error) => return refusal::late(),
             Err(_) => return refusal::empty(StatusCode::BAD_REQUEST),
         };
-        hold.note_life();
+        hold.note_posted(bytes.len());
         let message = if is_binary(&parts.headers) {
             Message::from(bytes)
         } else {

@@ -60,9 +60,9 @@ impl Hub {
     /// What the last audit found; `None` until there was one.
     ///
     /// Now and then the server asks the kernel which of the sockets that it accepted are still open, and compares that with
-    /// its books. It does so every minute, and less often where it takes so long that this would be more than a
-    /// thousandth of the time: about 5 µs a connection, on a thread of its own. A difference that three audits in a row
-    /// have seen is a fault of this crate; it is logged once, as an error.
+    /// its books: a second after its start, then every minute, and less often where it takes so long that this would be
+    /// more than a thousandth of the time: about 5 µs a connection, on a thread of its own. A difference that three audits
+    /// in a row have seen is a fault of this crate; it is logged once, as an error.
     /// [`Running::audit`](crate::Running::audit) makes an audit at once.
     ///
     /// Linux only, and with `/proc`; `None` elsewhere, and for [`Server::bind_memory`](crate::Server::bind_memory).

@@ -101,7 +101,7 @@ impl Ended {
         self.messages_out
     }
 
-    /// How many bytes the peer sent, framing included, the request's head not.
+    /// How many bytes the peer sent, framing and the bodies of its `POST`s included, the request's head not.
     pub fn bytes_in(&self) -> u64 {
         self.bytes_in
     }

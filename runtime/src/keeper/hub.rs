@@ -41,8 +41,12 @@ pub struct Tally {
     pub hooks_running: usize,
     /// How many end hooks panicked or overran their deadline. (Another hook's failure is its hold's cause, `failed`.)
     pub hooks_failed: u64,
-    /// How many requests were ever answered with `503` or `429` because a limit was reached or the server was stopping.
+    /// How many requests to be held were ever answered with `503` or `429` because a limit was reached or the server was
+    /// stopping.
     pub refused: u64,
+    /// How many connections were ever turned away without having been asked what they want: answered with `503` or `429`
+    /// at the door, or cut while they waited, to make room for a newcomer. Counted for all endpoints together only.
+    pub turned_away: u64,
     /// How many published messages were ever dropped for peers that read too slowly ([`WhenSlow`](crate::WhenSlow)).
     pub dropped: u64,
     /// How many bytes wait now for all peers together, of at most `Server::memory`: messages that their connections did
@@ -118,12 +122,20 @@ impl Hub {
         let (hooks_running, hooks_failed) = self.0.hooks();
         let sum = |counts: &[AtomicU64]| counts.iter().map(|count| count.load(Relaxed)).sum();
         let (dropped, refused) = (sum(self.0.dropped()), sum(self.0.refused()));
-        let waiting = self.0.memory.waiting();
-        Tally { hooks_running, hooks_failed, refused, dropped, waiting, ..self.0.counts().into() }
+        let (turned_away, waiting) = (self.0.turned_away.load(Relaxed), self.0.memory.waiting());
+        Tally {
+            hooks_running,
+            hooks_failed,
+            refused,
+            turned_away,
+            dropped,
+            waiting,
+            ..self.0.counts().into()
+        }
     }
 
-    /// The count of every endpoint, by the name of its function. End hooks and what waits are counted for all together
-    /// only.
+    /// The count of every endpoint, by the name of its function. End hooks, what waits, and who was turned away are
+    /// counted for all together only.
     pub fn tally_by_endpoint(&self) -> Vec<(&'static str, Tally)> {
         let counts = self.0.counts_by_endpoint().into_iter().zip(self.0.dropped()).zip(self.0.refused());
         let tally = |counts: Counts, dropped: &AtomicU64, refused: &AtomicU64| Tally {
@@ -240,6 +252,7 @@ impl From<Counts> for Tally {
             hooks_running: 0,
             hooks_failed: 0,
             refused: 0,
+            turned_away: 0,
             dropped: 0,
             waiting: 0,
             ended: CAUSES.into_iter().zip(counts.ended).filter(|(_, count)| *count > 0).collect(),

@@ -86,6 +86,8 @@ pub(crate) struct Keeper {
     dropped: OnceLock<Box<[AtomicU64]>>,
     /// How many requests found no place, by endpoint.
     refused: OnceLock<Box<[AtomicU64]>>,
+    /// How many connections were turned away before they asked for anything.
+    turned_away: AtomicU64,
     /// Over how many milliseconds a drain spreads the ends of holds.
     spread: AtomicU64,
     hooks: AtomicUsize,
@@ -132,6 +134,7 @@ impl Keeper {
             audits: Audits::default(),
             dropped: OnceLock::new(),
             refused: OnceLock::new(),
+            turned_away: AtomicU64::new(0),
             spread: AtomicU64::new(0),
             hooks: AtomicUsize::new(0),
             hooks_failed: AtomicU64::new(0),
@@ -176,6 +179,11 @@ impl Keeper {
     /// How many requests found no place, by endpoint.
     fn refused(&self) -> &[AtomicU64] {
         self.refused.get().map_or(&[], |counts| counts)
+    }
+
+    /// Counts a connection that is turned away before it has asked for anything.
+    pub(crate) fn count_turned_away(&self) {
+        self.turned_away.fetch_add(1, Relaxed);
     }
 
     fn count_refused(&self, endpoint: u32) {

@@ -74,7 +74,7 @@ pub struct PastEnd {
     pub messages_in: u64,
     /// How many messages were handed to the peer's connection.
     pub messages_out: u64,
-    /// How many bytes the peer sent, framing included, the request's head not.
+    /// How many bytes the peer sent, framing and the bodies of its `POST`s included, the request's head not.
     pub bytes_in: u64,
     /// How many bytes were handed to the peer's connection, framing and head included.
     pub bytes_out: u64,

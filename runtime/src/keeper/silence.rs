@@ -52,6 +52,12 @@ impl Hold {
         self.note_life_at(self.proven(now, now, Some(line)));
     }
 
+    /// Notes bytes that came on another connection, by `POST`.
+    pub(crate) fn note_posted(&self, bytes: usize) {
+        self.bytes_in.fetch_add(bytes as u64, Relaxed);
+        self.note_life();
+    }
+
     /// A sign of life as far as it is proven: while we did not read or a write was blocked, a host may have vanished, and
     /// what it had sent before is read only now. Its kernel knows when it last answered; asked only where that was
     /// silent for a while.

@@ -9,8 +9,8 @@ const PREFIX: &str = "ABEYANCE_";
 #[derive(Debug, Default)]
 pub(super) struct Environment {
     pub(super) server: Wishes,
-    /// By the function's name; functions of the same name in several modules share it.
-    functions: Vec<(String, Settings)>,
+    /// By the function's name; functions of the same name in several modules share it. With the variables that say it.
+    functions: Vec<(String, Settings, Vec<String>)>,
     pub(super) faults: Vec<String>,
 }
 
@@ -36,8 +36,14 @@ impl Environment {
 
     /// What was said of one function.
     pub(super) fn function(&self, name: &str) -> Settings {
-        let said = self.functions.iter().find(|(known, _)| *known == upper(name));
-        said.map_or(Settings::NONE, |(_, settings)| *settings)
+        let said = self.functions.iter().find(|(known, ..)| *known == upper(name));
+        said.map_or(Settings::NONE, |(_, settings, _)| *settings)
+    }
+
+    /// The variables that said something of one function.
+    pub(super) fn variables(&self, name: &str) -> &[String] {
+        let said = self.functions.iter().find(|(known, ..)| *known == upper(name));
+        said.map_or(&[], |(.., variables)| variables)
     }
 
     fn take(&mut self, name: &str, value: &str, functions: &[&str]) -> Result<(), String> {
@@ -56,12 +62,15 @@ impl Environment {
         let Some((function, key)) = fitting.max_by_key(|(function, _)| function.len()) else {
             return Err(unknown(name, value, functions));
         };
-        let place = self.functions.iter().position(|(known, _)| *known == function);
+        let place = self.functions.iter().position(|(known, ..)| *known == function);
         let place = place.unwrap_or_else(|| {
-            self.functions.push((function, Settings::NONE));
+            self.functions.push((function, Settings::NONE, Vec::new()));
             self.functions.len() - 1
         });
-        self.functions[place].1.set(key, value).map_err(told)
+        let (_, settings, variables) = &mut self.functions[place];
+        settings.set(key, value).map_err(told)?;
+        variables.push(name.to_owned());
+        Ok(())
     }
 }
 
@@ -163,6 +172,8 @@ mod tests {
         assert_eq!((chat.max_idle, chat.when_slow), (Some(None), Some(WhenSlow::DropOldest)));
         assert_eq!(environment.function("chat_max").max_idle, Some(Some(Duration::from_secs(3600))));
         assert_eq!(environment.function("other"), Settings::NONE);
+        assert_eq!(environment.variables("chat"), ["ABEYANCE_CHAT_MAX_IDLE", "ABEYANCE_CHAT_WHEN_SLOW"]);
+        assert_eq!(environment.variables("other"), [""; 0]);
     }
 
     #[test]

@@ -34,8 +34,14 @@ pub(super) trait Host: Send + Sync + 'static {
     /// How many are held.
     fn held(&self) -> usize;
 
+    /// How many ends have begun and are not finished.
+    fn ending(&self) -> usize;
+
     /// How many end hooks run.
     fn hooks(&self) -> usize;
+
+    /// Counts a connection that is turned away before it has asked for anything.
+    fn count_turned_away(&self);
 
     /// Ends all holds in good order; returns when the last has ended and its end hook has returned.
     fn drain(&self) -> impl Future<Output = ()> + Send;
@@ -82,8 +88,16 @@ impl Host for Dispatch {
         self.held()
     }
 
+    fn ending(&self) -> usize {
+        self.ending()
+    }
+
     fn hooks(&self) -> usize {
         self.hooks()
+    }
+
+    fn count_turned_away(&self) {
+        Dispatch::count_turned_away(self);
     }
 
     async fn drain(&self) {

@@ -138,7 +138,7 @@ impl<H: Host> House<H> {
         };
         let place = Place::new(self.clone(), ticket);
         if let Some(instead) = instead {
-            leave(&instead).await;
+            self.have_leave(&instead).await;
         }
         while self.count() >= self.capacity {
             if !self.show_out().await {
@@ -153,11 +153,17 @@ impl<H: Host> House<H> {
         let longest = self.lobby.lock().longest();
         match longest {
             Some(way_out) => {
-                leave(&way_out).await;
+                self.have_leave(&way_out).await;
                 true
             }
             None => false,
         }
+    }
+
+    async fn have_leave(&self, way_out: &WayOut) {
+        self.host.count_turned_away();
+        way_out.ask();
+        let _ = timeout(WAY_OUT, way_out.gone()).await;
     }
 
     /// As whom an address is counted, if it is: not a proxy that we trust, and unless something else was said, not this
@@ -217,11 +223,6 @@ impl<H: Host> House<H> {
 
 fn most_of_one(policy: &Policy, capacity: usize) -> usize {
     policy.max_unheld_per_peer.unwrap_or((capacity / SHARE).max(FEWEST))
-}
-
-async fn leave(way_out: &WayOut) {
-    way_out.ask();
-    let _ = timeout(WAY_OUT, way_out.gone()).await;
 }
 
 impl<H> Drop for Seat<H> {

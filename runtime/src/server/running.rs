@@ -38,7 +38,8 @@ pub struct Drained {
     /// How many holds' ends had not begun when the time for it was over: they ended as
     /// [`Disconnect::Shutdown`](crate::Disconnect::Shutdown).
     pub holds_cut: usize,
-    /// How many connections were cut in the end, holds among them.
+    /// How many connections were cut in the end: those of `holds_cut`, requests that were being answered, and those whose
+    /// hold had an end that the peer did not take, or did not answer with its own close.
     pub connections_cut: usize,
     /// How many end hooks had not returned a second later. They are not waited for.
     pub hooks_unfinished: usize,
@@ -151,12 +152,15 @@ impl<H: Host> Service<H> {
         };
         let mut drained =
             Drained { holds_cut: 0, connections_cut: 0, hooks_unfinished: 0, took: Duration::ZERO };
+        // Those of them whose hold's end had begun: most wait for their peer to close, too.
+        let mut closing = 0;
         // A drain of no time would still have its first turn.
         let is_orderly = !drain.is_zero()
             && matches!(first(house.host.time().before(due, orderly), hurry).await, First::One(Some(())));
         if !is_orderly {
             drained.holds_cut = house.host.held();
             drained.connections_cut = house.count();
+            closing = house.host.ending();
             house.host.stop();
             house.halt.ring();
             // Holds end by themselves, with their end hooks, and each is told.
@@ -171,12 +175,17 @@ impl<H: Host> Service<H> {
         }
         drained.took = begun.elapsed();
         let Drained { holds_cut, connections_cut, hooks_unfinished, .. } = drained;
-        if connections_cut > 0 || hooks_unfinished > 0 {
+        if connections_cut > closing || hooks_unfinished > 0 {
             tracing::warn!(
                 holds_cut,
                 connections_cut,
                 hooks_unfinished,
                 "not everything ended in good order"
+            );
+        } else if connections_cut > 0 {
+            tracing::info!(
+                connections_cut,
+                "connections whose end had begun, and that did not close, were cut"
             );
         }
         drained

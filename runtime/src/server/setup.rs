@@ -50,13 +50,22 @@ impl Setup {
         faults.extend(check(&endpoints, &plan.states).iter().map(ToString::to_string));
         for endpoint in endpoints {
             let settings = environment.function(endpoint.name).or(endpoint.settings);
-            faults.extend(check_settings(endpoint, &settings).iter().map(ToString::to_string));
+            // Whoever set a variable knows of no source file.
+            let said = match environment.variables(endpoint.name) {
+                [] => String::new(),
+                variables => format!(" (with {} from the environment)", variables.join(", ")),
+            };
+            let wrong = check_settings(endpoint, &settings);
+            faults.extend(wrong.iter().map(|fault| format!("{fault}{said}")));
             plan.endpoints.push((endpoint, settings));
         }
         let descriptors = most_open_files();
         let (mut policy, wrong): (Policy, _) = environment.server.or(wishes).resolve(descriptors);
         faults.extend(wrong);
         let fitting = descriptors.saturating_sub(RESERVE).max(1);
+        if descriptors <= RESERVE {
+            tracing::warn!(descriptors, "the limit of open files leaves room for a single hold");
+        }
         if policy.max_suspended > fitting {
             let wished = policy.max_suspended;
             tracing::warn!(wished, fitting, "`max_suspended` is more than the limit of open files allows");

@@ -46,6 +46,7 @@ impl Away {
 impl<H: Host> House<H> {
     /// Answers a newcomer without having read its request, and closes.
     pub(super) fn send_away(&self, line: Arc<dyn Socket>, why: Away) {
+        self.host.count_turned_away();
         line.dismiss(why.answer().as_bytes());
         // A request that comes after the close is answered with an RST, which destroys what its peer has not read yet
         // on some systems. For more than a few at once that must do.
@@ -65,6 +66,7 @@ impl<H: Host> House<H> {
 
     /// The same where there is no descriptor to spare: returns when it is closed.
     pub(super) async fn send_away_at_once(&self, line: Arc<dyn Socket>, why: Away) {
+        self.host.count_turned_away();
         line.dismiss(why.answer().as_bytes());
         // Most requests are there already, or come at once.
         let brief = PATIENCE / 50;

@@ -218,6 +218,7 @@ async fn only_its_token_speaks_for_a_hold(transport: Transport) {
     assert_eq!(house.record.heard(), ["hello", "you"]);
     assert_eq!(client.speak("DELETE", &token, "").await.head.status, 204);
     assert!(matches!(house.cause().await, End::Disconnect(Disconnect::Closed { code: None, .. })));
+    assert_eq!(house.record.told()[0].ended.bytes_in(), "helloyou".len() as u64);
     for method in ["POST", "DELETE"] {
         assert_eq!(client.speak(method, &token, "late").await.head.status, 404);
     }

@@ -145,9 +145,15 @@ impl Host for Inn {
         *self.held.lock()
     }
 
+    fn ending(&self) -> usize {
+        0
+    }
+
     fn hooks(&self) -> usize {
         0
     }
+
+    fn count_turned_away(&self) {}
 
     async fn drain(&self) {
         self.drained.notify_waiters();

@@ -37,9 +37,15 @@ impl Host for Scale {
         0
     }
 
+    fn ending(&self) -> usize {
+        0
+    }
+
     fn hooks(&self) -> usize {
         0
     }
+
+    fn count_turned_away(&self) {}
 
     async fn quiet(&self) {}
 
