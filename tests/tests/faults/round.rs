@@ -139,9 +139,13 @@ impl Round<'_> {
         }
         let mut faults: Vec<_> = unlawful.into_iter().map(|tally| format!("not lawful: {tally:?}")).collect();
 
-        // Whether its client has let go or not.
+        // Whether its client has let go or not. An end is in the books a moment after its hook was told.
+        let is_quiet = || {
+            let tally = ward.hub.tally();
+            tally.held + tally.ending + tally.hooks_running == 0
+        };
         let mut attached = self.ground.attached(ward.addr);
-        while visits.iter().any(|visit| attached.contains(&IpAddr::V4(visit.host)))
+        while (visits.iter().any(|visit| attached.contains(&IpAddr::V4(visit.host))) || !is_quiet())
             && begun.elapsed() < LATEST
         {
             machine.rest(LOOK * 5);
