@@ -26,7 +26,7 @@ use crate::words::line::Line;
 use crate::words::message::Message;
 use crate::words::terms::Transport;
 
-use super::guard::{Fault, Guarded, caught, drop_quietly, poll_caught};
+use super::guard::{Fault, Guarded, caught, drop_quietly, poll_caught, settled};
 use super::reader::{Read, Reader};
 
 /// Everything one hold needs while it is held. It lies in the connection's task, and its size is part of the memory of
@@ -97,7 +97,7 @@ impl Attendant<'_> {
     async fn run<'a>(
         &'a mut self,
         name: &'static str,
-        hook: impl FnOnce(&'a mut dyn Erased) -> BoxFuture<'a, ()>,
+        hook: impl FnOnce(&'a mut dyn Erased) -> BoxFuture<'a, Result<(), BoxError>>,
     ) -> bool {
         let Attendant { hold, line, context, driver, reader, .. } = self;
         let Some(context) = context else { return false };
@@ -203,12 +203,12 @@ struct Side<'a> {
 }
 
 impl Side<'_> {
-    async fn accompany(&mut self, mut hook: Guarded<'_, ()>, name: &'static str) -> Ran {
+    async fn accompany(&mut self, mut hook: Guarded<'_, Result<(), BoxError>>, name: &'static str) -> Ran {
         poll_fn(|cx| {
             if self.hold.poll_noted(cx).is_ready() {
                 return Poll::Ready(Ran::Over);
             }
-            match hook.poll(cx) {
+            match hook.poll(cx).map(settled) {
                 Poll::Ready(Ok(())) => return Poll::Ready(Ran::Finished),
                 Poll::Ready(Err(fault)) => {
                     self.fail(name, &fault);
@@ -237,13 +237,8 @@ impl Side<'_> {
             if let Some(driver) = self.driver.take() {
                 drop_quietly(driver);
             }
-            match outcome {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::error!(hold = %self.hold.id, %error, "a driver failed");
-                    self.hold.keeper().end(self.hold, Disconnect::Failed.into());
-                }
-                Err(fault) => self.fail("driver", &fault),
+            if let Err(fault) = settled(outcome) {
+                self.fail("driver", &fault);
             }
         }
     }

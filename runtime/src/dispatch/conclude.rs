@@ -25,7 +25,7 @@ use super::After;
 use super::attend::Attendant;
 use super::date::http_date;
 use super::discard::{Ending, discard};
-use super::guard::{Guarded, drop_quietly};
+use super::guard::{Guarded, drop_quietly, settled};
 use super::reader::Reader;
 use super::refusal::retry_after;
 
@@ -238,7 +238,7 @@ async fn end_hook(keeper: Arc<Keeper>, context: Box<dyn Erased>, ended: Ended, e
         End::Resume(cause) => context.on_resume(&ended, cause),
         End::Disconnect(cause) => context.on_disconnect(&ended, cause),
     };
-    if let Err(fault) = Guarded::start(call, deadline, keeper.time()).await {
+    if let Err(fault) = settled(Guarded::start(call, deadline, keeper.time()).await) {
         tracing::error!(hold = %id, path = %ended.path(), %cause, %fault, "an end hook failed");
         running.failed();
     }
