@@ -35,6 +35,8 @@ pub(super) enum Fault {
     Returned(String),
     /// It was still waiting at its deadline.
     Overdue(Duration),
+    /// It was still waiting when a shutdown had no more time.
+    Cut,
 }
 
 impl<'a, T> Guarded<'a, T> {
@@ -147,6 +149,7 @@ impl std::fmt::Display for Fault {
             Fault::Panicked(text) => write!(f, "panicked: {text}"),
             Fault::Returned(text) => write!(f, "returned an error: {text}"),
             Fault::Overdue(deadline) => write!(f, "still waiting after {deadline:?}"),
+            Fault::Cut => f.write_str("still waiting when the server had to stop"),
         }
     }
 }
