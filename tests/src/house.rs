@@ -14,7 +14,7 @@ use abeyance::{
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -220,6 +220,12 @@ impl House {
     /// Waits for the one end of the one hold, and gives its cause.
     pub async fn cause(&self) -> End {
         self.told(1).await.end
+    }
+
+    /// Waits until no end has yet to begin; says when the last began, as far as the look at it is exact.
+    pub async fn none_held(&self) -> Instant {
+        until("every end to begin", || self.hub.held() == 0).await;
+        Instant::now()
     }
 
     /// Waits until no hold is ending any more.

@@ -10,10 +10,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use crate::endpoint::erased::Erased;
+use crate::keeper::Keeper;
 use crate::keeper::ended::Ended;
+use crate::keeper::haste::UnfinishedHooks;
 use crate::keeper::hold::Hold;
 use crate::keeper::note::Note;
-use crate::keeper::{Keeper, RunningHook};
 use crate::mechanisms::backlog::{Kind, Piece};
 use crate::mechanisms::wire::ending::ending;
 use crate::mechanisms::wire::finish::Finish;
@@ -118,10 +119,10 @@ impl Attendant<'_> {
 
     /// The connection is let go of while a hook runs: that goes on in a task of its own.
     fn leave_hooks(&mut self, ending: Ending) {
-        let running = self.hold.keeper().begin_hook();
+        let unfinished = self.hold.keeper().leave_hooks();
         let hooks = std::mem::replace(&mut self.hooks, Hooks::Gone);
         let reader = std::mem::replace(&mut self.reader, Reader::Strays(0));
-        let mut rest = Rest { hold: self.hold.clone(), hooks, reader, ending, _running: running };
+        let mut rest = Rest { hold: self.hold.clone(), hooks, reader, ending, _unfinished: unfinished };
         tokio::spawn(async move {
             std::future::poll_fn(|cx| rest.poll(cx)).await;
         });
@@ -330,7 +331,7 @@ struct Rest {
     reader: Reader,
     ending: Ending,
     /// Counted among the hooks that run, until the end hook is.
-    _running: RunningHook,
+    _unfinished: UnfinishedHooks,
 }
 
 impl Rest {

@@ -292,11 +292,12 @@ impl Dispatch {
         self.keeper.end_all(&Disconnect::Shutdown.into());
     }
 
-    /// Cuts what is still held, and every ending that is not finished.
-    pub(crate) fn cut(&self) {
+    /// Cuts what is still held, every ending that is not finished, and every hook that runs but end hooks; says whether
+    /// end hooks are still to come.
+    pub(crate) fn cut(&self) -> bool {
         self.stop();
         self.keeper.cut_endings();
-        self.keeper.cut_hooks();
+        self.keeper.cut_hooks()
     }
 
     /// Nobody is held any more who is not, and nothing is published later.

@@ -165,9 +165,10 @@ impl Host for Inn {
         self.cut();
     }
 
-    fn cut(&self) {
+    fn cut(&self) -> bool {
         self.cut.notify_waiters();
         self.drained.notify_waiters();
+        false
     }
 }
 
