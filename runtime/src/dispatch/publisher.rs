@@ -1,24 +1,30 @@
-//! The task that publishes what was scheduled. Here, and not with the clocks: what makes a message is user code.
+//! The task that publishes what was scheduled. Here, and not with the clocks: what makes a message is user code, and so
+//! is dropping it.
 
 use std::sync::Arc;
 
 use crate::keeper::Keeper;
 use crate::keeper::schedule::Job;
 use crate::mechanisms::agenda::Due;
+use crate::sync::lasting;
 use crate::words::tick::Tick;
 
-use super::guard::{caught, drop_quietly};
+use super::guard::caught;
 
 /// Publishes what is due, for as long as it is polled.
 pub(super) async fn publish_scheduled(keeper: Arc<Keeper>) {
     loop {
         let now = keeper.due().await;
         while let Some(due) = keeper.take_due(now) {
-            publish(&keeper, due, now);
+            let number = due.number;
+            if lasting::turn("the scheduler", || publish(&keeper, due, now)).is_none() {
+                // It is out, and nothing would put it back.
+                drop(keeper.cancel(number));
+            }
             // Each may go to many, and the holds of this thread wait.
             tokio::task::yield_now().await;
         }
-        keeper.take_cancelled().into_iter().for_each(drop_quietly);
+        drop(keeper.take_cancelled());
     }
 }
 
@@ -30,7 +36,7 @@ fn publish(keeper: &Keeper, due: Due<Job>, now: Tick) {
             keeper.publish(topic, &message);
             Job::Message(message)
         }
-        Job::Maker(mut make) => match caught(&mut make) {
+        Job::Maker(mut make) => match caught(|| make()) {
             Ok(message) => {
                 // Making it may have taken long, or have cancelled it.
                 if keeper.is_scheduled(number) {
@@ -40,11 +46,11 @@ fn publish(keeper: &Keeper, due: Due<Job>, now: Tick) {
             }
             Err(fault) => {
                 tracing::error!(topic, %fault, "a scheduled message could not be made: none will follow");
-                drop_quietly(keeper.cancel(number));
-                return drop_quietly(make);
+                drop(keeper.cancel(number));
+                return;
             }
         },
     };
     let over = if comes_again { keeper.put_back(number, job, now).err() } else { Some(job) };
-    drop_quietly(over);
+    drop(over);
 }

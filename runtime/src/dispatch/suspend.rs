@@ -14,6 +14,7 @@ use crate::keeper::hold::{Hold, Origins, Post};
 use crate::mechanisms::clock::Probing;
 use crate::mechanisms::wire::{Form, chunk, head, long_poll, sse};
 use crate::socket::Socket;
+use crate::sync::foreign::Foreign;
 use crate::words::event_id::Position;
 use crate::words::line::Line;
 use crate::words::terms::WhenSlow;
@@ -120,10 +121,10 @@ impl Admitted {
         Ok(Attendant {
             hold,
             line,
-            context: Some(context),
+            context: Some(context.take()),
             driver: None,
             reader: Reader::new(form, exchange),
-            opening: Some(Box::new(Opening { head, unread, replies, driver })),
+            opening: Some(Box::new(Opening { head, unread, replies, driver: driver.map(Foreign::take) })),
         })
     }
 }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::mechanisms::clock::{Beats, Clocks, Due, Signs};
 use crate::mechanisms::wire;
+use crate::sync::{foreign, lasting};
 use crate::words::cause::{Disconnect, End};
 use crate::words::line::Line;
 use crate::words::terms::Transport;
@@ -31,7 +32,11 @@ impl Keeper {
         period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.is_over() {
             period.tick().await;
-            self.sweep();
+            let (_, waste) = foreign::collect(|| lasting::turn("the sweep", || self.sweep()));
+            if !waste.is_empty() {
+                // Destructors of the application, which may wait: no clock waits with them.
+                tokio::task::spawn_blocking(|| drop(waste));
+            }
         }
     }
 
@@ -48,12 +53,16 @@ impl Keeper {
         };
         let mut resting = Vec::with_capacity(due.len());
         for hold in due {
-            match hold.look(now) {
-                Look::Rest(at) => resting.push((hold, at)),
+            let look = || match hold.look(now) {
+                Look::Rest(at) => resting.push((hold.clone(), at)),
                 Look::End(end) => {
                     self.end(&hold, end.into());
                 }
                 Look::Over => {}
+            };
+            // Each for itself: the clocks of the others go on, and those of this one will not.
+            if lasting::turn("the sweep", look).is_none() {
+                let _ = lasting::turn("the sweep", || self.end(&hold, Disconnect::Failed.into()));
             }
         }
         let mut books = self.books.lock();
