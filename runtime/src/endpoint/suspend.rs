@@ -12,7 +12,7 @@ use super::BoxError;
 use super::lifecycle::Lifecycle;
 use super::suspension::{Driver, Suspension};
 use crate::keeper::held::Held;
-use crate::sync::foreign::Foreign;
+use crate::sync::foreign::{self, Foreign};
 use crate::words::message::Message;
 use crate::words::terms::{Settings, WhenSlow};
 use crate::words::topic::Topic;
@@ -168,7 +168,8 @@ impl<C> Suspend<C> {
         self.driver(Box::new(move |held| {
             let driver = driver(held);
             // In words at once: what an error says, and what it does when it is dropped, is user code as well.
-            Box::pin(async move { driver.await.map_err(|error| error.to_string().into()) })
+            let told = |error: BoxError| Foreign::new(error).to_string().into();
+            Box::pin(async move { driver.await.map_err(told) })
         }))
     }
 
@@ -197,7 +198,7 @@ impl<C> Suspend<C> {
                 self.misused(format_args!("the header `{name}`, which belongs to the transport"))
             }
             (Ok(name), Ok(value)) => {
-                self.headers.append(name, copied(&value));
+                self.headers.append(name, copied(value));
                 self
             }
             (Ok(name), Err(fault)) => self.misused(format_args!("a value of the header `{name}`: {fault}")),
@@ -337,9 +338,10 @@ const FRAMING: [HeaderName; 11] = [
 ];
 
 /// The value in bytes of its own: those it came with may have a destructor, or be a slice of a large buffer.
-fn copied(value: &HeaderValue) -> HeaderValue {
+fn copied(value: HeaderValue) -> HeaderValue {
     let mut copy = HeaderValue::from_bytes(value.as_bytes()).expect("it was a value before");
     copy.set_sensitive(value.is_sensitive());
+    foreign::let_go(value);
     copy
 }
 

@@ -6,6 +6,7 @@ use std::task::Waker;
 use tokio::sync::Notify;
 
 use crate::mechanisms::topics::Place;
+use crate::sync::foreign;
 use crate::words::cause::{Disconnect, End};
 use crate::words::topic::Topic;
 
@@ -92,7 +93,7 @@ impl Keeper {
             waker.wake();
         }
         if let Some(room) = aftermath.room {
-            room.notify_waiters();
+            foreign::call(|| room.notify_waiters());
         }
         if let Some(hold) = aftermath.too_long {
             hold.cut_short();

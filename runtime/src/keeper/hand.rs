@@ -39,7 +39,8 @@ impl<'a> InHand<'a> {
                 }
             }
         }
-        drops_oldest && self.pen.backlog.make_room(more, bound).map(|count| self.count_dropped(count)).is_some()
+        drops_oldest
+            && self.pen.backlog.make_room(more, bound).map(|count| self.count_dropped(count)).is_some()
     }
 
     /// As [`find_room`](InHand::find_room), for what waits until the hold is open.

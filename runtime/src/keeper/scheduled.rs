@@ -149,7 +149,11 @@ impl Hub {
         F: FnMut() -> M + Send + 'static,
         M: Into<Message>,
     {
-        self.schedule(When::Every(period), topic.into(), Job::Maker(Foreign::new(Box::new(move || make().into()))))
+        self.schedule(
+            When::Every(period),
+            topic.into(),
+            Job::Maker(Foreign::new(Box::new(move || make().into()))),
+        )
     }
 
     /// How many publications are scheduled now; one that comes again and again counts as one.

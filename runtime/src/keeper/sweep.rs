@@ -13,7 +13,7 @@ use crate::words::terms::Transport;
 use crate::words::tick::Tick;
 
 use super::Keeper;
-use super::hold::Hold;
+use super::hold::{Hold, drawn};
 use super::time::Time;
 
 /// The sweep sends no heartbeats faster than it comes, and would never be done with one that is due again at once.
@@ -191,10 +191,7 @@ impl Hold {
 
     /// The first heartbeat comes at a random phase, so that holds that began together do not beat together.
     pub(super) fn draw_first_beat(&self, now: Tick) {
-        let first = self.clocks().heartbeat.map_or(Tick::NEVER, |every| {
-            let every = every.as_millis() as u64;
-            now.plus(Duration::from_millis(fastrand::u64(..=every)))
-        });
+        let first = self.clocks().heartbeat.map_or(Tick::NEVER, |every| now.plus(drawn(every)));
         self.next_beat.store(first.0, Relaxed);
     }
 }

@@ -54,6 +54,13 @@ pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
     catch_unwind(AssertUnwindSafe(run)).map_err(said)
 }
 
+/// Calls user code that gives nothing, such as the wakers of futures that the application polls. A panic is logged.
+pub(crate) fn call(run: impl FnOnce()) {
+    if let Err(fault) = caught(run) {
+        tell("a waker of the application panicked", &fault);
+    }
+}
+
 /// Runs what lets go of many values, and gives them back to be dropped elsewhere: in a task that may wait.
 pub(crate) fn collect<T>(run: impl FnOnce() -> T) -> (T, Waste) {
     let section = Section::begin();
@@ -80,9 +87,13 @@ fn said(payload: Box<dyn Any + Send>) -> String {
 
 fn drop_alone<T>(value: T) {
     if let Err(fault) = caught(|| drop(value)) {
-        // A subscriber is user code, too.
-        let _ = caught(|| tracing::error!(%fault, "a destructor of the application panicked"));
+        tell("a destructor of the application panicked", &fault);
     }
+}
+
+fn tell(what: &str, fault: &str) {
+    // A subscriber of the log is user code, too.
+    let _ = caught(|| tracing::error!(fault, "{what}"));
 }
 
 fn put_by(value: Box<dyn Send>) {
