@@ -90,15 +90,20 @@ impl Stage {
     }
 }
 
+impl Default for Stage {
+    fn default() -> Self {
+        Stage {
+            record: Record::default(),
+            script: Script::default(),
+            shape: Arc::new(|suspend| suspend),
+            word: Arc::new(|_| Box::pin(ready(Ok(())))),
+        }
+    }
+}
+
 /// A server whose holds do nothing.
 pub fn plan() -> Plan {
-    let stage = Stage {
-        record: Record::default(),
-        script: Script::default(),
-        shape: Arc::new(|suspend| suspend),
-        word: Arc::new(|_| Box::pin(ready(Ok(())))),
-    };
-    Plan { stage, server: Server::new() }
+    Plan { stage: Stage::default(), server: Server::new() }
 }
 
 impl Plan {

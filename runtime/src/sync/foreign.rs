@@ -185,3 +185,110 @@ impl<T: Send + 'static> Drop for Foreign<T> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::panic_any;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use super::*;
+    use crate::sync::Mutex;
+
+    /// Does something when it is dropped.
+    struct OnDrop<F: FnMut() + Send>(F);
+
+    impl<F: FnMut() + Send> Drop for OnDrop<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+
+    fn counting(count: &Arc<AtomicUsize>) -> impl Send + use<> {
+        let count = count.clone();
+        OnDrop(move || _ = count.fetch_add(1, SeqCst))
+    }
+
+    #[test]
+    fn what_is_let_go_of_under_a_lock_is_dropped_when_the_last_is_free() {
+        let (count, outer, inner) = (Arc::default(), Arc::new(Mutex::new(())), Mutex::new(()));
+        let is_free = outer.clone();
+        let held = (outer.lock(), inner.lock());
+        let_go(OnDrop(move || assert!(is_free.try_lock().is_some())));
+        drop(Foreign::new(counting(&count)));
+        drop(held.1);
+        assert_eq!(count.load(SeqCst), 0);
+        drop(held.0);
+        assert_eq!(count.load(SeqCst), 1);
+        drop(Foreign::new(counting(&count)));
+        assert_eq!(count.load(SeqCst), 2, "at once, with no lock");
+    }
+
+    #[test]
+    fn each_that_panics_does_so_alone() {
+        let bomb = || Foreign::new(OnDrop(|| panic!("on purpose")));
+        drop([bomb(), bomb(), bomb()]);
+        let lock = Mutex::new(vec![bomb(), bomb()]);
+        lock.lock().clear();
+        assert!(lock.lock().is_empty());
+    }
+
+    #[test]
+    fn one_that_panics_while_another_panic_unwinds_is_caught() {
+        let outcome = caught(|| {
+            let _bomb = Foreign::new(OnDrop(|| panic!("while unwinding")));
+            panic!("first")
+        });
+        assert_eq!(outcome, Err::<(), _>("first".into()));
+    }
+
+    #[test]
+    fn a_chain_of_destructors_does_not_nest() {
+        fn link(left: usize, depth: &'static AtomicUsize) -> impl Send {
+            OnDrop(move || {
+                assert_eq!(depth.fetch_add(1, SeqCst), 0);
+                if left > 0 {
+                    let next: Box<dyn Send> = Box::new(link(left - 1, depth));
+                    let_go(next);
+                }
+                depth.fetch_sub(1, SeqCst);
+            })
+        }
+        static DEPTH: AtomicUsize = AtomicUsize::new(0);
+        let_go(link(100_000, &DEPTH));
+        assert_eq!(DEPTH.load(SeqCst), 0);
+    }
+
+    #[test]
+    fn a_payload_that_panics_is_survived() {
+        fn bomb(left: usize) -> OnDrop<impl FnMut() + Send> {
+            OnDrop(move || {
+                if left > 0 {
+                    panic_any(Box::new(bomb_again(left - 1)));
+                }
+            })
+        }
+        fn bomb_again(left: usize) -> Box<dyn Send> {
+            Box::new(bomb(left))
+        }
+        for left in 0..5 {
+            assert_eq!(caught(|| panic_any(bomb(left))), Err::<(), _>("a panic".into()));
+        }
+        assert_eq!(caught(|| panic_any(String::from("text"))), Err::<(), _>("text".into()));
+    }
+
+    #[test]
+    fn what_is_collected_is_dropped_with_the_waste() {
+        let count = Arc::default();
+        let lock = Mutex::new(Some(Foreign::new(counting(&count))));
+        let (outcome, waste) = collect(|| {
+            drop(lock.lock().take());
+            drop(Foreign::new(counting(&count)));
+            7
+        });
+        assert_eq!((outcome, count.load(SeqCst), waste.is_empty()), (7, 0, false));
+        drop(waste);
+        assert_eq!(count.load(SeqCst), 2);
+        assert!(collect(|| ()).1.is_empty());
+    }
+}
