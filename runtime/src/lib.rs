@@ -260,14 +260,15 @@ extern crate self as abeyance;
 
 // The layers, lowest first; a file imports its own module or a lower layer only (`ARCHITECTURE.md`).
 
+/// Locks and atomics, from one place so that a test can put others there; and the application's values, which are not
+/// dropped while a lock is held.
+mod sync;
+
 /// Plain data: causes, ids, messages, terms, ticks.
 mod words;
 
 /// Pure parts that know one thing each: `now` comes in, what is due comes out.
 mod mechanisms;
-
-/// The locks and atomics of the keeper, from one place, so that a test can put others there.
-mod sync;
 
 /// All holds: the only locks, the only waiter on time.
 mod keeper;

@@ -20,13 +20,14 @@ use crate::endpoint::{BoxError, BoxFuture};
 use crate::keeper::Keeper;
 use crate::keeper::deadline::Deadline;
 use crate::mechanisms::patience::Patience;
+use crate::sync::foreign::Foreign;
 use crate::words::tick::Tick;
 
 use super::guard::{caught, poll_caught};
 
 /// The fallback, its type erased. Cloning it shares the service; each call uses a clone of the service itself.
 #[derive(Clone)]
-pub(crate) struct Fallback(Arc<dyn Serve>);
+pub(crate) struct Fallback(Foreign<Arc<dyn Serve>>);
 
 trait Serve: Send + Sync {
     fn serve(&self, request: Request<Body>) -> BoxFuture<'static, Response<Body>>;
@@ -41,13 +42,16 @@ impl Fallback {
             + Sync
             + 'static,
     {
-        Fallback(Arc::new(Erased(service)))
+        Fallback(Foreign::new(Arc::new(Erased(service))))
     }
 
     /// Answers; a panic or an error of the service is a 500, and the server lives on.
     pub(crate) async fn call(&self, request: Request<Body>) -> Response<Body> {
         let answered = match caught(|| self.0.serve(request)) {
-            Ok(mut answering) => poll_fn(|cx| poll_caught(&mut answering, cx)).await,
+            Ok(answering) => {
+                let mut answering = Foreign::new(answering);
+                poll_fn(|cx| poll_caught(&mut answering, cx)).await
+            }
             Err(fault) => Err(fault),
         };
         answered.unwrap_or_else(|fault| {

@@ -303,7 +303,7 @@ impl Dispatch {
     /// Nobody is held any more who is not, and nothing is published later.
     fn close(&self) {
         self.keeper.close_doors();
-        self.keeper.close_schedule().into_iter().for_each(guard::drop_quietly);
+        drop(self.keeper.close_schedule());
     }
 }
 

@@ -15,6 +15,7 @@ use crate::keeper::hold::{Hold, Origins, Post};
 use crate::mechanisms::clock::Probing;
 use crate::mechanisms::wire::{Form, chunk, head, long_poll, sse};
 use crate::socket::Socket;
+use crate::sync::foreign::Foreign;
 use crate::words::event_id::Position;
 use crate::words::line::Line;
 use crate::words::terms::WhenSlow;
@@ -23,7 +24,7 @@ use super::After;
 use super::asked::Asked;
 use super::attend::{Attendant, Opening, Stage};
 use super::date::http_date;
-use super::guard::{caught, drop_quietly};
+use super::guard::caught;
 use super::hooks::{Call, Hooks};
 use super::origin::{self, Passage};
 use super::reader::{Exchange, Reader, Rest};
@@ -73,13 +74,8 @@ impl Admitted {
         let hold = match admission.suspend(key, |id, now| Hold::begin(id, now, post, origins)) {
             Ok(hold) => hold,
             Err(refused) => {
-                // In that order: what the application made may panic, and its client is to have an answer.
                 let retry = refusal::retry_seconds(keeper.spread());
-                let after = refuse(refused, retry, &**line, &exchange, unread);
-                drop_quietly(context);
-                drop_quietly(driver);
-                drop_quietly(replies);
-                return Err(Box::new(after));
+                return Err(Box::new(refuse(refused, retry, &**line, &exchange, unread)));
             }
         };
         let (version_11, keep_alive) = (exchange.version_11, exchange.keep_alive);
@@ -87,8 +83,9 @@ impl Admitted {
             exchange.rest = Some(Box::new(Rest { headers: headers.clone(), unread: Vec::new() }));
         }
         // From here on the attendant owns the hold: whatever happens, its end is concluded.
-        let mut attendant = Attendant::new(hold, line, Hooks::Free(context), Reader::new(form, exchange));
-        attendant.stage = Stage::Opening(Box::new(Opening { replies, driver }));
+        let mut attendant =
+            Attendant::new(hold, line, Hooks::Free(context.take()), Reader::new(form, exchange));
+        attendant.stage = Stage::Opening(Box::new(Opening { replies, driver: driver.map(Foreign::take) }));
         let hold = attendant.hold.clone();
         let begun = caught(|| {
             keeper.enter(&hold, &topics, arrival);

@@ -96,9 +96,9 @@ impl Admission {
         let begun = if books.draining {
             Err(Refused::Draining)
         } else {
+            // Made before anyone goes for it: should that panic, nobody has gone, and the place is still ours to give back.
+            let hold = make(books.ledger.next_id(), now);
             self.seat(&mut books, key.as_ref(), now, &mut gone).map(|()| {
-                // Until the hold is there, whatever happens the place is still ours to give back.
-                let hold = make(books.ledger.next_id(), now);
                 if let Place::Permit(permit) = std::mem::replace(&mut self.place, Place::Spent) {
                     books.limits.seat(&permit, hold.id);
                     books.deadlines.set(hold.id.slot(), now);

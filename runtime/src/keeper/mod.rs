@@ -53,7 +53,7 @@ use tokio::sync::Notify;
 use crate::mechanisms::deadlines::Deadlines;
 use crate::mechanisms::ledger::Ledger;
 use crate::mechanisms::limits::{Ceiling, Limits, Permit};
-use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, foreign};
 use crate::words::id::Id;
 use crate::words::policy::Policy;
 use crate::words::terms::WhenFull;
@@ -257,7 +257,7 @@ impl Keeper {
 
     fn tell_if_quiet(&self) {
         if self.is_quiet() {
-            self.quiet.notify_waiters();
+            foreign::call(|| self.quiet.notify_waiters());
         }
     }
 
