@@ -190,10 +190,12 @@
 //! | coming back | an `EventSource` brings its last id by itself, a new one is given `?last_event_id=` | the next poll brings it |
 //! | what it missed | events, each with its id | one message a poll; with `Accept: application/x-ndjson` all that fit into the backlog |
 //! | resync | `event: resync`, with the id to go on from | an answer at once, with the header `Abeyance-Resync: true` |
-//! | an id that this server never gave | `400` | `400` |
+//! | an id of this start of the server that is yet to come | `400` | `400` |
 //!
-//! A resync is due where a message of these topics that is newer than the id is forgotten, and for every id of another
-//! start of the server. A newcomer, who brings no id, gets what is published from now on; with
+//! A resync is due where a message of these topics that is newer than the id is forgotten, and for every text that is no
+//! id of this start of the server: an `EventSource` brings back what any server gave it at this URL. It is also due where
+//! the server cannot know. How far a topic had come of which nothing is left it knows of those that were forgotten last
+//! ([`Server::history`] says how many). A newcomer, who brings no id, gets what is published from now on; with
 //! [`join_with_history`](Suspend::join_with_history) first all that is kept, and so does a client after a resync.
 //! WebSocket and stream clients carry no ids: they always come as newcomers. What is not published to a topic that keeps
 //! it (replies, [`Held::send`], other topics) has no id and is not replayed.

@@ -80,7 +80,7 @@ impl Dispatch {
         }
         let topics = suspension.topics.iter().map(|(topic, _)| topic);
         self.keeper.arrival(topics, last_event_id).map_err(|Forged| {
-            refusal::plain(StatusCode::BAD_REQUEST, "`Last-Event-ID` is no id that this server gave")
+            refusal::plain(StatusCode::BAD_REQUEST, "`Last-Event-ID` is of a message that is yet to come")
         })
     }
 

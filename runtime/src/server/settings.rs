@@ -158,6 +158,10 @@ impl Server {
 
     /// How many bytes all topics together may keep of their past; 64 MiB unless set. When it is reached, the oldest
     /// messages go, of whatever topic.
+    ///
+    /// A 64th of it more is for topics that nobody follows and of which nothing is left: of each it is known how far it
+    /// had come, for about 128 bytes, until so many others were forgotten after it (8,192 by default). A client that was
+    /// away for longer may be told to load anew though it missed nothing.
     #[must_use]
     pub fn history(mut self, bytes: usize) -> Self {
         self.0.wishes.history = Some(bytes);
