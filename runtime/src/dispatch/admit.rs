@@ -1,7 +1,6 @@
 //! From a request to a place under every limit and the function's word. Nothing is answered before both.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum_core::body::Body;
 use http::header::{self, HeaderValue};
@@ -13,7 +12,6 @@ use hyper::body::Incoming;
 
 use crate::endpoint::extract::{Captures, ClientIp, LastEventId};
 use crate::endpoint::suspension::Suspension;
-use crate::keeper::Keeper;
 use crate::keeper::archive::{Arrival, Forged};
 use crate::keeper::hold::Post;
 use crate::keeper::hub::Hub;
@@ -25,6 +23,7 @@ use super::choose::choose;
 use super::client::Client;
 use super::fallback::{arriving, is_late};
 use super::guard::{Fault, Guarded};
+use super::standing::Standing;
 use super::suspend::Admitted;
 use super::{Dispatch, Served, misfit_answer, refusal};
 
@@ -49,7 +48,8 @@ impl Dispatch {
             ));
         }
         let is_bodied = !body.is_end_stream();
-        swallow(body, self.policy().head_deadline, &self.keeper).await?;
+        let standing = Standing::of(&parts.extensions);
+        swallow(arriving(body, self.policy().head_deadline, &self.keeper, standing)).await?;
         let admission = self
             .keeper
             .admit(served.post.endpoint, Peer::from(client.address.ip()))
@@ -142,11 +142,10 @@ impl Dispatch {
 }
 
 /// Reads a body that nobody wants, because the socket cannot be taken back before its end.
-async fn swallow(body: Incoming, patience: Duration, keeper: &Arc<Keeper>) -> Result<(), Response<Body>> {
-    if body.is_end_stream() {
-        return Ok(());
-    }
-    let mut body = Limited::new(arriving(body, patience, keeper), MAX_BODY);
+///
+/// Nothing is kept of it, so it is not counted in the server's `memory`.
+async fn swallow(body: Body) -> Result<(), Response<Body>> {
+    let mut body = Limited::new(body, MAX_BODY);
     while let Some(frame) = body.frame().await {
         if let Err(error) = frame {
             return Err(match error {

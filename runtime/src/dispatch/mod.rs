@@ -19,6 +19,7 @@ mod reader; // what a held peer's bytes mean
 mod refusal; // answers for requests that are not held
 mod report; // what is in effect
 mod speak; // POST and DELETE with a hold's token
+mod standing; // whether a connection waits for its own peer
 mod suspend; // the function said yes
 
 #[cfg(test)]
@@ -49,6 +50,7 @@ use crate::words::terms::{Settings, Transport};
 
 pub(crate) use discard::discard;
 use fallback::Fallback;
+pub(crate) use standing::{Standing, Waits};
 pub(crate) use suspend::Admitted;
 
 // The server's deadlines are in the same time, and its connections are probed by the same rules.
@@ -232,8 +234,9 @@ impl Dispatch {
         let Some(fallback) = &self.fallback else {
             return refusal::plain(StatusCode::NOT_FOUND, "nothing is served here");
         };
+        let standing = Standing::of(request.extensions());
         let mut request =
-            request.map(|body| fallback::arriving(body, self.policy().head_deadline, &self.keeper));
+            request.map(|body| fallback::arriving(body, self.policy().head_deadline, &self.keeper, standing));
         request.extensions_mut().insert(Hub::new(self.keeper.clone()));
         fallback.call(request).await
     }

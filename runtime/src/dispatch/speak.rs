@@ -14,6 +14,7 @@ use crate::words::message::Message;
 
 use super::choose::query_value;
 use super::fallback::{arriving, is_late};
+use super::standing::Standing;
 use super::{Dispatch, Served, refusal};
 
 /// The token a request brings, in the `Abeyance-Hold` header or as `?hold=`.
@@ -46,7 +47,7 @@ impl Dispatch {
         hold.note_life();
         let (parts, body) = request.into_parts();
         let body = Limited::new(
-            arriving(body, self.policy().head_deadline, &self.keeper),
+            arriving(body, self.policy().head_deadline, &self.keeper, Standing::of(&parts.extensions)),
             hold.post.terms.max_message,
         );
         let bytes = match body.collect().await {

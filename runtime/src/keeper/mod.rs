@@ -46,7 +46,7 @@ mod tests;
 use std::fmt;
 use std::pin::pin;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use tokio::sync::Notify;
 
@@ -161,6 +161,8 @@ impl Keeper {
         // As many may be ending as may be held, and each has a slot.
         let holds = policy.max_suspended.min(Id::MAX_SLOTS / 2);
         books.limits = Limits::new(holds, policy.max_per_peer, ceilings);
+        books.limits.bound_admitting(policy.max_admitting);
+        self.past.keep(policy.last_ends);
         let _ = self.archive.set(Archive::new(policy.topics.clone(), policy.history));
         self.time.begin();
         for counts in [&self.dropped, &self.refused, &self.unheard] {
@@ -171,7 +173,9 @@ impl Keeper {
     }
 
     pub(crate) fn policy(&self) -> &Policy {
-        self.policy.get_or_init(Policy::default)
+        // Not `get_or_init`: the hub may be used before the server has its policy, and that shall be this one then.
+        static PRESET: LazyLock<Policy> = LazyLock::new(Policy::default);
+        self.policy.get().unwrap_or(&PRESET)
     }
 
     fn plans(&self) -> &[Plan] {

@@ -23,14 +23,17 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) enum Away {
     /// There is no place, and nobody who could make room.
     Full,
+    /// Every parser is taken, and each of their connections is being answered.
+    Busy,
     /// It is its peer's own doing.
     Peer(Refused),
 }
 
 impl Away {
-    fn answer(self) -> String {
+    pub(super) fn answer(self) -> String {
         let (status, text) = match self {
             Away::Full => ("503 Service Unavailable", "too many connections\n"),
+            Away::Busy => ("503 Service Unavailable", "too many requests at once\n"),
             Away::Peer(Refused::TooMany) => ("429 Too Many Requests", "too many connections of yours\n"),
             Away::Peer(Refused::TooOften) => ("429 Too Many Requests", "too many new connections of yours\n"),
         };

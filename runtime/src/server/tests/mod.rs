@@ -20,8 +20,8 @@ use tokio::sync::Notify;
 
 use super::host::{Guest, Host};
 use super::running::Service;
-use crate::dispatch::After;
 use crate::dispatch::fallback::arriving;
+use crate::dispatch::{After, Standing};
 use crate::keeper::Keeper;
 use crate::keeper::time::Time;
 use crate::socket::Socket;
@@ -106,7 +106,9 @@ impl Host for Inn {
             "/hold" => Wish::Echo,
             path @ ("/body" | "/body/later") => {
                 let is_late = path == "/body/later";
-                let mut body = arriving(request.into_body(), self.policy.head_deadline, &self.clock.0);
+                let standing = Standing::of(request.extensions());
+                let mut body =
+                    arriving(request.into_body(), self.policy.head_deadline, &self.clock.0, standing);
                 if is_late {
                     // Somebody waits for the body, and then has something else to do for a minute.
                     let waits = {
@@ -125,8 +127,9 @@ impl Host for Inn {
             "/never" => std::future::pending().await,
             path => {
                 if let Some(fallback) = &self.fallback {
-                    let request =
-                        request.map(|body| arriving(body, self.policy.head_deadline, &self.clock.0));
+                    let standing = Standing::of(request.extensions());
+                    let request = request
+                        .map(|body| arriving(body, self.policy.head_deadline, &self.clock.0, standing));
                     return Ok(fallback.call(request).await);
                 }
                 return Ok(Response::new(Body::from(path.to_owned())));
