@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use crate::words::amount::{self, Misread, spell_size};
 use crate::words::keep::{Keep, LEAST_HISTORY, Pattern, Rule};
+use crate::words::origins::{self, Judge, Origins};
 use crate::words::policy::Policy;
 use crate::words::terms::{LEAST_BACKLOG, WhenFull};
 
@@ -33,6 +34,7 @@ pub(super) enum Setting {
     MaxTopics,
     TrustedProxies,
     AllowedOrigins,
+    AllowedHeaders,
 }
 
 /// What was written.
@@ -58,10 +60,13 @@ pub(super) struct Wishes {
     pub(super) topics: Option<Vec<Rule>>,
     pub(super) trusted_proxies: Option<Vec<IpNet>>,
     pub(super) allowed_origins: Option<Vec<String>>,
+    /// In code only.
+    pub(super) origins_if: Option<Judge>,
+    pub(super) allowed_headers: Option<Vec<String>>,
 }
 
 impl Setting {
-    pub(super) const ALL: [Setting; 18] = [
+    pub(super) const ALL: [Setting; 19] = [
         Setting::Listen,
         Setting::MaxSuspended,
         Setting::MaxPerPeer,
@@ -80,6 +85,7 @@ impl Setting {
         Setting::MaxTopics,
         Setting::TrustedProxies,
         Setting::AllowedOrigins,
+        Setting::AllowedHeaders,
     ];
 
     /// The setting as it is written in code.
@@ -103,6 +109,7 @@ impl Setting {
             Setting::MaxTopics => "max_topics",
             Setting::TrustedProxies => "trusted_proxies",
             Setting::AllowedOrigins => "allowed_origins",
+            Setting::AllowedHeaders => "allowed_headers",
         }
     }
 }
@@ -129,6 +136,7 @@ impl Wishes {
             Setting::MaxTopics => self.max_topics = Some(topics(value)?),
             Setting::TrustedProxies => self.trusted_proxies = Some(list(value, network)?),
             Setting::AllowedOrigins => self.allowed_origins = Some(list(value, origin)?),
+            Setting::AllowedHeaders => self.allowed_headers = Some(list(value, field)?),
         }
         Ok(())
     }
@@ -170,6 +178,8 @@ impl Wishes {
             topics: self.topics.or(fallback.topics),
             trusted_proxies: self.trusted_proxies.or(fallback.trusted_proxies),
             allowed_origins: self.allowed_origins.or(fallback.allowed_origins),
+            origins_if: self.origins_if.or(fallback.origins_if),
+            allowed_headers: self.allowed_headers.or(fallback.allowed_headers),
         }
     }
 
@@ -195,7 +205,11 @@ impl Wishes {
             max_topics: self.max_topics.unwrap_or(preset.max_topics),
             topics: self.topics.unwrap_or(preset.topics),
             trusted_proxies: self.trusted_proxies.unwrap_or(preset.trusted_proxies),
-            allowed_origins: self.allowed_origins.unwrap_or(preset.allowed_origins),
+            allowed_origins: Origins {
+                named: self.allowed_origins.unwrap_or_default(),
+                judge: self.origins_if,
+            },
+            allowed_headers: self.allowed_headers.unwrap_or(preset.allowed_headers),
         };
         let faults = faults(&policy);
         (policy, faults)
@@ -305,14 +319,16 @@ pub(super) fn network(text: &str) -> Result<IpNet, Misread> {
 
 /// Reads an origin; gives it as browsers write it.
 pub(super) fn origin(text: &str) -> Result<String, Misread> {
-    let misread = |why| Misread::new("an origin such as \"https://example.com\"", format!("{text:?}"), why);
-    let lower = text.to_ascii_lowercase();
-    match lower.split_once("://") {
-        Some(("http" | "https", host)) if host.contains(['/', '?', '#', '@']) => {
-            Err(misread("an origin has no path"))
-        }
-        Some(("http" | "https", host)) if host.contains('*') => Err(misread("patterns are not supported")),
-        Some(("http" | "https", host)) if !host.is_empty() => Ok(lower),
-        _ => Err(misread("")),
+    origins::read(text).map_err(|why| {
+        Misread::new("an origin such as \"https://example.com\", \"null\" or \"*\"", format!("{text:?}"), why)
+    })
+}
+
+/// Reads the name of a field of a request's head.
+pub(super) fn field(text: &str) -> Result<String, Misread> {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    match !text.is_empty() && text != "*" && text.bytes().all(is_letter) {
+        true => Ok(text.to_owned()),
+        false => Err(Misread::new("the name of a header such as \"X-CSRF-Token\"", format!("{text:?}"), "")),
     }
 }

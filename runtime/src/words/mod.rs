@@ -9,6 +9,7 @@ pub(crate) mod keep;
 pub(crate) mod line;
 pub(crate) mod look;
 pub(crate) mod message;
+pub(crate) mod origins;
 pub(crate) mod pace;
 pub(crate) mod peer;
 pub(crate) mod policy;
