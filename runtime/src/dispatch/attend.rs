@@ -22,6 +22,7 @@ use crate::mechanisms::wire::fault::Fault as Breach;
 use crate::mechanisms::wire::websocket;
 use crate::socket::Socket;
 use crate::words::cause::Disconnect;
+use crate::words::escaped::Escaped;
 use crate::words::line::Line;
 use crate::words::message::Message;
 use crate::words::terms::Transport;
@@ -240,7 +241,7 @@ impl Side<'_> {
             match outcome {
                 Ok(Ok(())) => {}
                 Ok(Err(error)) => {
-                    tracing::error!(hold = %self.hold.id, %error, "a driver failed");
+                    tracing::error!(hold = %self.hold.id, error = %Escaped(&error.to_string()), "a driver failed");
                     self.hold.keeper().end(self.hold, Disconnect::Failed.into());
                 }
                 Err(fault) => self.fail("driver", &fault),
@@ -253,7 +254,7 @@ impl Side<'_> {
     }
 
     fn fail(&self, what: &str, fault: &Fault) {
-        tracing::error!(hold = %self.hold.id, path = %self.hold.path, %fault, "{what} failed");
+        tracing::error!(hold = %self.hold.id, path = %Escaped(&self.hold.path), %fault, "{what} failed");
         self.hold.keeper().end(self.hold, Disconnect::Failed.into());
     }
 }

@@ -17,6 +17,7 @@ use crate::mechanisms::wire::ending::ending;
 use crate::mechanisms::wire::finish::Finish;
 use crate::mechanisms::wire::{Encoded, Form, head, long_poll};
 use crate::words::cause::{Disconnect, End};
+use crate::words::escaped::Escaped;
 use crate::words::event_id::Numbered;
 use crate::words::tick::Tick;
 use http::HeaderMap;
@@ -180,7 +181,7 @@ impl Attendant<'_> {
         let ended = Ended::of(hold, is_delivered);
         tracing::info!(
             hold = %hold.id,
-            path = %hold.path,
+            path = %Escaped(&hold.path),
             transport = hold.transport().as_str(),
             peer = %hold.peer(),
             cause = end.as_str(),
@@ -207,7 +208,7 @@ impl Drop for Attendant<'_> {
     fn drop(&mut self) {
         let keeper = self.hold.keeper();
         if keeper.end(&self.hold, Disconnect::Shutdown.into()) {
-            tracing::warn!(hold = %self.hold.id, path = %self.hold.path, "a hold was cut: the server is going away");
+            tracing::warn!(hold = %self.hold.id, path = %Escaped(&self.hold.path), "a hold was cut: the server is going away");
         }
         let context = self.context.take();
         if let (Some(_), Some(note)) = (&context, self.hold.note()) {
@@ -239,7 +240,7 @@ async fn end_hook(keeper: Arc<Keeper>, context: Box<dyn Erased>, ended: Ended, e
         End::Disconnect(cause) => context.on_disconnect(&ended, cause),
     };
     if let Err(fault) = Guarded::start(call, deadline, keeper.time()).await {
-        tracing::error!(hold = %id, path = %ended.path(), %cause, %fault, "an end hook failed");
+        tracing::error!(hold = %id, path = %Escaped(ended.path()), %cause, %fault, "an end hook failed");
         running.failed();
     }
 }

@@ -20,6 +20,7 @@ use crate::endpoint::{BoxError, BoxFuture};
 use crate::keeper::Keeper;
 use crate::keeper::deadline::Deadline;
 use crate::mechanisms::patience::Patience;
+use crate::words::escaped::Escaped;
 use crate::words::tick::Tick;
 
 use super::guard::{caught, poll_caught};
@@ -105,7 +106,7 @@ where
                 Ok(response) => response.into_response(),
                 Err(error) => {
                     let error: BoxError = error.into();
-                    tracing::error!(%error, "the fallback failed");
+                    tracing::error!(error = %Escaped(&error.to_string()), "the fallback failed");
                     failed()
                 }
             }

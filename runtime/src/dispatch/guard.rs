@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::endpoint::BoxFuture;
 use crate::keeper::deadline::Deadline;
 use crate::keeper::time::Time;
+use crate::words::escaped::Escaped;
 
 /// A future of the application's that is given up at its deadline, in served time.
 ///
@@ -120,7 +121,7 @@ fn said(payload: Box<dyn Any + Send>) -> String {
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Fault::Panicked(text) => write!(f, "panicked: {text}"),
+            Fault::Panicked(text) => write!(f, "panicked: {}", Escaped(text)),
             Fault::Overdue(deadline) => write!(f, "still waiting after {deadline:?}"),
         }
     }

@@ -47,6 +47,7 @@ use crate::words::cause::Disconnect;
 use crate::words::policy::Policy;
 use crate::words::terms::{Settings, Transport};
 
+pub(crate) use date::http_date;
 pub(crate) use discard::discard;
 use fallback::Fallback;
 use origin::Passage;

@@ -9,7 +9,7 @@ use std::task::Poll;
 
 use bytes::Bytes;
 use http::header::{self, HeaderValue};
-use http::{Request, StatusCode, Version};
+use http::{Method, Request, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
@@ -17,22 +17,20 @@ use hyper::service::service_fn;
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
+use super::course::Follows;
 use super::exchange::{Exchange, LAST_HEAD, REST, Step};
 use super::farewell::{linger, released};
 use super::host::Host;
 use super::house::{House, Seat};
 use super::place::Place;
 use super::wire::{Answer, Notes, Wire};
+use super::word::word;
 use crate::dispatch::{Deadline, Probing};
 use crate::socket::Socket;
 use crate::words::tick::Tick;
 
 /// The longest head; a longer one is answered with 431.
 const LONGEST_HEAD: usize = 16 * 1024;
-
-const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-
-const MALFORMED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// How a connection comes to be read for a request.
 pub(super) enum Visit {
@@ -224,7 +222,8 @@ async fn speak<H: Host>(
         let (house, notes) = (house.clone(), notes.clone());
         service_fn(move |request: Request<Incoming>| {
             let has_begun = place.begin();
-            notes.lock().asked(!request.body().is_end_stream(), is_lasting(&request));
+            notes.lock().asked(follows(&request), is_lasting(&request));
+            let is_connect = request.method() == Method::CONNECT;
             let answer = house.host.clone().handle(request, peer);
             let (house, notes) = (house.clone(), notes.clone());
             async move {
@@ -234,10 +233,14 @@ async fn speak<H: Host>(
                 }
                 match answer.await {
                     Ok(mut response) => {
-                        if house.stop.has_rung() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                            response
-                                .headers_mut()
-                                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+                        let is_last = house.stop.has_rung() || notes.lock().is_body_due();
+                        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+                            || is_connect && response.status().is_success()
+                        {
+                            notes.lock().upgraded();
+                        } else if is_last {
+                            let close = HeaderValue::from_static("close");
+                            response.headers_mut().append(header::CONNECTION, close);
                         }
                         Ok::<_, Infallible>(
                             response.map(|body| Answer::<H>::new(body, notes, house.host.clone())),
@@ -305,9 +308,10 @@ async fn speak<H: Host>(
         Some(Step::Rest) => Spoken::Rest(take_back(connection)),
         Some(Step::Cut) => Spoken::Cut,
         Some(step @ (Step::Late | Step::Malformed)) => {
-            let answer = if step == Step::Late { TOO_LATE } else { MALFORMED };
+            let status =
+                if step == Step::Late { StatusCode::REQUEST_TIMEOUT } else { StatusCode::BAD_REQUEST };
             // Nothing else is under way, so it fits; if the kernel refuses it, the peer is not reading anyway.
-            let _ = line.try_write(answer);
+            let _ = line.try_write(word(status, None, "").as_bytes());
             Spoken::Over
         }
         Some(Step::Close | Step::Hold | Step::Wait(_)) => Spoken::Over,
@@ -330,6 +334,15 @@ where
         Some(parts) if parts.io.unread.is_empty() && parts.read_buf.is_empty() => Bytes::new(),
         Some(parts) => [&*parts.read_buf, &*parts.io.unread].concat().into(),
         None => Bytes::new(),
+    }
+}
+
+/// What follows the head of a request, as hyper reads it.
+fn follows(request: &Request<Incoming>) -> Follows {
+    match request.body().size_hint().exact() {
+        _ if request.headers().contains_key(header::TRANSFER_ENCODING) => Follows::Chunks,
+        Some(0) | None => Follows::Nothing,
+        Some(length) => Follows::Length(length),
     }
 }
 
