@@ -53,7 +53,7 @@ pub(super) fn choose(parts: &Parts, offered: &[Transport]) -> Result<Transport, 
             named(Transport::WebSocket)?
         }
         None if parts.headers.contains_key(header::SEC_WEBSOCKET_KEY) => {
-            return Err(match parts.headers.contains_key(header::UPGRADE) {
+            return Err(match has_token(&parts.headers, header::UPGRADE, "websocket") {
                 true => Misfit::BadHandshake("a WebSocket needs HTTP/1.1"),
                 false => Misfit::UpgradeRemoved,
             });

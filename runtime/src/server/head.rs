@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
@@ -238,7 +238,7 @@ async fn speak<H: Host>(
                             || is_connect && response.status().is_success()
                         {
                             notes.lock().upgraded();
-                        } else if is_last {
+                        } else if is_last && !says_close(response.headers()) {
                             let close = HeaderValue::from_static("close");
                             response.headers_mut().append(header::CONNECTION, close);
                         }
@@ -348,12 +348,12 @@ fn follows(request: &Request<Incoming>) -> Follows {
 
 /// Whether the connection may be used again after this request. After a hold hyper is not there to know.
 fn is_lasting(request: &Request<Incoming>) -> bool {
-    let mut wishes = request.headers().get_all(header::CONNECTION).iter();
-    let wants_close = wishes.any(|value| {
-        value
-            .as_bytes()
-            .split(|byte| *byte == b',')
-            .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
-    });
-    request.version() == Version::HTTP_11 && !wants_close
+    request.version() == Version::HTTP_11 && !says_close(request.headers())
+}
+
+fn says_close(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONNECTION).iter().any(|value| {
+        let mut words = value.as_bytes().split(|byte| *byte == b',');
+        words.any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
+    })
 }
