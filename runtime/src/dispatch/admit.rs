@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum_core::body::Body;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -23,6 +23,7 @@ use super::choose::choose;
 use super::client::Client;
 use super::fallback::{arriving, is_late};
 use super::guard::{Fault, Guarded};
+use super::origin::Passage;
 use super::standing::Standing;
 use super::suspend::Admitted;
 use super::{Dispatch, Served, misfit_answer, refusal};
@@ -41,13 +42,11 @@ impl Dispatch {
         let (parts, body) = request.into_parts();
         let transport =
             choose(&parts, served.post.terms.transports).map_err(|misfit| misfit_answer(&misfit))?;
-        if parts.headers.contains_key(header::EXPECT) {
-            return Err(refusal::plain(
-                StatusCode::EXPECTATION_FAILED,
-                "a held request has no body to expect",
-            ));
-        }
         let is_bodied = !body.is_end_stream();
+        // Without a body there is nothing to wait for; and HTTP/1.0 knows no expectations (RFC 9110 §10.1.1).
+        if is_bodied && parts.version > Version::HTTP_10 && parts.headers.contains_key(header::EXPECT) {
+            return Err(refusal::plain(StatusCode::EXPECTATION_FAILED, "a held request needs no body"));
+        }
         let standing = Standing::of(&parts.extensions);
         swallow(arriving(body, self.policy().head_deadline, &self.keeper, standing)).await?;
         let admission = self
@@ -62,7 +61,8 @@ impl Dispatch {
         let suspension = self.run(served, parts, captures, client).await?;
         let post = self.post(served, &suspension, transport)?;
         let arrival = self.arrival(served, &suspension, last_event_id.as_deref())?;
-        Ok(Box::new(Admitted { admission, suspension, post, peer: client.address, asked, arrival }))
+        let passage = Passage::Own;
+        Ok(Box::new(Admitted { admission, suspension, post, peer: client.address, asked, arrival, passage }))
     }
 
     /// From where the client comes, as far as its topics keep their past.

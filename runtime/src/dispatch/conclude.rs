@@ -20,6 +20,7 @@ use crate::mechanisms::wire::ending::ending;
 use crate::mechanisms::wire::finish::Finish;
 use crate::mechanisms::wire::{Encoded, Form, head, long_poll};
 use crate::words::cause::{Disconnect, End};
+use crate::words::escaped::Escaped;
 use crate::words::event_id::Numbered;
 use crate::words::terms::Transport;
 use http::HeaderMap;
@@ -305,7 +306,7 @@ impl Ending {
         let end = self.note.end.clone();
         tracing::info!(
             hold = %hold.id,
-            path = %hold.path,
+            path = %Escaped(&hold.path),
             transport = hold.transport().as_str(),
             peer = %hold.peer(),
             cause = end.as_str(),
@@ -362,7 +363,7 @@ impl Drop for Attendant<'_> {
         };
         let keeper = self.hold.keeper();
         if keeper.end(&self.hold, Disconnect::Shutdown.into()) {
-            tracing::warn!(hold = %self.hold.id, path = %self.hold.path, "a hold was cut: the server is going away");
+            tracing::warn!(hold = %self.hold.id, path = %Escaped(&self.hold.path), "a hold was cut: the server is going away");
         }
         if let (false, Some(note)) = (is_reported, self.hold.note()) {
             keeper.remember(&self.hold, &Ended::of(&self.hold, false), &note.end);
@@ -383,7 +384,7 @@ async fn end_hook(keeper: Arc<Keeper>, context: Box<dyn Erased>, ended: Ended, e
         End::Disconnect(cause) => context.on_disconnect(&ended, cause),
     };
     if let Err(fault) = settled(Guarded::start(call, deadline, keeper.time()).await) {
-        tracing::error!(hold = %id, path = %ended.path(), %cause, %fault, "an end hook failed");
+        tracing::error!(hold = %id, path = %Escaped(ended.path()), %cause, %fault, "an end hook failed");
         running.failed();
     }
 }

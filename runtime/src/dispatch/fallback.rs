@@ -21,6 +21,7 @@ use crate::keeper::Keeper;
 use crate::keeper::deadline::Deadline;
 use crate::mechanisms::patience::Patience;
 use crate::sync::foreign::Foreign;
+use crate::words::escaped::Escaped;
 use crate::words::tick::Tick;
 
 use super::guard::{caught, poll_caught};
@@ -115,7 +116,7 @@ where
                 Ok(response) => response.into_response(),
                 Err(error) => {
                     let error: BoxError = error.into();
-                    tracing::error!(%error, "the fallback failed");
+                    tracing::error!(error = %Escaped(&error.to_string()), "the fallback failed");
                     failed()
                 }
             }

@@ -8,6 +8,7 @@ use crate::endpoint::{BoxError, BoxFuture};
 use crate::keeper::deadline::Deadline;
 use crate::keeper::time::Time;
 use crate::sync::foreign;
+use crate::words::escaped::Escaped;
 
 /// A future of the application's that is given up at its deadline, in served time.
 ///
@@ -139,8 +140,8 @@ pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, Fault> {
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Fault::Panicked(text) => write!(f, "panicked: {text}"),
-            Fault::Returned(text) => write!(f, "returned an error: {text}"),
+            Fault::Panicked(text) => write!(f, "panicked: {}", Escaped(text)),
+            Fault::Returned(text) => write!(f, "returned an error: {}", Escaped(text)),
             Fault::Overdue(deadline) => write!(f, "still waiting after {deadline:?}"),
             Fault::Cut => f.write_str("still waiting when the server had to stop"),
         }

@@ -36,7 +36,7 @@ fn publish(keeper: &Keeper, due: Due<Job>, now: Tick) {
             keeper.publish(topic, &message);
             Job::Message(message)
         }
-        Job::Maker(mut make) => match caught(|| make()) {
+        Job::Maker(mut make) => match caught(&mut make) {
             Ok(message) => {
                 // Making it may have taken long, or have cancelled it.
                 if keeper.is_scheduled(number) {

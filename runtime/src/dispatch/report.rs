@@ -86,7 +86,7 @@ mod tests {
     const REST: &str = "max_head=16KiB max_admitting=64 max_scheduled=65536 last_ends=10000";
 
     const DEADLINES: &str = "deadlines: drain=10s head_deadline=10s function_deadline=10s hook_deadline=30s \
-                             write_deadline=10s polite_end=5s keep_alive=1m";
+                             write_deadline=10s polite_end=5s keep_alive=1m15s";
     use crate::endpoint::record::tests::endpoint;
     use crate::words::keep::Pattern;
     use crate::words::terms::{Settings, WhenSlow};

@@ -137,7 +137,11 @@ mod tests {
             ("ABEYANCE_HISTORY", "1MiB"),
             ("ABEYANCE_MAX_TOPICS", "3"),
             ("ABEYANCE_TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
-            ("ABEYANCE_ALLOWED_ORIGINS", "https://Example.com,http://localhost:3000"),
+            (
+                "ABEYANCE_ALLOWED_ORIGINS",
+                "https://Example.com,http://localhost:3000,capacitor://localhost,null",
+            ),
+            ("ABEYANCE_ALLOWED_HEADERS", "X-CSRF-Token, traceparent"),
         ]);
         assert_eq!(environment.faults, [""; 0]);
         let (policy, faults) = environment.server.resolve(1024);
@@ -162,7 +166,9 @@ mod tests {
         assert_eq!((policy.memory, policy.history, policy.max_topics), (512 << 20, 1 << 20, 3));
         let proxies: Vec<_> = policy.trusted_proxies.iter().map(ToString::to_string).collect();
         assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
-        assert_eq!(policy.allowed_origins, ["https://example.com", "http://localhost:3000"]);
+        let origins = ["https://example.com", "http://localhost:3000", "capacitor://localhost", "null"];
+        assert_eq!(policy.allowed_origins.named, origins);
+        assert_eq!(policy.allowed_headers, ["X-CSRF-Token", "traceparent"]);
     }
 
     #[test]
@@ -220,6 +226,7 @@ mod tests {
             ("ABEYANCE_TRUSTED_PROXIES", "10.0.0.0/8,proxy", ["\"proxy\"", "\"10.0.0.0/8\""]),
             ("ABEYANCE_ALLOWED_ORIGINS", "https://a.b/", ["no path", "\"https://example.com\""]),
             ("ABEYANCE_ALLOWED_ORIGINS", "a.b", ["\"a.b\"", "\"https://example.com\""]),
+            ("ABEYANCE_ALLOWED_HEADERS", "X CSRF", ["\"X CSRF\"", "\"X-CSRF-Token\""]),
             ("ABEYANCE_ENTER_TIMEOUT", "30", ["ABEYANCE_ENTER_TIMEOUT", "\"30s\""]),
             ("ABEYANCE_DRIAN", "10s", ["ABEYANCE_DRIAN=\"10s\"", "ABEYANCE_DRAIN"]),
             ("ABEYANCE_ENTER_WHEN_SLOW", "drop", ["ABEYANCE_ENTER_WHEN_SLOW=\"drop\"", "\"drop_newest\""]),

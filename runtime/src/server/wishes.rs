@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use crate::words::amount::{self, Misread, spell_size};
 use crate::words::keep::{Keep, LEAST_HISTORY, Pattern, Rule};
+use crate::words::origins::{self, Judge, Origins};
 use crate::words::policy::Policy;
 use crate::words::terms::{LEAST_BACKLOG, WhenFull};
 
@@ -52,6 +53,7 @@ pub(super) enum Setting {
     LastEnds,
     TrustedProxies,
     AllowedOrigins,
+    AllowedHeaders,
 }
 
 /// What was written.
@@ -83,10 +85,13 @@ pub(super) struct Wishes {
     pub(super) topics: Option<Vec<Rule>>,
     pub(super) trusted_proxies: Option<Vec<IpNet>>,
     pub(super) allowed_origins: Option<Vec<String>>,
+    /// In code only.
+    pub(super) origins_if: Option<Judge>,
+    pub(super) allowed_headers: Option<Vec<String>>,
 }
 
 impl Setting {
-    pub(super) const ALL: [Setting; 24] = [
+    pub(super) const ALL: [Setting; 25] = [
         Setting::Listen,
         Setting::MaxSuspended,
         Setting::MaxConnections,
@@ -111,6 +116,7 @@ impl Setting {
         Setting::LastEnds,
         Setting::TrustedProxies,
         Setting::AllowedOrigins,
+        Setting::AllowedHeaders,
     ];
 
     /// The setting as it is written in code.
@@ -140,6 +146,7 @@ impl Setting {
             Setting::LastEnds => "last_ends",
             Setting::TrustedProxies => "trusted_proxies",
             Setting::AllowedOrigins => "allowed_origins",
+            Setting::AllowedHeaders => "allowed_headers",
         }
     }
 }
@@ -172,6 +179,7 @@ impl Wishes {
             Setting::LastEnds => self.last_ends = Some(whole(value)?),
             Setting::TrustedProxies => self.trusted_proxies = Some(list(value, network)?),
             Setting::AllowedOrigins => self.allowed_origins = Some(list(value, origin)?),
+            Setting::AllowedHeaders => self.allowed_headers = Some(list(value, field)?),
         }
         Ok(())
     }
@@ -219,6 +227,8 @@ impl Wishes {
             topics: self.topics.or(fallback.topics),
             trusted_proxies: self.trusted_proxies.or(fallback.trusted_proxies),
             allowed_origins: self.allowed_origins.or(fallback.allowed_origins),
+            origins_if: self.origins_if.or(fallback.origins_if),
+            allowed_headers: self.allowed_headers.or(fallback.allowed_headers),
         }
     }
 
@@ -255,7 +265,11 @@ impl Wishes {
             last_ends: self.last_ends.unwrap_or(preset.last_ends),
             topics: self.topics.unwrap_or(preset.topics),
             trusted_proxies: self.trusted_proxies.unwrap_or(preset.trusted_proxies),
-            allowed_origins: self.allowed_origins.unwrap_or(preset.allowed_origins),
+            allowed_origins: Origins {
+                named: self.allowed_origins.unwrap_or_default(),
+                judge: self.origins_if,
+            },
+            allowed_headers: self.allowed_headers.unwrap_or(preset.allowed_headers),
         };
         let faults = faults(&policy);
         (policy, faults)
@@ -396,14 +410,16 @@ pub(super) fn network(text: &str) -> Result<IpNet, Misread> {
 
 /// Reads an origin; gives it as browsers write it.
 pub(super) fn origin(text: &str) -> Result<String, Misread> {
-    let misread = |why| Misread::new("an origin such as \"https://example.com\"", format!("{text:?}"), why);
-    let lower = text.to_ascii_lowercase();
-    match lower.split_once("://") {
-        Some(("http" | "https", host)) if host.contains(['/', '?', '#', '@']) => {
-            Err(misread("an origin has no path"))
-        }
-        Some(("http" | "https", host)) if host.contains('*') => Err(misread("patterns are not supported")),
-        Some(("http" | "https", host)) if !host.is_empty() => Ok(lower),
-        _ => Err(misread("")),
+    origins::read(text).map_err(|why| {
+        Misread::new("an origin such as \"https://example.com\", \"null\" or \"*\"", format!("{text:?}"), why)
+    })
+}
+
+/// Reads the name of a field of a request's head.
+pub(super) fn field(text: &str) -> Result<String, Misread> {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    match !text.is_empty() && text != "*" && text.bytes().all(is_letter) {
+        true => Ok(text.to_owned()),
+        false => Err(Misread::new("the name of a header such as \"X-CSRF-Token\"", format!("{text:?}"), "")),
     }
 }

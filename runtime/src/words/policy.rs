@@ -5,6 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::keep::Rule;
+use super::origins::Origins;
 use super::terms::WhenFull;
 
 /// The server-wide settings, resolved.
@@ -55,8 +56,10 @@ pub(crate) struct Policy {
     pub(crate) topics: Vec<Rule>,
     /// Peers whose `X-Forwarded-For` and `X-Forwarded-Host` are believed.
     pub(crate) trusted_proxies: Vec<IpNet>,
-    /// Origins, as `https://host[:port]`, that may connect although they are not the server's own.
-    pub(crate) allowed_origins: Vec<String>,
+    /// Origins that may connect although they are not the server's own.
+    pub(crate) allowed_origins: Origins,
+    /// Fields that pages of these origins may send, beside those that are always allowed.
+    pub(crate) allowed_headers: Vec<String>,
 }
 
 impl Default for Policy {
@@ -76,7 +79,7 @@ impl Default for Policy {
             hook_deadline: Duration::from_secs(30),
             write_deadline: Duration::from_secs(10),
             polite_end: Duration::from_secs(5),
-            keep_alive: Duration::from_secs(60),
+            keep_alive: Duration::from_secs(75),
             memory: 256 << 20,
             history: 64 << 20,
             max_topics: 128,
@@ -86,7 +89,8 @@ impl Default for Policy {
             last_ends: 10_000,
             topics: Vec::new(),
             trusted_proxies: Vec::new(),
-            allowed_origins: Vec::new(),
+            allowed_origins: Origins::default(),
+            allowed_headers: Vec::new(),
         }
     }
 }
