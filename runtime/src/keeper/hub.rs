@@ -9,15 +9,19 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::mechanisms::ledger::Counts;
+use crate::mechanisms::wire::Encoded;
 use crate::sync::AtomicU64;
 use crate::words::cause::{CAUSES, Disconnect, Resume};
 use crate::words::id::Id;
 use crate::words::message::Message;
 use crate::words::serialize;
 use crate::words::terms::Transport;
+use crate::words::topic::Topic;
 
 use super::Keeper;
+use super::held::Held;
 use super::hold::Hold;
+use super::send::Origin;
 
 /// Publishes to topics, counts holds and ends them; cheap to clone. It may outlive the server.
 #[derive(Clone)]
@@ -146,6 +150,44 @@ impl Hub {
         counts.map(|(((name, counts), dropped), refused)| (name, tally(counts, dropped, refused))).collect()
     }
 
+    /// The handle on a hold; `None` if it is not held (any more).
+    ///
+    /// An [`Id`] can be written down and read back (`Display`, `FromStr`, serde), so that a worker elsewhere in the
+    /// application can answer a connection of which it knows only that.
+    ///
+    /// ```
+    /// use abeyance::{Hub, Id};
+    ///
+    /// fn answer(hub: &Hub, hold: &str, result: String) -> bool {
+    ///     let held = hold.parse::<Id>().ok().and_then(|id| hub.get(id));
+    ///     held.is_some_and(|held| held.send(result).is_ok())
+    /// }
+    /// ```
+    pub fn get(&self, id: Id) -> Option<Held> {
+        self.0.find(id).filter(|hold| hold.note().is_none()).map(Held::new)
+    }
+
+    /// The holds that have joined `topic` now, in no order. It takes a moment for each: where only their number is asked,
+    /// use [`member_count`](Hub::member_count).
+    ///
+    /// ```
+    /// use abeyance::Hub;
+    ///
+    /// fn close_room(hub: &Hub, room: &str) {
+    ///     for held in hub.members(room) {
+    ///         held.disconnect("the room was closed");
+    ///     }
+    /// }
+    /// ```
+    pub fn members(&self, topic: impl AsRef<str>) -> Vec<Held> {
+        self.0.members(topic.as_ref()).into_iter().map(Held::new).collect()
+    }
+
+    /// How many holds have joined `topic` now.
+    pub fn member_count(&self, topic: impl AsRef<str>) -> usize {
+        self.0.count_members(topic.as_ref())
+    }
+
     /// Everything that is held now, in no order. It takes a moment for each hold: not for a hot path.
     pub fn list(&self) -> Vec<Listed> {
         self.0.list()
@@ -160,6 +202,50 @@ impl Hub {
     pub fn disconnect(&self, id: Id, reason: impl AsRef<str>) -> bool {
         let cause = Disconnect::Kicked { code: None, reason: reason.as_ref().into() };
         self.0.find(id).is_some_and(|hold| self.0.end(&hold, cause.into()))
+    }
+
+    /// Sends a message to every hold with this [key](crate::Suspend::key), at whichever endpoint; says by how many it was
+    /// accepted. Never waits.
+    ///
+    /// For each hold it is as [`Held::send`](crate::Held::send): where the backlog has no room, the message is not accepted,
+    /// and nothing else happens. A long poll is answered with it.
+    ///
+    /// ```
+    /// # use abeyance::Hub;
+    /// fn notify(hub: &Hub, user: &str, text: &str) -> bool {
+    ///     // In whichever window.
+    ///     hub.send_to_key(user, text) > 0
+    /// }
+    /// ```
+    pub fn send_to_key(&self, key: impl AsRef<str>, message: impl Into<Message>) -> usize {
+        let message = message.into();
+        let encoded = Encoded::new(&message);
+        let holds = self.0.of_key(key.as_ref());
+        holds.iter().filter(|hold| hold.send(&encoded, Origin::Direct).is_ok()).count()
+    }
+
+    /// Has every hold with this [key](crate::Suspend::key) join a topic, as [`Held::join`](crate::Held::join); says how many
+    /// are now in it. One that has joined as many topics as it may does not.
+    ///
+    /// A hold that begins later joins what its function joins, and nothing else.
+    ///
+    /// ```
+    /// # use abeyance::Hub;
+    /// fn invite(hub: &Hub, user: &str, room: &str) {
+    ///     hub.join_key(user, format!("rooms/{room}"));
+    /// }
+    /// ```
+    pub fn join_key(&self, key: impl AsRef<str>, topic: impl Into<Topic>) -> usize {
+        let topic = topic.into();
+        let holds = self.0.of_key(key.as_ref());
+        holds.iter().filter(|hold| self.0.join(hold, topic.clone()).is_ok()).count()
+    }
+
+    /// Has every hold with this [key](crate::Suspend::key) leave a topic, as [`Held::leave`](crate::Held::leave); says how
+    /// many were in it.
+    pub fn leave_key(&self, key: impl AsRef<str>, topic: impl AsRef<str>) -> usize {
+        let holds = self.0.of_key(key.as_ref());
+        holds.iter().filter(|hold| self.0.leave(hold, topic.as_ref())).count()
     }
 
     /// Ends every hold with this [key](crate::Suspend::key), at whichever endpoint, in good order as
@@ -203,6 +289,13 @@ impl Keeper {
 
     pub(crate) fn find(&self, id: Id) -> Option<Arc<Hold>> {
         self.books.lock().ledger.get(id).cloned()
+    }
+
+    /// The holds with this key, at all endpoints, oldest first.
+    fn of_key(&self, key: &str) -> Vec<Arc<Hold>> {
+        let key = Arc::from(key);
+        let books = self.books.lock();
+        books.limits.of_key(&key).into_iter().filter_map(|id| books.ledger.get(id).cloned()).collect()
     }
 
     fn counts_by_endpoint(&self) -> Vec<(&'static str, Counts)> {

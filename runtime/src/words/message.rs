@@ -7,6 +7,8 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::id::Id;
+
 /// One message, text or binary. Cloning it shares the bytes.
 ///
 /// ```
@@ -21,6 +23,8 @@ pub struct Message {
     bytes: Bytes,
     kind: Kind,
     name: Option<Arc<str>>,
+    /// The one hold that does not get it: it travels with the message, since who reads it may do so much later.
+    not_for: Option<Id>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +38,7 @@ pub(crate) enum Kind {
 impl Message {
     /// A text message that copies nothing.
     pub const fn from_static(text: &'static str) -> Self {
-        Message { bytes: Bytes::from_static(text.as_bytes()), kind: Kind::Text, name: None }
+        Message { bytes: Bytes::from_static(text.as_bytes()), kind: Kind::Text, name: None, not_for: None }
     }
 
     /// A text message that holds `value` as JSON.
@@ -43,7 +47,7 @@ impl Message {
     /// When `value` cannot be written as JSON: a map with keys that are not strings, or a failing `Serialize`.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
         let bytes = Bytes::from(serde_json::to_vec(value)?);
-        Ok(Message { bytes, kind: Kind::Json, name: None })
+        Ok(Message { bytes, kind: Kind::Json, name: None, not_for: None })
     }
 
     /// Gives the message a name: the `event:` of server-sent events. Other transports do not carry it.
@@ -98,6 +102,16 @@ impl Message {
         self.bytes.is_empty()
     }
 
+    /// The same for all but this hold.
+    pub(crate) fn but_for(self, hold: Id) -> Self {
+        Message { not_for: Some(hold), ..self }
+    }
+
+    /// Whether this hold gets it.
+    pub(crate) fn is_for(&self, hold: Id) -> bool {
+        self.not_for != Some(hold)
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
@@ -107,11 +121,11 @@ impl Message {
     }
 
     fn text(bytes: impl Into<Bytes>) -> Self {
-        Message { bytes: bytes.into(), kind: Kind::Text, name: None }
+        Message { bytes: bytes.into(), kind: Kind::Text, name: None, not_for: None }
     }
 
     fn binary(bytes: impl Into<Bytes>) -> Self {
-        Message { bytes: bytes.into(), kind: Kind::Binary, name: None }
+        Message { bytes: bytes.into(), kind: Kind::Binary, name: None, not_for: None }
     }
 }
 

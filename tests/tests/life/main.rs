@@ -46,6 +46,8 @@ mod leaving;
 mod limits;
 mod nuisances;
 mod past;
+
+mod reaching;
 mod replay;
 mod schedule;
 mod shutdown;

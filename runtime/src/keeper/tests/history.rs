@@ -197,7 +197,9 @@ fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, guest: &Guest, which: usiz
         Step::Join(_, topic) => {
             let _ = keeper.join(hold, TOPICS[topic].into());
         }
-        Step::Leave(_, topic) => keeper.leave(hold, TOPICS[topic]),
+        Step::Leave(_, topic) => {
+            let _ = keeper.leave(hold, TOPICS[topic]);
+        }
         Step::Send(_, length) => {
             let has_ended = hold.note().is_some();
             let sent = hold.send(&Encoded::new(&"x".repeat(length).into()), Origin::Direct);
