@@ -51,7 +51,7 @@ use tokio::sync::Notify;
 
 use crate::mechanisms::deadlines::Deadlines;
 use crate::mechanisms::ledger::Ledger;
-use crate::mechanisms::limits::{Ceiling, Limits, Permit};
+use crate::mechanisms::limits::{Ceiling, Limits, Permit, Roof};
 use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex};
 use crate::words::id::Id;
 use crate::words::policy::Policy;
@@ -118,7 +118,7 @@ impl Keeper {
         Arc::new(Keeper {
             books: Mutex::new(Books {
                 ledger: Ledger::new(0),
-                limits: Limits::new(0, None, Vec::new()),
+                limits: Limits::new(Roof::default(), Vec::new()),
                 deadlines: Deadlines::default(),
                 draining: false,
             }),
@@ -153,7 +153,8 @@ impl Keeper {
         books.ledger = Ledger::new(plans.len());
         // As many may be ending as may be held, and each has a slot.
         let holds = policy.max_suspended.min(Id::MAX_SLOTS / 2);
-        books.limits = Limits::new(holds, policy.max_per_peer, ceilings);
+        let roof = Roof { holds, per_peer: policy.max_per_peer, per_key: policy.max_per_key };
+        books.limits = Limits::new(roof, ceilings);
         let _ = self.archive.set(Archive::new(policy.topics.clone(), policy.history));
         self.time.begin();
         for counts in [&self.dropped, &self.refused] {

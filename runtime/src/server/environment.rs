@@ -117,6 +117,7 @@ mod tests {
             ("ABEYANCE_LISTEN", "0.0.0.0:80"),
             ("ABEYANCE_MAX_SUSPENDED", "100000"),
             ("ABEYANCE_MAX_PER_PEER", "8"),
+            ("ABEYANCE_MAX_PER_KEY", "5"),
             ("ABEYANCE_MAX_UNHELD_PER_PEER", "64"),
             ("ABEYANCE_MAX_CONNECTS_PER_PEER", "9"),
             ("ABEYANCE_WHEN_FULL", "resume_oldest"),
@@ -138,6 +139,7 @@ mod tests {
         assert_eq!(faults, [""; 0]);
         assert_eq!(policy.listen, "0.0.0.0:80");
         assert_eq!((policy.max_suspended, policy.max_per_peer), (100_000, Some(8)));
+        assert_eq!(policy.max_per_key, Some(5));
         assert_eq!((policy.max_unheld_per_peer, policy.max_connects_per_peer), (Some(64), Some(9)));
         assert_eq!(policy.when_full, WhenFull::ResumeOldest);
         assert_eq!(policy.drain, Duration::from_secs(90));

@@ -18,6 +18,7 @@ pub(super) enum Setting {
     Listen,
     MaxSuspended,
     MaxPerPeer,
+    MaxPerKey,
     MaxUnheldPerPeer,
     MaxConnectsPerPeer,
     WhenFull,
@@ -41,6 +42,7 @@ pub(super) struct Wishes {
     pub(super) listen: Option<String>,
     pub(super) max_suspended: Option<usize>,
     pub(super) max_per_peer: Option<usize>,
+    pub(super) max_per_key: Option<usize>,
     pub(super) max_unheld_per_peer: Option<usize>,
     pub(super) max_connects_per_peer: Option<usize>,
     pub(super) when_full: Option<WhenFull>,
@@ -61,10 +63,11 @@ pub(super) struct Wishes {
 }
 
 impl Setting {
-    pub(super) const ALL: [Setting; 18] = [
+    pub(super) const ALL: [Setting; 19] = [
         Setting::Listen,
         Setting::MaxSuspended,
         Setting::MaxPerPeer,
+        Setting::MaxPerKey,
         Setting::MaxUnheldPerPeer,
         Setting::MaxConnectsPerPeer,
         Setting::WhenFull,
@@ -88,6 +91,7 @@ impl Setting {
             Setting::Listen => "listen",
             Setting::MaxSuspended => "max_suspended",
             Setting::MaxPerPeer => "max_per_peer",
+            Setting::MaxPerKey => "max_per_key",
             Setting::MaxUnheldPerPeer => "max_unheld_per_peer",
             Setting::MaxConnectsPerPeer => "max_connects_per_peer",
             Setting::WhenFull => "when_full",
@@ -114,6 +118,7 @@ impl Wishes {
             Setting::Listen => self.listen = Some(address(value)?),
             Setting::MaxSuspended => self.max_suspended = Some(amount::count(value)?),
             Setting::MaxPerPeer => self.max_per_peer = Some(amount::count(value)?),
+            Setting::MaxPerKey => self.max_per_key = Some(amount::count(value)?),
             Setting::MaxUnheldPerPeer => self.max_unheld_per_peer = Some(amount::count(value)?),
             Setting::MaxConnectsPerPeer => self.max_connects_per_peer = Some(amount::count(value)?),
             Setting::WhenFull => self.when_full = Some(WhenFull::read(value)?),
@@ -154,6 +159,7 @@ impl Wishes {
             listen: self.listen.or(fallback.listen),
             max_suspended: self.max_suspended.or(fallback.max_suspended),
             max_per_peer: self.max_per_peer.or(fallback.max_per_peer),
+            max_per_key: self.max_per_key.or(fallback.max_per_key),
             max_unheld_per_peer: self.max_unheld_per_peer.or(fallback.max_unheld_per_peer),
             max_connects_per_peer: self.max_connects_per_peer.or(fallback.max_connects_per_peer),
             when_full: self.when_full.or(fallback.when_full),
@@ -180,6 +186,7 @@ impl Wishes {
             listen: self.listen.unwrap_or(preset.listen),
             max_suspended: self.max_suspended.unwrap_or(descriptors.saturating_sub(RESERVE).max(1)),
             max_per_peer: self.max_per_peer.or(preset.max_per_peer),
+            max_per_key: self.max_per_key.or(preset.max_per_key),
             max_unheld_per_peer: self.max_unheld_per_peer.or(preset.max_unheld_per_peer),
             max_connects_per_peer: self.max_connects_per_peer.or(preset.max_connects_per_peer),
             when_full: self.when_full.unwrap_or(preset.when_full),
@@ -207,6 +214,7 @@ fn faults(policy: &Policy) -> Vec<String> {
     let counts = [
         (Setting::MaxSuspended, Some(policy.max_suspended)),
         (Setting::MaxPerPeer, policy.max_per_peer),
+        (Setting::MaxPerKey, policy.max_per_key),
         (Setting::MaxUnheldPerPeer, policy.max_unheld_per_peer),
         (Setting::MaxConnectsPerPeer, policy.max_connects_per_peer),
     ];

@@ -15,6 +15,8 @@ pub(crate) struct Policy {
     /// How many holds there may be at once; the descriptor limit less 64 where nothing was said.
     pub(crate) max_suspended: usize,
     pub(crate) max_per_peer: Option<usize>,
+    /// How many holds of one key there may be, over all endpoints.
+    pub(crate) max_per_key: Option<usize>,
     /// How many connections of one address there may be that hold nothing; a quarter of all where nothing was said, and
     /// then not of this machine.
     pub(crate) max_unheld_per_peer: Option<usize>,
@@ -53,6 +55,7 @@ impl Default for Policy {
             listen: String::from("127.0.0.1:8080"),
             max_suspended: usize::MAX,
             max_per_peer: None,
+            max_per_key: None,
             max_unheld_per_peer: None,
             max_connects_per_peer: None,
             when_full: WhenFull::Reject,
