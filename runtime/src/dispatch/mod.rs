@@ -7,6 +7,7 @@ mod choose; // which transport
 mod client; // whose request it is
 mod conclude; // the one exit door
 mod date; // the `Date` header
+pub(crate) mod denied; // telling of what was refused
 mod discard; // what a peer sends behind our last word
 pub(crate) mod fallback; // what is not held
 mod framing; // where a request ends
@@ -42,9 +43,11 @@ use crate::keeper::hold::Post;
 use crate::keeper::hub::Hub;
 use crate::mechanisms::limits::Ceiling;
 use crate::words::cause::Disconnect;
+use crate::words::denial::Denial;
 use crate::words::policy::Policy;
 use crate::words::terms::{Settings, Transport};
 
+use denied::{Asker, because};
 pub(crate) use discard::discard;
 use fallback::Fallback;
 pub(crate) use suspend::Admitted;
@@ -151,6 +154,16 @@ impl Dispatch {
 
     /// Answers a request, or says that its connection is to be held.
     pub(crate) async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Reply {
+        let asker = Asker::of(&request, peer);
+        let keeper = self.keeper.clone();
+        let mut reply = self.reply(request, peer).await;
+        if let Reply::Answer(response) = &mut reply {
+            asker.tell(&keeper, response);
+        }
+        reply
+    }
+
+    async fn reply(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Reply {
         if let Err(wrong) = framing::judge(&request) {
             let mut response = refusal::plain(StatusCode::BAD_REQUEST, wrong);
             response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
@@ -176,7 +189,9 @@ impl Dispatch {
         let served = &self.served[index];
         let client = client::of(peer, request.headers(), &self.policy().trusted_proxies);
         let passage = origin::judge(request.headers(), client.is_proxied, &self.policy().allowed_origins)
-            .map_err(|stranger| refusal::plain(StatusCode::FORBIDDEN, stranger.to_string()))?;
+            .map_err(|stranger| {
+                because(Denial::Origin, refusal::plain(StatusCode::FORBIDDEN, stranger.to_string()))
+            })?;
         let allowed = |mut response: Response<Body>| {
             origin::permit(&passage, response.headers_mut());
             response
@@ -246,6 +261,11 @@ impl Dispatch {
         self.keeper.counts().ending
     }
 
+    /// Counts and logs a refusal of a connection that has not asked for anything, or not so that it could be read.
+    pub(crate) fn deny(&self, why: Denial, peer: SocketAddr) {
+        denied::tell(&self.keeper, why, peer);
+    }
+
     /// Counts a connection that is turned away before it has asked for anything.
     pub(crate) fn count_turned_away(&self) {
         self.keeper.count_turned_away();
@@ -313,6 +333,9 @@ impl Drop for Dispatch {
 
 fn misfit_answer(misfit: &choose::Misfit) -> Response<Body> {
     let mut response = refusal::plain(misfit.status(), misfit.to_string());
+    if misfit.status() == StatusCode::BAD_REQUEST {
+        response = because(Denial::Handshake, response);
+    }
     if misfit.status() == StatusCode::UPGRADE_REQUIRED {
         let headers = response.headers_mut();
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));

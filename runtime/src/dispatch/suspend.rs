@@ -22,6 +22,7 @@ use super::After;
 use super::asked::Asked;
 use super::attend::{Attendant, Opening};
 use super::date::http_date;
+use super::denied;
 use super::origin::{self, Passage};
 use super::reader::{Exchange, Reader, Rest};
 use super::refusal;
@@ -78,6 +79,7 @@ impl Admitted {
         let hold = match admission.suspend(key, |id, now| Hold::begin(id, now, post, origins)) {
             Ok(hold) => hold,
             Err(refused) => {
+                denied::tell(&keeper, refused.into(), peer);
                 let retry = refusal::retry_seconds(keeper.spread());
                 return Err(Box::new(refuse(refused, retry, &**line, &exchange, unread)));
             }

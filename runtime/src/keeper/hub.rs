@@ -48,6 +48,29 @@ pub struct Tally {
     /// How many requests to be held were ever answered with `503` or `429` because a limit was reached or the server was
     /// stopping.
     pub refused: u64,
+    /// How many requests and connections were ever refused, by reason. Reasons that never happened are not listed, and what
+    /// a fallback answers is not counted. Counted for all endpoints together only.
+    ///
+    /// | reason | answer |
+    /// |---|---|
+    /// | `origin`: the page's is not allowed | `403` |
+    /// | `function` said no; `argument`: one of its arguments could not be made of the request | its own |
+    /// | `failed`: the function panicked, or returned a `Suspend` that cannot be meant | `500` |
+    /// | `function_late`: it was not ready in time | `503` |
+    /// | `max_suspended`, `endpoint_max_suspended` | `503` |
+    /// | `max_per_peer`, `endpoint_max_per_peer`, `max_per_key`, `endpoint_max_per_key` | `429` |
+    /// | `draining`: the server is shutting down | `503` |
+    /// | `not_found`, `method` | `404`, `405` |
+    /// | `transport`: not offered; `upgrade`: missing, or another version; `handshake`: otherwise wrong | `406`, `426`, `400` |
+    /// | `malformed`: no HTTP, or what a proxy may read otherwise | `400` or `431` |
+    /// | `head_late`, `body_late`, `too_large`, `expectation` | `408`, `408`, `413`, `417` |
+    /// | `last_event_id`: none that this server gave | `400` |
+    /// | `token`: of no hold; `inbox`: too many messages wait for `on_message` | `404`, `429` |
+    /// | `connections`: there is no place; `max_unheld_per_peer`, `max_connects_per_peer` | `503`, `429` |
+    ///
+    /// Of `origin` there is also a warning in the log, once a minute at most, since browsers hide the reason.
+    #[serde(serialize_with = "serialize::map")]
+    pub refusals: Vec<(&'static str, u64)>,
     /// How many connections were ever turned away without having been asked what they want: answered with `503` or `429`
     /// at the door, or cut while they waited, to make room for a newcomer. Counted for all endpoints together only.
     pub turned_away: u64,
@@ -131,6 +154,7 @@ impl Hub {
             hooks_running,
             hooks_failed,
             refused,
+            refusals: self.0.denials.counts(),
             turned_away,
             dropped,
             waiting,
@@ -328,6 +352,11 @@ impl Tally {
         self.ended.iter().find(|(name, _)| *name == cause).map_or(0, |(_, count)| *count)
     }
 
+    /// How many were refused for this reason (`"origin"`, `"function"`, ..).
+    pub fn refusals(&self, why: &str) -> u64 {
+        self.refusals.iter().find(|(word, _)| *word == why).map_or(0, |(_, count)| *count)
+    }
+
     /// Whether the books are right: every hold is held, ending or ended, exactly once.
     pub fn is_lawful(&self) -> bool {
         let ended: u64 = self.ended.iter().map(|(_, count)| count).sum();
@@ -345,6 +374,7 @@ impl From<Counts> for Tally {
             hooks_running: 0,
             hooks_failed: 0,
             refused: 0,
+            refusals: Vec::new(),
             turned_away: 0,
             dropped: 0,
             waiting: 0,

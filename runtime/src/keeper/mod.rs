@@ -16,6 +16,7 @@ pub(crate) mod admission; // a place for a newcomer, and who makes room for it
 pub(crate) mod archive; // what topics keep of their past
 pub(crate) mod audit; // what the audits found
 pub(crate) mod deadline; // a moment that is waited for
+pub(crate) mod denials; // how many were refused, and why
 pub(crate) mod drain; // all ends of a shutdown
 pub(crate) mod end; // the beginning of every end, and its settling
 pub(crate) mod ended; // what an end hook is told
@@ -59,6 +60,7 @@ use crate::words::terms::WhenFull;
 
 use archive::Archive;
 use audit::Audits;
+use denials::Denials;
 use hold::Hold;
 use memory::Memory;
 use past::Past;
@@ -88,6 +90,7 @@ pub(crate) struct Keeper {
     refused: OnceLock<Box<[AtomicU64]>>,
     /// How many connections were turned away before they asked for anything.
     turned_away: AtomicU64,
+    denials: Denials,
     /// Over how many milliseconds a drain spreads the ends of holds.
     spread: AtomicU64,
     hooks: AtomicUsize,
@@ -135,6 +138,7 @@ impl Keeper {
             dropped: OnceLock::new(),
             refused: OnceLock::new(),
             turned_away: AtomicU64::new(0),
+            denials: Denials::new(),
             spread: AtomicU64::new(0),
             hooks: AtomicUsize::new(0),
             hooks_failed: AtomicU64::new(0),

@@ -25,6 +25,7 @@ use super::place::Place;
 use super::wire::{Answer, Notes, Wire};
 use crate::dispatch::{Deadline, Probing};
 use crate::socket::Socket;
+use crate::words::denial::Denial;
 use crate::words::tick::Tick;
 
 /// The longest head; a longer one is answered with 431.
@@ -268,7 +269,11 @@ async fn speak<H: Host>(
                 Pin::new(&mut connection).graceful_shutdown();
             }
         }
-        if Pin::new(&mut connection).poll(cx).is_ready() {
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+            // hyper has answered it: with `400` or `431`.
+            if ended.is_err_and(|error| error.is_parse()) {
+                house.host.deny(Denial::Malformed, peer);
+            }
             return Poll::Ready(None);
         }
         loop {
@@ -305,7 +310,9 @@ async fn speak<H: Host>(
         Some(Step::Rest) => Spoken::Rest(take_back(connection)),
         Some(Step::Cut) => Spoken::Cut,
         Some(step @ (Step::Late | Step::Malformed)) => {
-            let answer = if step == Step::Late { TOO_LATE } else { MALFORMED };
+            let is_late = step == Step::Late;
+            house.host.deny(if is_late { Denial::HeadLate } else { Denial::Malformed }, peer);
+            let answer = if is_late { TOO_LATE } else { MALFORMED };
             // Nothing else is under way, so it fits; if the kernel refuses it, the peer is not reading anyway.
             let _ = line.try_write(answer);
             Spoken::Over

@@ -48,6 +48,7 @@ mod nuisances;
 mod past;
 
 mod reaching;
+mod refusals;
 mod replay;
 mod schedule;
 mod shutdown;
