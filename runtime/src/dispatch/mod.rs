@@ -114,7 +114,7 @@ impl Dispatch {
         let kept = |(endpoint, settings): &(&'static Endpoint, Settings)| {
             let terms = settings.resolve();
             crate::keeper::Plan {
-                name: endpoint.name,
+                path: endpoint.path,
                 ceiling: Ceiling {
                     holds: terms.max_suspended,
                     per_peer: terms.max_per_peer,

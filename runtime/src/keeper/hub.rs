@@ -91,7 +91,7 @@ pub struct Tally {
 pub struct Listed {
     /// Its id.
     pub id: Id,
-    /// The function that is its endpoint.
+    /// Its endpoint, as the path in the annotation: `/rooms/{room}`.
     pub endpoint: &'static str,
     /// The path of its request.
     pub path: String,
@@ -162,8 +162,9 @@ impl Hub {
         }
     }
 
-    /// The count of every endpoint, by the name of its function. End hooks, what waits, and who was turned away are
-    /// counted for all together only.
+    /// The count of every endpoint, by its path as it is in the annotation (`/rooms/{room}`); two functions may have one
+    /// name, and one function two paths. End hooks, what waits, refusals by reason and who was turned away are counted for
+    /// all together only.
     pub fn tally_by_endpoint(&self) -> Vec<(&'static str, Tally)> {
         let counts = self.0.counts_by_endpoint().into_iter().zip(self.0.dropped()).zip(self.0.refused());
         let tally = |counts: Counts, dropped: &AtomicU64, refused: &AtomicU64| Tally {
@@ -327,7 +328,7 @@ impl Keeper {
         self.plans()
             .iter()
             .zip(0..)
-            .map(|(post, index)| (post.name, *books.ledger.counts_of(index)))
+            .map(|(plan, index)| (plan.path, *books.ledger.counts_of(index)))
             .collect()
     }
 
@@ -336,7 +337,7 @@ impl Keeper {
         let holds: Vec<Arc<Hold>> = self.books.lock().ledger.held().cloned().collect();
         let listed = |hold: &Arc<Hold>| Listed {
             id: hold.id,
-            endpoint: self.plans()[hold.post.endpoint as usize].name,
+            endpoint: self.plans()[hold.post.endpoint as usize].path,
             path: hold.path.to_string(),
             transport: hold.transport(),
             peer: hold.peer(),

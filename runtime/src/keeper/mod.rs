@@ -104,7 +104,8 @@ pub(crate) struct Keeper {
 /// What the keeper must know of an endpoint to admit holds to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) name: &'static str,
+    /// As it is written in the annotation: what tells endpoints apart, where two functions have one name.
+    pub(crate) path: &'static str,
     pub(crate) ceiling: Ceiling,
     pub(crate) when_full: WhenFull,
 }
