@@ -426,7 +426,7 @@ pub use server::running::{Drained, Running};
 pub use server::signals::shutdown_signal;
 pub use server::start::StartError;
 pub use words::cause::{Disconnect, End, Resume};
-pub use words::id::Id;
+pub use words::id::{Id, ParseIdError};
 pub use words::keep::Keep;
 pub use words::message::Message;
 pub use words::terms::{Transport, WhenFull, WhenSlow};

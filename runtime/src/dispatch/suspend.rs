@@ -24,6 +24,7 @@ use super::After;
 use super::asked::Asked;
 use super::attend::{Attendant, Opening, Stage};
 use super::date::http_date;
+use super::denied;
 use super::guard::caught;
 use super::hooks::{Call, Hooks};
 use super::origin::{self, Passage};
@@ -77,6 +78,7 @@ impl Admitted {
         let hold = match admission.suspend(key, |id, now| Hold::begin(id, now, post, origins)) {
             Ok(hold) => hold,
             Err(refused) => {
+                denied::tell(&keeper, refused.into(), peer);
                 let retry = refusal::retry_seconds(keeper.spread());
                 return Err(Box::new(refuse(refused, retry, &**line, &exchange, &passage, unread)));
             }

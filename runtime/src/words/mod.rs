@@ -3,6 +3,7 @@
 #[allow(dead_code, reason = "the macros crate reads this file too, and uses more of it")]
 pub(crate) mod amount;
 pub(crate) mod cause;
+pub(crate) mod denial;
 pub(crate) mod escaped;
 pub(crate) mod event_id;
 pub(crate) mod id;
