@@ -23,7 +23,7 @@ use super::host::Host;
 use super::house::{House, Seat};
 use super::place::Place;
 use super::wire::{Answer, Notes, Wire};
-use crate::dispatch::{Deadline, Probing};
+use crate::dispatch::{Deadline, probing_unheld};
 use crate::socket::Socket;
 use crate::words::tick::Tick;
 
@@ -118,8 +118,7 @@ async fn answer<H: Host>(
 ) -> Option<Taken<H::Guest>> {
     let policy = house.host.policy();
     // Also where a hold had it otherwise. Of an upgraded connection nothing else would notice that its peer vanished.
-    let Probing { every, give_up } = Probing::unheld(policy.write_deadline);
-    line.probe(every, give_up);
+    line.probe(probing_unheld(policy.write_deadline));
     let time = house.host.time();
     let accepted = time.mark();
     // Whoever has just come has not come for nothing, though the server stops: its request is on its way.
