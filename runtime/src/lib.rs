@@ -394,6 +394,7 @@ pub mod memory {
 pub use axum_core::body::Body;
 pub use endpoint::BoxError;
 pub use endpoint::lifecycle::Lifecycle;
+pub use endpoint::outcome::Outcome;
 pub use endpoint::refuse::Refuse;
 pub use endpoint::suspend::Suspend;
 pub use http;

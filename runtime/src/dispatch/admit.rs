@@ -106,7 +106,9 @@ impl Dispatch {
             Err(fault) => {
                 tracing::error!(%fault, "{} failed", served.endpoint);
                 Err(match fault {
-                    Fault::Panicked(_) => refusal::empty(StatusCode::INTERNAL_SERVER_ERROR),
+                    Fault::Panicked(_) | Fault::Returned(_) | Fault::Cut => {
+                        refusal::empty(StatusCode::INTERNAL_SERVER_ERROR)
+                    }
                     Fault::Overdue(_) => refusal::plain(StatusCode::SERVICE_UNAVAILABLE, "not ready in time"),
                 })
             }

@@ -11,6 +11,8 @@ mod discard; // what a peer sends behind our last word
 pub(crate) mod fallback; // what is not held
 mod framing; // where a request ends
 mod guard; // user code, bounded
+mod hearing; // what arrived before the end
+mod hooks; // the context, and the hook that runs
 mod origin; // pages of other sites
 mod publisher; // what was scheduled
 mod reader; // what a held peer's bytes mean
@@ -285,6 +287,7 @@ impl Dispatch {
     /// Ends what is still held, and cuts every ending that had begun before.
     pub(crate) fn stop(&self) {
         self.close();
+        self.keeper.hurry();
         self.keeper.cut_endings();
         self.keeper.end_all(&Disconnect::Shutdown.into());
     }
@@ -293,6 +296,7 @@ impl Dispatch {
     pub(crate) fn cut(&self) {
         self.stop();
         self.keeper.cut_endings();
+        self.keeper.cut_hooks();
     }
 
     /// Nobody is held any more who is not, and nothing is published later.

@@ -9,7 +9,9 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::BoxError;
+use super::erased::Typed;
 use super::lifecycle::Lifecycle;
+use super::outcome::Outcome;
 use super::suspension::{Driver, Suspension};
 use crate::keeper::held::Held;
 use crate::words::message::Message;
@@ -265,13 +267,16 @@ impl<C> Suspend<C> {
     }
 }
 
-impl<C: Lifecycle> Suspend<C> {
+impl<C> Suspend<C> {
     /// Gives up the context's type.
-    pub(crate) fn erase(self) -> Result<Suspension, Misuse> {
+    pub(crate) fn erase<O: Outcome>(self) -> Result<Suspension, Misuse>
+    where
+        C: Lifecycle<O>,
+    {
         match self.misuse {
             Some(misuse) => Err(misuse),
             None => Ok(Suspension {
-                context: Box::new(self.context),
+                context: Box::new(Typed::new(self.context)),
                 topics: self.topics,
                 replies: self.replies,
                 driver: self.driver,

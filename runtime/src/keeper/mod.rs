@@ -21,6 +21,7 @@ pub(crate) mod end; // the beginning of every end, and its settling
 pub(crate) mod ended; // what an end hook is told
 pub(crate) mod flush; // writing what waits, and the last of it
 pub(crate) mod hand; // a hold's pen in hand, and the counts that follow from its use
+pub(crate) mod haste; // a shutdown that has no more time
 pub(crate) mod held; // the application's handle on a hold
 pub(crate) mod hold; // one held connection
 pub(crate) mod hub; // the application's view of all holds
@@ -59,6 +60,7 @@ use crate::words::terms::WhenFull;
 
 use archive::Archive;
 use audit::Audits;
+use haste::Haste;
 use hold::Hold;
 use memory::Memory;
 use past::Past;
@@ -86,12 +88,15 @@ pub(crate) struct Keeper {
     dropped: OnceLock<Box<[AtomicU64]>>,
     /// How many requests found no place, by endpoint.
     refused: OnceLock<Box<[AtomicU64]>>,
+    /// How many messages of peers were not heard, by endpoint.
+    unheard: OnceLock<Box<[AtomicU64]>>,
     /// How many connections were turned away before they asked for anything.
     turned_away: AtomicU64,
     /// Over how many milliseconds a drain spreads the ends of holds.
     spread: AtomicU64,
     hooks: AtomicUsize,
     hooks_failed: AtomicU64,
+    haste: Haste,
     /// The server is gone; only end hooks may still run.
     is_quit: AtomicBool,
     /// Told whenever nothing is held, nothing is ending and no end hook runs.
@@ -134,10 +139,12 @@ impl Keeper {
             audits: Audits::default(),
             dropped: OnceLock::new(),
             refused: OnceLock::new(),
+            unheard: OnceLock::new(),
             turned_away: AtomicU64::new(0),
             spread: AtomicU64::new(0),
             hooks: AtomicUsize::new(0),
             hooks_failed: AtomicU64::new(0),
+            haste: Haste::default(),
             is_quit: AtomicBool::new(false),
             quiet: Notify::new(),
         })
@@ -156,7 +163,7 @@ impl Keeper {
         books.limits = Limits::new(holds, policy.max_per_peer, ceilings);
         let _ = self.archive.set(Archive::new(policy.topics.clone(), policy.history));
         self.time.begin();
-        for counts in [&self.dropped, &self.refused] {
+        for counts in [&self.dropped, &self.refused, &self.unheard] {
             let _ = counts.set(plans.iter().map(|_| AtomicU64::new(0)).collect());
         }
         let _ = self.policy.set(policy);
@@ -184,6 +191,18 @@ impl Keeper {
     /// Counts a connection that is turned away before it has asked for anything.
     pub(crate) fn count_turned_away(&self) {
         self.turned_away.fetch_add(1, Relaxed);
+    }
+
+    /// How many messages of peers were not heard, by endpoint.
+    fn unheard(&self) -> &[AtomicU64] {
+        self.unheard.get().map_or(&[], |counts| counts)
+    }
+
+    /// Counts messages that a peer sent and no hook heard.
+    pub(crate) fn count_unheard(&self, hold: &Hold, count: u64) {
+        if let Some(unheard) = self.unheard().get(hold.post.endpoint as usize) {
+            unheard.fetch_add(count, Relaxed);
+        }
     }
 
     fn count_refused(&self, endpoint: u32) {
@@ -245,6 +264,11 @@ impl Keeper {
     /// How many end hooks run, and how many ever failed.
     pub(crate) fn hooks(&self) -> (usize, u64) {
         (self.hooks.load(Acquire), self.hooks_failed.load(Relaxed))
+    }
+
+    /// A hook failed after its hold's end had begun.
+    pub(crate) fn note_hook_failed(&self) {
+        self.hooks_failed.fetch_add(1, Relaxed);
     }
 
     /// The server is gone: nobody is held any more. Time goes on until the last end hook has returned, or one that hangs

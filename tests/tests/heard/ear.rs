@@ -125,12 +125,8 @@ impl Lifecycle for Ear {
     async fn on_end(self, ended: &Ended, end: End) {
         let left = self.notes.0.present.fetch_sub(1, SeqCst) - 1;
         self.notes.0.fewest.fetch_min(left, SeqCst);
-        self.notes.write(&self.name, format!("end {}, {} unheard", end.as_str(), unheard(ended)));
+        self.notes.write(&self.name, format!("end {}, {} unheard", end.as_str(), ended.unheard()));
     }
-}
-
-fn unheard(_: &Ended) -> u64 {
-    0
 }
 
 #[suspend(path = "/ear/{name}", timeout = "1h", max_idle = "2h", heartbeat = "none")]
