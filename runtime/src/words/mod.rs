@@ -15,6 +15,7 @@ pub(crate) mod origins;
 pub(crate) mod pace;
 pub(crate) mod peer;
 pub(crate) mod policy;
+pub(crate) mod probing;
 pub(crate) mod serialize;
 #[allow(dead_code, reason = "the macros crate reads this file too, and uses more of it")]
 pub(crate) mod terms;
