@@ -42,6 +42,10 @@ impl Dispatch {
         let (parts, body) = request.into_parts();
         let transport =
             choose(&parts, served.post.terms.transports).map_err(|misfit| misfit_answer(&misfit))?;
+        if transport == Transport::Sse && LastEventId::says_stay_away(&parts) {
+            // What closes an `EventSource` for good; nobody is asked, and no place is taken.
+            return Err(refusal::empty(StatusCode::NO_CONTENT));
+        }
         if parts.headers.contains_key(header::EXPECT) {
             return Err(refusal::plain(
                 StatusCode::EXPECTATION_FAILED,

@@ -135,7 +135,7 @@ impl Attendant<'_> {
             (Form::LongPoll, Some(item)) => long_poll::one(&item.message, &exchange),
             (form, _) => {
                 let retry_after = retry_after(self.hold.keeper().spread());
-                ending(form, &note.end, retry_after, note.code, &exchange)
+                ending(form, &note.end, retry_after, note.code, self.hold.post.terms.when_evicted, &exchange)
             }
         }
     }
