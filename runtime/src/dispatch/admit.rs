@@ -1,7 +1,6 @@
 //! From a request to a place under every limit and the function's word. Nothing is answered before both.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum_core::body::Body;
 use http::header::{self, HeaderValue};
@@ -13,7 +12,6 @@ use hyper::body::Incoming;
 
 use crate::endpoint::extract::{Captures, ClientIp, LastEventId};
 use crate::endpoint::suspension::Suspension;
-use crate::keeper::Keeper;
 use crate::keeper::archive::{Arrival, Forged};
 use crate::keeper::hold::Post;
 use crate::keeper::hub::Hub;
@@ -26,6 +24,7 @@ use super::client::Client;
 use super::fallback::{arriving, is_late};
 use super::guard::{Fault, Guarded};
 use super::origin::Passage;
+use super::standing::Standing;
 use super::suspend::Admitted;
 use super::{Dispatch, Served, misfit_answer, refusal};
 
@@ -48,7 +47,8 @@ impl Dispatch {
         if is_bodied && parts.version > Version::HTTP_10 && parts.headers.contains_key(header::EXPECT) {
             return Err(refusal::plain(StatusCode::EXPECTATION_FAILED, "a held request needs no body"));
         }
-        swallow(body, self.policy().head_deadline, &self.keeper).await?;
+        let standing = Standing::of(&parts.extensions);
+        swallow(arriving(body, self.policy().head_deadline, &self.keeper, standing)).await?;
         let admission = self
             .keeper
             .admit(served.post.endpoint, Peer::from(client.address.ip()))
@@ -80,7 +80,7 @@ impl Dispatch {
         }
         let topics = suspension.topics.iter().map(|(topic, _)| topic);
         self.keeper.arrival(topics, last_event_id).map_err(|Forged| {
-            refusal::plain(StatusCode::BAD_REQUEST, "`Last-Event-ID` is no id that this server gave")
+            refusal::plain(StatusCode::BAD_REQUEST, "`Last-Event-ID` is of a message that is yet to come")
         })
     }
 
@@ -106,7 +106,9 @@ impl Dispatch {
             Err(fault) => {
                 tracing::error!(%fault, "{} failed", served.endpoint);
                 Err(match fault {
-                    Fault::Panicked(_) => refusal::empty(StatusCode::INTERNAL_SERVER_ERROR),
+                    Fault::Panicked(_) | Fault::Returned(_) | Fault::Cut => {
+                        refusal::empty(StatusCode::INTERNAL_SERVER_ERROR)
+                    }
                     Fault::Overdue(_) => refusal::plain(StatusCode::SERVICE_UNAVAILABLE, "not ready in time"),
                 })
             }
@@ -140,11 +142,10 @@ impl Dispatch {
 }
 
 /// Reads a body that nobody wants, because the socket cannot be taken back before its end.
-async fn swallow(body: Incoming, patience: Duration, keeper: &Arc<Keeper>) -> Result<(), Response<Body>> {
-    if body.is_end_stream() {
-        return Ok(());
-    }
-    let mut body = Limited::new(arriving(body, patience, keeper), MAX_BODY);
+///
+/// Nothing is kept of it, so it is not counted in the server's `memory`.
+async fn swallow(body: Body) -> Result<(), Response<Body>> {
+    let mut body = Limited::new(body, MAX_BODY);
     while let Some(frame) = body.frame().await {
         if let Err(error) = frame {
             return Err(match error {

@@ -12,6 +12,8 @@ mod discard; // what a peer sends behind our last word
 pub(crate) mod fallback; // what is not held
 mod framing; // where a request ends
 mod guard; // user code, bounded
+mod hearing; // what arrived before the end
+mod hooks; // the context, and the hook that runs
 mod host; // for which host a request is
 mod origin; // pages of other sites
 mod publisher; // what was scheduled
@@ -19,6 +21,7 @@ mod reader; // what a held peer's bytes mean
 mod refusal; // answers for requests that are not held
 mod report; // what is in effect
 mod speak; // POST and DELETE with a hold's token
+mod standing; // whether a connection waits for its own peer
 mod suspend; // the function said yes
 
 #[cfg(test)]
@@ -51,6 +54,7 @@ pub(crate) use date::http_date;
 pub(crate) use discard::discard;
 use fallback::Fallback;
 use origin::Passage;
+pub(crate) use standing::{Standing, Waits};
 pub(crate) use suspend::Admitted;
 
 // The server's deadlines are in the same time, and its connections are probed by the same rules.
@@ -225,8 +229,9 @@ impl Dispatch {
 
     async fn fall_back(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let Some(fallback) = &self.fallback else { return self.nothing(&request, peer) };
+        let standing = Standing::of(request.extensions());
         let mut request =
-            request.map(|body| fallback::arriving(body, self.policy().head_deadline, &self.keeper));
+            request.map(|body| fallback::arriving(body, self.policy().head_deadline, &self.keeper, standing));
         request.extensions_mut().insert(Hub::new(self.keeper.clone()));
         fallback.call(request).await
     }
@@ -294,20 +299,23 @@ impl Dispatch {
     /// Ends what is still held, and cuts every ending that had begun before.
     pub(crate) fn stop(&self) {
         self.close();
+        self.keeper.hurry();
         self.keeper.cut_endings();
         self.keeper.end_all(&Disconnect::Shutdown.into());
     }
 
-    /// Cuts what is still held, and every ending that is not finished.
-    pub(crate) fn cut(&self) {
+    /// Cuts what is still held, every ending that is not finished, and every hook that runs but end hooks; says whether
+    /// end hooks are still to come.
+    pub(crate) fn cut(&self) -> bool {
         self.stop();
         self.keeper.cut_endings();
+        self.keeper.cut_hooks()
     }
 
     /// Nobody is held any more who is not, and nothing is published later.
     fn close(&self) {
         self.keeper.close_doors();
-        self.keeper.close_schedule().into_iter().for_each(guard::drop_quietly);
+        drop(self.keeper.close_schedule());
     }
 }
 

@@ -15,6 +15,7 @@ use crate::words::message::Message;
 
 use super::choose::query_value;
 use super::fallback::{arriving, is_late};
+use super::standing::Standing;
 use super::{Dispatch, Served, refusal};
 
 /// The token a request brings, in the `Abeyance-Hold` header or as `?hold=`.
@@ -51,7 +52,8 @@ impl Dispatch {
             return too_large(most);
         }
         let (parts, body) = request.into_parts();
-        let body = Limited::new(arriving(body, self.policy().head_deadline, &self.keeper), most);
+        let standing = Standing::of(&parts.extensions);
+        let body = Limited::new(arriving(body, self.policy().head_deadline, &self.keeper, standing), most);
         let bytes = match body.collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {

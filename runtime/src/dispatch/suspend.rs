@@ -3,6 +3,7 @@
 use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -14,14 +15,17 @@ use crate::keeper::hold::{Hold, Origins, Post};
 use crate::mechanisms::clock::Probing;
 use crate::mechanisms::wire::{Form, chunk, head, long_poll, sse};
 use crate::socket::Socket;
+use crate::sync::foreign::Foreign;
 use crate::words::event_id::Position;
 use crate::words::line::Line;
 use crate::words::terms::WhenSlow;
 
 use super::After;
 use super::asked::Asked;
-use super::attend::{Attendant, Opening};
+use super::attend::{Attendant, Opening, Stage};
 use super::date::http_date;
+use super::guard::caught;
+use super::hooks::{Call, Hooks};
 use super::origin::{self, Passage};
 use super::reader::{Exchange, Reader, Rest};
 use super::refusal;
@@ -50,7 +54,7 @@ impl Admitted {
 
     /// Holds the connection on `line`, of which hyper had read `unread` more bytes. Ready when the wire is finished.
     ///
-    /// The size of this future is part of the memory of every hold; hence one block, and boxes for what is not idle.
+    /// The size of this future is part of the memory of every hold; hence no async block, and boxes for what is not idle.
     pub(crate) fn attend(
         self: Box<Self>,
         line: &Arc<dyn Socket>,
@@ -58,18 +62,10 @@ impl Admitted {
     ) -> impl Future<Output = After> + Send {
         // Begun here, not in the future: what only the beginning needs is no part of the future's size.
         let mut begun = self.begin(line, unread);
-        async move {
-            match &mut begun {
-                Ok(attendant) => {
-                    Box::pin(attendant.open()).await;
-                    while let Some(message) = poll_fn(|cx| attendant.poll_message(cx)).await {
-                        Box::pin(attendant.hear(message)).await;
-                    }
-                    Box::pin(attendant.conclude()).await
-                }
-                Err(after) => std::mem::replace(&mut **after, After::Close),
-            }
-        }
+        poll_fn(move |cx| match &mut begun {
+            Ok(attendant) => attendant.poll(cx),
+            Err(after) => Poll::Ready(std::mem::replace(&mut **after, After::Close)),
+        })
     }
 
     fn begin(self, line: &Arc<dyn Socket>, unread: Bytes) -> Result<Attendant<'_>, Box<After>> {
@@ -85,49 +81,58 @@ impl Admitted {
                 return Err(Box::new(refuse(refused, retry, &**line, &exchange, &passage, unread)));
             }
         };
-        keeper.enter(&hold, &topics, arrival);
-        let position = hold.first_position();
-        let terms = &hold.post.terms;
-        let Probing { every, give_up } = hold.clocks().probing();
-        line.probe(every, give_up);
-        // What the kernel has taken cannot be dropped any more. Never for a long poll, whose socket returns to HTTP.
-        if terms.when_slow == WhenSlow::DropOldest && form != Form::LongPoll {
-            line.take_little((terms.backlog / 8).min(UNSENT));
-        }
-        let date = http_date();
-        let head = head::Exchange {
-            version_11: exchange.version_11,
-            keep_alive: exchange.keep_alive,
-            date: &date,
-            extra: &headers,
-            position,
-        };
-        let head = match form {
-            Form::WebSocket => {
-                // A subprotocol that the client did not offer would make it fail the connection (RFC 6455 §4.1).
-                let agreed = protocol.filter(|name| protocols.iter().any(|offered| name == offered.as_str()));
-                head::switching(&handshake, agreed.as_ref(), &head)
-            }
-            Form::Sse { chunked } => {
-                let token = keeper.token(hold.id);
-                let mut bytes = head::held(form, Some(&token), &head).to_vec();
-                bytes.extend_from_slice(&chunk::body(first_events(&token, position), chunked));
-                bytes.into()
-            }
-            Form::Stream { .. } => head::held(form, Some(&keeper.token(hold.id)), &head),
-            Form::LongPoll => Bytes::new(),
-        };
+        let (version_11, keep_alive) = (exchange.version_11, exchange.keep_alive);
         if form == Form::LongPoll && !headers.is_empty() {
-            exchange.rest = Some(Box::new(Rest { headers, unread: Vec::new() }));
+            exchange.rest = Some(Box::new(Rest { headers: headers.clone(), unread: Vec::new() }));
         }
-        Ok(Attendant {
-            hold,
-            line,
-            context: Some(context),
-            driver: None,
-            reader: Reader::new(form, exchange),
-            opening: Some(Box::new(Opening { head, unread, replies, driver })),
-        })
+        // From here on the attendant owns the hold: whatever happens, its end is concluded.
+        let mut attendant =
+            Attendant::new(hold, line, Hooks::Free(context.take()), Reader::new(form, exchange));
+        attendant.stage = Stage::Opening(Box::new(Opening { replies, driver: driver.map(Foreign::take) }));
+        let hold = attendant.hold.clone();
+        let begun = caught(|| {
+            keeper.enter(&hold, &topics, arrival);
+            let position = hold.first_position();
+            let Probing { every, give_up } = hold.clocks().probing();
+            line.probe(every, give_up);
+            // What the kernel has taken cannot be dropped any more. Never for a long poll, whose socket returns to HTTP.
+            let terms = &hold.post.terms;
+            if terms.when_slow == WhenSlow::DropOldest && form != Form::LongPoll {
+                line.take_little((terms.backlog / 8).min(UNSENT));
+            }
+            let date = http_date();
+            let head = head::Exchange { version_11, keep_alive, date: &date, extra: &headers, position };
+            let head = match form {
+                Form::WebSocket => {
+                    // A subprotocol that the client did not offer would make it fail the connection (RFC 6455 §4.1).
+                    let agreed =
+                        protocol.filter(|name| protocols.iter().any(|offered| name == offered.as_str()));
+                    head::switching(&handshake, agreed.as_ref(), &head)
+                }
+                Form::Sse { chunked } => {
+                    let token = keeper.token(hold.id);
+                    let mut bytes = head::held(form, Some(&token), &head).to_vec();
+                    bytes.extend_from_slice(&chunk::body(first_events(&token, position), chunked));
+                    bytes.into()
+                }
+                Form::Stream { .. } => head::held(form, Some(&keeper.token(hold.id)), &head),
+                Form::LongPoll => Bytes::new(),
+            };
+            if !head.is_empty() {
+                // A peer that is gone already has its end now, and its hooks all the same.
+                let _ = hold.write_head(head);
+            }
+        });
+        if let Err(fault) = begun {
+            attendant.fail("the beginning of a hold", &fault);
+        }
+        if !unread.is_empty() {
+            // What came behind the request's head, before it was answered.
+            attendant.feed(&unread);
+        }
+        attendant.hooks.start(&hold, Call::Suspend, keeper.policy().hook_deadline);
+        hold.deafen();
+        Ok(attendant)
     }
 }
 

@@ -4,18 +4,19 @@ use axum_core::response::IntoResponse;
 use http::StatusCode;
 
 use super::lifecycle::Lifecycle;
+use super::outcome::Outcome;
 use super::suspend::Suspend;
 use super::suspension::Suspension;
 use super::{BoxFuture, Response};
 
-/// A function's answer: hold the connection, or refuse to.
+/// A function's answer: hold the connection, or refuse to. `O` is what the hooks of its context return.
 #[diagnostic::on_unimplemented(
     message = "a `#[suspend]` function returns `Suspend<C>` or `Result<Suspend<C>, E>`, not `{Self}`",
     label = "expected `Suspend<C>` or `Result<Suspend<C>, E>`",
     note = "`C` implements `abeyance::Lifecycle` (`()` does, and `Suspend::new()` has it)",
     note = "`E` implements `IntoResponse`, as `abeyance::Refuse` does"
 )]
-pub trait Answer {
+pub trait Answer<O> {
     /// The hold that was asked for, or the answer that refuses it.
     ///
     /// # Errors
@@ -24,7 +25,7 @@ pub trait Answer {
     fn answer(self) -> Result<Suspension, Response>;
 }
 
-impl<C: Lifecycle> Answer for Suspend<C> {
+impl<C: Lifecycle<O>, O: Outcome> Answer<O> for Suspend<C> {
     fn answer(self) -> Result<Suspension, Response> {
         self.erase().map_err(|misuse| {
             tracing::error!(%misuse, "a hold was refused");
@@ -33,7 +34,7 @@ impl<C: Lifecycle> Answer for Suspend<C> {
     }
 }
 
-impl<C: Lifecycle, E: IntoResponse> Answer for Result<Suspend<C>, E> {
+impl<C: Lifecycle<O>, O: Outcome, E: IntoResponse> Answer<O> for Result<Suspend<C>, E> {
     fn answer(self) -> Result<Suspension, Response> {
         self.map_err(IntoResponse::into_response).and_then(Answer::answer)
     }
@@ -43,12 +44,12 @@ impl<C: Lifecycle, E: IntoResponse> Answer for Result<Suspend<C>, E> {
 ///
 /// Generated code hands the function over as a closure: a future of it that is not `Send` is then told under the
 /// function's own name.
-pub fn run<X, T, F, R>(arguments: T, function: F) -> BoxFuture<'static, Result<Suspension, Response>>
+pub fn run<X, T, F, R, O>(arguments: T, function: F) -> BoxFuture<'static, Result<Suspension, Response>>
 where
     X: Send,
     T: Future<Output = Result<X, Response>> + Send + 'static,
     F: FnOnce(X) -> R + Send + 'static,
-    R: Future<Output: Answer> + Send + 'static,
+    R: Future<Output: Answer<O>> + Send + 'static,
 {
     Box::pin(async move {
         let arguments = arguments.await?;

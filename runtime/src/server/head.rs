@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 
 use bytes::Bytes;
@@ -15,22 +15,18 @@ use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use parking_lot::Mutex;
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::course::Follows;
 use super::exchange::{Exchange, LAST_HEAD, REST, Step};
 use super::farewell::{linger, released};
 use super::host::Host;
 use super::house::{House, Seat};
-use super::place::Place;
+use super::place::{For, Parser, Place};
 use super::wire::{Answer, Notes, Wire};
 use super::word::word;
-use crate::dispatch::{Deadline, Probing};
+use crate::dispatch::{Deadline, Probing, Standing, Waits};
 use crate::socket::Socket;
 use crate::words::tick::Tick;
-
-/// The longest head; a longer one is answered with 431.
-const LONGEST_HEAD: usize = 16 * 1024;
 
 /// How a connection comes to be read for a request.
 pub(super) enum Visit {
@@ -139,15 +135,23 @@ async fn answer<H: Host>(
         }
         // The first head has the time from the connection's first moment, later ones from their first byte.
         let due = head_due.take().unwrap_or_else(|| time.mark().plus(policy.head_deadline));
-        let permit = time.before(due, house.speak()).await??;
-        match Box::pin(speak(house.clone(), line.clone(), place.clone(), peer, unread, due, permit)).await {
+        let parser = match time.before(due, house.parser(place)).await? {
+            Ok(parser) => parser,
+            Err(why) => {
+                house.host.count_turned_away();
+                line.dismiss(why.answer().as_bytes());
+                linger(line, time.mark().plus(policy.polite_end), time).await;
+                return None;
+            }
+        };
+        match Box::pin(speak(house.clone(), line.clone(), place.clone(), peer, unread, due, parser)).await {
             Spoken::Hold(taken) => return Some(taken),
             Spoken::Rest(rest) => {
                 unread = rest;
                 first_due = time.mark().plus(policy.keep_alive.saturating_sub(REST));
             }
             Spoken::Over => {
-                place.wait();
+                place.wait(For::Request);
                 linger(line, time.mark().plus(policy.polite_end), time).await;
                 return None;
             }
@@ -156,7 +160,7 @@ async fn answer<H: Host>(
                 return None;
             }
             Spoken::Upgraded(notes) => {
-                place.leave();
+                place.upgrade();
                 released::<H>(line, notes).await;
                 return None;
             }
@@ -213,19 +217,21 @@ async fn speak<H: Host>(
     unread: Bytes,
     head_due: Tick,
     // Given back at the end: with hyper's buffers, and before an upgraded connection lives on.
-    _permit: OwnedSemaphorePermit,
+    _parser: Parser<H>,
 ) -> Spoken<H> {
     let notes: Notes<H> = Arc::new(Mutex::new(Exchange::new(head_due)));
     let wire =
         Wire { line: line.clone(), unread, notes: notes.clone(), house: house.clone(), place: place.clone() };
     let service = {
         let (house, notes) = (house.clone(), notes.clone());
-        service_fn(move |request: Request<Incoming>| {
+        let standing: Weak<dyn Waits> = Arc::<Place<H>>::downgrade(&place);
+        service_fn(move |mut request: Request<Incoming>| {
             let has_begun = place.begin();
             notes.lock().asked(follows(&request), is_lasting(&request));
             let is_connect = request.method() == Method::CONNECT;
+            request.extensions_mut().insert(Standing::new(standing.clone()));
             let answer = house.host.clone().handle(request, peer);
-            let (house, notes) = (house.clone(), notes.clone());
+            let (house, notes, place) = (house.clone(), notes.clone(), place.clone());
             async move {
                 if !has_begun {
                     // It was asked to leave, and does so now.
@@ -233,6 +239,7 @@ async fn speak<H: Host>(
                 }
                 match answer.await {
                     Ok(mut response) => {
+                        place.answer();
                         let is_last = house.stop.has_rung() || notes.lock().is_body_due();
                         if response.status() == StatusCode::SWITCHING_PROTOCOLS
                             || is_connect && response.status().is_success()
@@ -255,8 +262,10 @@ async fn speak<H: Host>(
             }
         })
     };
+    // A longer head is answered with 431.
+    let longest = house.host.policy().max_head;
     let mut connection =
-        http1::Builder::new().max_buf_size(LONGEST_HEAD).serve_connection(wire, service).with_upgrades();
+        http1::Builder::new().max_buf_size(longest).serve_connection(wire, service).with_upgrades();
 
     let time = house.host.time();
     let mut timer = Deadline::at(head_due, time);

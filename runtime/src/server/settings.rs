@@ -32,14 +32,59 @@ impl Server {
         self
     }
 
-    /// How many connections one peer address may have that hold nothing: those that have not sent a request yet, rest
-    /// between two, or are being answered. Unless set, a quarter of all connections that the limit of descriptors
-    /// allows (16 at least), and no bound for the loopback addresses.
+    /// How many connections there may be, held or not; the limit of file descriptors less 32 unless set, and at most that.
+    /// Say less if the application needs more than 32 descriptors: files, sockets of a database.
     ///
-    /// One more takes the place of that address's own connection which has waited longest for a request; if all are
-    /// being answered, it is refused with `429` and `Retry-After`. Held connections do not count (for them there is
-    /// [`max_per_peer`](Server::max_per_peer)), nor do a fallback's WebSockets, nor whoever is among
-    /// [`trusted_proxies`](Server::trusted_proxies): name a proxy there, or all its clients share this bound.
+    /// One more takes the place of the connection that has waited longest for its own peer. A connection waits for its own
+    /// peer if it has not sent a whole head, rests between two requests, does not send the body that is being read, or
+    /// does not take its answer; 16 KiB of a body or an answer make it the youngest again. If no connection waits, the
+    /// newcomer is refused with `503` and `Retry-After`.
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.0.wishes.max_connections = Some(connections);
+        self
+    }
+
+    /// How many requests may be read or answered at once; 16,384 unless set, and at most
+    /// [`max_connections`](Server::max_connections).
+    ///
+    /// Each has an HTTP parser with its buffers, about 20 KiB: 320 MiB for all unless set. Held connections have none, nor
+    /// have those that rest or have sent nothing, nor the WebSockets of a fallback; an event stream of a fallback has one
+    /// as long as it lasts. One more makes room as a connection above the bound does: of those with a parser the one leaves
+    /// that has waited longest for its own peer, and if none waits, the newcomer gets `503` and `Retry-After` at once. One
+    /// address may have as many as [`max_unheld_per_peer`](Server::max_unheld_per_peer), and a quarter of all (16 at
+    /// least) unless that is set.
+    #[must_use]
+    pub fn max_requests(mut self, requests: usize) -> Self {
+        self.0.wishes.max_requests = Some(requests);
+        self
+    }
+
+    /// How many bytes the head of a request may have; 16 KiB unless set, and at least 8 KiB. A longer one is answered with
+    /// `431`, as is one of more than 100 fields.
+    #[must_use]
+    pub fn max_head(mut self, bytes: usize) -> Self {
+        self.0.wishes.max_head = Some(bytes);
+        self
+    }
+
+    /// How many functions of one endpoint may run at once although there is no place yet, with
+    /// [`WhenFull::ResumeOldest`]; 64 unless set, and at most the endpoint's `max_suspended`. More requests are refused
+    /// with `503` before their function runs.
+    #[must_use]
+    pub fn max_admitting(mut self, functions: usize) -> Self {
+        self.0.wishes.max_admitting = Some(functions);
+        self
+    }
+
+    /// How many connections one peer address may have that hold nothing: those that have not sent a request yet, rest
+    /// between two, are being answered, or are WebSockets of a fallback. Unless set, a quarter of
+    /// [`max_connections`](Server::max_connections) (16 at least), and no bound for the loopback addresses.
+    ///
+    /// One more takes the place of that address's own connection which has waited longest for its peer; if none waits, it
+    /// is refused with `429` and `Retry-After`. Held connections do not count: for them there is
+    /// [`max_per_peer`](Server::max_per_peer). Nor do [`trusted_proxies`](Server::trusted_proxies): name a proxy there, or
+    /// all its clients share this bound.
     #[must_use]
     pub fn max_unheld_per_peer(mut self, connections: usize) -> Self {
         self.0.wishes.max_unheld_per_peer = Some(connections);
@@ -163,9 +208,29 @@ impl Server {
 
     /// How many bytes all topics together may keep of their past; 64 MiB unless set. When it is reached, the oldest
     /// messages go, of whatever topic.
+    ///
+    /// A 64th of it more is for topics that nobody follows and of which nothing is left: of each it is known how far it
+    /// had come, for about 128 bytes, until so many others were forgotten after it (8,192 by default). A client that was
+    /// away for longer may be told to load anew though it missed nothing.
     #[must_use]
     pub fn history(mut self, bytes: usize) -> Self {
         self.0.wishes.history = Some(bytes);
+        self
+    }
+
+    /// How many publications may be scheduled at once; 65,536 unless set. More are refused with
+    /// [`ScheduleError::TooMany`](crate::ScheduleError::TooMany). With 0 nothing is scheduled.
+    #[must_use]
+    pub fn max_scheduled(mut self, publications: usize) -> Self {
+        self.0.wishes.max_scheduled = Some(publications);
+        self
+    }
+
+    /// How many ends [`Hub::last_ends`](crate::Hub::last_ends) remembers; 10,000 unless set, at most a million. Each takes
+    /// 88 B, and the memory for all of them is taken when the first hold ends. With 0 none is remembered.
+    #[must_use]
+    pub fn last_ends(mut self, ends: usize) -> Self {
+        self.0.wishes.last_ends = Some(ends);
         self
     }
 

@@ -25,14 +25,17 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) enum Away {
     /// There is no place, and nobody who could make room.
     Full,
+    /// Every parser is taken, and each of their connections is being answered.
+    Busy,
     /// It is its peer's own doing.
     Peer(Refused),
 }
 
 impl Away {
-    fn answer(self) -> String {
+    pub(super) fn answer(self) -> String {
         let (status, text) = match self {
             Away::Full => (StatusCode::SERVICE_UNAVAILABLE, "too many connections\n"),
+            Away::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too many requests at once\n"),
             Away::Peer(Refused::TooMany) => {
                 (StatusCode::TOO_MANY_REQUESTS, "too many connections of yours\n")
             }

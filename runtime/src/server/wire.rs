@@ -91,11 +91,13 @@ impl<H: Host> Write for Wire<H> {
                     turn.made_progress();
                     let taken = *result.as_ref().unwrap_or(&0);
                     self.notes.lock().wrote(self.house.host.time().mark(), taken);
+                    self.place.write(taken);
                     return Poll::Ready(result);
                 }
             }
             if self.line.poll_writable(cx)?.is_pending() {
                 self.notes.lock().wrote(self.house.host.time().mark(), 0);
+                self.place.write(0);
                 return Poll::Pending;
             }
         }
@@ -103,9 +105,7 @@ impl<H: Host> Write for Wire<H> {
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         let rests = self.notes.lock().flushed();
-        if rests {
-            self.place.wait();
-        }
+        self.place.flush(rests);
         Poll::Ready(Ok(()))
     }
 

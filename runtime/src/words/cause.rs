@@ -46,6 +46,9 @@ pub enum Disconnect {
     Unreachable,
     /// The peer read too slowly: its backlog was full, or the largest when too much waited for all peers together.
     Slow,
+    /// Too much waited in the server ([`Server::memory`](crate::Server::memory)), and most of it was this peer's: half of a
+    /// message, or what it had sent and no hook had heard.
+    Overload,
     /// The peer took nothing for the write deadline, or next to nothing for longer (less than 512 bytes a second), though
     /// its host still answers.
     Stalled,
@@ -108,6 +111,7 @@ impl Disconnect {
             Disconnect::Idle => "idle",
             Disconnect::Unreachable => "unreachable",
             Disconnect::Slow => "slow",
+            Disconnect::Overload => "overload",
             Disconnect::Stalled => "stalled",
             Disconnect::TooLarge => "too_large",
             Disconnect::Violation => "violation",
@@ -126,7 +130,7 @@ impl Disconnect {
 }
 
 /// Every word [`End::as_str`] can say, in the order of [`End::index`].
-pub(crate) const CAUSES: [&str; 20] = [
+pub(crate) const CAUSES: [&str; 21] = [
     "timeout",
     "lifetime",
     "answered",
@@ -147,6 +151,7 @@ pub(crate) const CAUSES: [&str; 20] = [
     "kicked",
     "failed",
     "shutdown",
+    "overload",
 ];
 
 impl End {
@@ -181,6 +186,7 @@ impl End {
             End::Disconnect(Disconnect::Kicked { .. }) => 17,
             End::Disconnect(Disconnect::Failed) => 18,
             End::Disconnect(Disconnect::Shutdown) => 19,
+            End::Disconnect(Disconnect::Overload) => 20,
         }
     }
 }
@@ -216,6 +222,7 @@ impl fmt::Display for Disconnect {
             Disconnect::Idle => f.write_str("idle: no sign of life"),
             Disconnect::Unreachable => f.write_str("unreachable"),
             Disconnect::Slow => f.write_str("too slow: backlog full"),
+            Disconnect::Overload => f.write_str("had most of what waited when too much did"),
             Disconnect::Stalled => f.write_str("stalled: took nothing, or next to nothing"),
             Disconnect::TooLarge => f.write_str("sent a message that is too large"),
             Disconnect::Violation => f.write_str("broke the protocol"),

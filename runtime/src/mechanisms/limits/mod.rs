@@ -17,6 +17,8 @@ pub(crate) struct Limits {
     server: usize,
     server_peer: Option<usize>,
     taken: usize,
+    /// How many functions of one endpoint may run at once without a place to come.
+    admitting: usize,
     endpoints: Vec<Endpoint>,
     peers: Groups<Peer>,
     endpoint_peers: Groups<(u32, Peer)>,
@@ -64,20 +66,23 @@ struct Endpoint {
 }
 
 impl Limits {
-    /// How many functions of one endpoint may run at once without a place to come.
-    pub(crate) const ADMITTING: usize = 64;
-
     pub(crate) fn new(server: usize, server_peer: Option<usize>, endpoints: Vec<Ceiling>) -> Self {
         let endpoint = |ceiling| Endpoint { ceiling, taken: 0, admitting: 0 };
         Limits {
             server,
             server_peer,
             taken: 0,
+            admitting: usize::MAX,
             endpoints: endpoints.into_iter().map(endpoint).collect(),
             peers: Groups::new(),
             endpoint_peers: Groups::new(),
             keys: Groups::new(),
         }
+    }
+
+    /// No more functions of one endpoint run at once without a place to come, nor more than it has places.
+    pub(crate) fn bound_admitting(&mut self, functions: usize) {
+        self.admitting = functions;
     }
 
     /// The server's own limit.
@@ -195,7 +200,7 @@ impl Limits {
     /// Lets a function run although there is no place, if not too many do: `false` if so.
     pub(crate) fn begin_admitting(&mut self, endpoint: u32) -> bool {
         let here = &mut self.endpoints[endpoint as usize];
-        let bound = Self::ADMITTING.min(here.ceiling.holds.unwrap_or(usize::MAX)).min(self.server);
+        let bound = self.admitting.min(here.ceiling.holds.unwrap_or(usize::MAX)).min(self.server);
         let fits = here.admitting < bound;
         here.admitting += usize::from(fits);
         fits

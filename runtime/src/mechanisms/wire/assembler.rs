@@ -104,6 +104,11 @@ impl Assembler {
                 self.read = 0;
             }
             Ok(Some(Incoming::Close { .. })) => self.stop(State::Closed),
+            // The application may have the message for long: nothing is kept beside it.
+            Ok(Some(_)) if self.read == self.inbox.len() => {
+                self.inbox = Vec::new();
+                self.read = 0;
+            }
             Ok(Some(_)) => {}
             Err(fault) => self.stop(State::Faulty(*fault)),
         }
@@ -113,6 +118,12 @@ impl Assembler {
     /// How much there is of a message of which more is to come.
     pub(crate) fn drafted(&self) -> Option<usize> {
         self.draft.as_ref().map(|draft| draft.payload.len())
+    }
+
+    /// How many bytes it has of what came and was not given away.
+    pub(crate) fn bytes(&self) -> usize {
+        let draft = self.draft.as_ref().map_or(0, |draft| draft.payload.len());
+        self.inbox.len() - self.read + draft + self.control.len()
     }
 
     /// Whether nothing is begun, so that a new assembler could go on in place of this one.

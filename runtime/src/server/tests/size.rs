@@ -53,7 +53,9 @@ impl Host for Scale {
 
     fn stop(&self) {}
 
-    fn cut(&self) {}
+    fn cut(&self) -> bool {
+        false
+    }
 }
 
 impl Guest for Weight {
