@@ -16,11 +16,13 @@ use crate::keeper::archive::{Arrival, Forged};
 use crate::keeper::hold::Post;
 use crate::keeper::hub::Hub;
 use crate::mechanisms::limits::Peer;
+use crate::words::denial::Denial;
 use crate::words::terms::{Settings, Transport};
 
 use super::asked::Asked;
 use super::choose::choose;
 use super::client::Client;
+use super::denied::because;
 use super::fallback::{arriving, is_late};
 use super::guard::{Fault, Guarded};
 use super::origin::Passage;
@@ -80,7 +82,8 @@ impl Dispatch {
         }
         let topics = suspension.topics.iter().map(|(topic, _)| topic);
         self.keeper.arrival(topics, last_event_id).map_err(|Forged| {
-            refusal::plain(StatusCode::BAD_REQUEST, "`Last-Event-ID` is of a message that is yet to come")
+            let text = "`Last-Event-ID` is of a message that is yet to come";
+            because(Denial::LastEventId, refusal::plain(StatusCode::BAD_REQUEST, text))
         })
     }
 
@@ -101,7 +104,8 @@ impl Dispatch {
                 // A refusal is as little cacheable as the hold would have been, unless the application says otherwise.
                 let no_store = HeaderValue::from_static("no-store");
                 refusal.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_store);
-                refusal
+                let why = refusal.extensions_mut().remove::<Denial>().unwrap_or(Denial::Function);
+                because(why, refusal)
             }),
             Err(fault) => {
                 tracing::error!(%fault, "{} failed", served.endpoint);
@@ -109,7 +113,10 @@ impl Dispatch {
                     Fault::Panicked(_) | Fault::Returned(_) | Fault::Cut => {
                         refusal::empty(StatusCode::INTERNAL_SERVER_ERROR)
                     }
-                    Fault::Overdue(_) => refusal::plain(StatusCode::SERVICE_UNAVAILABLE, "not ready in time"),
+                    Fault::Overdue(_) => because(
+                        Denial::FunctionLate,
+                        refusal::plain(StatusCode::SERVICE_UNAVAILABLE, "not ready in time"),
+                    ),
                 })
             }
         }

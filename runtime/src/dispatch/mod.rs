@@ -8,6 +8,7 @@ mod choose; // which transport
 mod client; // whose request it is
 mod conclude; // the one exit door
 mod date; // the `Date` header
+pub(crate) mod denied; // telling of what was refused
 mod discard; // what a peer sends behind our last word
 pub(crate) mod fallback; // what is not held
 mod framing; // where a request ends
@@ -47,10 +48,12 @@ use crate::keeper::hold::Post;
 use crate::keeper::hub::Hub;
 use crate::mechanisms::limits::Ceiling;
 use crate::words::cause::Disconnect;
+use crate::words::denial::Denial;
 use crate::words::policy::Policy;
 use crate::words::terms::{Settings, Transport};
 
 pub(crate) use date::http_date;
+use denied::{Asker, because};
 pub(crate) use discard::discard;
 use fallback::Fallback;
 use origin::Passage;
@@ -60,7 +63,7 @@ pub(crate) use suspend::Admitted;
 // The server's deadlines are in the same time, and its connections are probed by the same rules.
 pub(crate) use crate::keeper::deadline::Deadline;
 pub(crate) use crate::keeper::time::Time;
-pub(crate) use crate::mechanisms::clock::Probing;
+pub(crate) use crate::mechanisms::clock::probing_unheld;
 
 /// Everything that answers requests, one for each server.
 pub(crate) struct Dispatch {
@@ -119,7 +122,7 @@ impl Dispatch {
         let kept = |(endpoint, settings): &(&'static Endpoint, Settings)| {
             let terms = settings.resolve();
             crate::keeper::Plan {
-                name: endpoint.name,
+                path: endpoint.path,
                 ceiling: Ceiling {
                     holds: terms.max_suspended,
                     per_peer: terms.max_per_peer,
@@ -158,7 +161,17 @@ impl Dispatch {
     }
 
     /// Answers a request, or says that its connection is to be held.
-    pub(crate) async fn handle(self: Arc<Self>, mut request: Request<Incoming>, peer: SocketAddr) -> Reply {
+    pub(crate) async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Reply {
+        let asker = Asker::of(&request, peer);
+        let keeper = self.keeper.clone();
+        let mut reply = self.reply(request, peer).await;
+        if let Reply::Answer(response) = &mut reply {
+            asker.tell(&keeper, response);
+        }
+        reply
+    }
+
+    async fn reply(self: Arc<Self>, mut request: Request<Incoming>, peer: SocketAddr) -> Reply {
         if let Err(wrong) = framing::judge(&request).and_then(|()| host::settle(&mut request)) {
             return Reply::Answer(refusal::closing(refusal::plain(StatusCode::BAD_REQUEST, wrong)));
         }
@@ -217,9 +230,9 @@ impl Dispatch {
     #[expect(clippy::result_large_err, reason = "an answer, made once a request and only moved")]
     fn passage(&self, headers: &HeaderMap, is_proxied: bool) -> Result<Passage, Response<Body>> {
         match guard::caught(|| origin::judge(headers, is_proxied, &self.policy().allowed_origins)) {
-            Ok(judged) => {
-                judged.map_err(|stranger| refusal::plain(StatusCode::FORBIDDEN, stranger.to_string()))
-            }
+            Ok(judged) => judged.map_err(|stranger| {
+                because(Denial::Origin, refusal::plain(StatusCode::FORBIDDEN, stranger.to_string()))
+            }),
             Err(fault) => {
                 tracing::error!(%fault, "`allow_origins_if` failed");
                 Err(refusal::empty(StatusCode::INTERNAL_SERVER_ERROR))
@@ -258,6 +271,11 @@ impl Dispatch {
     /// How many ends have begun and are not finished.
     pub(crate) fn ending(&self) -> usize {
         self.keeper.counts().ending
+    }
+
+    /// Counts and logs a refusal of a connection that has not asked for anything, or not so that it could be read.
+    pub(crate) fn deny(&self, why: Denial, peer: SocketAddr) {
+        denied::tell(&self.keeper, why, peer);
     }
 
     /// Counts a connection that is turned away before it has asked for anything.
@@ -330,6 +348,9 @@ impl Drop for Dispatch {
 
 fn misfit_answer(misfit: &choose::Misfit) -> Response<Body> {
     let mut response = refusal::plain(misfit.status(), misfit.to_string());
+    if misfit.status() == StatusCode::BAD_REQUEST {
+        response = because(Denial::Handshake, response);
+    }
     if misfit.status() == StatusCode::UPGRADE_REQUIRED {
         let headers = response.headers_mut();
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));

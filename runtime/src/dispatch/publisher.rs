@@ -36,7 +36,7 @@ fn publish(keeper: &Keeper, due: Due<Job>, now: Tick) {
             keeper.publish(topic, &message);
             Job::Message(message)
         }
-        Job::Maker(mut make) => match caught(|| make()) {
+        Job::Maker(mut make) => match caught(&mut *make) {
             Ok(message) => {
                 // Making it may have taken long, or have cancelled it.
                 if keeper.is_scheduled(number) {
@@ -119,7 +119,7 @@ mod tests {
         let ceiling = Ceiling { holds: None, per_peer: None, per_key: None };
         keeper.configure(
             Policy::default(),
-            vec![Plan { name: "endpoint", ceiling, when_full: WhenFull::Reject }],
+            vec![Plan { path: "/endpoint", ceiling, when_full: WhenFull::Reject }],
         );
         let post = Post { keeper: keeper.clone(), endpoint: 0, terms: Settings::NONE.resolve() };
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));

@@ -36,7 +36,7 @@ pub(super) fn handler(endpoint: &Endpoint, terms: &Terms, policy: &Policy) -> St
     say("max_suspended", max_suspended.to_string());
     for (name, limit) in [
         ("max_per_peer", terms.max_per_peer.into_iter().chain(policy.max_per_peer).min()),
-        ("max_per_key", terms.max_per_key),
+        ("max_per_key", terms.max_per_key.into_iter().chain(policy.max_per_key).min()),
     ] {
         if let Some(limit) = limit {
             say(name, limit.to_string());

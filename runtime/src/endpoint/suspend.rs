@@ -222,7 +222,7 @@ impl<C> Suspend<C> {
     }
 
     /// Says whose hold this is: a user, an account, a device. `max_per_key` limits how many holds of this endpoint have
-    /// one key; [`Hub::end_key`](crate::Hub::end_key) ends those that have it, at all endpoints.
+    /// one key, and [`Server::max_per_key`](crate::Server::max_per_key) how many at all endpoints together; [`Hub::end_key`](crate::Hub::end_key) ends those that have it, at all endpoints.
     pub fn key(mut self, user: impl Into<Arc<str>>) -> Self {
         self.key = Some(user.into());
         self

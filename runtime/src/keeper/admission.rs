@@ -125,7 +125,7 @@ impl Admission {
         // A request that has a place needs at most its key's.
         let mut full = books.limits.full(self.endpoint, self.peer, key);
         if let Place::Permit(_) = self.place {
-            full.retain(|full| *full == Full::Key);
+            full.retain(|full| full.is_of_key());
         }
         if let Some(first) = full.first() {
             if !self.keeper.evicts(self.endpoint) {

@@ -123,6 +123,7 @@ mod tests {
             ("ABEYANCE_MAX_SCHEDULED", "0"),
             ("ABEYANCE_LAST_ENDS", "7"),
             ("ABEYANCE_MAX_PER_PEER", "8"),
+            ("ABEYANCE_MAX_PER_KEY", "5"),
             ("ABEYANCE_MAX_UNHELD_PER_PEER", "64"),
             ("ABEYANCE_MAX_CONNECTS_PER_PEER", "9"),
             ("ABEYANCE_WHEN_FULL", "resume_oldest"),
@@ -148,6 +149,7 @@ mod tests {
         assert_eq!(faults, [""; 0]);
         assert_eq!(policy.listen, "0.0.0.0:80");
         assert_eq!((policy.max_suspended, policy.max_per_peer), (100_000, Some(8)));
+        assert_eq!(policy.max_per_key, Some(5));
         assert_eq!((policy.max_unheld_per_peer, policy.max_connects_per_peer), (Some(64), Some(9)));
         assert_eq!((policy.max_connections, policy.max_requests), (300, 200));
         assert_eq!((policy.max_head, policy.max_admitting), (32 << 10, 5));

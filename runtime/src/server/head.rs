@@ -24,8 +24,9 @@ use super::house::{House, Seat};
 use super::place::{For, Parser, Place};
 use super::wire::{Answer, Notes, Wire};
 use super::word::word;
-use crate::dispatch::{Deadline, Probing, Standing, Waits};
+use crate::dispatch::{Deadline, Standing, Waits, probing_unheld};
 use crate::socket::Socket;
+use crate::words::denial::Denial;
 use crate::words::tick::Tick;
 
 /// How a connection comes to be read for a request.
@@ -112,8 +113,7 @@ async fn answer<H: Host>(
 ) -> Option<Taken<H::Guest>> {
     let policy = house.host.policy();
     // Also where a hold had it otherwise. Of an upgraded connection nothing else would notice that its peer vanished.
-    let Probing { every, give_up } = Probing::unheld(policy.write_deadline);
-    line.probe(every, give_up);
+    line.probe(probing_unheld(policy.write_deadline));
     let time = house.host.time();
     let accepted = time.mark();
     // Whoever has just come has not come for nothing, though the server stops: its request is on its way.
@@ -280,7 +280,11 @@ async fn speak<H: Host>(
                 Pin::new(&mut connection).graceful_shutdown();
             }
         }
-        if Pin::new(&mut connection).poll(cx).is_ready() {
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+            // hyper has answered it: with `400` or `431`.
+            if ended.is_err_and(|error| error.is_parse()) {
+                house.host.deny(Denial::Malformed, peer);
+            }
             return Poll::Ready(None);
         }
         loop {
@@ -317,8 +321,11 @@ async fn speak<H: Host>(
         Some(Step::Rest) => Spoken::Rest(take_back(connection)),
         Some(Step::Cut) => Spoken::Cut,
         Some(step @ (Step::Late | Step::Malformed)) => {
-            let status =
-                if step == Step::Late { StatusCode::REQUEST_TIMEOUT } else { StatusCode::BAD_REQUEST };
+            let (status, denial) = match step {
+                Step::Late => (StatusCode::REQUEST_TIMEOUT, Denial::HeadLate),
+                _ => (StatusCode::BAD_REQUEST, Denial::Malformed),
+            };
+            house.host.deny(denial, peer);
             // Nothing else is under way, so it fits; if the kernel refuses it, the peer is not reading anyway.
             let _ = line.try_write(word(status, None, "").as_bytes());
             Spoken::Over

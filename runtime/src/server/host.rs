@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 
 use crate::dispatch::{Admitted, After, Dispatch, Reply, Time};
 use crate::socket::Socket;
+use crate::words::denial::Denial;
 use crate::words::policy::Policy;
 
 /// Who answers requests.
@@ -39,6 +40,9 @@ pub(super) trait Host: Send + Sync + 'static {
 
     /// How many end hooks run.
     fn hooks(&self) -> usize;
+
+    /// Counts and logs a refusal that never was a request.
+    fn deny(&self, why: Denial, peer: SocketAddr);
 
     /// Counts a connection that is turned away before it has asked for anything.
     fn count_turned_away(&self);
@@ -94,6 +98,10 @@ impl Host for Dispatch {
 
     fn hooks(&self) -> usize {
         self.hooks()
+    }
+
+    fn deny(&self, why: Denial, peer: SocketAddr) {
+        Dispatch::deny(self, why, peer);
     }
 
     fn count_turned_away(&self) {

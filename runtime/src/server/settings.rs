@@ -32,6 +32,23 @@ impl Server {
         self
     }
 
+    /// How many holds may have one [key](crate::Suspend::key) at once, over all endpoints: five connections a user. No limit
+    /// unless set; a hold without a key is not counted. `max_per_key` of a function applies as well, to its own holds.
+    ///
+    /// It is checked after the function, which names the key. One more is refused with `429` and `Retry-After`; or, where
+    /// [`when_full`](Server::when_full) is `resume_oldest`, for both functions, it takes the place of the key's oldest hold.
+    ///
+    /// ```
+    /// use abeyance::{Server, WhenFull};
+    ///
+    /// let server = Server::new().max_per_key(5).when_full(WhenFull::ResumeOldest);
+    /// ```
+    #[must_use]
+    pub fn max_per_key(mut self, holds: usize) -> Self {
+        self.0.wishes.max_per_key = Some(holds);
+        self
+    }
+
     /// How many connections there may be, held or not; the limit of file descriptors less 32 unless set, and at most that.
     /// Say less if the application needs more than 32 descriptors: files, sockets of a database.
     ///

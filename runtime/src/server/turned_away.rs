@@ -12,6 +12,7 @@ use super::house::House;
 use super::word::word;
 use crate::mechanisms::lobby::Refused;
 use crate::socket::Socket;
+use crate::words::denial::Denial;
 
 /// How many that were sent away may be waited for at once, so that their requests do not destroy the answer on its way:
 /// they have descriptors, of those that are never given to connections.
@@ -48,10 +49,21 @@ impl Away {
     }
 }
 
+impl From<Away> for Denial {
+    fn from(why: Away) -> Self {
+        match why {
+            Away::Full => Denial::Door,
+            Away::Busy => Denial::Busy,
+            Away::Peer(Refused::TooMany) => Denial::DoorPeer,
+            Away::Peer(Refused::TooOften) => Denial::DoorOften,
+        }
+    }
+}
+
 impl<H: Host> House<H> {
     /// Answers a newcomer without having read its request, and closes.
     pub(super) fn send_away(&self, line: Arc<dyn Socket>, why: Away) {
-        self.host.count_turned_away();
+        self.count_away(&line, why);
         line.dismiss(why.answer().as_bytes());
         // A request that comes after the close is answered with an RST, which destroys what its peer has not read yet
         // on some systems. For more than a few at once that must do.
@@ -64,6 +76,13 @@ impl<H: Host> House<H> {
         });
     }
 
+    fn count_away(&self, line: &Arc<dyn Socket>, why: Away) {
+        self.host.count_turned_away();
+        if let Ok(peer) = line.peer() {
+            self.host.deny(why.into(), peer);
+        }
+    }
+
     /// How many that were sent away are still waited for.
     pub(super) fn sent_away(&self) -> usize {
         LINGERING - self.lingering.available_permits()
@@ -71,7 +90,7 @@ impl<H: Host> House<H> {
 
     /// The same where there is no descriptor to spare: returns when it is closed.
     pub(super) async fn send_away_at_once(&self, line: Arc<dyn Socket>, why: Away) {
-        self.host.count_turned_away();
+        self.count_away(&line, why);
         line.dismiss(why.answer().as_bytes());
         // Most requests are there already, or come at once.
         let brief = PATIENCE / 50;

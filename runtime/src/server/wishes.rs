@@ -34,6 +34,7 @@ pub(super) enum Setting {
     MaxConnections,
     MaxRequests,
     MaxPerPeer,
+    MaxPerKey,
     MaxUnheldPerPeer,
     MaxConnectsPerPeer,
     WhenFull,
@@ -64,6 +65,7 @@ pub(super) struct Wishes {
     pub(super) max_connections: Option<usize>,
     pub(super) max_requests: Option<usize>,
     pub(super) max_per_peer: Option<usize>,
+    pub(super) max_per_key: Option<usize>,
     pub(super) max_unheld_per_peer: Option<usize>,
     pub(super) max_connects_per_peer: Option<usize>,
     pub(super) when_full: Option<WhenFull>,
@@ -91,12 +93,13 @@ pub(super) struct Wishes {
 }
 
 impl Setting {
-    pub(super) const ALL: [Setting; 25] = [
+    pub(super) const ALL: [Setting; 26] = [
         Setting::Listen,
         Setting::MaxSuspended,
         Setting::MaxConnections,
         Setting::MaxRequests,
         Setting::MaxPerPeer,
+        Setting::MaxPerKey,
         Setting::MaxUnheldPerPeer,
         Setting::MaxConnectsPerPeer,
         Setting::WhenFull,
@@ -127,6 +130,7 @@ impl Setting {
             Setting::MaxConnections => "max_connections",
             Setting::MaxRequests => "max_requests",
             Setting::MaxPerPeer => "max_per_peer",
+            Setting::MaxPerKey => "max_per_key",
             Setting::MaxUnheldPerPeer => "max_unheld_per_peer",
             Setting::MaxConnectsPerPeer => "max_connects_per_peer",
             Setting::WhenFull => "when_full",
@@ -160,6 +164,7 @@ impl Wishes {
             Setting::MaxConnections => self.max_connections = Some(amount::count(value)?),
             Setting::MaxRequests => self.max_requests = Some(amount::count(value)?),
             Setting::MaxPerPeer => self.max_per_peer = Some(amount::count(value)?),
+            Setting::MaxPerKey => self.max_per_key = Some(amount::count(value)?),
             Setting::MaxUnheldPerPeer => self.max_unheld_per_peer = Some(amount::count(value)?),
             Setting::MaxConnectsPerPeer => self.max_connects_per_peer = Some(amount::count(value)?),
             Setting::WhenFull => self.when_full = Some(WhenFull::read(value)?),
@@ -207,6 +212,7 @@ impl Wishes {
             max_connections: self.max_connections.or(fallback.max_connections),
             max_requests: self.max_requests.or(fallback.max_requests),
             max_per_peer: self.max_per_peer.or(fallback.max_per_peer),
+            max_per_key: self.max_per_key.or(fallback.max_per_key),
             max_unheld_per_peer: self.max_unheld_per_peer.or(fallback.max_unheld_per_peer),
             max_connects_per_peer: self.max_connects_per_peer.or(fallback.max_connects_per_peer),
             when_full: self.when_full.or(fallback.when_full),
@@ -246,6 +252,7 @@ impl Wishes {
             max_connections: connections,
             max_requests: self.max_requests.unwrap_or(preset.max_requests.min(connections)),
             max_per_peer: self.max_per_peer.or(preset.max_per_peer),
+            max_per_key: self.max_per_key.or(preset.max_per_key),
             max_unheld_per_peer: self.max_unheld_per_peer.or(preset.max_unheld_per_peer),
             max_connects_per_peer: self.max_connects_per_peer.or(preset.max_connects_per_peer),
             when_full: self.when_full.unwrap_or(preset.when_full),
@@ -284,6 +291,7 @@ fn faults(policy: &Policy) -> Vec<String> {
         (Setting::MaxRequests, Some(policy.max_requests)),
         (Setting::MaxAdmitting, Some(policy.max_admitting)),
         (Setting::MaxPerPeer, policy.max_per_peer),
+        (Setting::MaxPerKey, policy.max_per_key),
         (Setting::MaxUnheldPerPeer, policy.max_unheld_per_peer),
         (Setting::MaxConnectsPerPeer, policy.max_connects_per_peer),
     ];

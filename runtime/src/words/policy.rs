@@ -20,6 +20,8 @@ pub(crate) struct Policy {
     pub(crate) max_connections: usize,
     /// How many requests may be read or answered at once.
     pub(crate) max_requests: usize,
+    /// How many holds of one key there may be, over all endpoints.
+    pub(crate) max_per_key: Option<usize>,
     /// How many connections of one address there may be that hold nothing; a quarter of all where nothing was said, and
     /// then not of this machine.
     pub(crate) max_unheld_per_peer: Option<usize>,
@@ -70,6 +72,7 @@ impl Default for Policy {
             max_per_peer: None,
             max_connections: usize::MAX,
             max_requests: 16 * 1024,
+            max_per_key: None,
             max_unheld_per_peer: None,
             max_connects_per_peer: None,
             when_full: WhenFull::Reject,

@@ -47,6 +47,9 @@ mod leaving;
 mod limits;
 mod nuisances;
 mod past;
+
+mod reaching;
+mod refusals;
 mod replay;
 mod schedule;
 mod shutdown;

@@ -93,7 +93,7 @@ async fn nobody_goes_when_another_limit_cannot_be_relieved() {
     assert!(house_is_full.is_ok());
     assert_eq!(first.cause(), Some("evicted"), "one hold relieves both limits");
     let again = house.seat(house.admit(0, 2).unwrap(), 0, SSE, Some("user"));
-    assert_eq!(again.unwrap_err(), Refused::Full(Full::Key));
+    assert_eq!(again.unwrap_err(), Refused::Full(Full::EndpointKey));
     assert_eq!(house_is_full.unwrap().cause(), None);
     let hub = Hub::new(house.keeper.clone());
     assert_eq!((hub.tally().refused, hub.tally_by_endpoint()[0].1.refused), (1, 1));

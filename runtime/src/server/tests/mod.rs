@@ -27,6 +27,7 @@ use crate::keeper::time::Time;
 use crate::socket::Socket;
 use crate::socket::memory::{Dialer, MemoryDoor, MemoryStream};
 use crate::socket::tcp::TcpDoor;
+use crate::words::denial::Denial;
 use crate::words::line::Line;
 use crate::words::policy::Policy;
 
@@ -86,6 +87,8 @@ enum Wish {
 
 impl Host for Inn {
     type Guest = Lodger;
+
+    fn deny(&self, _: Denial, _: SocketAddr) {}
 
     fn policy(&self) -> &Policy {
         &self.policy
