@@ -12,6 +12,7 @@ mod discard; // what a peer sends behind our last word
 pub(crate) mod fallback; // what is not held
 mod framing; // where a request ends
 mod guard; // user code, bounded
+pub(crate) mod introduction; // telling handlers who asks
 mod origin; // pages of other sites
 mod publisher; // what was scheduled
 mod reader; // what a held peer's bytes mean
@@ -50,6 +51,7 @@ use crate::words::terms::{Settings, Transport};
 use denied::{Asker, because};
 pub(crate) use discard::discard;
 use fallback::Fallback;
+use introduction::{Introduction, introduce};
 pub(crate) use suspend::Admitted;
 
 // The server's deadlines are in the same time, and its connections are probed by the same rules.
@@ -63,6 +65,7 @@ pub(crate) struct Dispatch {
     served: Vec<Served>,
     states: States,
     fallback: Option<Fallback>,
+    introduction: Option<Introduction>,
     keeper: Arc<Keeper>,
     /// The task that publishes what is scheduled.
     publisher: OnceLock<AbortHandle>,
@@ -85,6 +88,7 @@ pub(crate) struct Plan {
     /// The functions that are mounted, with their settings after the environment has had its say.
     pub(crate) endpoints: Vec<(&'static Endpoint, Settings)>,
     pub(crate) fallback: Option<Fallback>,
+    pub(crate) introduction: Option<Introduction>,
 }
 
 /// What a request came to.
@@ -106,7 +110,7 @@ pub(crate) enum After {
 impl Dispatch {
     /// Checks what only the router knows: paths that stand there twice.
     pub(crate) fn new(policy: Policy, plan: Plan) -> Result<Arc<Self>, Vec<StartFault>> {
-        let Plan { hub, states, endpoints, fallback } = plan;
+        let Plan { hub, states, endpoints, fallback, introduction } = plan;
         let keeper = hub.keeper().clone();
         let records: Vec<_> = endpoints.iter().map(|(endpoint, _)| *endpoint).collect();
         let router = Router::new(&records)?;
@@ -130,7 +134,8 @@ impl Dispatch {
             post: Arc::new(Post { keeper: keeper.clone(), endpoint: index, terms: settings.resolve() }),
         };
         let served = endpoints.into_iter().zip(0..).map(serve).collect();
-        Ok(Arc::new(Dispatch { router, served, states, fallback, keeper, publisher: OnceLock::new() }))
+        let publisher = OnceLock::new();
+        Ok(Arc::new(Dispatch { router, served, states, fallback, introduction, keeper, publisher }))
     }
 
     /// Starts the clocks of the holds to come, and publishing what is scheduled.
@@ -174,7 +179,7 @@ impl Dispatch {
                 Ok(admitted) => Reply::Hold(admitted),
                 Err(response) => Reply::Answer(response),
             },
-            None => Reply::Answer(self.fall_back(request).await),
+            None => Reply::Answer(self.fall_back(request, peer).await),
         }
     }
 
@@ -201,7 +206,7 @@ impl Dispatch {
             let Some(token) = speak::token(&request) else {
                 // Not for a hold: it may be a route of the application's on the same path.
                 return Err(allowed(match &self.fallback {
-                    Some(_) => self.fall_back(request).await,
+                    Some(_) => self.fall_back(request, peer).await,
                     None => wrong_method(served, request.method()),
                 }));
             };
@@ -209,7 +214,8 @@ impl Dispatch {
         }
         let answer = match *method {
             Method::GET => {
-                let mut admitted = self.admit(served, captures, request, client).await.map_err(allowed)?;
+                let mut admitted =
+                    self.admit(served, captures, request, peer, client).await.map_err(allowed)?;
                 admitted.permit(&passage);
                 return Ok(admitted);
             }
@@ -241,13 +247,19 @@ impl Dispatch {
         response
     }
 
-    async fn fall_back(&self, request: Request<Incoming>) -> Response<Body> {
+    async fn fall_back(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let Some(fallback) = &self.fallback else {
             return refusal::plain(StatusCode::NOT_FOUND, "nothing is served here");
         };
         let mut request =
             request.map(|body| fallback::arriving(body, self.policy().head_deadline, &self.keeper));
         request.extensions_mut().insert(Hub::new(self.keeper.clone()));
+        let client = client::of(peer, request.headers(), &self.policy().trusted_proxies);
+        let introduced = introduce(self.introduction.as_ref(), peer, client, request.extensions_mut());
+        if let Err(fault) = introduced {
+            tracing::error!(%fault, "`connect_info` failed");
+            return refusal::empty(StatusCode::INTERNAL_SERVER_ERROR);
+        }
         fallback.call(request).await
     }
 

@@ -41,6 +41,7 @@ mod endings;
 mod failures;
 mod histories;
 mod http;
+mod introductions;
 mod keys;
 mod leaving;
 mod limits;
