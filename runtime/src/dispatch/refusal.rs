@@ -61,7 +61,11 @@ pub(super) fn empty(status: StatusCode) -> Response<Body> {
 
 /// The answer to a request whose body did not arrive: nothing else can come on its connection.
 pub(super) fn late() -> Response<Body> {
-    let mut response = empty(StatusCode::REQUEST_TIMEOUT);
+    closing(empty(StatusCode::REQUEST_TIMEOUT))
+}
+
+/// The same answer, after which the connection closes.
+pub(super) fn closing(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }

@@ -14,6 +14,7 @@ use super::lifecycle::Lifecycle;
 use super::outcome::Outcome;
 use super::suspension::{Driver, Suspension};
 use crate::keeper::held::Held;
+use crate::sync::foreign::{self, Foreign};
 use crate::words::message::Message;
 use crate::words::terms::{Settings, WhenSlow};
 use crate::words::topic::Topic;
@@ -166,7 +167,12 @@ impl<C> Suspend<C> {
         F: FnOnce(Held) -> D + Send + 'static,
         D: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        self.driver(Box::new(move |held| Box::pin(driver(held))))
+        self.driver(Box::new(move |held| {
+            let driver = driver(held);
+            // In words at once: what an error says, and what it does when it is dropped, is user code as well.
+            let told = |error: BoxError| Foreign::new(error).to_string().into();
+            Box::pin(async move { driver.await.map_err(told) })
+        }))
     }
 
     #[track_caller]
@@ -194,7 +200,7 @@ impl<C> Suspend<C> {
                 self.misused(format_args!("the header `{name}`, which belongs to the transport"))
             }
             (Ok(name), Ok(value)) => {
-                self.headers.append(name, value);
+                self.headers.append(name, copied(value));
                 self
             }
             (Ok(name), Err(fault)) => self.misused(format_args!("a value of the header `{name}`: {fault}")),
@@ -276,10 +282,10 @@ impl<C> Suspend<C> {
         match self.misuse {
             Some(misuse) => Err(misuse),
             None => Ok(Suspension {
-                context: Box::new(Typed::new(self.context)),
+                context: Foreign::new(Box::new(Typed::new(self.context))),
                 topics: self.topics,
                 replies: self.replies,
-                driver: self.driver,
+                driver: self.driver.map(Foreign::new),
                 headers: self.headers,
                 protocol: self.protocol,
                 key: self.key,
@@ -335,6 +341,14 @@ const FRAMING: [HeaderName; 11] = [
     header::UPGRADE,
     HeaderName::from_static("abeyance-hold"),
 ];
+
+/// The value in bytes of its own: those it came with may have a destructor, or be a slice of a large buffer.
+fn copied(value: HeaderValue) -> HeaderValue {
+    let mut copy = HeaderValue::from_bytes(value.as_bytes()).expect("it was a value before");
+    copy.set_sensitive(value.is_sensitive());
+    foreign::let_go(value);
+    copy
+}
 
 /// Whether the text is a token (RFC 9110 §5.6.2).
 fn is_token(text: &str) -> bool {

@@ -41,9 +41,10 @@ pub struct Tally {
     pub ending: usize,
     /// The most that were held at one instant.
     pub peak: usize,
-    /// How many end hooks run now.
+    /// How many hooks run now of holds whose connection is done with: end hooks, and what comes before them.
     pub hooks_running: usize,
-    /// How many end hooks panicked or overran their deadline. (Another hook's failure is its hold's cause, `failed`.)
+    /// How many hooks failed after their hold's end had begun, end hooks among them. (Before it a hook's failure is its
+    /// hold's cause, `failed`.)
     pub hooks_failed: u64,
     /// How many requests to be held were ever answered with `503` or `429` because a limit was reached or the server was
     /// stopping.
@@ -60,13 +61,14 @@ pub struct Tally {
     /// | `max_suspended`, `endpoint_max_suspended` | `503` |
     /// | `max_per_peer`, `endpoint_max_per_peer`, `max_per_key`, `endpoint_max_per_key` | `429` |
     /// | `draining`: the server is shutting down | `503` |
-    /// | `not_found`, `method` | `404`, `405` |
+    /// | `not_found`, `method` | `404`, `405` or `501` |
     /// | `transport`: not offered; `upgrade`: missing, or another version; `handshake`: otherwise wrong | `406`, `426`, `400` |
     /// | `malformed`: no HTTP, or what a proxy may read otherwise | `400` or `431` |
     /// | `head_late`, `body_late`, `too_large`, `expectation` | `408`, `408`, `413`, `417` |
     /// | `last_event_id`: none that this server gave | `400` |
     /// | `token`: of no hold; `inbox`: too many messages wait for `on_message` | `404`, `429` |
-    /// | `connections`: there is no place; `max_unheld_per_peer`, `max_connects_per_peer` | `503`, `429` |
+    /// | `connections`: there is no place; `max_requests` | `503` |
+    /// | `max_unheld_per_peer`, `max_connects_per_peer` | `429` |
     ///
     /// Of `origin` there is also a warning in the log, once a minute at most, since browsers hide the reason.
     #[serde(serialize_with = "serialize::map")]
@@ -76,9 +78,13 @@ pub struct Tally {
     pub turned_away: u64,
     /// How many published messages were ever dropped for peers that read too slowly ([`WhenSlow`](crate::WhenSlow)).
     pub dropped: u64,
-    /// How many bytes wait now for all peers together, of at most `Server::memory`: messages that their connections did
-    /// not take at once, 64 bytes for the place of each, and their framing. A message that waits for a thousand peers counts
-    /// a thousand times, although its bytes are shared; what the kernel has taken does not count here.
+    /// How many messages of peers ever arrived and were not heard ([`Ended::unheard`](crate::Ended::unheard)).
+    pub unheard: u64,
+    /// How many bytes wait now for all peers together and from them, of at most `Server::memory`. For them: messages that
+    /// their connections did not take at once, 64 bytes for the place of each, and their framing. A message that waits for
+    /// a thousand peers counts a thousand times, although its bytes are shared; what the kernel has taken does not count
+    /// here. From them: what came and was not heard yet, such as half a message, a `POST`, or the next request behind a
+    /// long poll.
     pub waiting: usize,
     /// How many ended, by cause ([`End::as_str`](crate::End::as_str)); causes that never happened are not listed.
     #[serde(serialize_with = "serialize::map")]
@@ -149,6 +155,7 @@ impl Hub {
         let (hooks_running, hooks_failed) = self.0.hooks();
         let sum = |counts: &[AtomicU64]| counts.iter().map(|count| count.load(Relaxed)).sum();
         let (dropped, refused) = (sum(self.0.dropped()), sum(self.0.refused()));
+        let unheard = sum(self.0.unheard());
         let (turned_away, waiting) = (self.0.turned_away.load(Relaxed), self.0.memory.waiting());
         Tally {
             hooks_running,
@@ -157,6 +164,7 @@ impl Hub {
             refusals: self.0.denials.counts(),
             turned_away,
             dropped,
+            unheard,
             waiting,
             ..self.0.counts().into()
         }
@@ -166,13 +174,13 @@ impl Hub {
     /// name, and one function two paths. End hooks, what waits, refusals by reason and who was turned away are counted for
     /// all together only.
     pub fn tally_by_endpoint(&self) -> Vec<(&'static str, Tally)> {
-        let counts = self.0.counts_by_endpoint().into_iter().zip(self.0.dropped()).zip(self.0.refused());
-        let tally = |counts: Counts, dropped: &AtomicU64, refused: &AtomicU64| Tally {
-            dropped: dropped.load(Relaxed),
-            refused: refused.load(Relaxed),
-            ..counts.into()
+        let count = |counts: &[AtomicU64], at: usize| counts.get(at).map_or(0, |count| count.load(Relaxed));
+        let tally = |(at, (name, counts)): (usize, (&'static str, Counts))| {
+            let (dropped, refused) = (count(self.0.dropped(), at), count(self.0.refused(), at));
+            let unheard = count(self.0.unheard(), at);
+            (name, Tally { dropped, refused, unheard, ..counts.into() })
         };
-        counts.map(|(((name, counts), dropped), refused)| (name, tally(counts, dropped, refused))).collect()
+        self.0.counts_by_endpoint().into_iter().enumerate().map(tally).collect()
     }
 
     /// The handle on a hold; `None` if it is not held (any more).
@@ -378,6 +386,7 @@ impl From<Counts> for Tally {
             refusals: Vec::new(),
             turned_away: 0,
             dropped: 0,
+            unheard: 0,
             waiting: 0,
             ended: CAUSES.into_iter().zip(counts.ended).filter(|(_, count)| *count > 0).collect(),
         }

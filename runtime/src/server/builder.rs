@@ -232,10 +232,16 @@ mod tests {
             .max_suspended(0)
             .head_deadline(Duration::ZERO)
             .trusted_proxies(["proxy"])
-            .allowed_origins(["*"]);
+            .allowed_origins(["https://*.example"]);
         let fault = fault(server, &[("ABEYANCE_DRAIN", "soon")]);
         assert_eq!(fault.lines().count(), 5, "{fault}");
-        for hint in ["max_suspended(0)", "head_deadline", "\"proxy\"", "\"*\"", "ABEYANCE_DRAIN=\"soon\""] {
+        for hint in [
+            "max_suspended(0)",
+            "head_deadline",
+            "\"proxy\"",
+            "\"https://*.example\"",
+            "ABEYANCE_DRAIN=\"soon\"",
+        ] {
             assert!(fault.contains(hint), "{hint} is not in: {fault}");
         }
     }

@@ -56,8 +56,8 @@ pub(super) trait Host: Send + Sync + 'static {
     /// Ends what is still held, and cuts what was ending.
     fn stop(&self);
 
-    /// Cuts what is still held, and what is ending.
-    fn cut(&self);
+    /// Cuts what is still held, what is ending, and hooks that run; says whether end hooks are still to come.
+    fn cut(&self) -> bool;
 }
 
 /// A request that is to be held. Once the server has it, it attends it, whatever became of the connection.
@@ -120,8 +120,8 @@ impl Host for Dispatch {
         Dispatch::stop(self);
     }
 
-    fn cut(&self) {
-        Dispatch::cut(self);
+    fn cut(&self) -> bool {
+        Dispatch::cut(self)
     }
 }
 

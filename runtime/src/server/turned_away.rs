@@ -3,11 +3,13 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::time::timeout;
 
 use super::farewell::linger;
 use super::host::Host;
 use super::house::House;
+use super::word::word;
 use crate::mechanisms::lobby::Refused;
 use crate::socket::Socket;
 use crate::words::denial::Denial;
@@ -24,23 +26,26 @@ const PATIENCE: Duration = Duration::from_secs(1);
 pub(super) enum Away {
     /// There is no place, and nobody who could make room.
     Full,
+    /// Every parser is taken, and each of their connections is being answered.
+    Busy,
     /// It is its peer's own doing.
     Peer(Refused),
 }
 
 impl Away {
-    fn answer(self) -> String {
+    pub(super) fn answer(self) -> String {
         let (status, text) = match self {
-            Away::Full => ("503 Service Unavailable", "too many connections\n"),
-            Away::Peer(Refused::TooMany) => ("429 Too Many Requests", "too many connections of yours\n"),
-            Away::Peer(Refused::TooOften) => ("429 Too Many Requests", "too many new connections of yours\n"),
+            Away::Full => (StatusCode::SERVICE_UNAVAILABLE, "too many connections\n"),
+            Away::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too many requests at once\n"),
+            Away::Peer(Refused::TooMany) => {
+                (StatusCode::TOO_MANY_REQUESTS, "too many connections of yours\n")
+            }
+            Away::Peer(Refused::TooOften) => {
+                (StatusCode::TOO_MANY_REQUESTS, "too many new connections of yours\n")
+            }
         };
         // Drawn, so that those sent away together do not come back together.
-        let (retry, length) = (fastrand::u8(1..=5), text.len());
-        format!(
-            "HTTP/1.1 {status}\r\nRetry-After: {retry}\r\nCache-Control: no-store\r\nConnection: close\r\n\
-             Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\r\n{text}"
-        )
+        word(status, Some(fastrand::u8(1..=5)), text)
     }
 }
 
@@ -48,6 +53,7 @@ impl From<Away> for Denial {
     fn from(why: Away) -> Self {
         match why {
             Away::Full => Denial::Door,
+            Away::Busy => Denial::Busy,
             Away::Peer(Refused::TooMany) => Denial::DoorPeer,
             Away::Peer(Refused::TooOften) => Denial::DoorOften,
         }

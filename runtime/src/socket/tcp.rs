@@ -156,8 +156,9 @@ impl Line for TcpLine {
 
     fn probe(&self, every: Duration, give_up: Duration) {
         const SECOND: Duration = Duration::from_secs(1);
-        // Kernels count in whole seconds.
-        let every = every.max(SECOND);
+        // Kernels count in whole seconds, and refuse more than this one does.
+        const LONGEST: Duration = Duration::from_secs(32_767);
+        let every = every.clamp(SECOND, LONGEST);
         let give_up = give_up.max(every + SECOND);
         let between = ((give_up - every) / 3).clamp(SECOND, every);
         let tries = (give_up - every).as_secs().div_ceil(between.as_secs()).clamp(1, 127) as u32;

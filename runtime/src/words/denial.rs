@@ -74,6 +74,8 @@ denials! {
     Inbox "inbox",
     /// There is no place for one more connection.
     Door "connections",
+    /// As many requests are read and answered as may be at once (`max_requests`).
+    Busy "max_requests",
     /// `max_unheld_per_peer` is reached.
     DoorPeer "max_unheld_per_peer",
     /// `max_connects_per_peer` is reached.
@@ -88,7 +90,7 @@ impl Denial {
         match status {
             400 => Denial::Malformed,
             404 => Denial::NotFound,
-            405 => Denial::Method,
+            405 | 501 => Denial::Method,
             406 => Denial::Transport,
             408 => Denial::BodyLate,
             413 => Denial::TooLarge,

@@ -39,6 +39,7 @@ mod clocks;
 mod drain;
 mod endings;
 mod failures;
+mod finishing;
 mod histories;
 mod http;
 mod introductions;

@@ -56,7 +56,7 @@ impl Probing {
     /// patience of so long. Where nothing is held, nothing else notices that the peer of a fallback's WebSocket vanished.
     pub(crate) fn unheld(patience: Duration) -> Self {
         const EVERY: Duration = Duration::from_secs(60);
-        Probing { every: EVERY, give_up: patience.max(EVERY) + EVERY }
+        Probing { every: EVERY, give_up: patience.max(EVERY).saturating_add(EVERY) }
     }
 }
 
@@ -142,8 +142,8 @@ impl Clocks {
         };
         // A kernel's timers are late by up to an eighth.
         let every = self.max_idle.map_or(heartbeat, |span| heartbeat.min(span / 2)).max(LEAST_PROBE);
-        let patience = self.max_idle.unwrap_or(every * 4);
-        Probing { every, give_up: patience.max(self.write_deadline).max(LEAST_SILENCE) + every }
+        let patience = self.max_idle.unwrap_or(every.saturating_mul(4));
+        Probing { every, give_up: patience.max(self.write_deadline).max(LEAST_SILENCE).saturating_add(every) }
     }
 
     /// The earliest moment at which the peer's silence can be long enough.
@@ -167,7 +167,7 @@ impl Clocks {
     fn patience(signs: &Signs, answer: Tick) -> Tick {
         signs.blocked.map_or(Tick(0), |since| {
             // Where `is_unreachable` begins to say so.
-            since.plus(answer.plus(SLACK).since(since) * 2)
+            since.plus(answer.plus(SLACK).since(since).saturating_mul(2))
         })
     }
 
@@ -192,7 +192,7 @@ impl Clocks {
         let patience = Duration::from_secs(5).min(heartbeat / 2);
         let probed = |last: Tick| {
             let every = self.probing().every;
-            last.plus(every + patience.max(every / 4)).max(last.plus(LEAST_SILENCE)) <= now
+            last.plus(every.saturating_add(patience.max(every / 4))).max(last.plus(LEAST_SILENCE)) <= now
         };
         if signs.unheard.is_some() {
             return signs.answer.is_some_and(|answer| {

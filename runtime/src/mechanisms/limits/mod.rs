@@ -18,6 +18,8 @@ pub(crate) struct Limits {
     server_peer: Option<usize>,
     server_key: Option<usize>,
     taken: usize,
+    /// How many functions of one endpoint may run at once without a place to come.
+    admitting: usize,
     endpoints: Vec<Endpoint>,
     peers: Groups<Peer>,
     endpoint_peers: Groups<(u32, Peer)>,
@@ -77,9 +79,6 @@ struct Endpoint {
 }
 
 impl Limits {
-    /// How many functions of one endpoint may run at once without a place to come.
-    pub(crate) const ADMITTING: usize = 64;
-
     pub(crate) fn new(roof: Roof, endpoints: Vec<Ceiling>) -> Self {
         let endpoint = |ceiling| Endpoint { ceiling, taken: 0, admitting: 0 };
         Limits {
@@ -87,12 +86,18 @@ impl Limits {
             server_peer: roof.per_peer,
             server_key: roof.per_key,
             taken: 0,
+            admitting: usize::MAX,
             endpoints: endpoints.into_iter().map(endpoint).collect(),
             peers: Groups::new(),
             endpoint_peers: Groups::new(),
             endpoint_keys: Groups::new(),
             keys: Groups::new(),
         }
+    }
+
+    /// No more functions of one endpoint run at once without a place to come, nor more than it has places.
+    pub(crate) fn bound_admitting(&mut self, functions: usize) {
+        self.admitting = functions;
     }
 
     /// The server's own limit.
@@ -223,7 +228,7 @@ impl Limits {
     /// Lets a function run although there is no place, if not too many do: `false` if so.
     pub(crate) fn begin_admitting(&mut self, endpoint: u32) -> bool {
         let here = &mut self.endpoints[endpoint as usize];
-        let bound = Self::ADMITTING.min(here.ceiling.holds.unwrap_or(usize::MAX)).min(self.server);
+        let bound = self.admitting.min(here.ceiling.holds.unwrap_or(usize::MAX)).min(self.server);
         let fits = here.admitting < bound;
         here.admitting += usize::from(fits);
         fits
