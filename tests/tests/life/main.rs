@@ -42,6 +42,7 @@ mod failures;
 mod finishing;
 mod histories;
 mod http;
+mod introductions;
 mod keys;
 mod leaving;
 mod limits;
