@@ -69,9 +69,9 @@ fn read(form: Form, stream: &[u8], lengths: &[u8]) -> (Understood, Bytes) {
     let terms = Settings { max_message: Some(LIMIT), ..Settings::NONE }.resolve();
     let (mut items, mut fault) = (Vec::new(), None);
     'pieces: for piece in pieces(stream, lengths) {
-        let mut read = reader.feed(piece, &terms, Tick(0));
+        reader.feed(piece, &terms, Tick(0));
         loop {
-            match read {
+            match reader.next() {
                 Read::More => break,
                 Read::Item(item) => items.push(item),
                 Read::Fault(found) => {
@@ -79,7 +79,6 @@ fn read(form: Form, stream: &[u8], lengths: &[u8]) -> (Understood, Bytes) {
                     break 'pieces;
                 }
             }
-            read = reader.next();
         }
     }
     let unread = reader.take_unread();
