@@ -14,7 +14,7 @@ use abeyance::{
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -74,6 +74,11 @@ async fn hold(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<
 }
 
 impl Stage {
+    /// A context that writes down its hooks and does what the test says, for functions that hold in a way of their own.
+    pub fn guest(&self) -> Guest {
+        Guest::new(self.record.clone(), self.script.clone())
+    }
+
     /// What every endpoint of a test does: asks the test whether to hold, and holds as the test says.
     pub async fn enter(self, asked: Asked) -> Result<Suspend<Guest>, Refuse> {
         let key = asked.get("key").cloned();
@@ -86,15 +91,20 @@ impl Stage {
     }
 }
 
+impl Default for Stage {
+    fn default() -> Self {
+        Stage {
+            record: Record::default(),
+            script: Script::default(),
+            shape: Arc::new(|suspend| suspend),
+            word: Arc::new(|_| Box::pin(ready(Ok(())))),
+        }
+    }
+}
+
 /// A server whose holds do nothing.
 pub fn plan() -> Plan {
-    let stage = Stage {
-        record: Record::default(),
-        script: Script::default(),
-        shape: Arc::new(|suspend| suspend),
-        word: Arc::new(|_| Box::pin(ready(Ok(())))),
-    };
-    Plan { stage, server: Server::new() }
+    Plan { stage: Stage::default(), server: Server::new() }
 }
 
 impl Plan {
@@ -220,6 +230,12 @@ impl House {
     /// Waits for the one end of the one hold, and gives its cause.
     pub async fn cause(&self) -> End {
         self.told(1).await.end
+    }
+
+    /// Waits until no end has yet to begin; says when the last began, as far as the look at it is exact.
+    pub async fn none_held(&self) -> Instant {
+        until("every end to begin", || self.hub.held() == 0).await;
+        Instant::now()
     }
 
     /// Waits until no hold is ending any more.

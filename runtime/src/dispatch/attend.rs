@@ -20,6 +20,7 @@ use crate::mechanisms::wire::fault::Fault as Breach;
 use crate::mechanisms::wire::websocket;
 use crate::socket::Socket;
 use crate::words::cause::Disconnect;
+use crate::words::escaped::Escaped;
 use crate::words::message::Message;
 use crate::words::terms::Transport;
 
@@ -273,7 +274,7 @@ impl<'a> Attendant<'a> {
     }
 
     pub(super) fn fail(&self, what: &str, fault: &Fault) {
-        tracing::error!(hold = %self.hold.id, path = %self.hold.path, %fault, "{what} failed");
+        tracing::error!(hold = %self.hold.id, path = %Escaped(&self.hold.path), %fault, "{what} failed");
         self.end(Disconnect::Failed.into());
     }
 }

@@ -10,15 +10,17 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use crate::endpoint::erased::Erased;
+use crate::keeper::Keeper;
 use crate::keeper::ended::Ended;
+use crate::keeper::haste::UnfinishedHooks;
 use crate::keeper::hold::Hold;
 use crate::keeper::note::Note;
-use crate::keeper::{Keeper, RunningHook};
 use crate::mechanisms::backlog::{Kind, Piece};
 use crate::mechanisms::wire::ending::ending;
 use crate::mechanisms::wire::finish::Finish;
 use crate::mechanisms::wire::{Encoded, Form, head, long_poll};
 use crate::words::cause::{Disconnect, End};
+use crate::words::escaped::Escaped;
 use crate::words::event_id::Numbered;
 use crate::words::terms::Transport;
 use http::HeaderMap;
@@ -118,10 +120,10 @@ impl Attendant<'_> {
 
     /// The connection is let go of while a hook runs: that goes on in a task of its own.
     fn leave_hooks(&mut self, ending: Ending) {
-        let running = self.hold.keeper().begin_hook();
+        let unfinished = self.hold.keeper().leave_hooks();
         let hooks = std::mem::replace(&mut self.hooks, Hooks::Gone);
         let reader = std::mem::replace(&mut self.reader, Reader::Strays(0));
-        let mut rest = Rest { hold: self.hold.clone(), hooks, reader, ending, _running: running };
+        let mut rest = Rest { hold: self.hold.clone(), hooks, reader, ending, _unfinished: unfinished };
         tokio::spawn(async move {
             std::future::poll_fn(|cx| rest.poll(cx)).await;
         });
@@ -258,7 +260,8 @@ impl Ending {
             (Form::LongPoll, Some(item)) => long_poll::one(&item.message, &exchange),
             (form, _) => {
                 let retry_after = retry_after(hold.keeper().spread());
-                ending(form, &self.note.end, retry_after, self.note.code, &exchange)
+                let when_evicted = hold.post.terms.when_evicted;
+                ending(form, &self.note.end, retry_after, self.note.code, when_evicted, &exchange)
             }
         }
     }
@@ -304,7 +307,7 @@ impl Ending {
         let end = self.note.end.clone();
         tracing::info!(
             hold = %hold.id,
-            path = %hold.path,
+            path = %Escaped(&hold.path),
             transport = hold.transport().as_str(),
             peer = %hold.peer(),
             cause = end.as_str(),
@@ -330,7 +333,7 @@ struct Rest {
     reader: Reader,
     ending: Ending,
     /// Counted among the hooks that run, until the end hook is.
-    _running: RunningHook,
+    _unfinished: UnfinishedHooks,
 }
 
 impl Rest {
@@ -361,7 +364,7 @@ impl Drop for Attendant<'_> {
         };
         let keeper = self.hold.keeper();
         if keeper.end(&self.hold, Disconnect::Shutdown.into()) {
-            tracing::warn!(hold = %self.hold.id, path = %self.hold.path, "a hold was cut: the server is going away");
+            tracing::warn!(hold = %self.hold.id, path = %Escaped(&self.hold.path), "a hold was cut: the server is going away");
         }
         if let (false, Some(note)) = (is_reported, self.hold.note()) {
             keeper.remember(&self.hold, &Ended::of(&self.hold, false), &note.end);
@@ -382,7 +385,7 @@ async fn end_hook(keeper: Arc<Keeper>, context: Box<dyn Erased>, ended: Ended, e
         End::Disconnect(cause) => context.on_disconnect(&ended, cause),
     };
     if let Err(fault) = settled(Guarded::start(call, deadline, keeper.time()).await) {
-        tracing::error!(hold = %id, path = %ended.path(), %cause, %fault, "an end hook failed");
+        tracing::error!(hold = %id, path = %Escaped(ended.path()), %cause, %fault, "an end hook failed");
         running.failed();
     }
 }

@@ -1,7 +1,5 @@
 //! User code, bounded: a panic or a deadline in it is a value here, and never more than that.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -9,6 +7,8 @@ use std::time::Duration;
 use crate::endpoint::{BoxError, BoxFuture};
 use crate::keeper::deadline::Deadline;
 use crate::keeper::time::Time;
+use crate::sync::foreign;
+use crate::words::escaped::Escaped;
 
 /// A future of the application's that is given up at its deadline, in served time.
 ///
@@ -58,7 +58,10 @@ impl<'a, T> Guarded<'a, T> {
             State::Failed(fault) => Err(fault),
             State::Done => return Poll::Pending,
             State::Running(mut future) => match poll_caught(&mut future, cx) {
-                Poll::Ready(outcome) => outcome,
+                Poll::Ready(outcome) => {
+                    drop_quietly(future);
+                    outcome
+                }
                 Poll::Pending => {
                     let timer = self.timer.get_or_insert_with(|| Deadline::after(self.deadline, self.time));
                     if timer.poll(self.time, cx).is_pending() {
@@ -129,25 +132,16 @@ pub(super) fn drop_quietly<T>(what: T) {
     }
 }
 
-/// Runs user code. Unwind-safe, because whatever it touched is dropped or handed to an end hook that expects the worst.
+/// Runs user code; a panic in it is a [`Fault`].
 pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, Fault> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| Fault::Panicked(said(payload)))
-}
-
-fn said(payload: Box<dyn Any + Send>) -> String {
-    match payload.downcast::<String>() {
-        Ok(text) => *text,
-        Err(payload) => {
-            payload.downcast_ref::<&str>().map_or_else(|| "a panic".to_owned(), |text| (*text).to_owned())
-        }
-    }
+    foreign::caught(run).map_err(Fault::Panicked)
 }
 
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Fault::Panicked(text) => write!(f, "panicked: {text}"),
-            Fault::Returned(text) => write!(f, "returned an error: {text}"),
+            Fault::Panicked(text) => write!(f, "panicked: {}", Escaped(text)),
+            Fault::Returned(text) => write!(f, "returned an error: {}", Escaped(text)),
             Fault::Overdue(deadline) => write!(f, "still waiting after {deadline:?}"),
             Fault::Cut => f.write_str("still waiting when the server had to stop"),
         }

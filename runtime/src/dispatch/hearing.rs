@@ -13,6 +13,7 @@ use crate::keeper::hold::Hold;
 use crate::mechanisms::wire::assembler::Incoming;
 use crate::socket::Socket;
 use crate::words::cause::{Disconnect, End};
+use crate::words::escaped::Escaped;
 use crate::words::message::Message;
 use crate::words::terms::Transport;
 use crate::words::tick::Tick;
@@ -70,7 +71,7 @@ impl Hearing {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err((name, fault))) => {
-                    tracing::error!(hold = %hold.id, path = %hold.path, %fault, "{name} failed");
+                    tracing::error!(hold = %hold.id, path = %Escaped(&hold.path), %fault, "{name} failed");
                     hold.keeper().note_hook_failed();
                 }
             }

@@ -14,6 +14,7 @@ use crate::keeper::archive::Arrival;
 use crate::keeper::hold::{Hold, Origins, Post};
 use crate::mechanisms::wire::{Form, chunk, head, long_poll, sse};
 use crate::socket::Socket;
+use crate::sync::foreign::Foreign;
 use crate::words::event_id::Position;
 use crate::words::line::Line;
 use crate::words::terms::WhenSlow;
@@ -22,7 +23,8 @@ use super::After;
 use super::asked::Asked;
 use super::attend::{Attendant, Opening, Stage};
 use super::date::http_date;
-use super::guard::{caught, drop_quietly};
+use super::denied;
+use super::guard::caught;
 use super::hooks::{Call, Hooks};
 use super::origin::{self, Passage};
 use super::reader::{Exchange, Reader, Rest};
@@ -36,6 +38,8 @@ pub(crate) struct Admitted {
     pub(super) peer: SocketAddr,
     pub(super) asked: Asked,
     pub(super) arrival: Arrival,
+    /// Whether a page of another site shall be able to read the answer.
+    pub(super) passage: Passage,
 }
 
 /// What the kernel may keep unsent for a peer whose oldest messages may be dropped. More makes no peer that reads faster.
@@ -45,6 +49,7 @@ impl Admitted {
     /// Adds the headers with which a page of another site may read the answer.
     pub(super) fn permit(&mut self, passage: &Passage) {
         origin::permit(passage, &mut self.suspension.headers);
+        self.passage = passage.clone();
     }
 
     /// Holds the connection on `line`, of which hyper had read `unread` more bytes. Ready when the wire is finished.
@@ -64,7 +69,7 @@ impl Admitted {
     }
 
     fn begin(self, line: &Arc<dyn Socket>, unread: Bytes) -> Result<Attendant<'_>, Box<After>> {
-        let Admitted { admission, suspension, post, peer, asked, arrival } = self;
+        let Admitted { admission, suspension, post, peer, asked, arrival, passage } = self;
         let Suspension { context, topics, replies, driver, headers, protocol, key, .. } = suspension;
         let Asked { form, path, mut exchange, key: handshake, protocols } = asked;
         let keeper = admission.keeper().clone();
@@ -72,13 +77,9 @@ impl Admitted {
         let hold = match admission.suspend(key, |id, now| Hold::begin(id, now, post, origins)) {
             Ok(hold) => hold,
             Err(refused) => {
-                // In that order: what the application made may panic, and its client is to have an answer.
+                denied::tell(&keeper, refused.into(), peer);
                 let retry = refusal::retry_seconds(keeper.spread());
-                let after = refuse(refused, retry, &**line, &exchange, unread);
-                drop_quietly(context);
-                drop_quietly(driver);
-                drop_quietly(replies);
-                return Err(Box::new(after));
+                return Err(Box::new(refuse(refused, retry, &**line, &exchange, &passage, unread)));
             }
         };
         let (version_11, keep_alive) = (exchange.version_11, exchange.keep_alive);
@@ -86,8 +87,9 @@ impl Admitted {
             exchange.rest = Some(Box::new(Rest { headers: headers.clone(), unread: Vec::new() }));
         }
         // From here on the attendant owns the hold: whatever happens, its end is concluded.
-        let mut attendant = Attendant::new(hold, line, Hooks::Free(context), Reader::new(form, exchange));
-        attendant.stage = Stage::Opening(Box::new(Opening { replies, driver }));
+        let mut attendant =
+            Attendant::new(hold, line, Hooks::Free(context.take()), Reader::new(form, exchange));
+        attendant.stage = Stage::Opening(Box::new(Opening { replies, driver: driver.map(Foreign::take) }));
         let hold = attendant.hold.clone();
         let begun = caught(|| {
             keeper.enter(&hold, &topics, arrival);
@@ -145,16 +147,24 @@ fn first_events(token: &str, position: Position) -> Vec<u8> {
 
 /// The function said yes, and yet there is no place: a key's limit, a newcomer that nobody may be ended for, or a
 /// shutdown that began meanwhile. hyper is out of the picture, so the answer is ours.
-fn refuse(refused: Refused, retry: u64, line: &dyn Line, exchange: &Exchange, unread: Bytes) -> After {
+fn refuse(
+    refused: Refused,
+    retry: u64,
+    line: &dyn Line,
+    exchange: &Exchange,
+    passage: &Passage,
+    unread: Bytes,
+) -> After {
     let (status, text) = refusal::words(refused);
     let keep_alive = exchange.keep_alive && refused != Refused::Draining;
-    let none = HeaderMap::new();
+    let mut extra = HeaderMap::new();
+    origin::permit(passage, &mut extra);
     let date = http_date();
     let exchange = head::Exchange {
         version_11: exchange.version_11,
         keep_alive,
         date: &date,
-        extra: &none,
+        extra: &extra,
         position: Position::default(),
     };
     let answer = head::answer(status, Some(long_poll::TEXT), text.as_bytes(), Some(retry), &exchange);

@@ -8,6 +8,7 @@ use super::outcome::Outcome;
 use super::suspend::Suspend;
 use super::suspension::Suspension;
 use super::{BoxFuture, Response};
+use crate::words::denial::Denial;
 
 /// A function's answer: hold the connection, or refuse to. `O` is what the hooks of its context return.
 #[diagnostic::on_unimplemented(
@@ -29,7 +30,7 @@ impl<C: Lifecycle<O>, O: Outcome> Answer<O> for Suspend<C> {
     fn answer(self) -> Result<Suspension, Response> {
         self.erase().map_err(|misuse| {
             tracing::error!(%misuse, "a hold was refused");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            because(Denial::Failed, StatusCode::INTERNAL_SERVER_ERROR.into_response())
         })
     }
 }
@@ -38,6 +39,12 @@ impl<C: Lifecycle<O>, O: Outcome, E: IntoResponse> Answer<O> for Result<Suspend<
     fn answer(self) -> Result<Suspension, Response> {
         self.map_err(IntoResponse::into_response).and_then(Answer::answer)
     }
+}
+
+/// Tells the layer above, which counts refusals, that this one is not the function's.
+fn because(why: Denial, mut refusal: Response) -> Response {
+    refusal.extensions_mut().insert(why);
+    refusal
 }
 
 /// Runs a function once its arguments are extracted.
@@ -52,7 +59,7 @@ where
     R: Future<Output: Answer<O>> + Send + 'static,
 {
     Box::pin(async move {
-        let arguments = arguments.await?;
+        let arguments = arguments.await.map_err(|refusal| because(Denial::Argument, refusal))?;
         function(arguments).await.answer()
     })
 }

@@ -34,6 +34,11 @@ use crate::words::message::Message;
 /// }
 /// ```
 ///
+/// # Hooks finish
+/// A hook that has begun goes on to its end or its deadline, also when the hold's end begins meanwhile, and what had arrived
+/// from the peer is heard before the end hook. The crate's documentation says exactly what a hook may rely on, under
+/// "What a hook may rely on".
+///
 /// # When a hook fails
 /// A hook that panics, returns an error, or overruns the hook deadline (30 s unless the server says otherwise), ends the
 /// hold as [`Disconnect::Failed`]; the log tells why, and the end hook still runs. While `on_message` runs the peer is not

@@ -216,6 +216,29 @@ impl Held {
         self.0.keeper().publish(topic.as_ref(), &message.into())
     }
 
+    /// As [`publish`](Held::publish), but this hold does not get the message: a peer need not hear what it said itself.
+    ///
+    /// ```
+    /// use abeyance::{Held, Lifecycle, Message};
+    ///
+    /// struct Seat { room: String }
+    ///
+    /// impl Lifecycle for Seat {
+    ///     async fn on_message(&mut self, held: &Held, message: Message) {
+    ///         held.publish_others(&self.room, message);
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// A topic that [keeps its past](crate::Server::topic) keeps this message, too. It is left out for this hold only: a
+    /// client that comes back is another hold, and gets the message if it stands before it, as everybody does.
+    pub fn publish_others(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
+        if self.0.note().is_some() {
+            return 0;
+        }
+        self.0.keeper().publish(topic.as_ref(), &message.into().but_for(self.0.id))
+    }
+
     fn kick(&self, code: Option<u16>, reason: &str) {
         self.0.keeper().end(&self.0, Disconnect::Kicked { code, reason: reason.into() }.into());
     }

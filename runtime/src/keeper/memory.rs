@@ -162,7 +162,7 @@ impl Hold {
             return None;
         }
         self.forget_block(&mut pen);
-        Some(Aftermath { room: pen.room.clone(), waste: pen.take_waste(), ..Aftermath::default() })
+        Some(Aftermath { room: pen.room.clone(), ..Aftermath::default() })
     }
 
     /// Ends an ending that takes too much: what waits is given up, the ending itself too. `None` if it was already. So many
@@ -175,6 +175,6 @@ impl Hold {
         }
         pen.give_up_backlog();
         pen.is_cut = true;
-        Some(Aftermath { waker: pen.waker(), waste: pen.take_waste(), ..Aftermath::default() })
+        Some(Aftermath { waker: pen.waker(), ..Aftermath::default() })
     }
 }

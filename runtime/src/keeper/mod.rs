@@ -16,6 +16,7 @@ pub(crate) mod admission; // a place for a newcomer, and who makes room for it
 pub(crate) mod archive; // what topics keep of their past
 pub(crate) mod audit; // what the audits found
 pub(crate) mod deadline; // a moment that is waited for
+pub(crate) mod denials; // how many were refused, and why
 pub(crate) mod drain; // all ends of a shutdown
 pub(crate) mod end; // the beginning of every end, and its settling
 pub(crate) mod ended; // what an end hook is told
@@ -46,20 +47,21 @@ mod tests;
 use std::fmt;
 use std::pin::pin;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use tokio::sync::Notify;
 
 use crate::mechanisms::deadlines::Deadlines;
 use crate::mechanisms::ledger::Ledger;
-use crate::mechanisms::limits::{Ceiling, Limits, Permit};
-use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex};
+use crate::mechanisms::limits::{Ceiling, Limits, Permit, Roof};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, foreign};
 use crate::words::id::Id;
 use crate::words::policy::Policy;
 use crate::words::terms::WhenFull;
 
 use archive::Archive;
 use audit::Audits;
+use denials::Denials;
 use haste::Haste;
 use hold::Hold;
 use memory::Memory;
@@ -92,6 +94,7 @@ pub(crate) struct Keeper {
     unheard: OnceLock<Box<[AtomicU64]>>,
     /// How many connections were turned away before they asked for anything.
     turned_away: AtomicU64,
+    denials: Denials,
     /// Over how many milliseconds a drain spreads the ends of holds.
     spread: AtomicU64,
     hooks: AtomicUsize,
@@ -106,7 +109,8 @@ pub(crate) struct Keeper {
 /// What the keeper must know of an endpoint to admit holds to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) name: &'static str,
+    /// As it is written in the annotation: what tells endpoints apart, where two functions have one name.
+    pub(crate) path: &'static str,
     pub(crate) ceiling: Ceiling,
     pub(crate) when_full: WhenFull,
 }
@@ -123,7 +127,7 @@ impl Keeper {
         Arc::new(Keeper {
             books: Mutex::new(Books {
                 ledger: Ledger::new(0),
-                limits: Limits::new(0, None, Vec::new()),
+                limits: Limits::new(Roof::default(), Vec::new()),
                 deadlines: Deadlines::default(),
                 draining: false,
             }),
@@ -141,6 +145,7 @@ impl Keeper {
             refused: OnceLock::new(),
             unheard: OnceLock::new(),
             turned_away: AtomicU64::new(0),
+            denials: Denials::new(),
             spread: AtomicU64::new(0),
             hooks: AtomicUsize::new(0),
             hooks_failed: AtomicU64::new(0),
@@ -160,7 +165,10 @@ impl Keeper {
         books.ledger = Ledger::new(plans.len());
         // As many may be ending as may be held, and each has a slot.
         let holds = policy.max_suspended.min(Id::MAX_SLOTS / 2);
-        books.limits = Limits::new(holds, policy.max_per_peer, ceilings);
+        let roof = Roof { holds, per_peer: policy.max_per_peer, per_key: policy.max_per_key };
+        books.limits = Limits::new(roof, ceilings);
+        books.limits.bound_admitting(policy.max_admitting);
+        self.past.keep(policy.last_ends);
         let _ = self.archive.set(Archive::new(policy.topics.clone(), policy.history));
         self.time.begin();
         for counts in [&self.dropped, &self.refused, &self.unheard] {
@@ -171,7 +179,9 @@ impl Keeper {
     }
 
     pub(crate) fn policy(&self) -> &Policy {
-        self.policy.get_or_init(Policy::default)
+        // Not `get_or_init`: the hub may be used before the server has its policy, and that shall be this one then.
+        static PRESET: LazyLock<Policy> = LazyLock::new(Policy::default);
+        self.policy.get().unwrap_or(&PRESET)
     }
 
     fn plans(&self) -> &[Plan] {
@@ -257,7 +267,7 @@ impl Keeper {
 
     fn tell_if_quiet(&self) {
         if self.is_quiet() {
-            self.quiet.notify_waiters();
+            foreign::call(|| self.quiet.notify_waiters());
         }
     }
 

@@ -8,7 +8,6 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::mechanisms::backlog::{Backlog, Piece};
@@ -92,18 +91,14 @@ impl Opening {
     }
 
     /// As [`Backlog::make_room`], without a kernel.
-    pub(super) fn make_room(&mut self, more: usize, bound: usize, waste: &mut Vec<Bytes>) -> bool {
+    pub(super) fn make_room(&mut self, more: usize, bound: usize) -> Option<usize> {
         let excess = (self.cost() + more).saturating_sub(bound);
-        let is_enough = excess <= self.droppable;
-        if is_enough {
-            self.drop_published(WhenSlow::DropOldest, excess, waste);
-        }
-        is_enough
+        (excess <= self.droppable).then(|| self.drop_published(WhenSlow::DropOldest, excess))
     }
 
     /// As [`Backlog::drop_published`].
-    pub(super) fn drop_published(&mut self, rule: WhenSlow, enough: usize, waste: &mut Vec<Bytes>) {
-        let mut freed = 0;
+    pub(super) fn drop_published(&mut self, rule: WhenSlow, enough: usize) -> usize {
+        let (mut freed, before) = (0, self.live.len());
         while freed < enough {
             let dropped = match rule {
                 WhenSlow::DropOldest => self.live.pop_front(),
@@ -114,8 +109,8 @@ impl Opening {
             freed += message.len() + Backlog::COST;
             self.bytes -= message.len();
             self.droppable -= message.len() + Backlog::COST;
-            waste.push(message.into_bytes());
         }
+        before - self.live.len()
     }
 
     /// All that came, in order: the answers of a long poll.
@@ -125,10 +120,8 @@ impl Opening {
     }
 
     /// As [`Backlog::give_up`].
-    pub(super) fn give_up(&mut self, waste: &mut Vec<Bytes>) -> usize {
-        let before = waste.len();
-        waste.extend(self.take().map(|numbered| numbered.message.into_bytes()));
-        waste.len() - before
+    pub(super) fn give_up(&mut self) -> usize {
+        self.take().count()
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::mechanisms::agenda::Number;
+use crate::sync::foreign::Foreign;
 use crate::words::message::Message;
 use crate::words::topic::Topic;
 
@@ -148,7 +149,11 @@ impl Hub {
         F: FnMut() -> M + Send + 'static,
         M: Into<Message>,
     {
-        self.schedule(When::Every(period), topic.into(), Job::Maker(Box::new(move || make().into())))
+        self.schedule(
+            When::Every(period),
+            topic.into(),
+            Job::Maker(Foreign::new(Box::new(move || make().into()))),
+        )
     }
 
     /// How many publications are scheduled now; one that comes again and again counts as one.

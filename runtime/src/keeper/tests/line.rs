@@ -37,6 +37,8 @@ pub(super) enum Answers {
     Last(Instant),
     /// Nothing: there are systems that do not tell.
     Unknown,
+    /// Asking it panics, as only a fault of ours does.
+    Panics,
 }
 
 impl FakeLine {
@@ -145,6 +147,7 @@ impl Line for FakeLine {
             Answers::Always => Some(Duration::ZERO),
             Answers::Last(at) => Some(at.elapsed()),
             Answers::Unknown => None,
+            Answers::Panics => panic!("a line, on purpose"),
         }
     }
 

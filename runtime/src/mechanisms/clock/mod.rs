@@ -168,7 +168,7 @@ impl Clocks {
     fn patience(signs: &Signs, answer: Tick) -> Tick {
         signs.blocked.map_or(Tick(0), |since| {
             // Where `is_unreachable` begins to say so.
-            since.plus(answer.plus(SLACK).since(since) * 2)
+            since.plus(answer.plus(SLACK).since(since).saturating_mul(2))
         })
     }
 

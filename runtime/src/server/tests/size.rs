@@ -21,6 +21,8 @@ struct Weight;
 impl Host for Scale {
     type Guest = Weight;
 
+    fn deny(&self, _: Denial, _: SocketAddr) {}
+
     fn policy(&self) -> &Policy {
         &self.0
     }
@@ -45,6 +47,8 @@ impl Host for Scale {
         0
     }
 
+    fn deny(&self, _: Denial, _: SocketAddr) {}
+
     fn count_turned_away(&self) {}
 
     async fn quiet(&self) {}
@@ -53,7 +57,9 @@ impl Host for Scale {
 
     fn stop(&self) {}
 
-    fn cut(&self) {}
+    fn cut(&self) -> bool {
+        false
+    }
 }
 
 impl Guest for Weight {

@@ -1,0 +1,294 @@
+//! Values of the application's whose destructors are user code: message bytes, contexts, drivers, closures, states.
+//!
+//! A destructor may panic, wait for a lock of the application, or call the hub. So:
+//!
+//! 1. It runs with no lock of ours held. What is let go of under a lock waits in a bin of its thread, until the thread
+//!    has released its last lock. [`Mutex`](super::Mutex) sees to that, so no place in the code can forget it.
+//! 2. A panic of it is caught and logged, for each value alone. Two that panic while one `Vec` of them is dropped
+//!    would abort the process.
+//! 3. One destructor does not run within another of the same thread: a destructor that publishes may push out the
+//!    next value, and a chain of them would exhaust the stack.
+
+use std::any::Any;
+use std::cell::{Cell, RefCell};
+use std::marker::PhantomData;
+use std::mem;
+use std::ops::{Deref, DerefMut};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::raw::thread_local;
+
+/// A value of the application's, dropped as the rules above say.
+pub(crate) struct Foreign<T: Send + 'static>(Option<T>);
+
+/// While one lives, what its thread lets go of waits in the thread's bin.
+pub(crate) struct Section(
+    /// It counts for the thread that began it.
+    PhantomData<*const ()>,
+);
+
+/// What was let go of in [`collect`]; dropping it drops it all, each by itself.
+#[derive(Default)]
+pub(crate) struct Waste(Vec<Box<dyn Send>>);
+
+thread_local! {
+    /// How many sections this thread is in.
+    static SECTIONS: Cell<usize> = const { Cell::new(0) };
+    static BIN: RefCell<Vec<Box<dyn Send>>> = const { RefCell::new(Vec::new()) };
+    /// Something is in the bin. A cell of its own, since the bin's has a destructor and costs more to look at.
+    static IS_FILLED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Drops a value of the application's, at once or when this thread holds no lock of ours.
+pub(crate) fn let_go<T: Send + 'static>(value: T) {
+    if sections() > 0 {
+        return put_by(Box::new(value));
+    }
+    let _section = Section::begin();
+    drop_alone(value);
+}
+
+/// Runs user code. A panic in it is an error that says what the panic said. Unwind-safe, because what the code touched
+/// is dropped, or handed to an end hook that expects the worst.
+pub(crate) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(said)
+}
+
+/// Calls user code that gives nothing, such as the wakers of futures that the application polls. A panic is logged.
+pub(crate) fn call(run: impl FnOnce()) {
+    if let Err(fault) = caught(run) {
+        tell("a waker of the application panicked", &fault);
+    }
+}
+
+/// Runs what lets go of many values, and gives them back to be dropped elsewhere: in a task that may wait.
+pub(crate) fn collect<T>(run: impl FnOnce() -> T) -> (T, Waste) {
+    let section = Section::begin();
+    let outcome = run();
+    let waste = Waste(take_bin());
+    drop(section);
+    (outcome, waste)
+}
+
+/// What a panic said. Its payload is a value of the application's as well.
+fn said(payload: Box<dyn Any + Send>) -> String {
+    let text = match (payload.downcast_ref::<String>(), payload.downcast_ref::<&str>()) {
+        (Some(text), _) => text.clone(),
+        (None, Some(text)) => (*text).to_owned(),
+        (None, None) => String::from("a panic"),
+    };
+    if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        // The destructor of a payload panicked with a payload whose destructor may panic, and so on without end. This
+        // one is leaked: a few bytes, for a program that does that.
+        mem::forget(again);
+    }
+    text
+}
+
+fn drop_alone<T>(value: T) {
+    if let Err(fault) = caught(|| drop(value)) {
+        tell("a destructor of the application panicked", &fault);
+    }
+}
+
+fn tell(what: &str, fault: &str) {
+    // A subscriber of the log is user code, too.
+    let _ = caught(|| tracing::error!(fault, "{what}"));
+}
+
+fn put_by(value: Box<dyn Send>) {
+    let mut value = Some(value);
+    let put = BIN.try_with(|bin| bin.borrow_mut().extend(value.take()));
+    match put {
+        Ok(()) => IS_FILLED.with(|is_filled| is_filled.set(true)),
+        // The thread is ending, and a destructor of its own thread-local values has a lock: leaked, not dropped under it.
+        Err(_) => mem::forget(value),
+    }
+}
+
+fn take_bin() -> Vec<Box<dyn Send>> {
+    IS_FILLED.with(|is_filled| is_filled.set(false));
+    BIN.try_with(|bin| bin.take()).unwrap_or_default()
+}
+
+fn sections() -> usize {
+    SECTIONS.with(Cell::get)
+}
+
+impl Section {
+    pub(crate) fn begin() -> Self {
+        SECTIONS.with(|sections| sections.set(sections.get() + 1));
+        Section(PhantomData)
+    }
+}
+
+impl Drop for Section {
+    fn drop(&mut self) {
+        // The last one is left when the bin is empty, so that what a destructor lets go of comes after it, not within.
+        while sections() == 1 && IS_FILLED.with(Cell::get) {
+            take_bin().into_iter().for_each(drop_alone);
+        }
+        SECTIONS.with(|sections| sections.set(sections.get() - 1));
+    }
+}
+
+impl Waste {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+}
+
+impl Drop for Waste {
+    fn drop(&mut self) {
+        mem::take(&mut self.0).into_iter().for_each(let_go);
+    }
+}
+
+impl<T: Send + 'static> Foreign<T> {
+    pub(crate) fn new(value: T) -> Self {
+        Foreign(Some(value))
+    }
+
+    /// The value itself: from here on the caller answers for its end.
+    pub(crate) fn take(mut self) -> T {
+        self.0.take().expect(TAKEN)
+    }
+}
+
+/// Why a value is there: `take` and `drop` end its wrapper.
+const TAKEN: &str = "the value is there as long as its wrapper";
+
+impl<T: Send + 'static> Deref for Foreign<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        self.0.as_ref().expect(TAKEN)
+    }
+}
+
+impl<T: Send + 'static> DerefMut for Foreign<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.0.as_mut().expect(TAKEN)
+    }
+}
+
+impl<T: Clone + Send + 'static> Clone for Foreign<T> {
+    fn clone(&self) -> Self {
+        Foreign(self.0.clone())
+    }
+}
+
+impl<T: Send + 'static> Drop for Foreign<T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.0.take() {
+            let_go(value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::panic_any;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+
+    use super::*;
+    use crate::sync::Mutex;
+
+    /// Does something when it is dropped.
+    struct OnDrop<F: FnMut() + Send>(F);
+
+    impl<F: FnMut() + Send> Drop for OnDrop<F> {
+        fn drop(&mut self) {
+            (self.0)();
+        }
+    }
+
+    fn counting(count: &Arc<AtomicUsize>) -> impl Send + use<> {
+        let count = count.clone();
+        OnDrop(move || _ = count.fetch_add(1, SeqCst))
+    }
+
+    #[test]
+    fn what_is_let_go_of_under_a_lock_is_dropped_when_the_last_is_free() {
+        let (count, outer, inner) = (Arc::default(), Arc::new(Mutex::new(())), Mutex::new(()));
+        let is_free = outer.clone();
+        let held = (outer.lock(), inner.lock());
+        let_go(OnDrop(move || assert!(is_free.try_lock().is_some())));
+        drop(Foreign::new(counting(&count)));
+        drop(held.1);
+        assert_eq!(count.load(SeqCst), 0);
+        drop(held.0);
+        assert_eq!(count.load(SeqCst), 1);
+        drop(Foreign::new(counting(&count)));
+        assert_eq!(count.load(SeqCst), 2, "at once, with no lock");
+    }
+
+    #[test]
+    fn each_that_panics_does_so_alone() {
+        let bomb = || Foreign::new(OnDrop(|| panic!("on purpose")));
+        drop([bomb(), bomb(), bomb()]);
+        let lock = Mutex::new(vec![bomb(), bomb()]);
+        lock.lock().clear();
+        assert!(lock.lock().is_empty());
+    }
+
+    #[test]
+    fn one_that_panics_while_another_panic_unwinds_is_caught() {
+        let outcome = caught(|| {
+            let _bomb = Foreign::new(OnDrop(|| panic!("while unwinding")));
+            panic!("first")
+        });
+        assert_eq!(outcome, Err::<(), _>("first".into()));
+    }
+
+    #[test]
+    fn a_chain_of_destructors_does_not_nest() {
+        fn link(left: usize, depth: &'static AtomicUsize) -> impl Send {
+            OnDrop(move || {
+                assert_eq!(depth.fetch_add(1, SeqCst), 0);
+                if left > 0 {
+                    let next: Box<dyn Send> = Box::new(link(left - 1, depth));
+                    let_go(next);
+                }
+                depth.fetch_sub(1, SeqCst);
+            })
+        }
+        static DEPTH: AtomicUsize = AtomicUsize::new(0);
+        let_go(link(100_000, &DEPTH));
+        assert_eq!(DEPTH.load(SeqCst), 0);
+    }
+
+    #[test]
+    fn a_payload_that_panics_is_survived() {
+        fn bomb(left: usize) -> OnDrop<impl FnMut() + Send> {
+            OnDrop(move || {
+                if left > 0 {
+                    panic_any(Box::new(bomb_again(left - 1)));
+                }
+            })
+        }
+        fn bomb_again(left: usize) -> Box<dyn Send> {
+            Box::new(bomb(left))
+        }
+        for left in 0..5 {
+            assert_eq!(caught(|| panic_any(bomb(left))), Err::<(), _>("a panic".into()));
+        }
+        assert_eq!(caught(|| panic_any(String::from("text"))), Err::<(), _>("text".into()));
+    }
+
+    #[test]
+    fn what_is_collected_is_dropped_with_the_waste() {
+        let count = Arc::default();
+        let lock = Mutex::new(Some(Foreign::new(counting(&count))));
+        let (outcome, waste) = collect(|| {
+            drop(lock.lock().take());
+            drop(Foreign::new(counting(&count)));
+            7
+        });
+        assert_eq!((outcome, count.load(SeqCst), waste.is_empty()), (7, 0, false));
+        drop(waste);
+        assert_eq!(count.load(SeqCst), 2);
+        assert!(collect(|| ()).1.is_empty());
+    }
+}
