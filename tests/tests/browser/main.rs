@@ -13,6 +13,7 @@ mod chat;
 mod chat_server;
 mod chromium;
 mod origins;
+mod proxied;
 mod replay;
 mod server;
 mod stay_away;
