@@ -11,10 +11,12 @@ use crate::endpoint::extract::ClientIp;
 use super::client::Client;
 use super::guard::{Fault, caught};
 
+type Insert = dyn Fn(SocketAddr, &mut Extensions) + Send + Sync;
+
 /// What the application makes of a peer's address, for its handlers.
 #[derive(Clone)]
 pub(crate) struct Introduction {
-    insert: Arc<dyn Fn(SocketAddr, &mut Extensions) + Send + Sync>,
+    insert: Arc<Insert>,
     type_name: &'static str,
 }
 
