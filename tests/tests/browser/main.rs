@@ -12,6 +12,7 @@ mod api;
 mod chat;
 mod chat_server;
 mod chromium;
+mod leaving;
 mod origins;
 mod proxied;
 mod replay;
