@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::mechanisms::ledger::Counts;
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU64, foreign};
 use crate::words::cause::{CAUSES, Disconnect, Resume};
 use crate::words::id::Id;
 use crate::words::message::Message;
@@ -104,7 +104,8 @@ impl Hub {
     /// }
     /// ```
     pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
-        self.0.publish(topic.as_ref(), &message.into())
+        let message = message.into();
+        foreign::aside(move || self.0.publish(topic.as_ref(), &message))
     }
 
     /// How many are held now.
