@@ -68,7 +68,7 @@ impl House {
         let ceiling = Ceiling { holds: None, per_peer: None, per_key: None };
         let when_full = settings.when_full.unwrap_or(WhenFull::Reject);
         let keeper = Keeper::new();
-        keeper.configure(policy, vec![Plan { name: "endpoint", ceiling, when_full }]);
+        keeper.configure(policy, vec![Plan { path: "/endpoint", ceiling, when_full }]);
         let post = Arc::new(Post { keeper: keeper.clone(), endpoint: 0, terms: settings.resolve() });
         House { keeper, chronicle: Chronicle::default(), post, held: Mutex::default() }
     }

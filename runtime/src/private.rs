@@ -9,7 +9,7 @@ pub use inventory;
 pub use crate::endpoint::answer::{Answer, run};
 pub use crate::endpoint::extract::{Extractor, States, extract};
 pub use crate::endpoint::need::{Need, Probe, Unknown};
-pub use crate::endpoint::record::{Endpoint, identity};
+pub use crate::endpoint::record::{Endpoint, Mountable, identity};
 pub use crate::endpoint::suspension::Suspension;
 pub use crate::endpoint::{BoxFuture, Response};
 pub use crate::server::entry::{Main, MainOutput, main};

@@ -6,7 +6,7 @@ use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Ident, LitStr};
+use syn::{Ident, LitStr, Type};
 
 use super::check::Checked;
 use crate::setting::option_of;
@@ -22,12 +22,14 @@ pub(super) fn expand(endpoint: Checked) -> TokenStream {
     let settings = settings(&endpoint.settings, &p);
     let runner = runner(&endpoint);
     let captures_missing = captures_missing(&endpoint);
+    let foreign_states = foreign_states(&endpoint);
     quote! {
         #(#conditions)*
         const _: () = {
             #[allow(unused_imports)]
             use #p::Unknown as _;
             #captures_missing
+            #foreign_states
             #runner
             #p::inventory::submit! {
                 #p::Endpoint {
@@ -104,6 +106,26 @@ fn captures_missing(endpoint: &Checked) -> TokenStream {
         let at = argument.span().resolved_at(Span::mixed_site());
         let p = endpoint.private(at);
         quote_spanned!(at=> const _: () = ::core::assert!(!#p::Probe::<#argument>::TAKES_CAPTURES, #message);)
+    });
+    quote!(#(#checks)*)
+}
+
+/// Hints at our `State<_>` where another is written. Of axum's the compiler says only that a trait is not implemented for the
+/// application's own type.
+fn foreign_states(endpoint: &Checked) -> TokenStream {
+    let is_state = |argument: &&Type| match argument {
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "State"),
+        _ => false,
+    };
+    let checks = endpoint.arguments.iter().filter(is_state).map(|argument| {
+        let at = argument.span().resolved_at(Span::mixed_site());
+        let p = endpoint.private(at);
+        quote_spanned! {at=>
+            const _: () = ::core::assert!(
+                #p::Probe::<#argument>::IS_STATE || #p::Probe::<#argument>::IS_EXTRACTOR,
+                "this `State` cannot be an argument here: did you mean `abeyance::extract::State`?"
+            );
+        }
     });
     quote!(#(#checks)*)
 }

@@ -21,9 +21,11 @@ use crate::keeper::Keeper;
 use crate::keeper::deadline::Deadline;
 use crate::mechanisms::patience::Patience;
 use crate::sync::foreign::Foreign;
+use crate::words::escaped::Escaped;
 use crate::words::tick::Tick;
 
 use super::guard::{caught, poll_caught};
+use super::standing::Standing;
 
 /// The fallback, its type erased. Cloning it shares the service; each call uses a clone of the service itself.
 #[derive(Clone)]
@@ -63,13 +65,18 @@ impl Fallback {
 
 /// A request's body as it may arrive: it fails when the peer sends nothing for `patience` while somebody waits for more,
 /// or comes slower than the slowest pace for longer than that. (The server itself cannot know whether a body that does
-/// not arrive is wanted.)
-pub(crate) fn arriving(body: Incoming, patience: Duration, keeper: &Arc<Keeper>) -> Body {
+/// not arrive is wanted.) Meanwhile its connection waits for its own peer, and may be asked to make room.
+pub(crate) fn arriving(
+    body: Incoming,
+    patience: Duration,
+    keeper: &Arc<Keeper>,
+    standing: Option<Standing>,
+) -> Body {
     match body.is_end_stream() {
         true => Body::empty(),
         false => {
             let (patience, keeper) = (Patience::new(patience), keeper.clone());
-            Body::new(Arriving { body, patience, keeper, late: None })
+            Body::new(Arriving { body, patience, keeper, standing, late: None })
         }
     }
 }
@@ -109,7 +116,7 @@ where
                 Ok(response) => response.into_response(),
                 Err(error) => {
                     let error: BoxError = error.into();
-                    tracing::error!(%error, "the fallback failed");
+                    tracing::error!(error = %Escaped(&error.to_string()), "the fallback failed");
                     failed()
                 }
             }
@@ -127,6 +134,7 @@ struct Arriving {
     body: Incoming,
     patience: Patience,
     keeper: Arc<Keeper>,
+    standing: Option<Standing>,
     /// Since when it is waited for more, until when. Armed at the first wait only: most bodies come with their head.
     late: Option<(Tick, Deadline)>,
 }
@@ -148,11 +156,18 @@ impl http_body::Body for Arriving {
                 .map_or(Duration::ZERO, |(since, _)| this.keeper.time().served().since(since));
             // It may have lain here for long: whoever reads may be slow to look. So what has come never uses up all.
             let _ = this.patience.wait(waited.min(this.patience.left() / 2), came.unwrap_or(0));
+            if let Some(standing) = &this.standing {
+                standing.goes_on(came.unwrap_or(0));
+            }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
         let patience = this.patience.left();
         let time = this.keeper.time();
-        let (_, late) = this.late.get_or_insert_with(|| (time.mark(), Deadline::after(patience, time)));
+        let standing = &this.standing;
+        let (_, late) = this.late.get_or_insert_with(|| {
+            standing.iter().for_each(Standing::waits);
+            (time.mark(), Deadline::after(patience, time))
+        });
         late.poll(time, cx).map(|()| {
             let silence =
                 io::Error::new(io::ErrorKind::TimedOut, "the request's body stopped arriving, or nearly");
@@ -166,5 +181,14 @@ impl http_body::Body for Arriving {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+impl Drop for Arriving {
+    /// What reads it wants no more.
+    fn drop(&mut self) {
+        if let (Some(standing), Some(_)) = (&self.standing, &self.late) {
+            standing.goes_on(0);
+        }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::keeper::Keeper;
 use crate::keeper::schedule::Job;
 use crate::mechanisms::agenda::Due;
-use crate::sync::lasting;
+use crate::sync::{foreign, lasting};
 use crate::words::tick::Tick;
 
 use super::guard::caught;
@@ -17,14 +17,16 @@ pub(super) async fn publish_scheduled(keeper: Arc<Keeper>) {
         let now = keeper.due().await;
         while let Some(due) = keeper.take_due(now) {
             let number = due.number;
-            if lasting::turn("the scheduler", || publish(&keeper, due, now)).is_none() {
+            // What comes next waits for no destructor.
+            let turn = || lasting::turn("the scheduler", || publish(&keeper, due, now));
+            if foreign::aside(turn).is_none() {
                 // It is out, and nothing would put it back.
                 drop(keeper.cancel(number));
             }
             // Each may go to many, and the holds of this thread wait.
             tokio::task::yield_now().await;
         }
-        drop(keeper.take_cancelled());
+        foreign::aside(|| drop(keeper.take_cancelled()));
     }
 }
 
@@ -36,7 +38,7 @@ fn publish(keeper: &Keeper, due: Due<Job>, now: Tick) {
             keeper.publish(topic, &message);
             Job::Message(message)
         }
-        Job::Maker(mut make) => match caught(|| make()) {
+        Job::Maker(mut make) => match caught(&mut *make) {
             Ok(message) => {
                 // Making it may have taken long, or have cancelled it.
                 if keeper.is_scheduled(number) {
@@ -104,7 +106,7 @@ mod tests {
             false
         }
 
-        fn probe(&self, _: Duration, _: Duration) {}
+        fn probe(&self, _: crate::words::probing::Probing) {}
 
         fn take_little(&self, _: usize) {}
 
@@ -119,7 +121,7 @@ mod tests {
         let ceiling = Ceiling { holds: None, per_peer: None, per_key: None };
         keeper.configure(
             Policy::default(),
-            vec![Plan { name: "endpoint", ceiling, when_full: WhenFull::Reject }],
+            vec![Plan { path: "/endpoint", ceiling, when_full: WhenFull::Reject }],
         );
         let post = Post { keeper: keeper.clone(), endpoint: 0, terms: Settings::NONE.resolve() };
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));

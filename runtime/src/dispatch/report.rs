@@ -36,7 +36,7 @@ pub(super) fn handler(endpoint: &Endpoint, terms: &Terms, policy: &Policy) -> St
     say("max_suspended", max_suspended.to_string());
     for (name, limit) in [
         ("max_per_peer", terms.max_per_peer.into_iter().chain(policy.max_per_peer).min()),
-        ("max_per_key", terms.max_per_key),
+        ("max_per_key", terms.max_per_key.into_iter().chain(policy.max_per_key).min()),
     ] {
         if let Some(limit) = limit {
             say(name, limit.to_string());
@@ -51,7 +51,12 @@ pub(super) fn handler(endpoint: &Endpoint, terms: &Terms, policy: &Policy) -> St
 
 /// What bounds all handlers together, and which topics keep something.
 pub(super) fn server(policy: &Policy) -> Vec<String> {
-    let bounds = format!("server: memory={} max_topics={}", spell_size(policy.memory), policy.max_topics);
+    let (memory, head) = (spell_size(policy.memory), spell_size(policy.max_head));
+    let Policy { max_topics, max_admitting, max_scheduled, last_ends, .. } = policy;
+    let bounds = format!(
+        "server: memory={memory} max_topics={max_topics} max_head={head} max_admitting={max_admitting} \
+         max_scheduled={max_scheduled} last_ends={last_ends}"
+    );
     let spans = [
         ("drain", policy.drain),
         ("head_deadline", policy.head_deadline),
@@ -78,8 +83,10 @@ mod tests {
 
     use super::*;
 
+    const REST: &str = "max_head=16KiB max_admitting=64 max_scheduled=65536 last_ends=10000";
+
     const DEADLINES: &str = "deadlines: drain=10s head_deadline=10s function_deadline=10s hook_deadline=30s \
-                             write_deadline=10s polite_end=5s keep_alive=1m";
+                             write_deadline=10s polite_end=5s keep_alive=1m15s";
     use crate::endpoint::record::tests::endpoint;
     use crate::words::keep::Pattern;
     use crate::words::terms::{Settings, WhenSlow};
@@ -105,13 +112,16 @@ mod tests {
 
     #[test]
     fn topics_are_told_only_where_some_keep_something() {
-        assert_eq!(server(&Policy::default()), ["server: memory=256MiB max_topics=128", DEADLINES]);
+        assert_eq!(
+            server(&Policy::default()),
+            [format!("server: memory=256MiB max_topics=128 {REST}").as_str(), DEADLINES]
+        );
         let few = Keep { count: 20, bytes: 64 << 10, age: Duration::from_secs(90) };
         let rule = |pattern, keep| Rule { pattern: Pattern::read(pattern).expect("a pattern"), keep };
         let topics = vec![rule("news", Keep::default()), rule("rooms/*", few)];
         let policy = Policy { topics, memory: 1 << 20, history: 3 << 20, max_topics: 5, ..Policy::default() };
         let told = [
-            "server: memory=1MiB max_topics=5",
+            &format!("server: memory=1MiB max_topics=5 {REST}"),
             DEADLINES,
             "topics: history=3MiB [news count=1000 bytes=1MiB age=10m, rooms/* count=20 bytes=64KiB age=1m30s]",
         ];

@@ -3,6 +3,7 @@
 use axum_core::body::Body;
 use http::header::{self, HeaderMap};
 use http::{Method, Request, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
@@ -10,10 +11,13 @@ use crate::keeper::inbox::PostRefusal;
 use crate::mechanisms::wire::Form;
 use crate::mechanisms::wire::head::HOLD;
 use crate::words::cause::Disconnect;
+use crate::words::denial::Denial;
 use crate::words::message::Message;
 
 use super::choose::query_value;
+use super::denied::because;
 use super::fallback::{arriving, is_late};
+use super::standing::Standing;
 use super::{Dispatch, Served, refusal};
 
 /// The token a request brings, in the `Abeyance-Hold` header or as `?hold=`.
@@ -44,16 +48,18 @@ impl Dispatch {
             };
         }
         hold.note_life();
+        let most = hold.post.terms.max_message;
+        // Said before it comes: a client that asks first (`Expect`) shall not be told to go on.
+        if request.body().size_hint().lower() > most as u64 {
+            return too_large(most);
+        }
         let (parts, body) = request.into_parts();
-        let body = Limited::new(
-            arriving(body, self.policy().head_deadline, &self.keeper),
-            hold.post.terms.max_message,
-        );
+        let standing = Standing::of(&parts.extensions);
+        let body = Limited::new(arriving(body, self.policy().head_deadline, &self.keeper, standing), most);
         let bytes = match body.collect().await {
             Ok(body) => body.to_bytes(),
             Err(error) if error.is::<LengthLimitError>() => {
-                let text = format!("a message may have {} bytes", hold.post.terms.max_message);
-                return refusal::plain(StatusCode::PAYLOAD_TOO_LARGE, text);
+                return too_large(most);
             }
             Err(error) if is_late(&error) => return refusal::late(),
             Err(_) => return refusal::empty(StatusCode::BAD_REQUEST),
@@ -79,8 +85,12 @@ impl Dispatch {
     }
 }
 
+fn too_large(most: usize) -> Response<Body> {
+    refusal::plain(StatusCode::PAYLOAD_TOO_LARGE, format!("a message may have {most} bytes"))
+}
+
 fn unknown() -> Response<Body> {
-    refusal::plain(StatusCode::NOT_FOUND, "no such hold")
+    because(Denial::Token, refusal::plain(StatusCode::NOT_FOUND, "no such hold"))
 }
 
 /// Bytes are text unless the client says that they are not.

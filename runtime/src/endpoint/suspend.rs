@@ -9,7 +9,9 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::BoxError;
+use super::erased::Typed;
 use super::lifecycle::Lifecycle;
+use super::outcome::Outcome;
 use super::suspension::{Driver, Suspension};
 use crate::keeper::held::Held;
 use crate::sync::foreign::{self, Foreign};
@@ -220,7 +222,7 @@ impl<C> Suspend<C> {
     }
 
     /// Says whose hold this is: a user, an account, a device. `max_per_key` limits how many holds of this endpoint have
-    /// one key; [`Hub::end_key`](crate::Hub::end_key) ends those that have it, at all endpoints.
+    /// one key, and [`Server::max_per_key`](crate::Server::max_per_key) how many at all endpoints together; [`Hub::end_key`](crate::Hub::end_key) ends those that have it, at all endpoints.
     pub fn key(mut self, user: impl Into<Arc<str>>) -> Self {
         self.key = Some(user.into());
         self
@@ -271,13 +273,16 @@ impl<C> Suspend<C> {
     }
 }
 
-impl<C: Lifecycle> Suspend<C> {
+impl<C> Suspend<C> {
     /// Gives up the context's type.
-    pub(crate) fn erase(self) -> Result<Suspension, Misuse> {
+    pub(crate) fn erase<O: Outcome>(self) -> Result<Suspension, Misuse>
+    where
+        C: Lifecycle<O>,
+    {
         match self.misuse {
             Some(misuse) => Err(misuse),
             None => Ok(Suspension {
-                context: Foreign::new(Box::new(self.context)),
+                context: Foreign::new(Box::new(Typed::new(self.context))),
                 topics: self.topics,
                 replies: self.replies,
                 driver: self.driver.map(Foreign::new),

@@ -121,6 +121,11 @@ impl Hold {
         self.pen().note.as_deref().cloned()
     }
 
+    /// Whether its end has begun.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.pen().note.is_some()
+    }
+
     fn leave_note(&self, note: Note) -> Aftermath {
         let mut pen = self.pen();
         // What will not be written any more need not wait for the hold's task to run.
@@ -130,6 +135,10 @@ impl Hold {
         ) = note.end
         {
             pen.give_up_backlog();
+        }
+        if note.end == Disconnect::Overload.into() {
+            // The reader lets go of it as soon as its task runs.
+            pen.inbound = 0;
         }
         pen.note = Some(Box::new(note));
         let joined = std::mem::take(&mut pen.joined);

@@ -137,6 +137,7 @@ impl Hold {
     pub(super) fn put_down(&self) {
         let mut pen = self.pen();
         pen.undelivered = pen.undelivered();
+        pen.inbound = 0;
         let opening = pen.opening.take();
         let backlog = std::mem::take(&mut pen.backlog);
         let farewell = pen.note.as_mut().map(|note| std::mem::take(&mut note.farewell));

@@ -18,10 +18,8 @@ use super::ended::Ended;
 use super::hold::Hold;
 use super::hub::Hub;
 
-/// How many ends are remembered: 88 B each, 880 kB in all, taken when the first hold ends.
-const ENDS: usize = 10_000;
-
-/// The last ends. Its lock is a leaf: nothing is done under it but copying.
+/// The last ends: 88 B each, taken for all of them when the first hold ends. Its lock is a leaf: nothing is done under it
+/// but copying.
 pub(super) struct Past(Mutex<Ring<Entry>>);
 
 /// One end as it is remembered. What has no bound (paths, reasons) is left out.
@@ -52,7 +50,7 @@ struct Entry {
 pub struct PastEnd {
     /// Its id.
     pub id: Id,
-    /// The function that was its endpoint.
+    /// Its endpoint, as the path in the annotation: `/rooms/{room}`.
     pub endpoint: &'static str,
     /// How it spoke.
     pub transport: Transport,
@@ -84,15 +82,21 @@ pub struct PastEnd {
 
 impl Past {
     pub(super) const fn new() -> Self {
-        Past(Mutex::new(Ring::new(ENDS)))
+        Past(Mutex::new(Ring::new(0)))
+    }
+
+    /// Remembers so many from now on.
+    pub(super) fn keep(&self, ends: usize) {
+        *self.0.lock() = Ring::new(ends);
     }
 }
 
 impl Hub {
-    /// The last 10,000 ends, the newest first: what became of the connection that somebody complains about.
+    /// The last ends, the newest first: what became of the connection that somebody complains about. There are 10,000
+    /// unless [`Server::last_ends`](crate::Server::last_ends) says otherwise.
     ///
-    /// It is a copy, made when this is called: about 1 MB and a tenth of a millisecond. They are always remembered, and
-    /// that costs the server 0.9 MB, taken once.
+    /// It is a copy, made when this is called: about 1 MB and a tenth of a millisecond. To remember them costs the server
+    /// 0.9 MB, taken once.
     ///
     /// ```
     /// use abeyance::Hub;
@@ -143,7 +147,7 @@ impl Entry {
     fn tell(&self, keeper: &Arc<Keeper>, now: u64) -> PastEnd {
         PastEnd {
             id: self.id,
-            endpoint: keeper.plans().get(self.endpoint as usize).map_or("", |plan| plan.name),
+            endpoint: keeper.plans().get(self.endpoint as usize).map_or("", |plan| plan.path),
             transport: self.transport,
             peer: SocketAddr::new(self.ip, self.port),
             cause: CAUSES[usize::from(self.cause)],
@@ -166,6 +170,6 @@ mod tests {
     #[test]
     fn the_last_ends_take_as_much_as_is_said() {
         assert_eq!(size_of::<Entry>(), 88);
-        assert!(size_of::<Entry>() * ENDS <= 1_000_000);
+        assert!(size_of::<Entry>() * crate::words::policy::Policy::default().last_ends <= 1_000_000);
     }
 }

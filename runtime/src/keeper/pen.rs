@@ -38,6 +38,8 @@ pub(crate) struct Pen {
     pub(super) opening: Option<Box<Opening>>,
     /// How far it has got in the topics that keep a history.
     pub(super) following: Option<Box<Following>>,
+    /// How many bytes were read and are not heard yet; those of the inbox are not among them.
+    pub(super) inbound: u32,
     /// Messages that came by `POST` and wait for `on_message`.
     #[expect(clippy::box_collection, reason = "8 bytes of every hold instead of 32")]
     pub(super) inbox: Option<Box<VecDeque<Message>>>,
@@ -141,6 +143,7 @@ impl Pen {
             joined: Box::default(),
             opening: Some(Box::default()),
             following: None,
+            inbound: 0,
             inbox: None,
             waker: None,
             room: None,
@@ -196,10 +199,21 @@ impl Pen {
         self.line.as_ref().map_or(0, |line| line.kernel_share())
     }
 
+    /// What waits here for this peer and from it, as the server's account has it.
+    pub(super) fn waiting(&self) -> usize {
+        let posted = self.inbox.as_ref().map_or(0, |inbox| inbox.iter().map(posted).sum());
+        self.outbound() + self.inbound as usize + posted
+    }
+
     /// What waits here for this peer: the bytes, and what each piece costs beside. The kernel's share is not in it, and a
     /// message that others wait for too counts whole.
-    pub(super) fn waiting(&self) -> usize {
+    pub(super) fn outbound(&self) -> usize {
         self.backlog.cost() + self.opening.as_ref().map_or(0, |opening| opening.cost())
+    }
+
+    /// What ending this hold would free. What was posted is not in it: it was accepted, and will be heard.
+    pub(super) fn payable(&self) -> usize {
+        self.outbound() + self.inbound as usize
     }
 
     /// Whether there is something kept that it has not got and nobody will bring.
@@ -233,6 +247,11 @@ impl Pen {
         }
         self.waker.replace(cx.waker().clone())
     }
+}
+
+/// What a message that came by `POST` costs while it waits.
+pub(super) fn posted(message: &Message) -> usize {
+    message.len() + Backlog::COST
 }
 
 /// Wakes the hold's own task, with the pen put down: a waker may do anything.

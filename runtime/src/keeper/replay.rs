@@ -233,10 +233,11 @@ impl Hold {
             answers.push(encoded.to_numbered());
         }
         let bound = self.post.terms.backlog;
-        answers.retain(|answer| answer.message.len() <= bound);
+        let is_for = encoded.message().is_for(self.id);
+        answers.retain(|answer| answer.message.len() <= bound && answer.message.is_for(self.id));
         if answers.is_empty() {
             following.pass_over(landing.recorded.offset);
-            return Err(Refusal::TooLarge);
+            return if is_for { Err(Refusal::TooLarge) } else { Ok(()) };
         }
         drop(pen);
         self.answer(answers)

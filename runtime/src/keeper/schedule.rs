@@ -57,12 +57,9 @@ struct State {
     is_closed: bool,
 }
 
-/// How much may be scheduled at once, on one server.
-const MOST: usize = 65_536;
-
 impl Schedule {
     pub(super) fn new() -> Self {
-        let state = State { agenda: Agenda::new(MOST), cancelled: Vec::new(), is_closed: false };
+        let state = State { agenda: Agenda::new(usize::MAX), cancelled: Vec::new(), is_closed: false };
         Schedule { state: Mutex::new(state), next: Tick::NEVER.0.into(), count: 0.into(), due: Notify::new() }
     }
 
@@ -97,15 +94,16 @@ impl Keeper {
     pub(super) fn schedule(&self, when: When, topic: Topic, job: Job) -> Result<Number, ScheduleError> {
         let (span, period) = when.read()?;
         let due = self.time.mark().plus(span);
+        let most = self.policy().max_scheduled;
         let added = self.schedule.with(|state| {
             if state.is_closed {
                 return Err((ScheduleError::Stopped, job));
             }
             // What was cancelled and is not dropped yet takes memory as well.
-            if state.agenda.len() + state.cancelled.len() >= MOST {
-                return Err((ScheduleError::TooMany(MOST), job));
+            if state.agenda.len() + state.cancelled.len() >= most {
+                return Err((ScheduleError::TooMany(most), job));
             }
-            state.agenda.add(topic, due, period, job).map_err(|job| (ScheduleError::TooMany(MOST), job))
+            state.agenda.add(topic, due, period, job).map_err(|job| (ScheduleError::TooMany(most), job))
         });
         // The job is dropped here, not under the lock.
         added.map_err(|(error, _)| error)

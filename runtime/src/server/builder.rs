@@ -15,7 +15,7 @@ use super::start::StartError;
 use super::wishes::Wishes;
 use crate::dispatch::fallback::Fallback;
 use crate::endpoint::BoxError;
-use crate::endpoint::record::Endpoint;
+use crate::endpoint::record::{Endpoint, Mountable};
 use crate::keeper::hub::Hub;
 use crate::socket::memory::{Dialer, MemoryDoor};
 use crate::socket::tcp;
@@ -42,9 +42,10 @@ impl Server {
         self
     }
 
-    /// Mounts a `#[suspend]` function at its path; at each of its paths if it has several.
+    /// Mounts a `#[suspend]` function at its path; at each of its paths if it has several. A function that is not annotated
+    /// is a fault, told at start.
     #[must_use]
-    pub fn mount<F: 'static>(mut self, function: F) -> Self {
+    pub fn mount<M, F: Mountable<M>>(mut self, function: F) -> Self {
         // Its type is all that counts; it tells the function from every other.
         let _ = function;
         let found = Endpoint::of::<F>();
@@ -183,7 +184,9 @@ mod tests {
 
     #[test]
     fn what_is_not_annotated_cannot_be_mounted() {
-        async fn plain() {}
+        async fn plain() -> crate::Suspend {
+            crate::Suspend::new()
+        }
         let fault = fault(Server::new().mount(plain), &[]);
         assert!(fault.contains("plain") && fault.contains("no `#[suspend]` function"), "{fault}");
     }
@@ -194,10 +197,16 @@ mod tests {
             .max_suspended(0)
             .head_deadline(Duration::ZERO)
             .trusted_proxies(["proxy"])
-            .allowed_origins(["*"]);
+            .allowed_origins(["https://*.example"]);
         let fault = fault(server, &[("ABEYANCE_DRAIN", "soon")]);
         assert_eq!(fault.lines().count(), 5, "{fault}");
-        for hint in ["max_suspended(0)", "head_deadline", "\"proxy\"", "\"*\"", "ABEYANCE_DRAIN=\"soon\""] {
+        for hint in [
+            "max_suspended(0)",
+            "head_deadline",
+            "\"proxy\"",
+            "\"https://*.example\"",
+            "ABEYANCE_DRAIN=\"soon\"",
+        ] {
             assert!(fault.contains(hint), "{hint} is not in: {fault}");
         }
     }

@@ -116,7 +116,14 @@ mod tests {
             ("PATH", "/bin"),
             ("ABEYANCE_LISTEN", "0.0.0.0:80"),
             ("ABEYANCE_MAX_SUSPENDED", "100000"),
+            ("ABEYANCE_MAX_CONNECTIONS", "300"),
+            ("ABEYANCE_MAX_REQUESTS", "200"),
+            ("ABEYANCE_MAX_HEAD", "32KiB"),
+            ("ABEYANCE_MAX_ADMITTING", "5"),
+            ("ABEYANCE_MAX_SCHEDULED", "0"),
+            ("ABEYANCE_LAST_ENDS", "7"),
             ("ABEYANCE_MAX_PER_PEER", "8"),
+            ("ABEYANCE_MAX_PER_KEY", "5"),
             ("ABEYANCE_MAX_UNHELD_PER_PEER", "64"),
             ("ABEYANCE_MAX_CONNECTS_PER_PEER", "9"),
             ("ABEYANCE_WHEN_FULL", "resume_oldest"),
@@ -131,14 +138,22 @@ mod tests {
             ("ABEYANCE_HISTORY", "1MiB"),
             ("ABEYANCE_MAX_TOPICS", "3"),
             ("ABEYANCE_TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
-            ("ABEYANCE_ALLOWED_ORIGINS", "https://Example.com,http://localhost:3000"),
+            (
+                "ABEYANCE_ALLOWED_ORIGINS",
+                "https://Example.com,http://localhost:3000,capacitor://localhost,null",
+            ),
+            ("ABEYANCE_ALLOWED_HEADERS", "X-CSRF-Token, traceparent"),
         ]);
         assert_eq!(environment.faults, [""; 0]);
         let (policy, faults) = environment.server.resolve(1024);
         assert_eq!(faults, [""; 0]);
         assert_eq!(policy.listen, "0.0.0.0:80");
         assert_eq!((policy.max_suspended, policy.max_per_peer), (100_000, Some(8)));
+        assert_eq!(policy.max_per_key, Some(5));
         assert_eq!((policy.max_unheld_per_peer, policy.max_connects_per_peer), (Some(64), Some(9)));
+        assert_eq!((policy.max_connections, policy.max_requests), (300, 200));
+        assert_eq!((policy.max_head, policy.max_admitting), (32 << 10, 5));
+        assert_eq!((policy.max_scheduled, policy.last_ends), (0, 7));
         assert_eq!(policy.when_full, WhenFull::ResumeOldest);
         assert_eq!(policy.drain, Duration::from_secs(90));
         let spans = [
@@ -153,7 +168,27 @@ mod tests {
         assert_eq!((policy.memory, policy.history, policy.max_topics), (512 << 20, 1 << 20, 3));
         let proxies: Vec<_> = policy.trusted_proxies.iter().map(ToString::to_string).collect();
         assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
-        assert_eq!(policy.allowed_origins, ["https://example.com", "http://localhost:3000"]);
+        let origins = ["https://example.com", "http://localhost:3000", "capacitor://localhost", "null"];
+        assert_eq!(policy.allowed_origins.named, origins);
+        assert_eq!(policy.allowed_headers, ["X-CSRF-Token", "traceparent"]);
+    }
+
+    #[test]
+    fn bounds_that_nobody_set_follow_the_limit_of_descriptors() {
+        let bounds = |descriptors| {
+            let (policy, faults) = Environment::default().server.resolve(descriptors);
+            assert_eq!(faults, [""; 0]);
+            (policy.max_connections, policy.max_requests, policy.max_suspended)
+        };
+        assert_eq!(bounds(200), (168, 168, 136));
+        assert_eq!(bounds(1_024), (992, 992, 960));
+        assert_eq!(bounds(1_000_000), (999_968, 16_384, 999_936));
+        for few in [0, 1, 32, 64, 65, 80] {
+            let (connections, requests, holds) = bounds(few);
+            assert!(holds >= 1 && holds < connections && requests == connections, "{few}");
+        }
+        let (policy, _) = read(&[("ABEYANCE_MAX_CONNECTIONS", "100")]).server.resolve(1_024);
+        assert_eq!((policy.max_connections, policy.max_requests, policy.max_suspended), (100, 100, 68));
     }
 
     #[test]
@@ -185,12 +220,15 @@ mod tests {
             ("ABEYANCE_WHEN_FULL", "evict", ["\"evict\"", "\"resume_oldest\""]),
             ("ABEYANCE_MEMORY", "512", ["ABEYANCE_MEMORY=\"512\"", "write \"512B\""]),
             ("ABEYANCE_MEMORY", "31KiB", ["\"31KiB\"", "at least \"32KiB\""]),
+            ("ABEYANCE_MAX_HEAD", "4KiB", ["\"4KiB\"", "at least \"8KiB\""]),
+            ("ABEYANCE_MAX_REQUESTS", "0", ["ABEYANCE_MAX_REQUESTS=\"0\"", "refuse everybody"]),
             ("ABEYANCE_HISTORY", "0B", ["\"0B\"", "zero bytes"]),
             ("ABEYANCE_MAX_TOPICS", "0", ["\"0\"", "nobody join a topic"]),
             ("ABEYANCE_TOPIC", "news", ["ABEYANCE_TOPIC=\"news\"", "ABEYANCE_HISTORY"]),
             ("ABEYANCE_TRUSTED_PROXIES", "10.0.0.0/8,proxy", ["\"proxy\"", "\"10.0.0.0/8\""]),
             ("ABEYANCE_ALLOWED_ORIGINS", "https://a.b/", ["no path", "\"https://example.com\""]),
             ("ABEYANCE_ALLOWED_ORIGINS", "a.b", ["\"a.b\"", "\"https://example.com\""]),
+            ("ABEYANCE_ALLOWED_HEADERS", "X CSRF", ["\"X CSRF\"", "\"X-CSRF-Token\""]),
             ("ABEYANCE_ENTER_TIMEOUT", "30", ["ABEYANCE_ENTER_TIMEOUT", "\"30s\""]),
             ("ABEYANCE_DRIAN", "10s", ["ABEYANCE_DRIAN=\"10s\"", "ABEYANCE_DRAIN"]),
             ("ABEYANCE_ENTER_WHEN_SLOW", "drop", ["ABEYANCE_ENTER_WHEN_SLOW=\"drop\"", "\"drop_newest\""]),

@@ -4,35 +4,30 @@ use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
-use http::{Request, StatusCode, Version};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use parking_lot::Mutex;
-use tokio::sync::OwnedSemaphorePermit;
 
+use super::course::Follows;
 use super::exchange::{Exchange, LAST_HEAD, REST, Step};
 use super::farewell::{linger, released};
 use super::host::Host;
 use super::house::{House, Seat};
-use super::place::Place;
+use super::place::{For, Parser, Place};
 use super::wire::{Answer, Notes, Wire};
-use crate::dispatch::{Deadline, Probing};
+use super::word::word;
+use crate::dispatch::{Deadline, Standing, Waits, probing_unheld};
 use crate::socket::Socket;
+use crate::words::denial::Denial;
 use crate::words::tick::Tick;
-
-/// The longest head; a longer one is answered with 431.
-const LONGEST_HEAD: usize = 16 * 1024;
-
-const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-
-const MALFORMED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// How a connection comes to be read for a request.
 pub(super) enum Visit {
@@ -118,8 +113,7 @@ async fn answer<H: Host>(
 ) -> Option<Taken<H::Guest>> {
     let policy = house.host.policy();
     // Also where a hold had it otherwise. Of an upgraded connection nothing else would notice that its peer vanished.
-    let Probing { every, give_up } = Probing::unheld(policy.write_deadline);
-    line.probe(every, give_up);
+    line.probe(probing_unheld(policy.write_deadline));
     let time = house.host.time();
     let accepted = time.mark();
     // Whoever has just come has not come for nothing, though the server stops: its request is on its way.
@@ -141,15 +135,23 @@ async fn answer<H: Host>(
         }
         // The first head has the time from the connection's first moment, later ones from their first byte.
         let due = head_due.take().unwrap_or_else(|| time.mark().plus(policy.head_deadline));
-        let permit = time.before(due, house.speak()).await??;
-        match Box::pin(speak(house.clone(), line.clone(), place.clone(), peer, unread, due, permit)).await {
+        let parser = match time.before(due, house.parser(place)).await? {
+            Ok(parser) => parser,
+            Err(why) => {
+                house.host.count_turned_away();
+                line.dismiss(why.answer().as_bytes());
+                linger(line, time.mark().plus(policy.polite_end), time).await;
+                return None;
+            }
+        };
+        match Box::pin(speak(house.clone(), line.clone(), place.clone(), peer, unread, due, parser)).await {
             Spoken::Hold(taken) => return Some(taken),
             Spoken::Rest(rest) => {
                 unread = rest;
                 first_due = time.mark().plus(policy.keep_alive.saturating_sub(REST));
             }
             Spoken::Over => {
-                place.wait();
+                place.wait(For::Request);
                 linger(line, time.mark().plus(policy.polite_end), time).await;
                 return None;
             }
@@ -158,7 +160,7 @@ async fn answer<H: Host>(
                 return None;
             }
             Spoken::Upgraded(notes) => {
-                place.leave();
+                place.upgrade();
                 released::<H>(line, notes).await;
                 return None;
             }
@@ -215,18 +217,21 @@ async fn speak<H: Host>(
     unread: Bytes,
     head_due: Tick,
     // Given back at the end: with hyper's buffers, and before an upgraded connection lives on.
-    _permit: OwnedSemaphorePermit,
+    _parser: Parser<H>,
 ) -> Spoken<H> {
     let notes: Notes<H> = Arc::new(Mutex::new(Exchange::new(head_due)));
     let wire =
         Wire { line: line.clone(), unread, notes: notes.clone(), house: house.clone(), place: place.clone() };
     let service = {
         let (house, notes) = (house.clone(), notes.clone());
-        service_fn(move |request: Request<Incoming>| {
+        let standing: Weak<dyn Waits> = Arc::<Place<H>>::downgrade(&place);
+        service_fn(move |mut request: Request<Incoming>| {
             let has_begun = place.begin();
-            notes.lock().asked(!request.body().is_end_stream(), is_lasting(&request));
+            notes.lock().asked(follows(&request), is_lasting(&request));
+            let is_connect = request.method() == Method::CONNECT;
+            request.extensions_mut().insert(Standing::new(standing.clone()));
             let answer = house.host.clone().handle(request, peer);
-            let (house, notes) = (house.clone(), notes.clone());
+            let (house, notes, place) = (house.clone(), notes.clone(), place.clone());
             async move {
                 if !has_begun {
                     // It was asked to leave, and does so now.
@@ -234,10 +239,15 @@ async fn speak<H: Host>(
                 }
                 match answer.await {
                     Ok(mut response) => {
-                        if house.stop.has_rung() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                            response
-                                .headers_mut()
-                                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+                        place.answer();
+                        let is_last = house.stop.has_rung() || notes.lock().is_body_due();
+                        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+                            || is_connect && response.status().is_success()
+                        {
+                            notes.lock().upgraded();
+                        } else if is_last && !says_close(response.headers()) {
+                            let close = HeaderValue::from_static("close");
+                            response.headers_mut().append(header::CONNECTION, close);
                         }
                         Ok::<_, Infallible>(
                             response.map(|body| Answer::<H>::new(body, notes, house.host.clone())),
@@ -252,8 +262,10 @@ async fn speak<H: Host>(
             }
         })
     };
+    // A longer head is answered with 431.
+    let longest = house.host.policy().max_head;
     let mut connection =
-        http1::Builder::new().max_buf_size(LONGEST_HEAD).serve_connection(wire, service).with_upgrades();
+        http1::Builder::new().max_buf_size(longest).serve_connection(wire, service).with_upgrades();
 
     let time = house.host.time();
     let mut timer = Deadline::at(head_due, time);
@@ -268,7 +280,11 @@ async fn speak<H: Host>(
                 Pin::new(&mut connection).graceful_shutdown();
             }
         }
-        if Pin::new(&mut connection).poll(cx).is_ready() {
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+            // hyper has answered it: with `400` or `431`.
+            if ended.is_err_and(|error| error.is_parse()) {
+                house.host.deny(Denial::Malformed, peer);
+            }
             return Poll::Ready(None);
         }
         loop {
@@ -305,9 +321,13 @@ async fn speak<H: Host>(
         Some(Step::Rest) => Spoken::Rest(take_back(connection)),
         Some(Step::Cut) => Spoken::Cut,
         Some(step @ (Step::Late | Step::Malformed)) => {
-            let answer = if step == Step::Late { TOO_LATE } else { MALFORMED };
+            let (status, denial) = match step {
+                Step::Late => (StatusCode::REQUEST_TIMEOUT, Denial::HeadLate),
+                _ => (StatusCode::BAD_REQUEST, Denial::Malformed),
+            };
+            house.host.deny(denial, peer);
             // Nothing else is under way, so it fits; if the kernel refuses it, the peer is not reading anyway.
-            let _ = line.try_write(answer);
+            let _ = line.try_write(word(status, None, "").as_bytes());
             Spoken::Over
         }
         Some(Step::Close | Step::Hold | Step::Wait(_)) => Spoken::Over,
@@ -333,14 +353,23 @@ where
     }
 }
 
+/// What follows the head of a request, as hyper reads it.
+fn follows(request: &Request<Incoming>) -> Follows {
+    match request.body().size_hint().exact() {
+        _ if request.headers().contains_key(header::TRANSFER_ENCODING) => Follows::Chunks,
+        Some(0) | None => Follows::Nothing,
+        Some(length) => Follows::Length(length),
+    }
+}
+
 /// Whether the connection may be used again after this request. After a hold hyper is not there to know.
 fn is_lasting(request: &Request<Incoming>) -> bool {
-    let mut wishes = request.headers().get_all(header::CONNECTION).iter();
-    let wants_close = wishes.any(|value| {
-        value
-            .as_bytes()
-            .split(|byte| *byte == b',')
-            .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
-    });
-    request.version() == Version::HTTP_11 && !wants_close
+    request.version() == Version::HTTP_11 && !says_close(request.headers())
+}
+
+fn says_close(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONNECTION).iter().any(|value| {
+        let mut words = value.as_bytes().split(|byte| *byte == b',');
+        words.any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
+    })
 }

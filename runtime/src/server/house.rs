@@ -12,19 +12,16 @@ use tokio::time::{Instant, timeout};
 
 use super::conversation::converse;
 use super::host::Host;
-use super::place::{Place, WayOut};
+use super::place::{For, Parser, Place, WayOut};
 use super::turned_away::{Away, LINGERING};
-use crate::mechanisms::lobby::Lobby;
+use crate::mechanisms::lobby::{Lobby, Ticket};
 use crate::socket::Socket;
 use crate::socket::kernel::Descriptors;
 use crate::words::peer::Peer;
 use crate::words::policy::Policy;
 
-/// How many connections may have an HTTP parser with its buffers (about 20 KiB each) at the same time. Resting and
-/// held connections have none.
-const SPEAKING: usize = 16 * 1024;
-
-/// Of all places, those that one address may have without holding anything: a share of so many, and a few at least.
+/// Of all places, and of all parsers, those that one address may have without holding anything: a share of so many, and a
+/// few at least.
 const SHARE: usize = 4;
 const FEWEST: usize = 16;
 
@@ -53,7 +50,10 @@ pub(super) struct House<H> {
     pub(super) stop: Bell,
     /// What is not held shall end at once.
     pub(super) halt: Bell,
+    /// Leave to have an HTTP parser with its buffers, about 20 KiB each. Resting and held connections have none.
     speaking: Arc<Semaphore>,
+    /// Those that have one.
+    pub(super) parsers: Mutex<Lobby<Arc<WayOut>>>,
 }
 
 /// A connection's place in the house; dropping it gives the place back.
@@ -92,6 +92,8 @@ impl<H: Host> House<H> {
         let capacity = capacity.max(1);
         let policy = host.policy();
         let lobby = Mutex::new(Lobby::new(most_of_one(policy, capacity), policy.max_connects_per_peer));
+        let requests = policy.max_requests.clamp(1, capacity);
+        let parsers = Mutex::new(Lobby::new(most_of_one(policy, requests), None));
         Arc::new(House {
             host,
             capacity,
@@ -103,7 +105,8 @@ impl<H: Host> House<H> {
             lingering: Arc::new(Semaphore::new(LINGERING)),
             stop: Bell::default(),
             halt: Bell::default(),
-            speaking: Arc::new(Semaphore::new(SPEAKING)),
+            speaking: Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS))),
+            parsers,
         })
     }
 
@@ -117,7 +120,7 @@ impl<H: Host> House<H> {
     }
 
     pub(super) fn admit(self: &Arc<Self>, place: Arc<Place<H>>, line: Arc<dyn Socket>) {
-        place.wait();
+        place.wait(For::Request);
         let seat = self.seat();
         if let Some(descriptors) = &self.descriptors {
             line.enrol(descriptors);
@@ -131,7 +134,7 @@ impl<H: Host> House<H> {
         line: &Arc<dyn Socket>,
     ) -> Option<Result<Arc<Place<H>>, Away>> {
         let peer = self.counted(line.peer().ok()?.ip());
-        let entered = self.lobby.lock().enter(peer, self.born.elapsed());
+        let entered = self.lobby.lock().enter(peer, self.age());
         let (ticket, instead) = match entered {
             Ok(entered) => entered,
             Err(refused) => return Some(Err(Away::Peer(refused))),
@@ -150,7 +153,7 @@ impl<H: Host> House<H> {
 
     /// Has whoever has waited longest leave, and returns when it has; `false` if nobody waits.
     pub(super) async fn show_out(&self) -> bool {
-        let longest = self.lobby.lock().longest();
+        let longest = self.lobby.lock().longest(self.age());
         match longest {
             Some(way_out) => {
                 self.have_leave(&way_out).await;
@@ -164,6 +167,11 @@ impl<H: Host> House<H> {
         self.host.count_turned_away();
         way_out.ask();
         let _ = timeout(WAY_OUT, way_out.gone()).await;
+    }
+
+    /// The time in which its lobbies reckon.
+    pub(super) fn age(&self) -> Duration {
+        self.born.elapsed()
     }
 
     /// As whom an address is counted, if it is: not a proxy that we trust, and unless something else was said, not this
@@ -195,8 +203,9 @@ impl<H: Host> House<H> {
     /// What bounds connections, held or not: a line.
     pub(super) fn bounds(&self) -> String {
         let (capacity, policy) = (self.capacity, self.host.policy());
+        let (requests, of_one) = (policy.max_requests.min(capacity), most_of_one(policy, capacity));
         let mut line =
-            format!("connections: {capacity} max_unheld_per_peer={}", most_of_one(policy, capacity));
+            format!("connections: {capacity} max_requests={requests} max_unheld_per_peer={of_one}");
         if let Some(most) = policy.max_connects_per_peer {
             line.push_str(&format!(" max_connects_per_peer={most}"));
         }
@@ -215,9 +224,46 @@ impl<H: Host> House<H> {
         }
     }
 
-    /// Leave to have an HTTP parser. `None` cannot be: the semaphore is never closed.
-    pub(super) async fn speak(&self) -> Option<OwnedSemaphorePermit> {
-        self.speaking.clone().acquire_owned().await.ok()
+    /// A parser for a connection that has sent something. Where there is none left, the connection that has one and has
+    /// waited longest for its own peer leaves.
+    pub(super) async fn parser(self: &Arc<Self>, place: &Arc<Place<H>>) -> Result<Parser<H>, Away> {
+        let entered = self.parsers.lock().enter(place.peer(), self.age());
+        let (ticket, instead) = entered.map_err(Away::Peer)?;
+        let waiting = Applicant { house: self, ticket: Some(ticket) };
+        if let Some(instead) = instead {
+            self.have_leave(&instead).await;
+        }
+        loop {
+            if let Ok(permit) = self.speaking.clone().try_acquire_owned() {
+                return Ok(waiting.succeed(place, permit));
+            }
+            let longest = self.parsers.lock().longest(self.age());
+            match longest {
+                Some(way_out) => self.have_leave(&way_out).await,
+                None => return Err(Away::Busy),
+            }
+        }
+    }
+}
+
+/// A connection that shall have a parser, and is counted already.
+struct Applicant<'a, H: Host> {
+    house: &'a Arc<House<H>>,
+    ticket: Option<Ticket>,
+}
+
+impl<H: Host> Applicant<'_, H> {
+    fn succeed(mut self, place: &Arc<Place<H>>, permit: OwnedSemaphorePermit) -> Parser<H> {
+        let ticket = self.ticket.take().expect("taken here only, by value");
+        place.take_parser(ticket, permit)
+    }
+}
+
+impl<H: Host> Drop for Applicant<'_, H> {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.house.parsers.lock().leave(ticket);
+        }
     }
 }
 

@@ -1,26 +1,73 @@
-//! A connection's place while it is not held: whether it waits, and how it is asked to leave.
+//! A connection's place while it is not held: for what it waits, and how it is asked to leave.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::host::Host;
 use super::house::{Bell, House};
-use crate::mechanisms::lobby::Ticket;
+use super::turned_away::Away;
+use crate::dispatch::Waits;
+use crate::mechanisms::lobby::{Lobby, Ticket};
 use crate::socket::Socket;
+use crate::words::peer::Peer;
+
+/// A connection that sends or takes so many bytes of a body has earned a [`WHILE`] in which it is not asked to leave, and
+/// counts as waiting from its end on. One that trickles has waited since it began to.
+const WORTH_A_WHILE: usize = 16 * 1024;
+
+const WHILE: Duration = Duration::from_secs(1);
 
 /// The place of one connection in the lobby, from its acceptance or the end of its hold to its hold or its end.
 /// A held connection has none, so this may be large.
 pub(super) struct Place<H: Host> {
     house: Arc<House<H>>,
-    ticket: Mutex<Option<Ticket>>,
-    /// As the ticket says, so that whoever waits already need not ask the lobby.
-    waits: AtomicBool,
-    /// It has sent a whole head.
-    is_heard: AtomicBool,
+    books: Mutex<Books>,
+    /// For what it waits now; as in the books, so that most who ask need no lock.
+    waits: AtomicU8,
     way_out: Arc<WayOut>,
+}
+
+struct Books {
+    /// In the lobby of connections.
+    ticket: Option<Ticket>,
+    /// In the lobby of parsers, while it has one.
+    parser: Option<Ticket>,
+    /// How much has come or was taken since it last earned something, or since its request.
+    moved: usize,
+    stage: Stage,
+    /// hyper may have bytes of an answer that are not written.
+    owes: bool,
+}
+
+/// How far a connection is with its request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Stage {
+    /// It has not sent a whole head yet.
+    Unheard,
+    /// Its request is there, and nothing of the answer yet.
+    Asked,
+    /// There is an answer, and not all of it is written.
+    Answered,
+    /// Between two requests.
+    Resting,
+    /// It is the application's, which took it over from HTTP.
+    Upgraded,
+}
+
+/// What a connection can wait for. It may be several things at once: then it waits until all have come.
+#[derive(Clone, Copy)]
+pub(super) enum For {
+    /// A request.
+    Request = 1,
+    /// The rest of its request's body.
+    Body = 2,
+    /// Its peer takes nothing of what is being written.
+    Taking = 4,
 }
 
 /// How a connection is asked to leave, and how it says that it did.
@@ -30,47 +77,161 @@ pub(super) struct WayOut {
     gone: Bell,
 }
 
+/// Leave to have an HTTP parser; dropping it gives it back.
+pub(super) struct Parser<H: Host> {
+    place: Arc<Place<H>>,
+    _permit: OwnedSemaphorePermit,
+}
+
 impl<H: Host> Place<H> {
     pub(super) fn new(house: Arc<House<H>>, ticket: Ticket) -> Arc<Self> {
-        Arc::new(Place {
-            house,
-            ticket: Mutex::new(Some(ticket)),
-            waits: AtomicBool::new(false),
-            is_heard: AtomicBool::new(false),
-            way_out: Arc::default(),
-        })
+        let books =
+            Books { ticket: Some(ticket), parser: None, moved: 0, stage: Stage::Unheard, owes: false };
+        Arc::new(Place { house, books: Mutex::new(books), waits: AtomicU8::new(0), way_out: Arc::default() })
     }
 
     /// The place of a connection that was held until now.
     pub(super) fn back(house: &Arc<House<H>>, peer: SocketAddr) -> Arc<Self> {
         let ticket = house.lobby.lock().come_back(house.counted(peer.ip()));
         let place = Place::new(house.clone(), ticket);
-        place.is_heard.store(true, SeqCst);
-        place.wait();
+        place.books.lock().stage = Stage::Resting;
+        place.wait(For::Request);
         place
     }
 
+    /// As whose it is counted, if it is.
+    pub(super) fn peer(&self) -> Option<Peer> {
+        self.books.lock().ticket.as_ref().and_then(Ticket::peer)
+    }
+
     /// It waits from now on: it can be asked to leave.
-    pub(super) fn wait(&self) {
-        if self.waits.swap(true, SeqCst) {
+    pub(super) fn wait(&self, what: For) {
+        let what = what as u8;
+        if self.waits.load(SeqCst) & what != 0 {
             return;
         }
-        if let Some(ticket) = &mut *self.ticket.lock() {
-            self.house.lobby.lock().wait(ticket, self.way_out.clone());
+        let mut books = self.books.lock();
+        if self.waits.fetch_or(what, SeqCst) == 0 {
+            self.queue(&mut books);
+        }
+    }
+
+    /// What it waited for moves: so many bytes came, or were taken, or it is wanted no more.
+    pub(super) fn go_on(&self, what: For, moved: usize) {
+        let mut books = self.books.lock();
+        books.moved = books.moved.saturating_add(moved);
+        let before = self.waits.fetch_and(!(what as u8), SeqCst);
+        let still = before & !(what as u8) != 0;
+        if before == 0 || (still && books.moved < WORTH_A_WHILE) {
+            return;
+        }
+        self.each(&mut books, Lobby::pause);
+        if still {
+            self.queue(&mut books);
         }
     }
 
     /// A whole head has come; `false` if the connection was asked to leave before that.
     pub(super) fn begin(&self) -> bool {
-        self.is_heard.store(true, SeqCst);
-        let begun = match &mut *self.ticket.lock() {
-            Some(ticket) => self.house.lobby.lock().begin(ticket),
-            None => true,
-        };
-        if begun {
-            self.waits.store(false, SeqCst);
+        let mut books = self.books.lock();
+        // hyper begins with the next request when the last answer is in its buffer, written or not.
+        books.owes |= books.stage == Stage::Answered;
+        books.stage = Stage::Asked;
+        books.moved = 0;
+        self.waits.store(0, SeqCst);
+        self.each(&mut books, Lobby::begin)
+    }
+
+    /// There is an answer. From now on nothing else may be written.
+    pub(super) fn answer(&self) {
+        self.books.lock().stage = Stage::Answered;
+    }
+
+    /// hyper writes: so much was taken.
+    pub(super) fn write(&self, taken: usize) {
+        let is_blocked = self.waits.load(SeqCst) & For::Taking as u8 != 0;
+        match taken {
+            0 => self.wait(For::Taking),
+            _ if is_blocked => self.go_on(For::Taking, taken),
+            _ => {}
         }
-        begun
+        self.books.lock().owes = true;
+    }
+
+    /// It is the application's from now on: a WebSocket of the fallback. It counts as it did, and waits only while its peer
+    /// takes nothing of what is written to it.
+    pub(super) fn upgrade(&self) {
+        let mut books = self.books.lock();
+        books.stage = Stage::Upgraded;
+        self.waits.store(0, SeqCst);
+        self.each(&mut books, Lobby::begin);
+    }
+
+    /// hyper has written all that it had; if the connection `rests`, that was all there is.
+    pub(super) fn flush(&self, rests: bool) {
+        let mut books = self.books.lock();
+        books.owes = false;
+        if !rests || books.stage == Stage::Upgraded {
+            return;
+        }
+        if books.stage == Stage::Answered {
+            books.stage = Stage::Resting;
+            books.moved = 0;
+            // It begins to wait for a request, whatever it waited for before.
+            self.waits.store(0, SeqCst);
+            self.each(&mut books, Lobby::begin);
+        }
+        drop(books);
+        self.wait(For::Request);
+    }
+
+    /// Waits in both lobbies.
+    fn queue(&self, books: &mut Books) {
+        let now = self.house.age();
+        let has_earned = books.moved >= WORTH_A_WHILE;
+        if has_earned {
+            books.moved = 0;
+        }
+        self.each(books, |lobby, ticket| {
+            match has_earned {
+                true => lobby.wait(ticket, now + WHILE, self.way_out.clone()),
+                false => lobby.wait_on(ticket, now, self.way_out.clone()),
+            }
+            true
+        });
+    }
+
+    /// Does something in both lobbies; whether both said yes.
+    fn each(&self, books: &mut Books, act: impl Fn(&mut Lobby<Arc<WayOut>>, &mut Ticket) -> bool) -> bool {
+        let Books { ticket, parser, .. } = books;
+        let mut is_well = true;
+        for (lobby, ticket) in [(&self.house.lobby, ticket), (&self.house.parsers, parser)] {
+            if let Some(ticket) = ticket {
+                is_well &= act(&mut lobby.lock(), ticket);
+            }
+        }
+        is_well
+    }
+
+    /// Has a parser from now on.
+    pub(super) fn take_parser(
+        self: &Arc<Self>,
+        mut ticket: Ticket,
+        permit: OwnedSemaphorePermit,
+    ) -> Parser<H> {
+        let mut books = self.books.lock();
+        if self.waits.load(SeqCst) != 0 {
+            self.house.parsers.lock().wait(&mut ticket, self.house.age(), self.way_out.clone());
+        }
+        books.parser = Some(ticket);
+        drop(books);
+        Parser { place: self.clone(), _permit: permit }
+    }
+
+    fn put_parser_down(&self) {
+        if let Some(ticket) = self.books.lock().parser.take() {
+            self.house.parsers.lock().leave(ticket);
+        }
     }
 
     /// Returns when it was asked to leave.
@@ -80,25 +241,47 @@ impl<H: Host> Place<H> {
 
     /// Leaves because it was asked to.
     pub(super) fn make_way(&self, line: &Arc<dyn Socket>) {
-        // Whoever was answered may not have read it all yet, and an RST would destroy that. Of the others the kernel
-        // shall remember nothing.
-        if !self.is_heard.load(SeqCst) {
-            line.cut();
+        let books = self.books.lock();
+        match books.stage {
+            // The kernel shall remember nothing of it.
+            Stage::Unheard => line.cut(),
+            // Nothing is said yet, so this can be: a proxy would take a close for a server that is broken.
+            Stage::Asked if !books.owes => line.dismiss(Away::Full.answer().as_bytes()),
+            // Not a FIN, which could pass for the end of an answer that is not whole.
+            Stage::Asked | Stage::Answered | Stage::Upgraded => line.cut(),
+            // It may not have read its answer yet, and an RST would destroy that.
+            Stage::Resting => {}
         }
     }
 
-    /// It is held now, somebody else's, or gone.
+    /// It is held now, or gone.
     pub(super) fn leave(&self) {
-        if let Some(ticket) = self.ticket.lock().take() {
+        if let Some(ticket) = self.books.lock().ticket.take() {
             self.house.lobby.lock().leave(ticket);
         }
         self.way_out.gone.ring();
     }
 }
 
+impl<H: Host> Waits for Place<H> {
+    fn waits(&self) {
+        self.wait(For::Body);
+    }
+
+    fn goes_on(&self, came: usize) {
+        self.go_on(For::Body, came);
+    }
+}
+
 impl<H: Host> Drop for Place<H> {
     fn drop(&mut self) {
         self.leave();
+    }
+}
+
+impl<H: Host> Drop for Parser<H> {
+    fn drop(&mut self) {
+        self.place.put_parser_down();
     }
 }
 

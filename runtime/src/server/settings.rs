@@ -1,10 +1,12 @@
 //! The settings of a server, as code writes them: one method each.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::builder::Server;
-use super::wishes::{network, origin};
+use super::wishes::{field, network, origin};
 use crate::words::keep::Keep;
+use crate::words::origins::Judge;
 use crate::words::terms::WhenFull;
 
 /// Limits, deadlines and whom it trusts.
@@ -30,14 +32,76 @@ impl Server {
         self
     }
 
-    /// How many connections one peer address may have that hold nothing: those that have not sent a request yet, rest
-    /// between two, or are being answered. Unless set, a quarter of all connections that the limit of descriptors
-    /// allows (16 at least), and no bound for the loopback addresses.
+    /// How many holds may have one [key](crate::Suspend::key) at once, over all endpoints: five connections a user. No limit
+    /// unless set; a hold without a key is not counted. `max_per_key` of a function applies as well, to its own holds.
     ///
-    /// One more takes the place of that address's own connection which has waited longest for a request; if all are
-    /// being answered, it is refused with `429` and `Retry-After`. Held connections do not count (for them there is
-    /// [`max_per_peer`](Server::max_per_peer)), nor do a fallback's WebSockets, nor whoever is among
-    /// [`trusted_proxies`](Server::trusted_proxies): name a proxy there, or all its clients share this bound.
+    /// It is checked after the function, which names the key. One more is refused with `429` and `Retry-After`; or, where
+    /// [`when_full`](Server::when_full) is `resume_oldest`, for both functions, it takes the place of the key's oldest hold.
+    ///
+    /// ```
+    /// use abeyance::{Server, WhenFull};
+    ///
+    /// let server = Server::new().max_per_key(5).when_full(WhenFull::ResumeOldest);
+    /// ```
+    #[must_use]
+    pub fn max_per_key(mut self, holds: usize) -> Self {
+        self.0.wishes.max_per_key = Some(holds);
+        self
+    }
+
+    /// How many connections there may be, held or not; the limit of file descriptors less 32 unless set, and at most that.
+    /// Say less if the application needs more than 32 descriptors: files, sockets of a database.
+    ///
+    /// One more takes the place of the connection that has waited longest for its own peer. A connection waits for its own
+    /// peer if it has not sent a whole head, rests between two requests, does not send the body that is being read, or
+    /// does not take its answer; 16 KiB of a body or an answer make it the youngest again. If no connection waits, the
+    /// newcomer is refused with `503` and `Retry-After`.
+    #[must_use]
+    pub fn max_connections(mut self, connections: usize) -> Self {
+        self.0.wishes.max_connections = Some(connections);
+        self
+    }
+
+    /// How many requests may be read or answered at once; 16,384 unless set, and at most
+    /// [`max_connections`](Server::max_connections).
+    ///
+    /// Each has an HTTP parser with its buffers, about 20 KiB: 320 MiB for all unless set. Held connections have none, nor
+    /// have those that rest or have sent nothing, nor the WebSockets of a fallback; an event stream of a fallback has one
+    /// as long as it lasts. One more makes room as a connection above the bound does: of those with a parser the one leaves
+    /// that has waited longest for its own peer, and if none waits, the newcomer gets `503` and `Retry-After` at once. One
+    /// address may have as many as [`max_unheld_per_peer`](Server::max_unheld_per_peer), and a quarter of all (16 at
+    /// least) unless that is set.
+    #[must_use]
+    pub fn max_requests(mut self, requests: usize) -> Self {
+        self.0.wishes.max_requests = Some(requests);
+        self
+    }
+
+    /// How many bytes the head of a request may have; 16 KiB unless set, and at least 8 KiB. A longer one is answered with
+    /// `431`, as is one of more than 100 fields.
+    #[must_use]
+    pub fn max_head(mut self, bytes: usize) -> Self {
+        self.0.wishes.max_head = Some(bytes);
+        self
+    }
+
+    /// How many functions of one endpoint may run at once although there is no place yet, with
+    /// [`WhenFull::ResumeOldest`]; 64 unless set, and at most the endpoint's `max_suspended`. More requests are refused
+    /// with `503` before their function runs.
+    #[must_use]
+    pub fn max_admitting(mut self, functions: usize) -> Self {
+        self.0.wishes.max_admitting = Some(functions);
+        self
+    }
+
+    /// How many connections one peer address may have that hold nothing: those that have not sent a request yet, rest
+    /// between two, are being answered, or are WebSockets of a fallback. Unless set, a quarter of
+    /// [`max_connections`](Server::max_connections) (16 at least), and no bound for the loopback addresses.
+    ///
+    /// One more takes the place of that address's own connection which has waited longest for its peer; if none waits, it
+    /// is refused with `429` and `Retry-After`. Held connections do not count: for them there is
+    /// [`max_per_peer`](Server::max_per_peer). Nor do [`trusted_proxies`](Server::trusted_proxies): name a proxy there, or
+    /// all its clients share this bound.
     #[must_use]
     pub fn max_unheld_per_peer(mut self, connections: usize) -> Self {
         self.0.wishes.max_unheld_per_peer = Some(connections);
@@ -109,7 +173,10 @@ impl Server {
         self
     }
 
-    /// How long a connection may rest between two requests; 60 s unless set.
+    /// How long a connection may rest between two requests; 75 s unless set.
+    ///
+    /// Keep it longer than a proxy in front keeps its connections (most: 60 s). Otherwise the proxy sends a request while
+    /// the server closes, and the request is lost.
     #[must_use]
     pub fn keep_alive(mut self, idle: Duration) -> Self {
         self.0.wishes.keep_alive = Some(idle);
@@ -158,9 +225,29 @@ impl Server {
 
     /// How many bytes all topics together may keep of their past; 64 MiB unless set. When it is reached, the oldest
     /// messages go, of whatever topic.
+    ///
+    /// A 64th of it more is for topics that nobody follows and of which nothing is left: of each it is known how far it
+    /// had come, for about 128 bytes, until so many others were forgotten after it (8,192 by default). A client that was
+    /// away for longer may be told to load anew though it missed nothing.
     #[must_use]
     pub fn history(mut self, bytes: usize) -> Self {
         self.0.wishes.history = Some(bytes);
+        self
+    }
+
+    /// How many publications may be scheduled at once; 65,536 unless set. More are refused with
+    /// [`ScheduleError::TooMany`](crate::ScheduleError::TooMany). With 0 nothing is scheduled.
+    #[must_use]
+    pub fn max_scheduled(mut self, publications: usize) -> Self {
+        self.0.wishes.max_scheduled = Some(publications);
+        self
+    }
+
+    /// How many ends [`Hub::last_ends`](crate::Hub::last_ends) remembers; 10,000 unless set, at most a million. Each takes
+    /// 88 B, and the memory for all of them is taken when the first hold ends. With 0 none is remembered.
+    #[must_use]
+    pub fn last_ends(mut self, ends: usize) -> Self {
+        self.0.wishes.last_ends = Some(ends);
         self
     }
 
@@ -182,13 +269,54 @@ impl Server {
         self
     }
 
-    /// Origins, such as `https://example.com`, that may connect although they are not the server's own.
+    /// Origins whose pages may connect although they are not the server's own; none unless set.
+    ///
+    /// An origin is written as browsers send it: `https://example.com`, `capacitor://localhost`,
+    /// `chrome-extension://<id>`, or `null` for pages that have none (sandboxed frames, files). `*` allows all others
+    /// too, but without what a browser adds of its own accord: the function does not see the `Cookie` of such a request,
+    /// and not the `Authorization` of such a WebSocket. Origins that a name cannot tell are
+    /// [`allow_origins_if`](Server::allow_origins_if)'s.
+    ///
+    /// These pages get the CORS headers with which they can hold a connection here and speak for it. A request that
+    /// goes to the [`fallback`](Server::fallback) is judged by the fallback alone.
+    ///
+    /// ```
+    /// let server = abeyance::Server::new().allowed_origins(["https://example.com", "capacitor://localhost"]);
+    /// ```
     #[must_use]
     pub fn allowed_origins(mut self, origins: impl IntoIterator<Item: AsRef<str>>) -> Self {
         let read = origins.into_iter().map(|text| origin(text.as_ref()));
         match read.collect() {
             Ok(origins) => self.0.wishes.allowed_origins = Some(origins),
             Err(fault) => self.0.faults.push(format!("`Server::allowed_origins`: {fault}")),
+        }
+        self
+    }
+
+    /// Lets the pages of an origin connect if `judge` says so, beside those of
+    /// [`allowed_origins`](Server::allowed_origins). It is called for requests that bring an `Origin` which is not the
+    /// server's own, with that text as it came, and must be quick. If it panics the request is answered with `500`.
+    ///
+    /// ```
+    /// let server = abeyance::Server::new().allow_origins_if(|origin| {
+    ///     origin.strip_prefix("https://").is_some_and(|host| host.ends_with(".example.com"))
+    /// });
+    /// ```
+    #[must_use]
+    pub fn allow_origins_if(mut self, judge: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.0.wishes.origins_if = Some(Judge(Arc::new(judge)));
+        self
+    }
+
+    /// Headers that pages of other origins may send, beside `Abeyance-Hold`, `Last-Event-ID`, `Content-Type`,
+    /// `Cache-Control` and `Authorization`: `X-CSRF-Token`, `traceparent`. A browser asks for them before the request
+    /// proper, with a preflight; those of the server's own pages need no leave.
+    #[must_use]
+    pub fn allowed_headers(mut self, names: impl IntoIterator<Item: AsRef<str>>) -> Self {
+        let read = names.into_iter().map(|name| field(name.as_ref()));
+        match read.collect() {
+            Ok(names) => self.0.wishes.allowed_headers = Some(names),
+            Err(fault) => self.0.faults.push(format!("`Server::allowed_headers`: {fault}")),
         }
         self
     }

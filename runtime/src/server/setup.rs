@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 use super::environment::Environment;
 use super::running::Running;
 use super::start::StartError;
-use super::wishes::{RESERVE, Wishes};
+use super::wishes::{RESERVE, SPARE, Wishes};
 use crate::dispatch::{Dispatch, Plan};
 use crate::endpoint::check::{check, check_settings};
 use crate::endpoint::record::Endpoint;
@@ -16,9 +16,6 @@ use crate::socket::Listener;
 use crate::socket::kernel::most_open_files;
 use crate::socket::tcp::TcpDoor;
 use crate::words::policy::Policy;
-
-/// How many descriptors are never given to connections.
-const SPARE: usize = 32;
 
 /// What a server was given.
 #[derive(Default)]
@@ -60,22 +57,36 @@ impl Setup {
             plan.endpoints.push((endpoint, settings));
         }
         let descriptors = most_open_files();
-        let (mut policy, wrong): (Policy, _) = environment.server.or(wishes).resolve(descriptors);
+        let wishes = environment.server.or(wishes);
+        let connections = descriptors.saturating_sub(SPARE);
+        if let Some(wished) = wishes.max_connections.filter(|wished| *wished > connections) {
+            tracing::warn!(
+                wished,
+                fitting = connections,
+                "`max_connections` is more than the limit of open files allows"
+            );
+        }
+        let (mut policy, wrong): (Policy, _) = wishes.resolve(descriptors);
         faults.extend(wrong);
-        let fitting = descriptors.saturating_sub(RESERVE).max(1);
+        let fitting = descriptors.saturating_sub(RESERVE).min(policy.max_connections).max(1);
         if descriptors <= RESERVE {
             tracing::warn!(descriptors, "the limit of open files leaves room for a single hold");
         }
         if policy.max_suspended > fitting {
             let wished = policy.max_suspended;
-            tracing::warn!(wished, fitting, "`max_suspended` is more than the limit of open files allows");
+            tracing::warn!(
+                wished,
+                fitting,
+                "`max_suspended` is more than the limits of open files and connections allow"
+            );
             // What is in effect: beyond it there would be no place for the connection either.
             policy.max_suspended = fitting;
         }
         let hub = plan.hub.clone();
         match Dispatch::new(policy, plan) {
             Ok(dispatch) if faults.is_empty() => {
-                Ok(Ready { dispatch, hub, capacity: descriptors.saturating_sub(SPARE).max(16) })
+                let capacity = dispatch.policy().max_connections;
+                Ok(Ready { dispatch, hub, capacity })
             }
             Ok(_) => Err(StartError::faults(faults)),
             Err(wrong) => {

@@ -6,18 +6,35 @@ use ipnet::IpNet;
 
 use crate::words::amount::{self, Misread, spell_size};
 use crate::words::keep::{Keep, LEAST_HISTORY, Pattern, Rule};
+use crate::words::origins::{self, Judge, Origins};
 use crate::words::policy::Policy;
 use crate::words::terms::{LEAST_BACKLOG, WhenFull};
 
 /// How many descriptors are left for what is not held: the listener, newcomers, the application's own files.
 pub(super) const RESERVE: usize = 64;
 
+/// How many descriptors are never given to connections: the listener, those that are sent away, the application's own
+/// files.
+pub(super) const SPARE: usize = 32;
+
+/// However few descriptors there are, so many connections are tried.
+const LEAST_CONNECTIONS: usize = 16;
+
+/// The memory for the ends to be remembered is taken at once.
+const MOST_ENDS: usize = 1_000_000;
+
+/// The least that hyper may be told.
+const LEAST_HEAD: usize = 8 << 10;
+
 /// The name of one setting of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Setting {
     Listen,
     MaxSuspended,
+    MaxConnections,
+    MaxRequests,
     MaxPerPeer,
+    MaxPerKey,
     MaxUnheldPerPeer,
     MaxConnectsPerPeer,
     WhenFull,
@@ -31,8 +48,13 @@ pub(super) enum Setting {
     Memory,
     History,
     MaxTopics,
+    MaxHead,
+    MaxAdmitting,
+    MaxScheduled,
+    LastEnds,
     TrustedProxies,
     AllowedOrigins,
+    AllowedHeaders,
 }
 
 /// What was written.
@@ -40,7 +62,10 @@ pub(super) enum Setting {
 pub(super) struct Wishes {
     pub(super) listen: Option<String>,
     pub(super) max_suspended: Option<usize>,
+    pub(super) max_connections: Option<usize>,
+    pub(super) max_requests: Option<usize>,
     pub(super) max_per_peer: Option<usize>,
+    pub(super) max_per_key: Option<usize>,
     pub(super) max_unheld_per_peer: Option<usize>,
     pub(super) max_connects_per_peer: Option<usize>,
     pub(super) when_full: Option<WhenFull>,
@@ -54,17 +79,27 @@ pub(super) struct Wishes {
     pub(super) memory: Option<usize>,
     pub(super) history: Option<usize>,
     pub(super) max_topics: Option<usize>,
+    pub(super) max_head: Option<usize>,
+    pub(super) max_admitting: Option<usize>,
+    pub(super) max_scheduled: Option<usize>,
+    pub(super) last_ends: Option<usize>,
     /// In code only: what a topic keeps is part of what the program means.
     pub(super) topics: Option<Vec<Rule>>,
     pub(super) trusted_proxies: Option<Vec<IpNet>>,
     pub(super) allowed_origins: Option<Vec<String>>,
+    /// In code only.
+    pub(super) origins_if: Option<Judge>,
+    pub(super) allowed_headers: Option<Vec<String>>,
 }
 
 impl Setting {
-    pub(super) const ALL: [Setting; 18] = [
+    pub(super) const ALL: [Setting; 26] = [
         Setting::Listen,
         Setting::MaxSuspended,
+        Setting::MaxConnections,
+        Setting::MaxRequests,
         Setting::MaxPerPeer,
+        Setting::MaxPerKey,
         Setting::MaxUnheldPerPeer,
         Setting::MaxConnectsPerPeer,
         Setting::WhenFull,
@@ -78,8 +113,13 @@ impl Setting {
         Setting::Memory,
         Setting::History,
         Setting::MaxTopics,
+        Setting::MaxHead,
+        Setting::MaxAdmitting,
+        Setting::MaxScheduled,
+        Setting::LastEnds,
         Setting::TrustedProxies,
         Setting::AllowedOrigins,
+        Setting::AllowedHeaders,
     ];
 
     /// The setting as it is written in code.
@@ -87,7 +127,10 @@ impl Setting {
         match self {
             Setting::Listen => "listen",
             Setting::MaxSuspended => "max_suspended",
+            Setting::MaxConnections => "max_connections",
+            Setting::MaxRequests => "max_requests",
             Setting::MaxPerPeer => "max_per_peer",
+            Setting::MaxPerKey => "max_per_key",
             Setting::MaxUnheldPerPeer => "max_unheld_per_peer",
             Setting::MaxConnectsPerPeer => "max_connects_per_peer",
             Setting::WhenFull => "when_full",
@@ -101,8 +144,13 @@ impl Setting {
             Setting::Memory => "memory",
             Setting::History => "history",
             Setting::MaxTopics => "max_topics",
+            Setting::MaxHead => "max_head",
+            Setting::MaxAdmitting => "max_admitting",
+            Setting::MaxScheduled => "max_scheduled",
+            Setting::LastEnds => "last_ends",
             Setting::TrustedProxies => "trusted_proxies",
             Setting::AllowedOrigins => "allowed_origins",
+            Setting::AllowedHeaders => "allowed_headers",
         }
     }
 }
@@ -113,7 +161,10 @@ impl Wishes {
         match setting {
             Setting::Listen => self.listen = Some(address(value)?),
             Setting::MaxSuspended => self.max_suspended = Some(amount::count(value)?),
+            Setting::MaxConnections => self.max_connections = Some(amount::count(value)?),
+            Setting::MaxRequests => self.max_requests = Some(amount::count(value)?),
             Setting::MaxPerPeer => self.max_per_peer = Some(amount::count(value)?),
+            Setting::MaxPerKey => self.max_per_key = Some(amount::count(value)?),
             Setting::MaxUnheldPerPeer => self.max_unheld_per_peer = Some(amount::count(value)?),
             Setting::MaxConnectsPerPeer => self.max_connects_per_peer = Some(amount::count(value)?),
             Setting::WhenFull => self.when_full = Some(WhenFull::read(value)?),
@@ -127,8 +178,13 @@ impl Wishes {
             Setting::Memory => self.memory = Some(memory(value)?),
             Setting::History => self.history = Some(history(value)?),
             Setting::MaxTopics => self.max_topics = Some(topics(value)?),
+            Setting::MaxHead => self.max_head = Some(head(value)?),
+            Setting::MaxAdmitting => self.max_admitting = Some(amount::count(value)?),
+            Setting::MaxScheduled => self.max_scheduled = Some(whole(value)?),
+            Setting::LastEnds => self.last_ends = Some(whole(value)?),
             Setting::TrustedProxies => self.trusted_proxies = Some(list(value, network)?),
             Setting::AllowedOrigins => self.allowed_origins = Some(list(value, origin)?),
+            Setting::AllowedHeaders => self.allowed_headers = Some(list(value, field)?),
         }
         Ok(())
     }
@@ -153,7 +209,10 @@ impl Wishes {
         Wishes {
             listen: self.listen.or(fallback.listen),
             max_suspended: self.max_suspended.or(fallback.max_suspended),
+            max_connections: self.max_connections.or(fallback.max_connections),
+            max_requests: self.max_requests.or(fallback.max_requests),
             max_per_peer: self.max_per_peer.or(fallback.max_per_peer),
+            max_per_key: self.max_per_key.or(fallback.max_per_key),
             max_unheld_per_peer: self.max_unheld_per_peer.or(fallback.max_unheld_per_peer),
             max_connects_per_peer: self.max_connects_per_peer.or(fallback.max_connects_per_peer),
             when_full: self.when_full.or(fallback.when_full),
@@ -167,19 +226,33 @@ impl Wishes {
             memory: self.memory.or(fallback.memory),
             history: self.history.or(fallback.history),
             max_topics: self.max_topics.or(fallback.max_topics),
+            max_head: self.max_head.or(fallback.max_head),
+            max_admitting: self.max_admitting.or(fallback.max_admitting),
+            max_scheduled: self.max_scheduled.or(fallback.max_scheduled),
+            last_ends: self.last_ends.or(fallback.last_ends),
             topics: self.topics.or(fallback.topics),
             trusted_proxies: self.trusted_proxies.or(fallback.trusted_proxies),
             allowed_origins: self.allowed_origins.or(fallback.allowed_origins),
+            origins_if: self.origins_if.or(fallback.origins_if),
+            allowed_headers: self.allowed_headers.or(fallback.allowed_headers),
         }
     }
 
     /// The policy, with the defaults where nothing was written; and what is wrong with it.
     pub(super) fn resolve(self, descriptors: usize) -> (Policy, Vec<String>) {
         let preset = Policy::default();
+        let fitting = descriptors.saturating_sub(SPARE).max(LEAST_CONNECTIONS);
+        let connections = self.max_connections.map_or(fitting, |wished| wished.min(fitting));
+        // Some places are left for those that are not held; of few, half.
+        let left = (RESERVE - SPARE).min(connections / 2);
+        let holds = descriptors.saturating_sub(RESERVE).min(connections - left).max(1);
         let policy = Policy {
             listen: self.listen.unwrap_or(preset.listen),
-            max_suspended: self.max_suspended.unwrap_or(descriptors.saturating_sub(RESERVE).max(1)),
+            max_suspended: self.max_suspended.unwrap_or(holds),
+            max_connections: connections,
+            max_requests: self.max_requests.unwrap_or(preset.max_requests.min(connections)),
             max_per_peer: self.max_per_peer.or(preset.max_per_peer),
+            max_per_key: self.max_per_key.or(preset.max_per_key),
             max_unheld_per_peer: self.max_unheld_per_peer.or(preset.max_unheld_per_peer),
             max_connects_per_peer: self.max_connects_per_peer.or(preset.max_connects_per_peer),
             when_full: self.when_full.unwrap_or(preset.when_full),
@@ -193,9 +266,17 @@ impl Wishes {
             memory: self.memory.unwrap_or(preset.memory),
             history: self.history.unwrap_or(preset.history),
             max_topics: self.max_topics.unwrap_or(preset.max_topics),
+            max_head: self.max_head.unwrap_or(preset.max_head),
+            max_admitting: self.max_admitting.unwrap_or(preset.max_admitting),
+            max_scheduled: self.max_scheduled.unwrap_or(preset.max_scheduled),
+            last_ends: self.last_ends.unwrap_or(preset.last_ends),
             topics: self.topics.unwrap_or(preset.topics),
             trusted_proxies: self.trusted_proxies.unwrap_or(preset.trusted_proxies),
-            allowed_origins: self.allowed_origins.unwrap_or(preset.allowed_origins),
+            allowed_origins: Origins {
+                named: self.allowed_origins.unwrap_or_default(),
+                judge: self.origins_if,
+            },
+            allowed_headers: self.allowed_headers.unwrap_or(preset.allowed_headers),
         };
         let faults = faults(&policy);
         (policy, faults)
@@ -206,7 +287,11 @@ impl Wishes {
 fn faults(policy: &Policy) -> Vec<String> {
     let counts = [
         (Setting::MaxSuspended, Some(policy.max_suspended)),
+        (Setting::MaxConnections, Some(policy.max_connections)),
+        (Setting::MaxRequests, Some(policy.max_requests)),
+        (Setting::MaxAdmitting, Some(policy.max_admitting)),
         (Setting::MaxPerPeer, policy.max_per_peer),
+        (Setting::MaxPerKey, policy.max_per_key),
         (Setting::MaxUnheldPerPeer, policy.max_unheld_per_peer),
         (Setting::MaxConnectsPerPeer, policy.max_connects_per_peer),
     ];
@@ -236,6 +321,16 @@ fn faults(policy: &Policy) -> Vec<String> {
             let (history, least) = (spell_size(policy.history), spell_size(LEAST_HISTORY));
             format!("`Server::history({history})` must be at least {least}, or no message is kept")
         }),
+        (policy.last_ends > MOST_ENDS).then(|| {
+            format!(
+                "`Server::last_ends({})`: expected at most {MOST_ENDS}, which take 88 MB",
+                policy.last_ends
+            )
+        }),
+        (policy.max_head < LEAST_HEAD).then(|| {
+            let (head, least) = (spell_size(policy.max_head), spell_size(LEAST_HEAD));
+            format!("`Server::max_head({head})` must be at least {least}, which common clients need")
+        }),
         (policy.max_topics == 0)
             .then(|| String::from("`Server::max_topics(0)` would let nobody join a topic")),
     ];
@@ -259,6 +354,24 @@ fn history(text: &str) -> Result<usize, Misread> {
             Err(Misread::new(amount::A_SIZE, format!("{text:?}"), why))
         }
         bytes => Ok(bytes),
+    }
+}
+
+fn head(text: &str) -> Result<usize, Misread> {
+    match amount::size(text)? {
+        few if few < LEAST_HEAD => {
+            let why = format!("at least {:?}, which common clients need", spell_size(LEAST_HEAD));
+            Err(Misread::new(amount::A_SIZE, format!("{text:?}"), why))
+        }
+        bytes => Ok(bytes),
+    }
+}
+
+/// A count that may be zero.
+fn whole(text: &str) -> Result<usize, Misread> {
+    match text.parse() {
+        Ok(0_usize) => Ok(0),
+        _ => amount::count(text),
     }
 }
 
@@ -305,14 +418,16 @@ pub(super) fn network(text: &str) -> Result<IpNet, Misread> {
 
 /// Reads an origin; gives it as browsers write it.
 pub(super) fn origin(text: &str) -> Result<String, Misread> {
-    let misread = |why| Misread::new("an origin such as \"https://example.com\"", format!("{text:?}"), why);
-    let lower = text.to_ascii_lowercase();
-    match lower.split_once("://") {
-        Some(("http" | "https", host)) if host.contains(['/', '?', '#', '@']) => {
-            Err(misread("an origin has no path"))
-        }
-        Some(("http" | "https", host)) if host.contains('*') => Err(misread("patterns are not supported")),
-        Some(("http" | "https", host)) if !host.is_empty() => Ok(lower),
-        _ => Err(misread("")),
+    origins::read(text).map_err(|why| {
+        Misread::new("an origin such as \"https://example.com\", \"null\" or \"*\"", format!("{text:?}"), why)
+    })
+}
+
+/// Reads the name of a field of a request's head.
+pub(super) fn field(text: &str) -> Result<String, Misread> {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    match !text.is_empty() && text != "*" && text.bytes().all(is_letter) {
+        true => Ok(text.to_owned()),
+        false => Err(Misread::new("the name of a header such as \"X-CSRF-Token\"", format!("{text:?}"), "")),
     }
 }

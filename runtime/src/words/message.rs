@@ -7,6 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::id::Id;
 use crate::sync::foreign;
 
 /// One message, text or binary. Cloning it shares the bytes.
@@ -30,6 +31,8 @@ pub struct Message {
     /// The bytes may be the application's own, with a destructor that is user code.
     is_foreign: bool,
     name: Option<Arc<str>>,
+    /// The one hold that does not get it: it travels with the message, since who reads it may do so much later.
+    not_for: Option<Id>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +51,7 @@ impl Message {
             kind: Kind::Text,
             is_foreign: false,
             name: None,
+            not_for: None,
         }
     }
 
@@ -111,6 +115,17 @@ impl Message {
         self.bytes.is_empty()
     }
 
+    /// The same for all but this hold.
+    pub(crate) fn but_for(mut self, hold: Id) -> Self {
+        self.not_for = Some(hold);
+        self
+    }
+
+    /// Whether this hold gets it.
+    pub(crate) fn is_for(&self, hold: Id) -> bool {
+        self.not_for != Some(hold)
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
@@ -121,7 +136,7 @@ impl Message {
 
     /// Of bytes that nobody else owns.
     fn ours(bytes: Bytes, kind: Kind) -> Self {
-        Message { bytes, kind, is_foreign: false, name: None }
+        Message { bytes, kind, is_foreign: false, name: None, not_for: None }
     }
 }
 
@@ -189,7 +204,7 @@ impl From<Arc<str>> for Message {
 
 impl From<Bytes> for Message {
     fn from(bytes: Bytes) -> Self {
-        Message { bytes, kind: Kind::Binary, is_foreign: true, name: None }
+        Message { bytes, kind: Kind::Binary, is_foreign: true, name: None, not_for: None }
     }
 }
 

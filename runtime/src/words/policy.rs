@@ -5,6 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::keep::Rule;
+use super::origins::Origins;
 use super::terms::WhenFull;
 
 /// The server-wide settings, resolved.
@@ -15,6 +16,12 @@ pub(crate) struct Policy {
     /// How many holds there may be at once; the descriptor limit less 64 where nothing was said.
     pub(crate) max_suspended: usize,
     pub(crate) max_per_peer: Option<usize>,
+    /// How many connections there may be, held or not; the descriptor limit less 32 where nothing was said.
+    pub(crate) max_connections: usize,
+    /// How many requests may be read or answered at once.
+    pub(crate) max_requests: usize,
+    /// How many holds of one key there may be, over all endpoints.
+    pub(crate) max_per_key: Option<usize>,
     /// How many connections of one address there may be that hold nothing; a quarter of all where nothing was said, and
     /// then not of this machine.
     pub(crate) max_unheld_per_peer: Option<usize>,
@@ -39,12 +46,22 @@ pub(crate) struct Policy {
     pub(crate) history: usize,
     /// How many topics one hold may have joined at once.
     pub(crate) max_topics: usize,
+    /// How many bytes the head of a request may have.
+    pub(crate) max_head: usize,
+    /// How many functions of one endpoint may run at once without a place to come.
+    pub(crate) max_admitting: usize,
+    /// How much may be scheduled at once.
+    pub(crate) max_scheduled: usize,
+    /// How many ends are remembered.
+    pub(crate) last_ends: usize,
     /// Which topics keep how much of their past.
     pub(crate) topics: Vec<Rule>,
     /// Peers whose `X-Forwarded-For` and `X-Forwarded-Host` are believed.
     pub(crate) trusted_proxies: Vec<IpNet>,
-    /// Origins, as `https://host[:port]`, that may connect although they are not the server's own.
-    pub(crate) allowed_origins: Vec<String>,
+    /// Origins that may connect although they are not the server's own.
+    pub(crate) allowed_origins: Origins,
+    /// Fields that pages of these origins may send, beside those that are always allowed.
+    pub(crate) allowed_headers: Vec<String>,
 }
 
 impl Default for Policy {
@@ -53,6 +70,9 @@ impl Default for Policy {
             listen: String::from("127.0.0.1:8080"),
             max_suspended: usize::MAX,
             max_per_peer: None,
+            max_connections: usize::MAX,
+            max_requests: 16 * 1024,
+            max_per_key: None,
             max_unheld_per_peer: None,
             max_connects_per_peer: None,
             when_full: WhenFull::Reject,
@@ -62,13 +82,18 @@ impl Default for Policy {
             hook_deadline: Duration::from_secs(30),
             write_deadline: Duration::from_secs(10),
             polite_end: Duration::from_secs(5),
-            keep_alive: Duration::from_secs(60),
+            keep_alive: Duration::from_secs(75),
             memory: 256 << 20,
             history: 64 << 20,
             max_topics: 128,
+            max_head: 16 << 10,
+            max_admitting: 64,
+            max_scheduled: 65_536,
+            last_ends: 10_000,
             topics: Vec::new(),
             trusted_proxies: Vec::new(),
-            allowed_origins: Vec::new(),
+            allowed_origins: Origins::default(),
+            allowed_headers: Vec::new(),
         }
     }
 }

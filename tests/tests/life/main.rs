@@ -39,6 +39,7 @@ mod clocks;
 mod drain;
 mod endings;
 mod failures;
+mod finishing;
 mod histories;
 mod http;
 mod keys;
@@ -46,6 +47,9 @@ mod leaving;
 mod limits;
 mod nuisances;
 mod past;
+
+mod reaching;
+mod refusals;
 mod replay;
 mod schedule;
 mod shutdown;

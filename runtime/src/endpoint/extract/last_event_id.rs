@@ -29,7 +29,8 @@ use percent_encoding::percent_decode_str;
 /// ```
 ///
 /// That a client has one does not say that it is good: it may be of another start of the server, and then the client is
-/// told to load anew what it shows. Where the function joins a topic that keeps its past, what this server never gave
+/// told to load anew what it shows. It may also be what another server gave that lived at this URL, so it can be any text.
+/// Where the function joins a topic that keeps its past, an id of this start of the server that is yet to come
 /// is refused with `400` after the function; where it joins none, the text is the application's own affair, for
 /// instance the client's place in a log that the application keeps. A long poll's answer then says the next one by
 /// `Suspend::header("last-event-id", ..)`.

@@ -1,7 +1,12 @@
-//! The connections that are not held: who waits for a request, who has waited longest, and how many are one peer's.
+//! The connections that are not held: which of them wait for their own peer, which has waited longest, and how many are
+//! one peer's.
 //!
-//! Whoever waits takes up a place and does nothing with it, whether it has not sent a whole head yet, rests between
-//! two requests, or has had our last word. Where places are short, the one that has waited longest is asked to leave.
+//! A connection waits for its own peer when nothing can happen before the peer does something: it has not sent a whole
+//! head, it rests between two requests, the body that is being read does not come, the peer does not take the answer, or
+//! it has had our last word. Such a connection takes up a place and does nothing with it. Where places are short, the one
+//! that has waited longest is asked to leave.
+//!
+//! The server has two lobbies: the places are connections in the one, HTTP parsers in the other.
 
 mod buckets;
 
@@ -21,12 +26,16 @@ pub(crate) struct Lobby<T> {
     /// How often somebody began to wait.
     turns: u64,
     /// Who waits, by turn, so longest first.
-    waiting: BTreeMap<u64, (Option<Peer>, T)>,
+    waiting: BTreeMap<Turn, (Option<Peer>, T)>,
     /// The same for each peer. One set for all: a list in each would cost every peer an allocation.
-    waiting_of: BTreeSet<(Peer, u64)>,
+    waiting_of: BTreeSet<(Peer, Turn)>,
     /// How many there are of each peer; whoever was asked to leave does not count any more.
     here: HashMap<Peer, usize>,
 }
+
+/// A place in the queue: the moment from which it counts as waiting, and a number, as several may have one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Turn(Duration, u64);
 
 /// One connection in the lobby. Not `Clone`, so that it leaves once.
 #[derive(Debug)]
@@ -35,7 +44,9 @@ pub(crate) struct Ticket {
     /// `None` is not counted.
     peer: Option<Peer>,
     /// Since when it waits, if it does.
-    turn: Option<u64>,
+    turn: Option<Turn>,
+    /// Where it was in the queue before something came; it may wait on there.
+    last: Option<Turn>,
 }
 
 /// Why a newcomer is not let in.
@@ -67,9 +78,9 @@ impl<T> Lobby<T> {
         peer: Option<Peer>,
         now: Duration,
     ) -> Result<(Ticket, Option<T>), Refused> {
-        let Some(peer) = peer else { return Ok((Ticket { peer: None, turn: None }, None)) };
+        let Some(peer) = peer else { return Ok((Ticket::new(None), None)) };
         let instead = match self.here.get(&peer) {
-            Some(count) if *count >= self.most => Some(self.longest_of(peer).ok_or(Refused::TooMany)?),
+            Some(count) if *count >= self.most => Some(self.longest_of(peer, now).ok_or(Refused::TooMany)?),
             _ => None,
         };
         if self.buckets.as_mut().is_some_and(|buckets| !buckets.admits(peer, now)) {
@@ -84,24 +95,42 @@ impl<T> Lobby<T> {
         if let Some(peer) = peer {
             *self.here.entry(peer).or_default() += 1;
         }
-        Ticket { peer, turn: None }
+        Ticket::new(peer)
     }
 
-    /// It waits from now on.
-    pub(crate) fn wait(&mut self, ticket: &mut Ticket, ask: T) {
-        if ticket.turn.is_some() {
-            return;
+    /// It waits, and counts as waiting from the moment `from` on, which may be a later one.
+    pub(crate) fn wait(&mut self, ticket: &mut Ticket, from: Duration, ask: T) {
+        if ticket.turn.is_none() {
+            self.turns += 1;
+            self.insert(ticket, Turn(from, self.turns), ask);
         }
-        self.turns += 1;
-        ticket.turn = Some(self.turns);
-        self.waiting.insert(self.turns, (ticket.peer, ask));
+    }
+
+    /// It waits on after a [`pause`](Lobby::pause): where it was in the queue, as if nothing had come meanwhile.
+    pub(crate) fn wait_on(&mut self, ticket: &mut Ticket, from: Duration, ask: T) {
+        match ticket.last {
+            Some(turn) if ticket.turn.is_none() => self.insert(ticket, turn, ask),
+            _ => self.wait(ticket, from, ask),
+        }
+    }
+
+    fn insert(&mut self, ticket: &mut Ticket, turn: Turn, ask: T) {
+        ticket.turn = Some(turn);
+        ticket.last = Some(turn);
+        self.waiting.insert(turn, (ticket.peer, ask));
         if let Some(peer) = ticket.peer {
-            self.waiting_of.insert((peer, self.turns));
+            self.waiting_of.insert((peer, turn));
         }
     }
 
     /// It waits no longer; `false` if it was asked to leave before it said anything.
     pub(crate) fn begin(&mut self, ticket: &mut Ticket) -> bool {
+        ticket.last = None;
+        self.pause(ticket)
+    }
+
+    /// Something came of what it waits for, which need not be all; `false` if it was asked to leave before that.
+    pub(crate) fn pause(&mut self, ticket: &mut Ticket) -> bool {
         let Some(turn) = ticket.turn else { return true };
         let waited = self.forget(turn);
         if waited {
@@ -111,9 +140,10 @@ impl<T> Lobby<T> {
     }
 
     /// Who has waited longest, to be asked to leave.
-    pub(crate) fn longest(&mut self) -> Option<T> {
+    pub(crate) fn longest(&mut self, now: Duration) -> Option<T> {
         let turn = *self.waiting.first_key_value()?.0;
-        self.ask(turn)
+        // Those behind it wait from a later moment on.
+        if turn.0 > now { None } else { self.ask(turn) }
     }
 
     /// It is held now, or gone.
@@ -124,11 +154,12 @@ impl<T> Lobby<T> {
         }
     }
 
-    fn longest_of(&self, peer: Peer) -> Option<u64> {
-        self.waiting_of.range((peer, 0)..=(peer, u64::MAX)).next().map(|(_, turn)| *turn)
+    fn longest_of(&self, peer: Peer, now: Duration) -> Option<Turn> {
+        let (first, last) = (Turn(Duration::ZERO, 0), Turn(now, u64::MAX));
+        self.waiting_of.range((peer, first)..=(peer, last)).next().map(|(_, turn)| *turn)
     }
 
-    fn ask(&mut self, turn: u64) -> Option<T> {
+    fn ask(&mut self, turn: Turn) -> Option<T> {
         let (peer, ask) = self.waiting.remove(&turn)?;
         if let Some(peer) = peer {
             self.waiting_of.remove(&(peer, turn));
@@ -137,7 +168,7 @@ impl<T> Lobby<T> {
         Some(ask)
     }
 
-    fn forget(&mut self, turn: u64) -> bool {
+    fn forget(&mut self, turn: Turn) -> bool {
         let Some((peer, _)) = self.waiting.remove(&turn) else { return false };
         if let Some(peer) = peer {
             self.waiting_of.remove(&(peer, turn));
@@ -158,6 +189,17 @@ impl<T> Lobby<T> {
     }
 }
 
+impl Ticket {
+    fn new(peer: Option<Peer>) -> Self {
+        Ticket { peer, turn: None, last: None }
+    }
+
+    /// As whose it is counted, if it is.
+    pub(crate) fn peer(&self) -> Option<Peer> {
+        self.peer
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::net::IpAddr;
@@ -173,7 +215,7 @@ mod tests {
     /// Lets one in, and has it wait under this name.
     fn come(lobby: &mut Lobby<u32>, of: Option<Peer>, name: u32) -> (Ticket, Option<u32>) {
         let (mut ticket, instead) = lobby.enter(of, NOW).unwrap();
-        lobby.wait(&mut ticket, name);
+        lobby.wait(&mut ticket, NOW, name);
         (ticket, instead)
     }
 
@@ -188,12 +230,62 @@ mod tests {
         assert!(lobby.begin(&mut tickets[0]));
         assert!(lobby.begin(&mut tickets[1]));
         // It rests, behind the others now.
-        lobby.wait(&mut tickets[0], 0);
-        lobby.wait(&mut tickets[0], 9);
-        let asked: Vec<_> = std::iter::from_fn(|| lobby.longest()).collect();
+        lobby.wait(&mut tickets[0], NOW, 0);
+        lobby.wait(&mut tickets[0], NOW, 9);
+        let asked: Vec<_> = std::iter::from_fn(|| lobby.longest(NOW)).collect();
         assert_eq!(asked, [2, 3, 0]);
         assert!(!lobby.begin(&mut tickets[2]), "it was asked to leave");
         assert!(!lobby.begin(&mut tickets[2]), "for good");
+        tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
+        assert!(is_untouched(&lobby));
+    }
+
+    #[test]
+    fn who_waits_on_is_as_old_as_before_and_who_waits_anew_is_the_youngest() {
+        let mut lobby = Lobby::new(usize::MAX, None);
+        let mut tickets: Vec<_> = (0..3).map(|name| come(&mut lobby, peer(name as u8), name).0).collect();
+        // A byte of each came.
+        assert!(lobby.pause(&mut tickets[0]) && lobby.pause(&mut tickets[1]));
+        lobby.wait(&mut tickets[1], NOW, 1);
+        lobby.wait_on(&mut tickets[0], NOW, 0);
+        lobby.wait_on(&mut tickets[0], NOW, 9);
+        let mut first = lobby.enter(peer(3), NOW).unwrap().0;
+        lobby.wait_on(&mut first, NOW, 3);
+        tickets.push(first);
+        let asked: Vec<_> = std::iter::from_fn(|| lobby.longest(NOW)).collect();
+        assert_eq!(asked, [0, 2, 1, 3]);
+        // Once asked, for good.
+        lobby.wait_on(&mut tickets[0], NOW, 0);
+        assert!(!lobby.begin(&mut tickets[0]) && lobby.longest(NOW).is_none());
+        tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
+        assert!(is_untouched(&lobby));
+    }
+
+    #[test]
+    fn who_has_begun_does_not_wait_on_where_it_was() {
+        let mut lobby = Lobby::new(usize::MAX, None);
+        let mut tickets: Vec<_> = (0..2).map(|name| come(&mut lobby, peer(1), name).0).collect();
+        assert!(lobby.begin(&mut tickets[0]));
+        lobby.wait_on(&mut tickets[0], NOW, 0);
+        assert_eq!((lobby.longest(NOW), lobby.longest(NOW)), (Some(1), Some(0)));
+        tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
+        assert!(is_untouched(&lobby));
+    }
+
+    #[test]
+    fn who_has_earned_a_while_is_not_asked_before_it_is_over() {
+        let mut lobby = Lobby::new(2, None);
+        let mut tickets = vec![lobby.enter(peer(1), NOW).unwrap().0, lobby.enter(peer(1), NOW).unwrap().0];
+        let later = Duration::from_secs(1);
+        tickets.iter_mut().zip(0..).for_each(|(ticket, name)| lobby.wait(ticket, later, name));
+        assert_eq!(lobby.longest(NOW), None);
+        assert_eq!(lobby.enter(peer(1), NOW).unwrap_err(), Refused::TooMany);
+        // Who comes after it and has earned nothing goes before it.
+        tickets.push(come(&mut lobby, peer(2), 9).0);
+        assert_eq!(lobby.longest(NOW), Some(9));
+        let (ticket, instead) = lobby.enter(peer(1), later).unwrap();
+        tickets.push(ticket);
+        assert_eq!((instead, lobby.longest(later)), (Some(0), Some(1)));
         tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
         assert!(is_untouched(&lobby));
     }
@@ -228,7 +320,7 @@ mod tests {
         tickets.push(lobby.enter(peer(1), NOW).unwrap().0);
         // Who is not counted is let in, and waits like everybody else.
         let (uncounted, instead) = come(&mut lobby, None, 7);
-        assert_eq!((instead, lobby.longest()), (None, Some(7)));
+        assert_eq!((instead, lobby.longest(NOW)), (None, Some(7)));
         tickets.push(uncounted);
         tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
         assert!(is_untouched(&lobby));

@@ -54,7 +54,7 @@ fn web_socket(end: &End, retry_after: Duration, code_hint: Option<u16>) -> Finis
             }
             Disconnect::TooLarge => close(code::TOO_LARGE, word),
             Disconnect::Violation => close(code_hint.unwrap_or(code::PROTOCOL), word),
-            Disconnect::Flood | Disconnect::Unfinished => close(code::POLICY, word),
+            Disconnect::Flood | Disconnect::Unfinished | Disconnect::Overload => close(code::POLICY, word),
             Disconnect::Kicked { code, reason } => {
                 close(code.filter(|code| (4000..=4999).contains(code)).unwrap_or(code::POLICY), reason)
             }
@@ -119,6 +119,7 @@ fn poll(end: &End, retry_after: Duration, exchange: &Exchange<'_>) -> Finish {
             Disconnect::TooLarge => answer(StatusCode::PAYLOAD_TOO_LARGE, word, None, false),
             Disconnect::Violation => answer(StatusCode::BAD_REQUEST, word, None, false),
             Disconnect::Flood => answer(StatusCode::TOO_MANY_REQUESTS, word, None, false),
+            Disconnect::Overload => answer(StatusCode::TOO_MANY_REQUESTS, word, Some(seconds), false),
             Disconnect::Unfinished => answer(StatusCode::REQUEST_TIMEOUT, word, None, false),
             Disconnect::Kicked { reason, .. } => answer(StatusCode::GONE, reason, None, true),
             Disconnect::Failed => answer(StatusCode::INTERNAL_SERVER_ERROR, word, None, true),

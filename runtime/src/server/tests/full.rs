@@ -98,23 +98,156 @@ async fn who_was_sent_away_is_not_waited_for_for_long() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_has_begun_is_never_cut_for_a_newcomer() {
+async fn a_request_that_is_being_answered_is_never_cut_for_a_newcomer() {
     let (service, dialer) = with_room_for(1, Inn::default());
     let mut peer = dial(&dialer, 1);
-    say(&mut peer, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbo").await;
-    settle().await;
-    assert!(end(&mut dial(&dialer, 2)).await.0.starts_with("HTTP/1.1 503 "));
-    say(&mut peer, "dy").await;
+    say(&mut peer, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody").await;
     assert_eq!(answer(&mut peer).await, (200, "body".into()));
-    // Nor is an answer that is not taken yet.
-    say(&mut peer, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    // Its body is there, and something is made of it.
+    say(&mut peer, "POST /never HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody").await;
     settle().await;
     assert!(end(&mut dial(&dialer, 2)).await.0.starts_with("HTTP/1.1 503 "));
-    assert_eq!(answer(&mut peer).await.1.len(), 8 << 20);
+    assert_eq!(service.house.count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_does_not_come_makes_room_and_its_sender_is_told() {
+    let (_service, dialer) = with_room_for(1, Inn::default());
+    for begin in [
+        "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbo",
+        "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n",
+        "POST /body HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nbo\r\n",
+    ] {
+        let mut peer = dial(&dialer, 1);
+        say(&mut peer, begin).await;
+        settle().await;
+        let mut newcomer = dial(&dialer, 2);
+        assert_eq!(ask(&mut newcomer, "/one").await.0, 200, "{begin}");
+        let (said, _) = end(&mut peer).await;
+        assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("\r\nRetry-After: "), "{said}");
+    }
+    // One that trickles has waited since it began to.
+    let (_service, dialer) = with_room_for(2, Inn::default());
+    let mut slow = dial(&dialer, 1);
+    say(&mut slow, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 40000\r\n\r\n").await;
+    settle().await;
+    let mut silent = dial(&dialer, 2);
+    settle().await;
+    say(&mut slow, "x").await;
+    settle().await;
+    let mut newcomer = dial(&dialer, 3);
+    assert_eq!(ask(&mut newcomer, "/one").await.0, 200);
+    assert!(end(&mut slow).await.0.starts_with("HTTP/1.1 503 "));
+    say(&mut silent, "GET /two HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!(answer(&mut silent).await.0, 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_comes_fast_is_not_asked_to_make_room() {
+    let (_service, dialer) = with_room_for(1, Inn::default());
+    let mut fast = dial(&dialer, 1);
+    say(&mut fast, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\n").await;
+    for _ in 0..10 {
+        say(&mut fast, &"x".repeat(20_000)).await;
+        settle().await;
+        let mut newcomer = dial(&dialer, 2);
+        settle().await;
+        let mut said = [0; 13];
+        if newcomer.read_exact(&mut said).await.is_ok() {
+            assert_eq!(&said, b"HTTP/1.1 503 ");
+        }
+        tokio::time::sleep(Duration::from_millis(900)).await;
+    }
+    assert_eq!(answer(&mut fast).await.1.len(), 200_000);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_nobody_takes_makes_room_and_cannot_pass_for_a_whole_one() {
+    let (_service, dialer) = with_room_for(1, Inn::default());
+    let mut peer = dial(&dialer, 1);
+    say(&mut peer, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n").await;
     settle().await;
     let mut newcomer = dial(&dialer, 2);
     assert_eq!(ask(&mut newcomer, "/one").await.0, 200);
-    drop(service);
+    let mut said = Vec::new();
+    let is_cut = peer.read_to_end(&mut said).await.is_err();
+    assert!(is_cut && !said.windows(12).any(|text| text == b"HTTP/1.1 503"), "{}", said.len());
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_parsers_are_taken_who_waits_for_its_own_peer_makes_room() {
+    let inn = || limited(Policy { max_requests: 4, ..Policy::default() });
+    for half in [
+        "GET /ha",
+        "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\nbo",
+        "GET /big HTTP/1.1\r\nHost: h\r\n\r\n",
+    ] {
+        let (service, dialer) = with_room_for(100, inn());
+        let mut slow = Vec::new();
+        for last in 1..=4 {
+            slow.push(dial(&dialer, last));
+            say(&mut slow[usize::from(last) - 1], half).await;
+            settle().await;
+        }
+        let begun = Instant::now();
+        // It says nothing, and has no parser: that it leaves would help nobody.
+        let silent = dial(&dialer, 5);
+        for last in 10..13 {
+            let mut good = dial(&dialer, last);
+            assert_eq!(ask(&mut good, "/one").await.0, 200, "{half}");
+            drop(good);
+            settle().await;
+        }
+        assert_eq!(begun.elapsed(), Duration::ZERO, "{half}: nobody waited for a deadline");
+        assert_eq!(service.house.count(), 4, "{half}: the first left, and the silent one is there");
+        let mut said = Vec::new();
+        let _ = slow[0].read_to_end(&mut said).await;
+        drop((slow, silent));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn where_all_parsers_answer_a_newcomer_is_told_so_at_once() {
+    let (service, dialer) = with_room_for(100, limited(Policy { max_requests: 2, ..Policy::default() }));
+    let mut answered: Vec<_> = (1..=2).map(|last| dial(&dialer, last)).collect();
+    for peer in &mut answered {
+        say(peer, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    }
+    settle().await;
+    let begun = Instant::now();
+    let mut newcomer = dial(&dialer, 3);
+    say(&mut newcomer, "GET /one HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    let (said, is_fin) = end(&mut newcomer).await;
+    assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("\r\nRetry-After: ") && is_fin, "{said}");
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    drop((answered, newcomer));
+    settle().await;
+    let mut newcomer = dial(&dialer, 4);
+    assert_eq!(ask(&mut newcomer, "/one").await.0, 200);
+    // A hold has none.
+    for last in 5..10 {
+        let mut held = dial(&dialer, last);
+        say(&mut held, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;
+        assert_eq!(answer(&mut held).await.0, 200);
+        std::mem::forget(held);
+    }
+    assert_eq!(service.house.host.held(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_address_has_a_share_of_the_parsers() {
+    let policy = Policy { max_requests: 64, ..Policy::default() };
+    let (_service, dialer) = with_room_for(1000, limited(policy));
+    let mut crowd: Vec<_> = (0..20).map(|_| dial(&dialer, 1)).collect();
+    for peer in &mut crowd {
+        say(peer, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    }
+    settle().await;
+    for peer in &mut crowd[16..] {
+        assert!(end(peer).await.0.starts_with("HTTP/1.1 429 "));
+    }
+    let mut other = dial(&dialer, 2);
+    assert_eq!(ask(&mut other, "/one").await.0, 200);
 }
 
 #[tokio::test(start_paused = true)]

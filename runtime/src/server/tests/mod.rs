@@ -20,13 +20,14 @@ use tokio::sync::Notify;
 
 use super::host::{Guest, Host};
 use super::running::Service;
-use crate::dispatch::After;
 use crate::dispatch::fallback::arriving;
+use crate::dispatch::{After, Standing};
 use crate::keeper::Keeper;
 use crate::keeper::time::Time;
 use crate::socket::Socket;
 use crate::socket::memory::{Dialer, MemoryDoor, MemoryStream};
 use crate::socket::tcp::TcpDoor;
+use crate::words::denial::Denial;
 use crate::words::line::Line;
 use crate::words::policy::Policy;
 
@@ -87,6 +88,8 @@ enum Wish {
 impl Host for Inn {
     type Guest = Lodger;
 
+    fn deny(&self, _: Denial, _: SocketAddr) {}
+
     fn policy(&self) -> &Policy {
         &self.policy
     }
@@ -106,7 +109,9 @@ impl Host for Inn {
             "/hold" => Wish::Echo,
             path @ ("/body" | "/body/later") => {
                 let is_late = path == "/body/later";
-                let mut body = arriving(request.into_body(), self.policy.head_deadline, &self.clock.0);
+                let standing = Standing::of(request.extensions());
+                let mut body =
+                    arriving(request.into_body(), self.policy.head_deadline, &self.clock.0, standing);
                 if is_late {
                     // Somebody waits for the body, and then has something else to do for a minute.
                     let waits = {
@@ -125,8 +130,9 @@ impl Host for Inn {
             "/never" => std::future::pending().await,
             path => {
                 if let Some(fallback) = &self.fallback {
-                    let request =
-                        request.map(|body| arriving(body, self.policy.head_deadline, &self.clock.0));
+                    let standing = Standing::of(request.extensions());
+                    let request = request
+                        .map(|body| arriving(body, self.policy.head_deadline, &self.clock.0, standing));
                     return Ok(fallback.call(request).await);
                 }
                 return Ok(Response::new(Body::from(path.to_owned())));
@@ -173,9 +179,10 @@ impl Host for Inn {
         self.cut();
     }
 
-    fn cut(&self) {
+    fn cut(&self) -> bool {
         self.cut.notify_waiters();
         self.drained.notify_waiters();
+        false
     }
 }
 

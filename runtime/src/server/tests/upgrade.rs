@@ -58,3 +58,37 @@ async fn a_panic_in_the_fallback_is_a_500_and_the_connection_lives_on() {
     assert_eq!(ask(&mut peer, "/panic").await.0, 500);
     assert_eq!(ask(&mut peer, "/plain").await, (200, "plain".into()));
 }
+
+#[tokio::test(start_paused = true)]
+async fn websockets_of_the_fallback_count_under_the_bound_of_their_address() {
+    let policy = Policy { max_unheld_per_peer: Some(3), ..Policy::default() };
+    let (service, dialer) = with_room_for(100, Inn { policy, ..router() });
+    let dial = |last| dialer.connect(SocketAddr::from(([10, 0, 0, last], 1))).unwrap();
+    let mut upgraded = Vec::new();
+    for _ in 0..3 {
+        let mut peer = dial(1);
+        say(&mut peer, UPGRADE).await;
+        assert_eq!(answer(&mut peer).await.0, 101);
+        upgraded.push(peer);
+    }
+    for _ in 0..3 {
+        let mut refused = dial(1);
+        assert_eq!(ask(&mut refused, "/plain").await.0, 429);
+    }
+    let mut other = dial(2);
+    assert_eq!(ask(&mut other, "/plain").await, (200, "plain".into()));
+    assert_eq!(service.house.count(), 4);
+    // They are the application's, and none of them is asked to leave.
+    for peer in &mut upgraded {
+        peer.write_all(&[0x81, 0x82, 0, 0, 0, 0, b'h', b'i']).await.unwrap();
+        let mut frame = [0; 4];
+        peer.read_exact(&mut frame).await.unwrap();
+        assert_eq!(&frame, &[0x81, 2, b'h', b'i']);
+    }
+    drop(upgraded.pop());
+    while service.house.count() > 3 {
+        tokio::task::yield_now().await;
+    }
+    let mut peer = dial(1);
+    assert_eq!(ask(&mut peer, "/plain").await.0, 200);
+}
