@@ -5,6 +5,7 @@ mod asked; // what is remembered of a request
 mod attend; // while it is held
 mod choose; // which transport
 mod client; // whose request it is
+mod collect; // a message that comes as a body
 mod conclude; // the one exit door
 mod date; // the `Date` header
 mod discard; // what a peer sends behind our last word

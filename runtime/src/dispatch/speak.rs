@@ -3,7 +3,6 @@
 use axum_core::body::Body;
 use http::header::{self, HeaderMap};
 use http::{Method, Request, Response, StatusCode};
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
 use crate::keeper::inbox::PostRefusal;
@@ -13,7 +12,7 @@ use crate::words::cause::Disconnect;
 use crate::words::message::Message;
 
 use super::choose::query_value;
-use super::fallback::{arriving, is_late};
+use super::fallback::arriving;
 use super::standing::Standing;
 use super::{Dispatch, Served, refusal};
 
@@ -46,24 +45,17 @@ impl Dispatch {
         }
         hold.note_life();
         let (parts, body) = request.into_parts();
-        let body = Limited::new(
-            arriving(body, self.policy().head_deadline, &self.keeper, Standing::of(&parts.extensions)),
-            hold.post.terms.max_message,
-        );
-        let bytes = match body.collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                let text = format!("a message may have {} bytes", hold.post.terms.max_message);
-                return refusal::plain(StatusCode::PAYLOAD_TOO_LARGE, text);
-            }
-            Err(error) if is_late(&error) => return refusal::late(),
-            Err(_) => return refusal::empty(StatusCode::BAD_REQUEST),
+        let standing = Standing::of(&parts.extensions);
+        let body = arriving(body, self.policy().head_deadline, &self.keeper, standing);
+        let bytes = match self.collect(body, hold.post.terms.max_message).await {
+            Ok(bytes) => bytes,
+            Err(refused) => return refused,
         };
         hold.note_posted(bytes.len());
         let message = if is_binary(&parts.headers) {
             Message::from(bytes)
         } else {
-            match String::from_utf8(bytes.into()) {
+            match String::from_utf8(bytes) {
                 Ok(text) => Message::from(text),
                 Err(_) => return refusal::plain(StatusCode::BAD_REQUEST, "the text is not UTF-8"),
             }
