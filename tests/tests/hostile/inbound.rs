@@ -17,11 +17,9 @@ fn bodies_that_wait_for_their_last_byte_count_and_the_largest_are_refused() {
     let mut held = Peer::connect(town.addr());
     held.ask("/hold", Transport::Stream);
     let token = held.head().header("abeyance-hold").expect("a token").to_owned();
-    let post = |length: usize| {
-        format!(
-            "POST /hold HTTP/1.1\r\nHost: test\r\nAbeyance-Hold: {token}\r\nContent-Length: {length}\r\n\r\n"
-        )
-    };
+    let head =
+        format!("POST /hold HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAbeyance-Hold: {token}\r\n");
+    let post = |length: usize| format!("{head}Content-Length: {length}\r\n\r\n");
     let waiting = || town.site.hub.tally().waiting;
     let mut attackers = Vec::new();
     for _ in 0..100 {

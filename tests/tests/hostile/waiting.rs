@@ -40,7 +40,6 @@ fn besiege(set_up: impl Fn(Server) -> Server) {
         for turn in 0..GOOD {
             attackers.iter_mut().for_each(|peer| peer.try_send("x"));
             attackers.push(attack());
-            eprintln!("{half} {turn}");
             let good = town.answers(2);
             if turn == 0 {
                 // It is served on, though others wait.
