@@ -90,7 +90,7 @@ impl Denial {
         match status {
             400 => Denial::Malformed,
             404 => Denial::NotFound,
-            405 => Denial::Method,
+            405 | 501 => Denial::Method,
             406 => Denial::Transport,
             408 => Denial::BodyLate,
             413 => Denial::TooLarge,

@@ -186,3 +186,21 @@ async fn rfc_9112_section_9_6_an_answer_before_the_body_says_that_it_is_the_last
     }
     house.close().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn rfc_9112_section_3_and_5_what_is_too_long_is_told_so() {
+    let house = town().open();
+    let long = "x".repeat(70_000);
+    for (request, statuses) in [
+        (format!("GET /{long} HTTP/1.1\r\nhost: a\r\n\r\n"), [414, 431]),
+        (format!("GET /plain HTTP/1.1\r\nhost: a\r\nx: {long}\r\n\r\n"), [431, 431]),
+        (format!("GET /plain HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(200)), [431, 431]),
+    ] {
+        let (answers, closed) = told(&house, request).await;
+        assert!(closed && answers.len() == 1, "{answers:?}");
+        let head = &answers[0].head;
+        assert!(statuses.contains(&head.status), "{head:?}");
+        assert_eq!((head.all("date").len(), head.is_kept()), (1, false), "{head:?}");
+    }
+    house.close().await;
+}
