@@ -394,7 +394,8 @@ pub use abeyance_macros::suspend;
 ///
 /// SIGTERM or SIGINT drains the server: the ends of all holds are spread over `drain`, as [`Server::drain`] says. When
 /// that has passed, or at a second signal, what is left is cut. An end hook that has not returned a second later is
-/// dropped at its next await. The process ends with 0, after a second signal with 128 and the signal's number.
+/// dropped at its next await. The process ends with 0, after a second signal with 128 and the signal's number; with 1
+/// if what [`Server::after_drain`] was given failed.
 ///
 /// # A socket that is handed over
 ///

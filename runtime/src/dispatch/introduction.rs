@@ -14,7 +14,7 @@ use super::guard::{Fault, caught};
 /// What the application makes of a peer's address, for its handlers.
 #[derive(Clone)]
 pub(crate) struct Introduction {
-    insert: Arc<dyn Fn(SocketAddr, &mut Extensions) + Send + Sync>,
+    insert: Arc<Insert>,
     type_name: &'static str,
 }
 
@@ -33,6 +33,8 @@ impl Introduction {
         self.type_name
     }
 }
+
+type Insert = dyn Fn(SocketAddr, &mut Extensions) + Send + Sync;
 
 /// Puts into a request who sent it.
 ///

@@ -17,6 +17,7 @@ use super::wishes::Wishes;
 use crate::dispatch::fallback::Fallback;
 use crate::dispatch::introduction::Introduction;
 use crate::endpoint::BoxError;
+use crate::endpoint::outcome::Outcome;
 use crate::endpoint::record::{Endpoint, Mountable};
 use crate::keeper::hub::Hub;
 use crate::socket::memory::{Dialer, MemoryDoor};
@@ -116,6 +117,38 @@ impl Server {
         make: impl Fn(SocketAddr) -> T + Send + Sync + 'static,
     ) -> Self {
         self.0.plan.introduction = Some(Introduction::new(make));
+        self
+    }
+
+    /// Does something when the server has stopped: all holds have ended, and their end hooks have returned. The place to
+    /// write down what end hooks have gathered, to close a pool, or to say that this process is gone.
+    ///
+    /// ```
+    /// use abeyance::{BoxError, Server};
+    ///
+    /// async fn sign_off() -> Result<(), BoxError> {
+    ///     std::fs::write("/run/chat/stopped", "")?;
+    ///     Ok(())
+    /// }
+    ///
+    /// let server = Server::new().after_drain(sign_off);
+    /// ```
+    ///
+    /// It runs once, with `#[abeyance::main]` and with [`Running::shutdown`](crate::Running::shutdown) alike, whether the
+    /// drain was enough or not; not where the server is dropped without it, or did not start. Several run in the order in
+    /// which they were given. Together they have [`hook_deadline`](Server::hook_deadline), and in a hurry (a second signal)
+    /// one second. Then what still runs is dropped at its next await.
+    ///
+    /// A panic, an error and an overrun are logged and told by
+    /// [`Drained::after_drain_failed`](crate::Drained::after_drain_failed); a process with `#[abeyance::main]` then ends with 1,
+    /// unless a second signal says otherwise.
+    #[must_use]
+    pub fn after_drain<F, O>(mut self, clean_up: impl FnOnce() -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = O> + Send + 'static,
+        O: Outcome,
+    {
+        self.0.cleanup.add(clean_up);
         self
     }
 

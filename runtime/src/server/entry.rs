@@ -109,12 +109,18 @@ async fn serve(
     let drained = running.shutdown_until(async { again = Some(signals.next().await) }).await;
     let (said, code) = match again {
         Some((name, code)) => (format!("{name} again: stopped at once"), ExitCode::from(code)),
-        None => (format!("stopped after {:.1?}", drained.took), ExitCode::SUCCESS),
+        None => {
+            let code = if drained.after_drain_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            (format!("stopped after {:.1?}", drained.took), code)
+        }
     };
     let Drained { holds_cut: holds, connections_cut: connections, hooks_unfinished: hooks, .. } = drained;
     let mut text = format!("abeyance: {said}; cut {holds} holds, {connections} connections");
     if hooks > 0 {
         text.push_str(&format!("; {hooks} end hooks had not returned"));
+    }
+    if drained.after_drain_failed {
+        text.push_str("; what was to be done after the drain failed");
     }
     say(&text);
     Ok(code)

@@ -8,6 +8,7 @@ use super::environment::Environment;
 use super::running::Running;
 use super::start::StartError;
 use super::wishes::{RESERVE, SPARE, Wishes};
+use crate::dispatch::cleanup::Cleanup;
 use crate::dispatch::{Dispatch, Plan};
 use crate::endpoint::check::{check, check_settings};
 use crate::endpoint::record::Endpoint;
@@ -22,6 +23,7 @@ use crate::words::policy::Policy;
 pub(super) struct Setup {
     pub(super) wishes: Wishes,
     pub(super) plan: Plan,
+    pub(super) cleanup: Cleanup,
     pub(super) endpoints: Vec<&'static Endpoint>,
     pub(super) faults: Vec<String>,
 }
@@ -40,7 +42,7 @@ impl Setup {
         self,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Ready, StartError> {
-        let Setup { wishes, mut plan, endpoints, mut faults } = self;
+        let Setup { wishes, mut plan, cleanup, endpoints, mut faults } = self;
         let names: Vec<_> = endpoints.iter().map(|endpoint| endpoint.name).collect();
         let mut environment = Environment::read(variables, &names);
         faults.append(&mut environment.faults);
@@ -87,7 +89,7 @@ impl Setup {
         match Dispatch::new(policy, plan) {
             Ok(dispatch) if faults.is_empty() => {
                 let capacity = dispatch.policy().max_connections;
-                Ok(Ready { dispatch, hub, capacity })
+                Ok(Ready { dispatch, hub, cleanup, capacity })
             }
             Ok(_) => Err(StartError::faults(faults)),
             Err(wrong) => {
@@ -102,6 +104,7 @@ impl Setup {
 pub(super) struct Ready {
     dispatch: Arc<Dispatch>,
     hub: Hub,
+    cleanup: Cleanup,
     /// How many connections there may be, held or not.
     capacity: usize,
 }
@@ -122,7 +125,7 @@ impl Ready {
     }
 
     pub(super) fn start(self, door: impl Listener) -> Running {
-        Running::start(door, self.dispatch, self.hub, self.capacity)
+        Running::start(door, self.dispatch, self.hub, self.cleanup, self.capacity)
     }
 }
 

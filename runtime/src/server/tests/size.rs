@@ -21,8 +21,6 @@ struct Weight;
 impl Host for Scale {
     type Guest = Weight;
 
-    fn deny(&self, _: Denial, _: SocketAddr) {}
-
     fn policy(&self) -> &Policy {
         &self.0
     }
