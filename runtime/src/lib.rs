@@ -56,6 +56,7 @@
 //!
 //! 1. The request's path is looked up, and a place is taken under every limit: server, endpoint, peer. Over a limit the
 //!    answer is `503` or `429` with `Retry-After`; or, with `when_full = "resume_oldest"`, the oldest hold makes room.
+//!    Its client may come back, or with `when_evicted = "stay_away"` is told not to ([`WhenEvicted`]).
 //! 2. The annotated function runs, once, before anything is answered. What it refuses is an ordinary answer.
 //! 3. It returned [`Suspend`]: the hold begins, if its [key](Suspend::key) has a place left. In this order it joins its
 //!    topics, its head is written, [`on_suspend`](Lifecycle::on_suspend) runs, the [replies](Suspend::reply) go out,
@@ -100,7 +101,9 @@
 //! | `max_lifetime` | age | nothing | resumed, [`Resume::Lifetime`] |
 //!
 //! When `timeout` or `max_lifetime` falls due while a heartbeat has been unanswered for a while, the end is `Idle`: the
-//! peer was not there to be resumed.
+//! peer was not there to be resumed. A while is 5 s, or half of `heartbeat` if that is less. Networks lose packets, so an
+//! answer that is not there may still come: the hold then ends when it does, as it was due, and as `Idle` when it has not
+//! come within 7 s, or at `max_idle`.
 //!
 //! While a hook runs, the peer is not read, and while a write is blocked, it takes nothing: its silence proves nothing then,
 //! and `max_idle` stands still, but only as long as its host answers ours. So a peer that has vanished, without a FIN or an
@@ -133,11 +136,12 @@
 //!
 //! With `heartbeat = "none"` only received bytes count, so a peer that says nothing is cut after `max_idle`.
 //!
-//! The kernel is told of all this: it probes a silent peer at every `heartbeat` (TCP keepalive; in whole seconds, of which
-//! two fit into `max_idle`), and gives up on its own a heartbeat after `max_idle` and `write_deadline`
+//! The kernel is told of all this: it probes a silent peer after every `heartbeat` (TCP keepalive; in whole seconds, of which
+//! two fit into `max_idle`), asks one that does not answer again, up to 24 times within `max_idle`, and gives up on its own a heartbeat after `max_idle` and `write_deadline`
 //! (`TCP_USER_TIMEOUT`), which ends a hold as `Unreachable`. With `max_idle = "none"` that is what notices a peer that
 //! vanished, after five heartbeats. A long poll cannot be asked more often than once a second, so the least `max_idle` there
-//! is two. Connections that are not held, such as a fallback's WebSockets, are probed after a minute of silence and given
+//! is two. Where packets get lost, let it be at least 10 s longer than `heartbeat`: ten questions of which nine in ten
+//! arrive, and nine in ten answers, all go unanswered once in ten million times; two do once in thirty. Connections that are not held, such as a fallback's WebSockets, are probed after a minute of silence and given
 //! up after two.
 //!
 //! All of this is so on Linux. Elsewhere no kernel tells when it was last answered: there server-sent events, streams
@@ -349,6 +353,7 @@ pub mod extract {
 /// | `max_per_peer` | how many of them from one address; a count | none: the server's own limit |
 /// | `max_per_key` | how many with one [`key`](Suspend::key); a hold without a key is not counted; a count | none |
 /// | `when_full` | what happens to a newcomer then: `"reject"` or `"resume_oldest"` | `"reject"` |
+/// | `when_evicted` | what the oldest is told that is resumed for a newcomer: `"come_back"` or `"stay_away"` ([`WhenEvicted`]) | `"come_back"` |
 /// | `backlog` | bytes that may wait for one peer, the kernel's share included; a size of at least `"32KiB"` | `"256KiB"` |
 /// | `when_slow` | what happens when more is published than may wait: `"disconnect"`, `"drop_oldest"` or `"drop_newest"` ([`WhenSlow`]) | `"disconnect"` |
 /// | `max_message` | bytes the peer may send as one message; a size | `"64KiB"` |
@@ -430,7 +435,7 @@ pub use words::cause::{Disconnect, End, Resume};
 pub use words::id::{Id, ParseIdError};
 pub use words::keep::Keep;
 pub use words::message::Message;
-pub use words::terms::{Transport, WhenFull, WhenSlow};
+pub use words::terms::{Transport, WhenEvicted, WhenFull, WhenSlow};
 pub use words::topic::Topic;
 
 /// The program of the README compiles.

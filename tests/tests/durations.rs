@@ -31,8 +31,11 @@ fn is_span(value: Duration) -> bool {
 
 type Shape = fn(Suspend<Guest>, Duration) -> Suspend<Guest>;
 
+/// Its name, how it is set, and which values of it can be meant.
+type Clock = (&'static str, Shape, fn(Duration) -> bool);
+
 /// What a `Suspend` overrides; and whether a value of it goes with the rest.
-const CLOCKS: [(&str, Shape, fn(Duration) -> bool); 5] = [
+const CLOCKS: [Clock; 5] = [
     ("timeout", |hold, value| hold.timeout(value), is_span),
     ("max_idle", |hold, value| hold.max_idle(value), is_span),
     ("max_lifetime", |hold, value| hold.max_lifetime(value), is_span),

@@ -66,7 +66,7 @@ pub(crate) use suspend::Admitted;
 // The server's deadlines are in the same time, and its connections are probed by the same rules.
 pub(crate) use crate::keeper::deadline::Deadline;
 pub(crate) use crate::keeper::time::Time;
-pub(crate) use crate::mechanisms::clock::Probing;
+pub(crate) use crate::mechanisms::clock::probing_unheld;
 
 /// Everything that answers requests, one for each server.
 pub(crate) struct Dispatch {

@@ -104,7 +104,7 @@ mod tests {
             false
         }
 
-        fn probe(&self, _: Duration, _: Duration) {}
+        fn probe(&self, _: crate::words::probing::Probing) {}
 
         fn take_little(&self, _: usize) {}
 

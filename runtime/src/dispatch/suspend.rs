@@ -12,7 +12,6 @@ use crate::endpoint::suspension::Suspension;
 use crate::keeper::admission::{Admission, Refused};
 use crate::keeper::archive::Arrival;
 use crate::keeper::hold::{Hold, Origins, Post};
-use crate::mechanisms::clock::Probing;
 use crate::mechanisms::wire::{Form, chunk, head, long_poll, sse};
 use crate::socket::Socket;
 use crate::sync::foreign::Foreign;
@@ -95,8 +94,7 @@ impl Admitted {
         let begun = caught(|| {
             keeper.enter(&hold, &topics, arrival);
             let position = hold.first_position();
-            let Probing { every, give_up } = hold.clocks().probing();
-            line.probe(every, give_up);
+            line.probe(hold.clocks().probing());
             // What the kernel has taken cannot be dropped any more. Never for a long poll, whose socket returns to HTTP.
             let terms = &hold.post.terms;
             if terms.when_slow == WhenSlow::DropOldest && form != Form::LongPoll {

@@ -24,7 +24,7 @@ use super::house::{House, Seat};
 use super::place::{For, Parser, Place};
 use super::wire::{Answer, Notes, Wire};
 use super::word::word;
-use crate::dispatch::{Deadline, Probing, Standing, Waits};
+use crate::dispatch::{Deadline, Standing, Waits, probing_unheld};
 use crate::socket::Socket;
 use crate::words::denial::Denial;
 use crate::words::tick::Tick;
@@ -113,8 +113,7 @@ async fn answer<H: Host>(
 ) -> Option<Taken<H::Guest>> {
     let policy = house.host.policy();
     // Also where a hold had it otherwise. Of an upgraded connection nothing else would notice that its peer vanished.
-    let Probing { every, give_up } = Probing::unheld(policy.write_deadline);
-    line.probe(every, give_up);
+    line.probe(probing_unheld(policy.write_deadline));
     let time = house.host.time();
     let accepted = time.mark();
     // Whoever has just come has not come for nothing, though the server stops: its request is on its way.

@@ -17,6 +17,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 use super::kernel::{self, Descriptors};
 use super::{Listener, Socket};
 use crate::words::line::Line;
+use crate::words::probing::Probing;
 
 /// A TCP socket that reads, writes and ends through `&self`.
 pub(crate) struct TcpLine {
@@ -154,15 +155,16 @@ impl Line for TcpLine {
         kernel::is_shut_out(&self.stream)
     }
 
-    fn probe(&self, every: Duration, give_up: Duration) {
+    fn probe(&self, probing: Probing) {
         const SECOND: Duration = Duration::from_secs(1);
-        // Kernels count in whole seconds, and refuse more than this one does.
-        const LONGEST: Duration = Duration::from_secs(32_767);
-        let every = every.clamp(SECOND, LONGEST);
-        let give_up = give_up.max(every + SECOND);
-        let between = ((give_up - every) / 3).clamp(SECOND, every);
-        let tries = (give_up - every).as_secs().div_ceil(between.as_secs()).clamp(1, 127) as u32;
-        let keepalive = TcpKeepalive::new().with_time(every).with_interval(between).with_retries(tries);
+        // Kernels count in whole seconds, and refuse longer ones.
+        const MOST: Duration = Duration::from_secs(32_767);
+        let every = probing.every.clamp(SECOND, MOST);
+        let again = probing.again.clamp(SECOND, every);
+        let give_up = probing.give_up.max(every + SECOND);
+        // Where `give_up_after` can be said, that decides instead.
+        let tries = (give_up - every).as_secs().div_ceil(again.as_secs()).clamp(1, 127) as u32;
+        let keepalive = TcpKeepalive::new().with_time(every).with_interval(again).with_retries(tries);
         // A socket that is already dead refuses options; its reader learns of it anyway.
         let _ = SockRef::from(&self.stream).set_tcp_keepalive(&keepalive);
         kernel::give_up_after(&self.stream, give_up);

@@ -15,6 +15,7 @@ use super::Listener;
 use super::memory::{MemoryDoor, MemoryStream};
 use super::tcp::{TcpDoor, TcpLine};
 use crate::words::line::Line;
+use crate::words::probing::Probing;
 
 trait Peer: AsyncRead + AsyncWrite + Unpin + Send + Sized + 'static {
     fn reset(self);
@@ -222,8 +223,15 @@ async fn a_probed_peer_is_given_up_in_time() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let line = TcpLine::new(peer);
-    for (every, give_up, expected) in [(20, 60, (20, 13, 60)), (1, 1, (1, 1, 2)), (30, 31, (30, 1, 31))] {
-        line.probe(Duration::from_secs(every), Duration::from_secs(give_up));
+    let cases = [
+        (20, 2, 60, (20, 2, 60)),
+        (1, 1, 1, (1, 1, 2)),
+        (30, 40, 31, (30, 30, 31)),
+        (50_000, 1, 60_000, (32_767, 1, 60_000)),
+    ];
+    for (every, again, give_up, expected) in cases {
+        let [every, again, give_up] = [every, again, give_up].map(Duration::from_secs);
+        line.probe(Probing { every, again, give_up });
         let socket = socket2::SockRef::from(line.stream());
         assert!(socket.keepalive().unwrap());
         let time = socket.tcp_keepalive_time().unwrap().as_secs();

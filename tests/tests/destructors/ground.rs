@@ -7,7 +7,9 @@ use std::thread;
 use std::time::Duration;
 
 use abeyance::extract::{Query, State};
-use abeyance::{Disconnect, Ended, Held, Keep, Lifecycle, Message, Resume, Suspend, Transport, suspend};
+use abeyance::{
+    BoxError, Disconnect, Ended, Held, Keep, Lifecycle, Message, Resume, Suspend, Transport, suspend,
+};
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, House, Plan, Stage, plan, until};
 
@@ -41,23 +43,25 @@ pub(crate) struct Seat {
     charge: Charge,
 }
 
-impl Lifecycle for Seat {
-    async fn on_suspend(&mut self, held: &Held) {
-        self.guest.on_suspend(held).await;
+impl Lifecycle<Result<(), BoxError>> for Seat {
+    async fn on_suspend(&mut self, held: &Held) -> Result<(), BoxError> {
+        self.guest.on_suspend(held).await
     }
 
-    async fn on_message(&mut self, held: &Held, message: Message) {
-        self.guest.on_message(held, message).await;
+    async fn on_message(&mut self, held: &Held, message: Message) -> Result<(), BoxError> {
+        self.guest.on_message(held, message).await
     }
 
-    async fn on_resume(self, ended: &Ended, cause: Resume) {
-        self.guest.on_resume(ended, cause).await;
+    async fn on_resume(self, ended: &Ended, cause: Resume) -> Result<(), BoxError> {
+        let outcome = self.guest.on_resume(ended, cause).await;
         drop(self.charge);
+        outcome
     }
 
-    async fn on_disconnect(self, ended: &Ended, cause: Disconnect) {
-        self.guest.on_disconnect(ended, cause).await;
+    async fn on_disconnect(self, ended: &Ended, cause: Disconnect) -> Result<(), BoxError> {
+        let outcome = self.guest.on_disconnect(ended, cause).await;
         drop(self.charge);
+        outcome
     }
 }
 

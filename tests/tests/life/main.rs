@@ -56,6 +56,7 @@ mod replay;
 mod schedule;
 mod shutdown;
 mod stalls;
+mod stay_away;
 mod vanishing;
 mod when_slow;
 

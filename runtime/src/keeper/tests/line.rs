@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::words::line::Line;
+use crate::words::probing::Probing;
 
 /// Takes everything, until told otherwise.
 pub(super) struct FakeLine(Mutex<Script>);
@@ -154,7 +155,7 @@ impl Line for FakeLine {
         self.0.lock().is_shut_out
     }
 
-    fn probe(&self, _: Duration, _: Duration) {}
+    fn probe(&self, _: Probing) {}
 
     fn take_little(&self, _: usize) {}
 
