@@ -115,6 +115,27 @@ fn end_hooks_have_a_second_after_a_second_signal() {
 }
 
 #[test]
+fn what_runs_is_told_once_with_a_subscriber_and_without() {
+    for (variables, of_all) in [(&[][..], "abeyance: listening on http://"), (&[("INN_LOG", "1")], "INFO")] {
+        let mut child = Child::start(command().envs(variables.iter().copied()));
+        let mut said = String::new();
+        child.told(|line| {
+            said += line;
+            line.contains("deadlines: drain=30s").then_some(())
+        });
+        child.signal("TERM");
+        let (status, rest) = child.exit();
+        said += &rest;
+        assert_eq!(status.code(), Some(0), "{said}");
+        assert!(said.contains(of_all), "{said}");
+        for once in ["listening", "/hold [", "deadlines: "] {
+            assert_eq!(said.matches(once).count(), 1, "{once}: {said}");
+        }
+        assert_eq!(said.contains("no `tracing` subscriber"), variables.is_empty(), "{said}");
+    }
+}
+
+#[test]
 fn after_the_drain_the_process_cleans_up_and_ends_with_one_if_that_fails() {
     for (cleanup, code) in [("", 0), ("fail", 1)] {
         let (mut child, addr) = inn(&[("INN_CLEANUP", cleanup)]);

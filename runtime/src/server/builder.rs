@@ -157,7 +157,8 @@ impl Server {
         self.0.plan.hub.clone()
     }
 
-    /// Starts the server on this address. (`listen` and `ABEYANCE_LISTEN` are for `#[abeyance::main]`.)
+    /// Starts the server on this address. `listen` and `ABEYANCE_LISTEN` are for `#[abeyance::main]`, and have no effect here:
+    /// where one is set, that is a warning in the log.
     ///
     /// Keep what it returns: dropping it cuts every connection.
     ///
@@ -167,9 +168,12 @@ impl Server {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn bind(self, address: impl ToSocketAddrs) -> Result<Running, StartError> {
+        self.0.warn_of_listen("bind");
         let ready = self.0.check(environment())?;
         let listener = tcp::listen(address).await.map_err(StartError::listen)?;
-        ready.listen(listener)
+        let running = ready.listen(listener)?;
+        running.log();
+        Ok(running)
     }
 
     /// Starts the server on a socket that listens already: one that was bound with options of your own, in another
@@ -191,6 +195,13 @@ impl Server {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn serve(self, listener: std::net::TcpListener) -> Result<Running, StartError> {
+        self.0.warn_of_listen("serve");
+        let running = self.take_over(listener)?;
+        running.log();
+        Ok(running)
+    }
+
+    fn take_over(self, listener: std::net::TcpListener) -> Result<Running, StartError> {
         let ready = self.0.check(environment())?;
         // One that blocks would stop a whole thread of the runtime.
         listener.set_nonblocking(true).map_err(StartError::listen)?;
@@ -211,7 +222,7 @@ impl Server {
     }
 
     /// Starts the server on the socket that was handed over, or else where its settings say; `attribute` stands behind
-    /// what the code and the environment say.
+    /// what the code and the environment say. Logs nothing of it: `#[abeyance::main]` tells it in its own way.
     pub(super) async fn start(
         mut self,
         attribute: Wishes,
@@ -219,7 +230,7 @@ impl Server {
     ) -> Result<Running, StartError> {
         self.0.wishes = self.0.wishes.or(attribute);
         if let Some(listener) = handed {
-            return self.serve(listener);
+            return self.take_over(listener);
         }
         let ready = self.0.check(environment())?;
         let listen = ready.policy().listen.clone();

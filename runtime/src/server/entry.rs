@@ -139,16 +139,28 @@ impl From<Main> for Wishes {
     }
 }
 
+/// Says what runs, once: in the log if there is one that takes it, or else on stderr.
 fn report(running: &Running, origin: &str) {
-    let mut text = format!("abeyance: listening on http://{}{origin}", running.addr());
-    let lines = running.lines();
-    if lines.is_empty() {
-        // A crate that nothing names is silently not linked.
-        text.push_str(
-            "\n  no `#[suspend]` function was found; if yours is in another crate: `use that_crate as _;`",
-        );
+    const NO_FUNCTION: &str =
+        "no `#[suspend]` function was found; if yours is in another crate: `use that_crate as _;`";
+    // A crate that nothing names is silently not linked.
+    let is_empty = running.lines().is_empty();
+    if tracing::enabled!(tracing::Level::INFO) {
+        if !origin.is_empty() {
+            tracing::info!("listening on the service manager's socket");
+        }
+        running.log();
+        if is_empty {
+            tracing::warn!("{NO_FUNCTION}");
+        }
+        return;
     }
-    for line in lines.into_iter().chain(running.bounds()) {
+    let mut text = format!("abeyance: listening on http://{}{origin}", running.addr());
+    if is_empty {
+        text.push_str("\n  ");
+        text.push_str(NO_FUNCTION);
+    }
+    for line in running.lines().into_iter().chain(running.bounds()) {
         text.push_str("\n  ");
         text.push_str(&line);
     }

@@ -98,6 +98,14 @@ impl Running {
         [connections].into_iter().chain(self.service.house.host.bounds()).collect()
     }
 
+    /// Logs where it listens, and what is in effect.
+    pub(super) fn log(&self) {
+        tracing::info!(addr = %self.addr(), "listening");
+        for line in self.lines().into_iter().chain(self.bounds()) {
+            tracing::info!("{line}");
+        }
+    }
+
     /// Stops in good order: accepts nothing more, ends all holds in good order, lets requests finish
     /// that are being answered, and cuts what is left when [`drain`](crate::Server::drain) has passed.
     ///

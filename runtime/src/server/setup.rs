@@ -18,6 +18,8 @@ use crate::socket::kernel::most_open_files;
 use crate::socket::tcp::TcpDoor;
 use crate::words::policy::Policy;
 
+const LISTEN: &str = "ABEYANCE_LISTEN";
+
 /// What a server was given.
 #[derive(Default)]
 pub(super) struct Setup {
@@ -34,6 +36,17 @@ impl Setup {
             if !self.endpoints.iter().any(|known| std::ptr::eq(*known, endpoint)) {
                 self.endpoints.push(endpoint);
             }
+        }
+    }
+
+    /// Warns where somebody said where to listen, and the call that starts the server knows better. No start error: the
+    /// variable may be meant for another server of this process.
+    pub(super) fn warn_of_listen(&self, call: &str) {
+        let variable = std::env::var_os(LISTEN).map(|_| LISTEN);
+        for said in variable.into_iter().chain(self.wishes.listen.as_ref().map(|_| "Server::listen")) {
+            tracing::warn!(
+                "`{said}` has no effect on `Server::{call}`, which listens where its argument says"
+            );
         }
     }
 
@@ -116,12 +129,7 @@ impl Ready {
 
     pub(super) fn listen(self, listener: TcpListener) -> Result<Running, StartError> {
         let door = TcpDoor::new(listener).map_err(StartError::listen)?;
-        let running = self.start(door);
-        tracing::info!(addr = %running.addr(), "listening");
-        for line in running.lines().into_iter().chain(running.bounds()) {
-            tracing::info!("{line}");
-        }
-        Ok(running)
+        Ok(self.start(door))
     }
 
     pub(super) fn start(self, door: impl Listener) -> Running {
