@@ -11,6 +11,8 @@ use crate::endpoint::extract::ClientIp;
 use super::client::Client;
 use super::guard::{Fault, caught};
 
+type Insert = dyn Fn(SocketAddr, &mut Extensions) + Send + Sync;
+
 /// What the application makes of a peer's address, for its handlers.
 #[derive(Clone)]
 pub(crate) struct Introduction {
