@@ -36,8 +36,6 @@ impl Introduction {
     }
 }
 
-type Insert = dyn Fn(SocketAddr, &mut Extensions) + Send + Sync;
-
 /// Puts into a request who sent it.
 ///
 /// # Errors
