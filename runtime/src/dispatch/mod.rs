@@ -5,6 +5,7 @@ mod asked; // what is remembered of a request
 mod attend; // while it is held
 mod belongs; // the endpoint's or the fallback's
 mod choose; // which transport
+pub(crate) mod cleanup; // what the application does in the end
 mod client; // whose request it is
 mod collect; // a message that comes as a body
 mod conclude; // the one exit door
