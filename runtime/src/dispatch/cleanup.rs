@@ -7,14 +7,15 @@ use std::task::Poll;
 
 use crate::endpoint::outcome::Outcome;
 use crate::endpoint::{BoxError, BoxFuture};
+use crate::sync::Mutex;
 
 use super::guard::{Fault, caught, drop_quietly, poll_caught, settled};
 
 type Step = Box<dyn FnOnce() -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
-/// The steps, in order.
+/// The steps, in order. Behind a lock because a running server may be shared among threads, and a step may not.
 #[derive(Default)]
-pub(crate) struct Cleanup(Vec<Step>);
+pub(crate) struct Cleanup(Mutex<Vec<Step>>);
 
 impl Cleanup {
     pub(crate) fn add<F, O>(&mut self, step: impl FnOnce() -> F + Send + 'static)
@@ -22,10 +23,11 @@ impl Cleanup {
         F: Future<Output = O> + Send + 'static,
         O: Outcome,
     {
-        self.0.push(Box::new(move || {
+        let step: Step = Box::new(move || {
             let step = step();
             Box::pin(async move { step.await.into_result() })
-        }));
+        });
+        self.0.lock().push(step);
     }
 
     /// Runs one step after the other until `limit` is ready; says whether all of them succeeded. One that fails does not
@@ -33,7 +35,8 @@ impl Cleanup {
     pub(crate) async fn run(self, limit: impl Future) -> bool {
         let mut limit = pin!(limit);
         let (mut is_over, mut has_failed) = (false, false);
-        for step in self.0 {
+        let steps = std::mem::take(&mut *self.0.lock());
+        for step in steps {
             if is_over {
                 drop_quietly(step);
                 continue;
@@ -62,6 +65,6 @@ impl Cleanup {
 
 impl fmt::Debug for Cleanup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cleanup({})", self.0.len())
+        write!(f, "Cleanup({})", self.0.lock().len())
     }
 }
