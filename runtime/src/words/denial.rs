@@ -66,8 +66,10 @@ denials! {
     TooLarge "too_large",
     /// The request expects what is not done.
     Expectation "expectation",
-    /// `Last-Event-ID` is no id that this server gave.
+    /// `Last-Event-ID` is of a message that is yet to come.
     LastEventId "last_event_id",
+    /// The client was evicted and told to stay away.
+    StayAway "stay_away",
     /// No hold has the token of a `POST` or `DELETE`.
     Token "token",
     /// Too much waits for `on_message`.
@@ -90,7 +92,7 @@ impl Denial {
         match status {
             400 => Denial::Malformed,
             404 => Denial::NotFound,
-            405 => Denial::Method,
+            405 | 501 => Denial::Method,
             406 => Denial::Transport,
             408 => Denial::BodyLate,
             413 => Denial::TooLarge,

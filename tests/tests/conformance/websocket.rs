@@ -191,6 +191,9 @@ async fn frames_that_must_fail_the_connection_do() {
     }
 }
 
+/// A rule, what is sent, and the frames that come back.
+type Case<'a> = (&'a str, Vec<u8>, Vec<(u8, &'a [u8])>);
+
 #[tokio::test(start_paused = true)]
 async fn frames_that_may_come_are_understood() {
     let text = "é€𝄞".as_bytes();
@@ -202,7 +205,7 @@ async fn frames_that_may_come_are_understood() {
     let pinged = [frame(TEXT_BEGINS, b"a"), frame(PING, b"in between"), frame(LAST, b"b")].concat();
     let masked = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58].to_vec();
     let longer = [&[TEXT, 0x80 | 126, 0, 5, 0, 0, 0, 0][..], b"Hello"].concat();
-    let cases: Vec<(&str, Vec<u8>, Vec<(u8, &[u8])>)> = vec![
+    let cases: Vec<Case<'_>> = vec![
         ("5.7 a masked text", masked, vec![(TEXT, b"Hello")]),
         ("5.2 an empty text", frame(TEXT, b""), vec![(TEXT, b"")]),
         ("5.2 an empty binary", frame(BINARY, b""), vec![(BINARY, b"")]),
@@ -232,6 +235,21 @@ async fn frames_that_may_come_are_understood() {
             assert_eq!(told, expected, "{what}, {at}");
         }
     }
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn section_4_1_what_a_client_sends_before_it_has_read_the_answer_is_not_lost() {
+    let house = plan().server(|server| server.mount(super::socket)).open();
+    let mut reader = house.dial();
+    let head =
+        [&["GET /socket HTTP/1.1", "host: a", UPGRADE, CONNECTION, VERSION, KEY][..], &["", ""]].concat();
+    reader
+        .write([head.join("\r\n").into_bytes(), frame(TEXT, b"early\n\n"), frame(TEXT, b"bird")].concat())
+        .await;
+    assert_eq!(reader.head().await.unwrap().status, 101);
+    until("both", || house.record.heard() == ["early\n\n", "bird"]).await;
+    drop(reader);
     house.close().await;
 }
 

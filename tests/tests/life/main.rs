@@ -35,6 +35,7 @@ macro_rules! contract {
 
 mod beginning;
 mod blocked;
+mod cleanup;
 mod clocks;
 mod drain;
 mod endings;
@@ -42,6 +43,7 @@ mod failures;
 mod finishing;
 mod histories;
 mod http;
+mod introductions;
 mod keys;
 mod leaving;
 mod limits;
@@ -54,6 +56,7 @@ mod replay;
 mod schedule;
 mod shutdown;
 mod stalls;
+mod stay_away;
 mod vanishing;
 mod when_slow;
 
