@@ -7,10 +7,11 @@ use std::task::Poll;
 
 use crate::endpoint::outcome::Outcome;
 use crate::endpoint::{BoxError, BoxFuture};
+use crate::sync::foreign::Foreign;
 
-use super::guard::{Fault, caught, drop_quietly, poll_caught, settled};
+use super::guard::{Fault, caught, poll_caught, settled};
 
-type Step = Box<dyn FnOnce() -> BoxFuture<'static, Result<(), BoxError>> + Send>;
+type Step = Foreign<Box<dyn FnOnce() -> BoxFuture<'static, Result<(), BoxError>> + Send>>;
 
 /// The steps, in order.
 #[derive(Default)]
@@ -22,10 +23,10 @@ impl Cleanup {
         F: Future<Output = O> + Send + 'static,
         O: Outcome,
     {
-        self.0.push(Box::new(move || {
+        self.0.push(Foreign::new(Box::new(move || {
             let step = step();
             Box::pin(async move { step.await.into_result() })
-        }));
+        })));
     }
 
     /// Runs one step after the other until `limit` is ready; says whether all of them succeeded. One that fails does not
@@ -35,19 +36,17 @@ impl Cleanup {
         let (mut is_over, mut has_failed) = (false, false);
         for step in self.0 {
             if is_over {
-                drop_quietly(step);
                 continue;
             }
-            let outcome = match caught(step) {
+            let outcome = match caught(step.take()) {
                 Err(fault) => Err(fault),
-                Ok(mut running) => {
-                    let outcome = poll_fn(|cx| match poll_caught(&mut running, cx) {
+                Ok(running) => {
+                    let mut running = Foreign::new(running);
+                    poll_fn(|cx| match poll_caught(&mut running, cx) {
                         Poll::Ready(outcome) => Poll::Ready(settled(outcome)),
                         Poll::Pending => limit.as_mut().poll(cx).map(|_| Err(Fault::Cut)),
                     })
-                    .await;
-                    drop_quietly(running);
-                    outcome
+                    .await
                 }
             };
             if let Err(fault) = outcome {

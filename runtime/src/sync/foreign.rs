@@ -82,7 +82,7 @@ fn said(payload: Box<dyn Any + Send>) -> String {
 }
 
 /// Drops a value; a panic of its destructor is logged.
-pub(super) fn drop_alone<T>(value: T) {
+pub(crate) fn drop_alone<T>(value: T) {
     if let Err(fault) = caught(|| drop(value)) {
         tell("a destructor of the application panicked", &fault);
     }
