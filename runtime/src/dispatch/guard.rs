@@ -127,9 +127,7 @@ const SOURCES: usize = 16;
 
 /// Drops something of the application's, whose destructor may panic.
 pub(super) fn drop_quietly<T>(what: T) {
-    if let Err(fault) = caught(|| drop(what)) {
-        tracing::error!(%fault, "a destructor of the application failed");
-    }
+    foreign::drop_alone(what);
 }
 
 /// Runs user code; a panic in it is a [`Fault`].

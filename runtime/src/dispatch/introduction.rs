@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::Extensions;
 
 use crate::endpoint::extract::ClientIp;
+use crate::sync::foreign::Foreign;
 
 use super::client::Client;
 use super::guard::{Fault, caught};
@@ -16,7 +17,7 @@ type Insert = dyn Fn(SocketAddr, &mut Extensions) + Send + Sync;
 /// What the application makes of a peer's address, for its handlers.
 #[derive(Clone)]
 pub(crate) struct Introduction {
-    insert: Arc<Insert>,
+    insert: Foreign<Arc<Insert>>,
     type_name: &'static str,
 }
 
@@ -27,7 +28,8 @@ impl Introduction {
         let insert = move |peer, extensions: &mut Extensions| {
             extensions.insert(make(peer));
         };
-        Introduction { insert: Arc::new(insert), type_name: type_name::<T>() }
+        let insert: Arc<Insert> = Arc::new(insert);
+        Introduction { insert: Foreign::new(insert), type_name: type_name::<T>() }
     }
 
     /// The name of what is made.

@@ -32,8 +32,8 @@ use crate::words::topic::Topic;
 /// ```
 ///
 /// Clocks, backlog and the slow policy stand in the annotation; the methods of those names override them for this one
-/// hold. What cannot be meant (a header that is no header, a heartbeat longer than `max_idle`) is answered with
-/// `500 Internal Server Error` and logged with the place of the call.
+/// hold. What cannot be meant (a header that is no header, a heartbeat longer than `max_idle`, a clock of more than a
+/// year) is answered with `500 Internal Server Error` and logged with the place of the call.
 #[must_use = "a connection is held only when the function returns its `Suspend`"]
 pub struct Suspend<C = ()> {
     context: C,
@@ -167,12 +167,7 @@ impl<C> Suspend<C> {
         F: FnOnce(Held) -> D + Send + 'static,
         D: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        self.driver(Box::new(move |held| {
-            let driver = driver(held);
-            // In words at once: what an error says, and what it does when it is dropped, is user code as well.
-            let told = |error: BoxError| Foreign::new(error).to_string().into();
-            Box::pin(async move { driver.await.map_err(told) })
-        }))
+        self.driver(Box::new(move |held| Box::pin(driver(held))))
     }
 
     #[track_caller]

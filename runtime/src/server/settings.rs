@@ -1,6 +1,5 @@
 //! The settings of a server, as code writes them: one method each.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::builder::Server;
@@ -304,7 +303,7 @@ impl Server {
     /// ```
     #[must_use]
     pub fn allow_origins_if(mut self, judge: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        self.0.wishes.origins_if = Some(Judge(Arc::new(judge)));
+        self.0.wishes.origins_if = Some(Judge::new(judge));
         self
     }
 

@@ -7,7 +7,7 @@
 //!    [`Mutex`](super::Mutex) sees to that, so no place in the code can forget it.
 //! 2. A panic of it is caught and logged, for each value alone. Two that panic while one `Vec` of them is dropped
 //!    would abort the process.
-//! 3. No call of the hub's runs one on its caller's stack ([`aside`]): the caller may hold a lock that it takes.
+//! 3. Publishing and sending run none on their caller's stack ([`aside`]): the caller may hold a lock that it takes.
 //! 4. One destructor does not run within another of the same thread: a destructor that publishes may push out the
 //!    next value, and a chain of them would exhaust the stack.
 
@@ -82,7 +82,7 @@ fn said(payload: Box<dyn Any + Send>) -> String {
 }
 
 /// Drops a value; a panic of its destructor is logged.
-pub(super) fn drop_alone<T>(value: T) {
+pub(crate) fn drop_alone<T>(value: T) {
     if let Err(fault) = caught(|| drop(value)) {
         tell("a destructor of the application panicked", &fault);
     }

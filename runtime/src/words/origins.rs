@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use crate::sync::foreign::Foreign;
+
 /// The pages of other sites that may connect.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Origins {
@@ -14,7 +16,16 @@ pub(crate) struct Origins {
 
 /// Says whether an origin may connect.
 #[derive(Clone)]
-pub(crate) struct Judge(pub(crate) Arc<dyn Fn(&str) -> bool + Send + Sync>);
+pub(crate) struct Judge(Foreign<Arc<Judging>>);
+
+type Judging = dyn Fn(&str) -> bool + Send + Sync;
+
+impl Judge {
+    pub(crate) fn new(judging: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        let judging: Arc<Judging> = Arc::new(judging);
+        Judge(Foreign::new(judging))
+    }
+}
 
 /// How an origin is let in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +103,7 @@ mod tests {
     #[test]
     fn a_name_and_a_judgement_count_more_than_any() {
         let named = vec![String::from("null"), String::from(ANY)];
-        let judge = Judge(Arc::new(|origin| origin.ends_with(".friend.example")));
+        let judge = Judge::new(|origin| origin.ends_with(".friend.example"));
         let origins = Origins { named, judge: Some(judge) };
         assert_eq!(origins.leave("NULL"), Some(Leave::Named));
         assert_eq!(origins.leave("https://a.friend.example"), Some(Leave::Named));

@@ -170,7 +170,19 @@ async fn of_the_server(yard: Yard) {
             }
         }),
     );
-    let house = open(ground(&yard).server(|server| server.state(state).fallback(router)), &yard);
+    let [judge, first, second] = [yard.charge(), yard.charge(), yard.charge()];
+    let plan = ground(&yard).server(|server| {
+        server
+            .state(state)
+            .fallback(router)
+            .allow_origins_if(move |_| {
+                let _judge = &judge;
+                true
+            })
+            .after_drain(move || async move { drop(first) })
+            .after_drain(move || async move { drop(second) })
+    });
+    let house = open(plan, &yard);
     let answer = house.ask("GET /charged/here HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
     assert_eq!(answer.body, "here");
     close(house, yard).await;

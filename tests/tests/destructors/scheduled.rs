@@ -30,7 +30,7 @@ async fn published(yard: Yard) {
     once.detach();
     dropped(&yard, 1).await;
     sleep(3 * SECOND).await;
-    assert!(yard.call(|| again.cancel() && made.cancel()));
+    assert!(again.cancel() && made.cancel());
     dropped(&yard, 3).await;
     close(house, yard).await;
 }
@@ -46,8 +46,7 @@ async fn made_each_time(yard: Yard) {
 
 async fn cancelled_by_its_handle(yard: Yard) {
     let house = open(ground(&yard), &yard);
-    let scheduled = schedule(&house.hub, &yard, "room");
-    yard.call(|| drop(scheduled));
+    drop(schedule(&house.hub, &yard, "room"));
     dropped(&yard, 3).await;
     close(house, yard).await;
 }
@@ -68,13 +67,9 @@ async fn refused(yard: Yard) {
         let _maker = &maker;
         "made"
     };
-    let messages = [yard.message(10), yard.message(10)];
-    yard.call(|| {
-        let [one, other] = messages;
-        assert!(house.hub.publish_after(Duration::MAX, "room", one).is_err());
-        assert!(house.hub.publish_every(Duration::ZERO, "room", other).is_err());
-        assert!(house.hub.publish_every_with(Duration::MAX, "room", make).is_err());
-    });
+    assert!(house.hub.publish_after(Duration::MAX, "room", yard.message(10)).is_err());
+    assert!(house.hub.publish_every(Duration::ZERO, "room", yard.message(10)).is_err());
+    assert!(house.hub.publish_every_with(Duration::MAX, "room", make).is_err());
     dropped(&yard, 3).await;
     close(house, yard).await;
 }

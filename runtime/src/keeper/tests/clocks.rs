@@ -403,13 +403,12 @@ async fn a_panic_at_one_hold_ends_that_one_and_the_clocks_of_others_go_on() {
 
 #[tokio::test(start_paused = true)]
 async fn what_a_sweep_forgets_is_dropped_on_another_thread_than_that_of_the_clocks() {
+    use std::sync::mpsc::{Sender, channel};
     use std::thread::{self, ThreadId};
-
-    use parking_lot::Mutex;
 
     use crate::words::keep::{Keep, Pattern, Rule};
 
-    struct Body(Arc<Mutex<Vec<ThreadId>>>);
+    struct Body(Sender<ThreadId>);
     impl AsRef<[u8]> for Body {
         fn as_ref(&self) -> &[u8] {
             b"x"
@@ -417,7 +416,7 @@ async fn what_a_sweep_forgets_is_dropped_on_another_thread_than_that_of_the_cloc
     }
     impl Drop for Body {
         fn drop(&mut self) {
-            self.0.lock().push(thread::current().id());
+            self.0.send(thread::current().id()).unwrap();
             panic!("a destructor, on purpose");
         }
     }
@@ -425,11 +424,12 @@ async fn what_a_sweep_forgets_is_dropped_on_another_thread_than_that_of_the_cloc
     let topics = vec![Rule { pattern: Pattern::Name("a".into()), keep }];
     let house = House::new(Policy { topics, ..Policy::default() }, &[timeout(secs(5))]);
     let _time = keep_time(&house);
-    let (guest, threads) = (house.suspend(SSE), Arc::default());
+    let (guest, (tell, told)) = (house.suspend(SSE), channel());
     for _ in 0..3 {
-        house.keeper.publish("a", &bytes::Bytes::from_owner(Body(Arc::clone(&threads))).into());
+        house.keeper.publish("a", &bytes::Bytes::from_owner(Body(tell.clone())).into());
     }
     assert_eq!(guest.end().await, "timeout");
-    let threads = threads.lock();
-    assert!(threads.len() == 3 && !threads.contains(&thread::current().id()), "{threads:?}");
+    for _ in 0..3 {
+        assert_ne!(told.recv_timeout(secs(60)).unwrap(), thread::current().id());
+    }
 }
