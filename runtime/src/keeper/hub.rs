@@ -51,7 +51,8 @@ pub struct Tally {
     pub dropped: u64,
     /// How many bytes wait now for all peers together, of at most `Server::memory`: messages that their connections did
     /// not take at once, 64 bytes for the place of each, and their framing. A message that waits for a thousand peers counts
-    /// a thousand times, although its bytes are shared; what the kernel has taken does not count here.
+    /// a thousand times, although its bytes are shared; what the kernel has taken does not count here. Bodies that arrive by
+    /// `POST` for holds count as well.
     pub waiting: usize,
     /// How many ended, by cause ([`End::as_str`](crate::End::as_str)); causes that never happened are not listed.
     #[serde(serialize_with = "serialize::map")]
