@@ -30,6 +30,9 @@
     reason = "the targets use a part of the runtime's and the macros' files, and one of them from two places"
 )]
 
+#[path = "../../runtime/src/sync/mod.rs"]
+mod sync;
+
 #[path = "../../runtime/src/words/mod.rs"]
 mod words;
 

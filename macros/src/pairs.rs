@@ -2,6 +2,7 @@
 
 use proc_macro2::{Delimiter, Group, Ident, TokenStream, TokenTree};
 use quote::ToTokens;
+use syn::LitStr;
 use syn::ext::IdentExt;
 use syn::parse::{ParseStream, Parser};
 
@@ -38,9 +39,15 @@ impl ToTokens for Value {
 }
 
 /// Takes an annotation apart. Keys that are not `known`, or stand there twice, are faults and left out.
-pub(crate) fn pairs(annotation: TokenStream, known: &[&str], faults: &mut Faults) -> Vec<Pair> {
+pub(crate) fn pairs(annotation: TokenStream, known: &[&'static str], faults: &mut Faults) -> Vec<Pair> {
     let mut pairs: Vec<Pair> = Vec::new();
     for piece in pieces(annotation, faults) {
+        let bare = syn::parse2::<LitStr>(piece.clone()).ok();
+        if let Some((key, value)) = bare.as_ref().and_then(|text| Some((key_of(text, known)?, text))) {
+            let value = value.to_token_stream();
+            faults.at(&bare, format_args!("expected `key = value`: write `{key} = {value}`"));
+            continue;
+        }
         let pair = match pair.parse2(piece) {
             Ok(pair) => pair,
             Err(fault) => {
@@ -108,6 +115,19 @@ fn pair(input: ParseStream<'_>) -> syn::Result<Pair> {
             Err(syn::Error::new_spanned(rest, message))
         }
     }
+}
+
+/// Whose value a text without a key is, as other frameworks have paths and addresses.
+fn key_of(text: &LitStr, known: &[&'static str]) -> Option<&'static str> {
+    let text = text.value();
+    let meant = if text.starts_with('/') {
+        "path"
+    } else if text.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        "listen"
+    } else {
+        return None;
+    };
+    known.iter().find(|key| **key == meant).copied()
 }
 
 fn unknown(name: &str, known: &[&str]) -> String {

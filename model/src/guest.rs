@@ -47,7 +47,7 @@ impl Guest {
     }
 
     pub(crate) fn leave(&self, house: &House, topic: &'static str) {
-        let (span, ()) = house.chronicle.time(|| self.keeper.leave(&self.hold, topic));
+        let (span, _) = house.chronicle.time(|| self.keeper.leave(&self.hold, topic));
         let mut past = self.past.lock().expect("nobody panics with it");
         for stay in past.stays.iter_mut().filter(|stay| stay.topic == topic) {
             stay.left.get_or_insert(span);

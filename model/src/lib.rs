@@ -38,6 +38,7 @@ mod house; // a keeper, and who is held
 mod line; // a peer that takes what it is told to take
 mod sequence; // all kept messages in their one order
 
+pub mod destructors; // scenarios of messages whose destructors are user code
 pub mod ends; // scenarios in which holds end
 pub mod kept; // scenarios of topics that keep a history
 pub mod later; // scenarios of what is published later

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::words::event_id::EventId;
 use crate::words::line::Line;
+use crate::words::probing::Probing;
 
 /// A line without a network. Its lock is not the scheduler's: it is taken under the pen, which gives others their turn.
 #[derive(Debug)]
@@ -126,7 +127,7 @@ impl Line for Peer {
 
     fn take_little(&self, _: usize) {}
 
-    fn probe(&self, _: Duration, _: Duration) {}
+    fn probe(&self, _: Probing) {}
 
     fn shut(&self) {}
 

@@ -1,6 +1,16 @@
 //! The scenarios, each in thousands of orders.
 
-use abeyance_model::{ends, kept, later, plain, relief, returning};
+use abeyance_model::{destructors, ends, kept, later, plain, relief, returning};
+
+#[test]
+fn a_kept_message_is_dropped_with_no_lock_held() {
+    destructors::a_kept_message_is_dropped_with_no_lock_held();
+}
+
+#[test]
+fn a_message_that_waits_for_a_hold_to_open_is_dropped_with_no_lock_held() {
+    destructors::a_message_that_waits_for_a_hold_to_open_is_dropped_with_no_lock_held();
+}
 
 #[test]
 fn members_come_and_go() {

@@ -56,6 +56,7 @@
 //!
 //! 1. The request's path is looked up, and a place is taken under every limit: server, endpoint, peer. Over a limit the
 //!    answer is `503` or `429` with `Retry-After`; or, with `when_full = "resume_oldest"`, the oldest hold makes room.
+//!    Its client may come back, or with `when_evicted = "stay_away"` is told not to ([`WhenEvicted`]).
 //! 2. The annotated function runs, once, before anything is answered. What it refuses is an ordinary answer.
 //! 3. It returned [`Suspend`]: the hold begins, if its [key](Suspend::key) has a place left. In this order it joins its
 //!    topics, its head is written, [`on_suspend`](Lifecycle::on_suspend) runs, the [replies](Suspend::reply) go out,
@@ -65,14 +66,31 @@
 //!    in its backlog, which is bounded in bytes, the kernel's share included. [`Hub::publish_after`] and
 //!    [`Hub::publish_every`] publish later, for as long as somebody is there.
 //! 5. Something ends it: a clock, a limit, the peer, the application, a fault. The first cause stands. The hold leaves
-//!    its topics and gives its place back, a running `on_message` or driver is dropped at its next await, and the
-//!    polite end of its transport is written.
+//!    its topics and gives its place back, its driver is dropped at its next await, and the polite end of its transport is
+//!    written. A hook that runs goes on to its end, and the messages that had arrived follow it (next section).
 //! 6. One end hook runs, once: [`on_resume`](Lifecycle::on_resume) or [`on_disconnect`](Lifecycle::on_disconnect), both
 //!    of which call [`on_end`](Lifecycle::on_end) unless you write them. It owns the context and gets a snapshot,
 //!    [`Ended`]. It also runs after a panic in another hook. It does not run when the process is killed, or when [`Running`] is
 //!    dropped without [`shutdown`](Running::shutdown).
 //!
 //! At every moment `suspended = held + ending + ended`, which [`Hub::tally`] shows.
+//!
+//! # What a hook may rely on
+//!
+//! - A hook that has begun goes on to its end or to [`hook_deadline`](Server::hook_deadline): no FIN, clock, eviction or drain
+//!   cancels it. A write to a database is not cut in the middle because a client left.
+//! - `on_suspend` always runs, before every other hook. The end hook runs last.
+//! - A message that has arrived is heard, whatever ends the hold: one that was read, one that lay whole in the socket when
+//!   the end began, one whose `POST` was answered with `202`. They are given to `on_message` in their order, all within one
+//!   `hook_deadline` from the beginning of the end. What this does not suffice for is counted
+//!   ([`Ended::unheard`], [`Tally::unheard`]).
+//! - What is not begun is cut off, and counted, where the application [disconnects](Held::disconnect) the peer, where the peer
+//!   resets the connection or floods the server, and when a drain is over. A hook that runs then has one more second. After a hook that
+//!   failed only the end hook runs.
+//! - In a hook that runs when the end begins, [`Held::is_ended`] says so, and [`Held::ended`] waits for it. Sending to
+//!   this peer fails; publishing to others works.
+//! - A driver has no such promise: it is dropped at its next await when the end begins.
+//! - The connection does not wait for hooks: it is closed, or serves its next request, meanwhile.
 //!
 //! # Three clocks
 //!
@@ -83,7 +101,9 @@
 //! | `max_lifetime` | age | nothing | resumed, [`Resume::Lifetime`] |
 //!
 //! When `timeout` or `max_lifetime` falls due while a heartbeat has been unanswered for a while, the end is `Idle`: the
-//! peer was not there to be resumed.
+//! peer was not there to be resumed. A while is 5 s, or half of `heartbeat` if that is less. Networks lose packets, so an
+//! answer that is not there may still come: the hold then ends when it does, as it was due, and as `Idle` when it has not
+//! come within 7 s, or at `max_idle`.
 //!
 //! While a hook runs, the peer is not read, and while a write is blocked, it takes nothing: its silence proves nothing then,
 //! and `max_idle` stands still, but only as long as its host answers ours. So a peer that has vanished, without a FIN or an
@@ -116,11 +136,12 @@
 //!
 //! With `heartbeat = "none"` only received bytes count, so a peer that says nothing is cut after `max_idle`.
 //!
-//! The kernel is told of all this: it probes a silent peer at every `heartbeat` (TCP keepalive; in whole seconds, of which
-//! two fit into `max_idle`), and gives up on its own a heartbeat after `max_idle` and `write_deadline`
+//! The kernel is told of all this: it probes a silent peer after every `heartbeat` (TCP keepalive; in whole seconds, of which
+//! two fit into `max_idle`), asks one that does not answer again, up to 24 times within `max_idle`, and gives up on its own a heartbeat after `max_idle` and `write_deadline`
 //! (`TCP_USER_TIMEOUT`), which ends a hold as `Unreachable`. With `max_idle = "none"` that is what notices a peer that
 //! vanished, after five heartbeats. A long poll cannot be asked more often than once a second, so the least `max_idle` there
-//! is two. Connections that are not held, such as a fallback's WebSockets, are probed after a minute of silence and given
+//! is two. Where packets get lost, let it be at least 10 s longer than `heartbeat`: ten questions of which nine in ten
+//! arrive, and nine in ten answers, all go unanswered once in ten million times; two do once in thirty. Connections that are not held, such as a fallback's WebSockets, are probed after a minute of silence and given
 //! up after two.
 //!
 //! All of this is so on Linux. Elsewhere no kernel tells when it was last answered: there server-sent events, streams
@@ -175,10 +196,12 @@
 //! | coming back | an `EventSource` brings its last id by itself, a new one is given `?last_event_id=` | the next poll brings it |
 //! | what it missed | events, each with its id | one message a poll; with `Accept: application/x-ndjson` all that fit into the backlog |
 //! | resync | `event: resync`, with the id to go on from | an answer at once, with the header `Abeyance-Resync: true` |
-//! | an id that this server never gave | `400` | `400` |
+//! | an id of this start of the server that is yet to come | `400` | `400` |
 //!
-//! A resync is due where a message of these topics that is newer than the id is forgotten, and for every id of another
-//! start of the server. A newcomer, who brings no id, gets what is published from now on; with
+//! A resync is due where a message of these topics that is newer than the id is forgotten, and for every text that is no
+//! id of this start of the server: an `EventSource` brings back what any server gave it at this URL. It is also due where
+//! the server cannot know. How far a topic had come of which nothing is left it knows of those that were forgotten last
+//! ([`Server::history`] says how many). A newcomer, who brings no id, gets what is published from now on; with
 //! [`join_with_history`](Suspend::join_with_history) first all that is kept, and so does a client after a resync.
 //! WebSocket and stream clients carry no ids: they always come as newcomers. What is not published to a topic that keeps
 //! it (replies, [`Held::send`], other topics) has no id and is not replayed.
@@ -245,14 +268,15 @@ extern crate self as abeyance;
 
 // The layers, lowest first; a file imports its own module or a lower layer only (`ARCHITECTURE.md`).
 
+/// Locks and atomics, from one place so that a test can put others there; and the application's values, which are not
+/// dropped while a lock is held.
+mod sync;
+
 /// Plain data: causes, ids, messages, terms, ticks.
 mod words;
 
 /// Pure parts that know one thing each: `now` comes in, what is due comes out.
 mod mechanisms;
-
-/// The locks and atomics of the keeper, from one place, so that a test can put others there.
-mod sync;
 
 /// All holds: the only locks, the only waiter on time.
 mod keeper;
@@ -331,6 +355,7 @@ pub mod extract {
 /// | `max_per_peer` | how many of them from one address; a count | none: the server's own limit |
 /// | `max_per_key` | how many with one [`key`](Suspend::key); a hold without a key is not counted; a count | none |
 /// | `when_full` | what happens to a newcomer then: `"reject"` or `"resume_oldest"` | `"reject"` |
+/// | `when_evicted` | what the oldest is told that is resumed for a newcomer: `"come_back"` or `"stay_away"` ([`WhenEvicted`]) | `"come_back"` |
 /// | `backlog` | bytes that may wait for one peer, the kernel's share included; a size of at least `"32KiB"` | `"256KiB"` |
 /// | `when_slow` | what happens when more is published than may wait: `"disconnect"`, `"drop_oldest"` or `"drop_newest"` ([`WhenSlow`]) | `"disconnect"` |
 /// | `max_message` | bytes the peer may send as one message; a size | `"64KiB"` |
@@ -393,6 +418,7 @@ pub mod memory {
 pub use axum_core::body::Body;
 pub use endpoint::BoxError;
 pub use endpoint::lifecycle::Lifecycle;
+pub use endpoint::outcome::Outcome;
 pub use endpoint::refuse::Refuse;
 pub use endpoint::suspend::Suspend;
 pub use http;
@@ -407,10 +433,10 @@ pub use server::running::{Drained, Running};
 pub use server::signals::shutdown_signal;
 pub use server::start::StartError;
 pub use words::cause::{Disconnect, End, Resume};
-pub use words::id::Id;
+pub use words::id::{Id, ParseIdError};
 pub use words::keep::Keep;
 pub use words::message::Message;
-pub use words::terms::{Transport, WhenFull, WhenSlow};
+pub use words::terms::{Transport, WhenEvicted, WhenFull, WhenSlow};
 pub use words::topic::Topic;
 
 /// The program of the README compiles.

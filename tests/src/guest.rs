@@ -3,16 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use abeyance::{Disconnect, End, Ended, Held, Id, Lifecycle, Message, Resume};
+use abeyance::{BoxError, Disconnect, End, Ended, Held, Id, Lifecycle, Message, Resume};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
 /// What a hook does besides being written down.
-pub type Act<T> = Arc<dyn Fn(Held, T) -> BoxFuture<'static, ()> + Send + Sync>;
+pub type Act<T> = Arc<dyn Fn(Held, T) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
 
 /// What an end hook does besides being written down.
-pub type LastAct = Arc<dyn Fn(Ended, End) -> BoxFuture<'static, ()> + Send + Sync>;
+pub type LastAct = Arc<dyn Fn(Ended, End) -> BoxFuture<'static, Result<(), BoxError>> + Send + Sync>;
 
 /// What the hooks do.
 #[derive(Clone, Default)]
@@ -98,35 +98,38 @@ impl Guest {
         Guest { record, script }
     }
 
-    async fn end(self, ended: &Ended, end: End) {
+    async fn end(self, ended: &Ended, end: End) -> Result<(), BoxError> {
         let told = Told { end: end.clone(), ended: ended.clone(), at: Instant::now() };
         self.record.0.lock().told.push(told);
-        if let Some(act) = &self.script.on_end {
-            act(ended.clone(), end).await;
+        match &self.script.on_end {
+            Some(act) => act(ended.clone(), end).await,
+            None => Ok(()),
         }
     }
 }
 
-impl Lifecycle for Guest {
-    async fn on_suspend(&mut self, held: &Held) {
+impl Lifecycle<Result<(), BoxError>> for Guest {
+    async fn on_suspend(&mut self, held: &Held) -> Result<(), BoxError> {
         self.record.0.lock().begun.push(held.clone());
-        if let Some(act) = &self.script.on_suspend {
-            act(held.clone(), ()).await;
+        match &self.script.on_suspend {
+            Some(act) => act(held.clone(), ()).await,
+            None => Ok(()),
         }
     }
 
-    async fn on_message(&mut self, held: &Held, message: Message) {
+    async fn on_message(&mut self, held: &Held, message: Message) -> Result<(), BoxError> {
         self.record.0.lock().heard.push((held.id(), message.clone()));
-        if let Some(act) = &self.script.on_message {
-            act(held.clone(), message).await;
+        match &self.script.on_message {
+            Some(act) => act(held.clone(), message).await,
+            None => Ok(()),
         }
     }
 
-    async fn on_resume(self, ended: &Ended, cause: Resume) {
-        self.end(ended, cause.into()).await;
+    async fn on_resume(self, ended: &Ended, cause: Resume) -> Result<(), BoxError> {
+        self.end(ended, cause.into()).await
     }
 
-    async fn on_disconnect(self, ended: &Ended, cause: Disconnect) {
-        self.end(ended, cause.into()).await;
+    async fn on_disconnect(self, ended: &Ended, cause: Disconnect) -> Result<(), BoxError> {
+        self.end(ended, cause.into()).await
     }
 }

@@ -10,10 +10,11 @@ use std::time::Duration;
 use abeyance::extract::{Query, State};
 use abeyance::memory::Dialer;
 use abeyance::{
-    Drained, End, Ended, Held, Hub, Message, Refuse, Running, Server, Suspend, Transport, suspend,
+    BoxError, Drained, End, Ended, Held, Hub, Message, Refuse, Running, Server, Suspend, Transport, suspend,
 };
+use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 use tokio_tungstenite::client_async;
 use tokio_tungstenite::tungstenite::Error;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -73,6 +74,11 @@ async fn hold(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<
 }
 
 impl Stage {
+    /// A context that writes down its hooks and does what the test says, for functions that hold in a way of their own.
+    pub fn guest(&self) -> Guest {
+        Guest::new(self.record.clone(), self.script.clone())
+    }
+
     /// What every endpoint of a test does: asks the test whether to hold, and holds as the test says.
     pub async fn enter(self, asked: Asked) -> Result<Suspend<Guest>, Refuse> {
         let key = asked.get("key").cloned();
@@ -85,15 +91,20 @@ impl Stage {
     }
 }
 
+impl Default for Stage {
+    fn default() -> Self {
+        Stage {
+            record: Record::default(),
+            script: Script::default(),
+            shape: Arc::new(|suspend| suspend),
+            word: Arc::new(|_| Box::pin(ready(Ok(())))),
+        }
+    }
+}
+
 /// A server whose holds do nothing.
 pub fn plan() -> Plan {
-    let stage = Stage {
-        record: Record::default(),
-        script: Script::default(),
-        shape: Arc::new(|suspend| suspend),
-        word: Arc::new(|_| Box::pin(ready(Ok(())))),
-    };
-    Plan { stage, server: Server::new() }
+    Plan { stage: Stage::default(), server: Server::new() }
 }
 
 impl Plan {
@@ -113,27 +124,51 @@ impl Plan {
     }
 
     /// What `on_suspend` does.
-    pub fn on_suspend<F>(mut self, act: impl Fn(Held) -> F + Send + Sync + 'static) -> Self
+    pub fn on_suspend<F>(self, act: impl Fn(Held) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
+    {
+        self.try_on_suspend(move |held| act(held).map(Ok))
+    }
+
+    /// What `on_suspend` does, where it may fail.
+    pub fn try_on_suspend<F>(mut self, act: impl Fn(Held) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
         self.stage.script.on_suspend = Some(Arc::new(move |held, ()| Box::pin(act(held))));
         self
     }
 
     /// What `on_message` does.
-    pub fn on_message<F>(mut self, act: impl Fn(Held, Message) -> F + Send + Sync + 'static) -> Self
+    pub fn on_message<F>(self, act: impl Fn(Held, Message) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
+    {
+        self.try_on_message(move |held, message| act(held, message).map(Ok))
+    }
+
+    /// What `on_message` does, where it may fail.
+    pub fn try_on_message<F>(mut self, act: impl Fn(Held, Message) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
         self.stage.script.on_message = Some(Arc::new(move |held, message| Box::pin(act(held, message))));
         self
     }
 
     /// What the end hooks do.
-    pub fn on_end<F>(mut self, act: impl Fn(Ended, End) -> F + Send + Sync + 'static) -> Self
+    pub fn on_end<F>(self, act: impl Fn(Ended, End) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = ()> + Send + 'static,
+    {
+        self.try_on_end(move |ended, end| act(ended, end).map(Ok))
+    }
+
+    /// What the end hooks do, where it may fail.
+    pub fn try_on_end<F>(mut self, act: impl Fn(Ended, End) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
         self.stage.script.on_end = Some(Arc::new(move |ended, end| Box::pin(act(ended, end))));
         self
@@ -195,6 +230,12 @@ impl House {
     /// Waits for the one end of the one hold, and gives its cause.
     pub async fn cause(&self) -> End {
         self.told(1).await.end
+    }
+
+    /// Waits until no end has yet to begin; says when the last began, as far as the look at it is exact.
+    pub async fn none_held(&self) -> Instant {
+        until("every end to begin", || self.hub.held() == 0).await;
+        Instant::now()
     }
 
     /// Waits until no hold is ending any more.

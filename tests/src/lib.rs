@@ -6,6 +6,7 @@ pub mod dice;
 pub mod events;
 pub mod guest;
 pub mod house;
+pub mod log;
 pub mod net;
 pub mod reader;
 pub mod returning;

@@ -179,10 +179,10 @@ fn curl_keeps_one_connection_over_plain_answers_and_long_polls() {
 }
 
 #[test]
-fn curl_asks_for_the_head_only_and_is_not_held() {
+fn curl_asks_for_the_head_only_and_is_told_that_this_is_not_allowed() {
     let house = House::open();
     let output = curl(&["-I", &house.url("/echo?transport=sse"), "-w", "%{http_code}"]);
-    assert!(String::from_utf8_lossy(&output.stdout).ends_with("200"), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stdout).ends_with("405"), "{output:?}");
     assert_eq!(house.site.hub.tally().suspended, 0);
     house.close();
 }

@@ -6,14 +6,14 @@ use std::path::{Path, PathBuf};
 
 /// What each layer may import besides itself.
 const LAYERS: [(&str, &[&str]); 8] = [
-    ("words", &[]),
-    ("mechanisms", &["words"]),
     ("sync", &[]),
+    ("words", &["sync"]),
+    ("mechanisms", &["words"]),
     ("keeper", &["words", "mechanisms", "sync"]),
     ("socket", &["words"]),
-    ("endpoint", &["words", "mechanisms", "keeper"]),
-    ("dispatch", &["words", "mechanisms", "keeper", "socket", "endpoint"]),
-    ("server", &["words", "socket", "dispatch"]),
+    ("endpoint", &["sync", "words", "mechanisms", "keeper"]),
+    ("dispatch", &["sync", "words", "mechanisms", "keeper", "socket", "endpoint"]),
+    ("server", &["sync", "words", "socket", "dispatch"]),
 ];
 
 /// Imports that reach further than their layer may, each for its reason. One that is not needed fails, too.

@@ -109,7 +109,9 @@ fn a_hundred_thousand_topics_that_passed_leave_no_memory() {
             let left = bytes().saturating_sub(before);
             println!("{kind:5} {kept} B while something is kept, within {bound} B; {left} B are left");
             assert!(kept <= if kind == "kept" { bound + bound / 4 } else { LEFT }, "{kept} B of {bound}");
-            assert!(left <= LEFT, "{kind}: {left} B are left");
+            // How far those had come that were forgotten last is known, within a part of the bound.
+            let known = if kind == "kept" { bound / 64 } else { 0 };
+            assert!(left <= LEFT + known, "{kind}: {left} B are left");
             running.shutdown().await;
         }
     });

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::task::{Context, Poll, Waker};
 
 use axum_core::extract::FromRequestParts;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::header::{HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::{Request, StatusCode};
@@ -43,9 +45,11 @@ fn transport(parts: &Parts, offered: &[Transport]) {
     let asked = Asked::of(parts, chosen, false);
     assert_eq!(asked.form.transport(), chosen);
     if asked.form == Form::WebSocket {
-        // Whatever we shake hands with, others would have, too.
+        // Whatever we shake hands with, others would have, too; but for bits of a key that stand for nothing.
         let mut request = Request::new(());
         *request.headers_mut() = plain(&parts.headers);
+        let Ok(key) = STANDARD.decode(&asked.key) else { return };
+        assert_eq!(key.len(), 16);
         let answer = create_response(&request).expect("a handshake that tungstenite takes");
         assert_eq!(answer.status(), StatusCode::SWITCHING_PROTOCOLS);
         let accept = answer.headers()["sec-websocket-accept"].as_bytes();

@@ -35,7 +35,7 @@ pub(crate) fn variables(data: &[u8]) {
     let (policy, faults) = environment.server.resolve(1024);
     assert!(faults.is_empty(), "text can say what code must not: {faults:?}");
     assert!(policy.max_suspended > 0);
-    for origin in &policy.allowed_origins {
+    for origin in &policy.allowed_origins.named {
         assert_eq!(super::wishes::origin(origin).as_ref(), Ok(origin), "as browsers write it");
     }
     for proxy in &policy.trusted_proxies {

@@ -6,11 +6,11 @@ use proc_macro2::{Span, TokenStream};
 use quote::{format_ident, quote, quote_spanned};
 use syn::ext::IdentExt;
 use syn::spanned::Spanned;
-use syn::{Ident, LitStr};
+use syn::{Ident, LitStr, Type};
 
 use super::check::Checked;
 use crate::setting::option_of;
-use crate::words::terms::{Settings, Transport, WhenFull, WhenSlow};
+use crate::words::terms::{Settings, Transport, WhenEvicted, WhenFull, WhenSlow};
 
 /// What stands beside the function.
 pub(super) fn expand(endpoint: Checked) -> TokenStream {
@@ -22,12 +22,14 @@ pub(super) fn expand(endpoint: Checked) -> TokenStream {
     let settings = settings(&endpoint.settings, &p);
     let runner = runner(&endpoint);
     let captures_missing = captures_missing(&endpoint);
+    let foreign_states = foreign_states(&endpoint);
     quote! {
         #(#conditions)*
         const _: () = {
             #[allow(unused_imports)]
             use #p::Unknown as _;
             #captures_missing
+            #foreign_states
             #runner
             #p::inventory::submit! {
                 #p::Endpoint {
@@ -108,6 +110,26 @@ fn captures_missing(endpoint: &Checked) -> TokenStream {
     quote!(#(#checks)*)
 }
 
+/// Hints at our `State<_>` where another is written. Of axum's the compiler says only that a trait is not implemented for the
+/// application's own type.
+fn foreign_states(endpoint: &Checked) -> TokenStream {
+    let is_state = |argument: &&Type| match argument {
+        Type::Path(path) => path.path.segments.last().is_some_and(|last| last.ident == "State"),
+        _ => false,
+    };
+    let checks = endpoint.arguments.iter().filter(is_state).map(|argument| {
+        let at = argument.span().resolved_at(Span::mixed_site());
+        let p = endpoint.private(at);
+        quote_spanned! {at=>
+            const _: () = ::core::assert!(
+                #p::Probe::<#argument>::IS_STATE || #p::Probe::<#argument>::IS_EXTRACTOR,
+                "this `State` cannot be an argument here: did you mean `abeyance::extract::State`?"
+            );
+        }
+    });
+    quote!(#(#checks)*)
+}
+
 /// Every field is written out: `..Settings::NONE` is a lint of clippy's in the user's crate when nothing is left.
 fn settings(settings: &Settings, p: &TokenStream) -> TokenStream {
     let Settings {
@@ -120,6 +142,7 @@ fn settings(settings: &Settings, p: &TokenStream) -> TokenStream {
         max_per_peer,
         max_per_key,
         when_full,
+        when_evicted,
         backlog,
         when_slow,
         max_message,
@@ -133,6 +156,7 @@ fn settings(settings: &Settings, p: &TokenStream) -> TokenStream {
     let [max_suspended, max_per_peer, max_per_key, backlog, max_message] =
         [max_suspended, max_per_peer, max_per_key, backlog, max_message].map(option_of);
     let when_full = option_of(when_full.map(|rule| self::when_full(rule, p)));
+    let when_evicted = option_of(when_evicted.map(|rule| self::when_evicted(rule, p)));
     let when_slow = option_of(when_slow.map(|rule| self::when_slow(rule, p)));
     quote! {
         #p::Settings {
@@ -145,6 +169,7 @@ fn settings(settings: &Settings, p: &TokenStream) -> TokenStream {
             max_per_peer: #max_per_peer,
             max_per_key: #max_per_key,
             when_full: #when_full,
+            when_evicted: #when_evicted,
             backlog: #backlog,
             when_slow: #when_slow,
             max_message: #max_message,
@@ -158,6 +183,13 @@ fn transport(transport: Transport, p: &TokenStream) -> TokenStream {
         Transport::Sse => quote!(#p::Transport::Sse),
         Transport::Stream => quote!(#p::Transport::Stream),
         Transport::LongPoll => quote!(#p::Transport::LongPoll),
+    }
+}
+
+fn when_evicted(rule: WhenEvicted, p: &TokenStream) -> TokenStream {
+    match rule {
+        WhenEvicted::ComeBack => quote!(#p::WhenEvicted::ComeBack),
+        WhenEvicted::StayAway => quote!(#p::WhenEvicted::StayAway),
     }
 }
 

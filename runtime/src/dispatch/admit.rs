@@ -1,28 +1,33 @@
 //! From a request to a place under every limit and the function's word. Nothing is answered before both.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum_core::body::Body;
 use http::header::{self, HeaderValue};
 use http::request::Parts;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
-use crate::endpoint::extract::{Captures, ClientIp, LastEventId};
+use crate::endpoint::extract::{Captures, LastEventId};
 use crate::endpoint::suspension::Suspension;
 use crate::keeper::archive::{Arrival, Forged};
 use crate::keeper::hold::Post;
 use crate::keeper::hub::Hub;
 use crate::mechanisms::limits::Peer;
+use crate::words::denial::Denial;
 use crate::words::terms::{Settings, Transport};
 
 use super::asked::Asked;
 use super::choose::choose;
 use super::client::Client;
+use super::denied::because;
 use super::fallback::{arriving, is_late};
 use super::guard::{Fault, Guarded};
+use super::introduction::introduce;
+use super::origin::Passage;
 use super::standing::Standing;
 use super::suspend::Admitted;
 use super::{Dispatch, Served, misfit_answer, refusal};
@@ -36,18 +41,21 @@ impl Dispatch {
         served: &Served,
         captures: Captures,
         request: Request<Incoming>,
+        peer: SocketAddr,
         client: Client,
     ) -> Result<Box<Admitted>, Response<Body>> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let transport =
             choose(&parts, served.post.terms.transports).map_err(|misfit| misfit_answer(&misfit))?;
-        if parts.headers.contains_key(header::EXPECT) {
-            return Err(refusal::plain(
-                StatusCode::EXPECTATION_FAILED,
-                "a held request has no body to expect",
-            ));
+        if transport == Transport::Sse && LastEventId::says_stay_away(&parts) {
+            // What closes an `EventSource` for good; nobody is asked, and no place is taken.
+            return Err(because(Denial::StayAway, refusal::empty(StatusCode::NO_CONTENT)));
         }
         let is_bodied = !body.is_end_stream();
+        // Without a body there is nothing to wait for; and HTTP/1.0 knows no expectations (RFC 9110 §10.1.1).
+        if is_bodied && parts.version > Version::HTTP_10 && parts.headers.contains_key(header::EXPECT) {
+            return Err(refusal::plain(StatusCode::EXPECTATION_FAILED, "a held request needs no body"));
+        }
         let standing = Standing::of(&parts.extensions);
         swallow(arriving(body, self.policy().head_deadline, &self.keeper, standing)).await?;
         let admission = self
@@ -59,10 +67,15 @@ impl Dispatch {
         let tells_ids = matches!(transport, Transport::Sse | Transport::LongPoll);
         let LastEventId(last_event_id) =
             if tells_ids { LastEventId::of(&parts) } else { LastEventId::default() };
-        let suspension = self.run(served, parts, captures, client).await?;
+        introduce(self.introduction.as_ref(), peer, client, &mut parts.extensions).map_err(|fault| {
+            tracing::error!(%fault, "`connect_info` failed");
+            refusal::empty(StatusCode::INTERNAL_SERVER_ERROR)
+        })?;
+        let suspension = self.run(served, parts, captures).await?;
         let post = self.post(served, &suspension, transport)?;
         let arrival = self.arrival(served, &suspension, last_event_id.as_deref())?;
-        Ok(Box::new(Admitted { admission, suspension, post, peer: client.address, asked, arrival }))
+        let passage = Passage::Own;
+        Ok(Box::new(Admitted { admission, suspension, post, peer: client.address, asked, arrival, passage }))
     }
 
     /// From where the client comes, as far as its topics keep their past.
@@ -80,7 +93,8 @@ impl Dispatch {
         }
         let topics = suspension.topics.iter().map(|(topic, _)| topic);
         self.keeper.arrival(topics, last_event_id).map_err(|Forged| {
-            refusal::plain(StatusCode::BAD_REQUEST, "`Last-Event-ID` is no id that this server gave")
+            let text = "`Last-Event-ID` is of a message that is yet to come";
+            because(Denial::LastEventId, refusal::plain(StatusCode::BAD_REQUEST, text))
         })
     }
 
@@ -90,10 +104,8 @@ impl Dispatch {
         served: &Served,
         mut parts: Parts,
         captures: Captures,
-        client: Client,
     ) -> Result<Suspension, Response<Body>> {
         parts.extensions.insert(captures);
-        parts.extensions.insert(ClientIp(client.address.ip()));
         parts.extensions.insert(Hub::new(self.keeper.clone()));
         let function = || (served.endpoint.run)(parts, self.states.clone());
         match Guarded::start(function, self.policy().function_deadline, self.keeper.time()).await {
@@ -101,13 +113,19 @@ impl Dispatch {
                 // A refusal is as little cacheable as the hold would have been, unless the application says otherwise.
                 let no_store = HeaderValue::from_static("no-store");
                 refusal.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_store);
-                refusal
+                let why = refusal.extensions_mut().remove::<Denial>().unwrap_or(Denial::Function);
+                because(why, refusal)
             }),
             Err(fault) => {
                 tracing::error!(%fault, "{} failed", served.endpoint);
                 Err(match fault {
-                    Fault::Panicked(_) => refusal::empty(StatusCode::INTERNAL_SERVER_ERROR),
-                    Fault::Overdue(_) => refusal::plain(StatusCode::SERVICE_UNAVAILABLE, "not ready in time"),
+                    Fault::Panicked(_) | Fault::Returned(_) | Fault::Cut => {
+                        refusal::empty(StatusCode::INTERNAL_SERVER_ERROR)
+                    }
+                    Fault::Overdue(_) => because(
+                        Denial::FunctionLate,
+                        refusal::plain(StatusCode::SERVICE_UNAVAILABLE, "not ready in time"),
+                    ),
                 })
             }
         }

@@ -2,16 +2,14 @@
 //!
 //! The task sleeps on the socket, the hold's note and the driver; clocks and publishers do not wake it. While a hook
 //! runs, nothing is read from the peer, but everything else goes on: what waits is written, the driver runs, a peer
-//! that leaves is noticed.
+//! that leaves is noticed. Its end begins at once then, and the hook goes on beside it (`conclude`).
 
-use std::future::poll_fn;
 use std::io;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, ready};
 
-use bytes::Bytes;
+use tokio::task::coop;
 
-use crate::endpoint::erased::Erased;
 use crate::endpoint::suspension::Driver;
 use crate::endpoint::{BoxError, BoxFuture};
 use crate::keeper::held::Held;
@@ -22,11 +20,14 @@ use crate::mechanisms::wire::fault::Fault as Breach;
 use crate::mechanisms::wire::websocket;
 use crate::socket::Socket;
 use crate::words::cause::Disconnect;
-use crate::words::line::Line;
+use crate::words::escaped::Escaped;
 use crate::words::message::Message;
 use crate::words::terms::Transport;
 
-use super::guard::{Fault, Guarded, caught, drop_quietly, poll_caught};
+use super::After;
+use super::conclude::Ending;
+use super::guard::{Fault, caught, drop_quietly, poll_caught, settled};
+use super::hooks::{Call, Hooks};
 use super::reader::{Read, Reader};
 
 /// Everything one hold needs while it is held. It lies in the connection's task, and its size is part of the memory of
@@ -34,116 +35,153 @@ use super::reader::{Read, Reader};
 pub(super) struct Attendant<'a> {
     pub(super) hold: Arc<Hold>,
     pub(super) line: &'a Arc<dyn Socket>,
-    /// Taken by the end hook, or by nobody.
-    pub(super) context: Option<Box<dyn Erased>>,
+    pub(super) hooks: Hooks,
     pub(super) driver: Option<BoxFuture<'static, Result<(), BoxError>>>,
     pub(super) reader: Reader,
-    /// Taken when the hold is opened.
-    pub(super) opening: Option<Box<Opening>>,
+    pub(super) stage: Stage,
+    /// How many bytes of the reader the server's account has.
+    counted: usize,
 }
 
-/// What happens once, when a hold has begun.
+/// Where a hold is in its life.
+pub(super) enum Stage {
+    /// `on_suspend` runs.
+    Opening(Box<Opening>),
+    Held,
+    /// The cause of its end is fixed.
+    Ending(Box<Ending>),
+    /// Its wire is finished, and what was left to do is another task's.
+    Over,
+}
+
+/// What happens once, when `on_suspend` is over.
+#[derive(Default)]
 pub(super) struct Opening {
-    pub(super) head: Bytes,
-    pub(super) unread: Bytes,
     pub(super) replies: Vec<Message>,
     pub(super) driver: Option<Driver>,
+}
+
+/// What there was to read ahead.
+pub(super) enum Ahead {
+    /// Nothing lies in the socket any more.
+    Nothing,
+    /// The peer's last word, or what it broke.
+    Last(Note),
+    /// More than is read ahead.
+    More,
 }
 
 /// How many reads one turn may take before others get theirs.
 const READS: usize = 16;
 
-impl Attendant<'_> {
-    /// The head, `on_suspend`, the replies, and what was published meanwhile, in this order; then the driver starts.
-    pub(super) async fn open(&mut self) {
-        let Some(opening) = self.opening.take() else { return };
-        let Opening { head, unread, replies, driver } = *opening;
-        let held = Held::new(self.hold.clone());
-        let is_open = (head.is_empty() || self.hold.write_head(head).is_ok())
-            && self.run("on_suspend", |context| context.on_suspend(&held)).await;
+/// How much of what was not heard yet is read ahead at most, to find a goodbye behind it. Where more lies there, the
+/// goodbye is found when some of it was heard.
+const LOOK_AHEAD: usize = 256 << 10;
+
+impl<'a> Attendant<'a> {
+    pub(super) fn new(hold: Arc<Hold>, line: &'a Arc<dyn Socket>, hooks: Hooks, reader: Reader) -> Self {
+        let stage = Stage::Opening(Box::default());
+        Attendant { hold, line, hooks, driver: None, reader, stage, counted: 0 }
+    }
+
+    /// Ready when the wire is finished.
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<After> {
+        if !matches!(self.stage, Stage::Ending(_)) {
+            ready!(self.poll_held(cx));
+            self.begin_ending(cx);
+        }
+        self.poll_ending(cx)
+    }
+
+    /// Ready when the hold's end has begun.
+    fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        loop {
+            if self.hold.poll_noted(cx).is_ready() {
+                return Poll::Ready(());
+            }
+            if self.hooks.is_busy() {
+                match self.hooks.poll(cx) {
+                    Poll::Ready(outcome) => self.ran(outcome),
+                    Poll::Pending => {
+                        self.poll_beside(cx);
+                        self.poll_left(cx);
+                        return self.hold.poll_noted(cx);
+                    }
+                }
+                continue;
+            }
+            self.poll_beside(cx);
+            // A peer whose messages come faster than they are heard would never have this task wait, nor others run.
+            let turn = ready!(coop::poll_proceed(cx));
+            let Some(message) = ready!(self.poll_message(cx)) else { return Poll::Ready(()) };
+            turn.made_progress();
+            self.hear(message);
+        }
+    }
+
+    /// Gives one message to the application. Nothing is read from the peer while it has it, so that the peer cannot send
+    /// faster than the application takes.
+    fn hear(&mut self, message: Message) {
+        self.count_inbound();
+        self.hold.note_message();
+        self.hold.deafen();
+        let deadline = self.hold.keeper().policy().hook_deadline;
+        self.hooks.start(&self.hold, Call::Message(message), deadline);
+    }
+
+    /// A hook is over.
+    fn ran(&mut self, outcome: Result<(), (&'static str, Fault)>) {
+        self.hold.listen();
+        let is_well = outcome.is_ok();
+        if let Err((name, fault)) = outcome {
+            self.fail(name, &fault);
+        }
+        if let Stage::Opening(opening) = &mut self.stage {
+            let opening = std::mem::take(&mut **opening);
+            self.stage = Stage::Held;
+            self.open(opening, is_well);
+        }
+    }
+
+    /// `on_suspend` is over: the replies go out, then what was published meanwhile; then the driver starts.
+    fn open(&mut self, opening: Opening, is_well: bool) {
+        let Opening { replies, driver } = opening;
         // Where an end has begun, this only counts what will not be delivered.
         self.hold.open(replies);
-        if !is_open {
-            // It never ran; what it captured may panic when dropped, and the end hook is still to come.
-            drop_quietly(driver);
-            return;
-        }
-        if let Some(driver) = driver {
-            match caught(|| driver(held)) {
+        match driver {
+            Some(driver) if is_well => match caught(|| driver(Held::new(self.hold.clone()))) {
                 Ok(future) => self.driver = Some(future),
-                Err(fault) => self.side().fail("driver", &fault),
-            }
-        }
-        if !unread.is_empty() {
-            // What came behind the request's head, before it was answered. What is more than one item waits in the reader.
-            let read = self.feed(&unread);
-            if let Some(message) = self.take(read) {
-                self.hear(message).await;
-            }
+                Err(fault) => self.fail("driver", &fault),
+            },
+            // It never ran; what it captured may panic when dropped, and the end hook is still to come.
+            driver => drop_quietly(driver),
         }
     }
 
-    /// Gives one message to the application.
-    pub(super) async fn hear(&mut self, message: Box<Message>) {
-        self.hold.note_message();
-        let held = Held::new(self.hold.clone());
-        self.run("on_message", |context| context.on_message(&held, *message)).await;
-        // A peer whose messages come faster than they are taken would never have this task wait, nor others run.
-        tokio::task::consume_budget().await;
-    }
-
-    /// Runs a hook to its end, or until the hold's end begins: then it is dropped where it waits. `true` if it finished.
-    /// Nothing is read from the peer meanwhile, so that it cannot send faster than the application takes.
-    async fn run<'a>(
-        &'a mut self,
-        name: &'static str,
-        hook: impl FnOnce(&'a mut dyn Erased) -> BoxFuture<'a, ()>,
-    ) -> bool {
-        let Attendant { hold, line, context, driver, reader, .. } = self;
-        let Some(context) = context else { return false };
-        let keeper = hold.keeper();
-        let hook = Guarded::start(|| hook(&mut **context), keeper.policy().hook_deadline, keeper.time());
-        let mut side = Side { hold, line: &***line, driver };
-        hold.deafen();
-        let ran = side.accompany(hook, name).await;
-        hold.listen();
-        match ran {
-            Ran::Finished => true,
-            Ran::Over => false,
-            Ran::Left => {
-                let note = last_words(hold, &***line, reader).unwrap_or(Disconnect::Gone.into());
-                hold.keeper().end(hold, note);
-                false
-            }
-        }
-    }
-
-    /// The next message of the peer; `None` when the hold's end has begun. Boxed, or the future that waits for one would
-    /// have room for it all along.
-    pub(super) fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Box<Message>>> {
-        if self.hold.poll_noted(cx).is_ready() {
-            return Poll::Ready(None);
-        }
-        self.side().poll(cx);
+    /// The next message of the peer; `None` when the hold's end has begun.
+    fn poll_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         if let Some(message) = self.hold.take_posted() {
-            return Poll::Ready(Some(Box::new(message)));
+            return Poll::Ready(Some(message));
         }
         let mut buffer = [0; 8 * 1024];
         for _ in 0..READS {
-            let read = match self.reader.next() {
+            match self.reader.next() {
                 Read::More => match self.line.poll_read(cx, &mut buffer) {
-                    Poll::Pending => return Poll::Pending,
-                    Poll::Ready(Ok(0)) => return self.ended(Disconnect::Gone.into(), cx),
-                    Poll::Ready(Err(error)) => {
-                        let end = self.hold.fault(&error, Some(&**self.line));
-                        return self.ended(end.into(), cx);
+                    Poll::Pending => {
+                        self.count_inbound();
+                        return self.hold.poll_noted(cx).map(|()| None);
                     }
+                    Poll::Ready(Ok(0)) => self.end(Disconnect::Gone.into()),
+                    Poll::Ready(Err(error)) => self.broke(&error),
                     Poll::Ready(Ok(count)) => self.feed(&buffer[..count]),
                 },
-                item => item,
-            };
-            if let Some(message) = self.take(read) {
-                return Poll::Ready(Some(message));
+                Read::Item(Incoming::Pong | Incoming::Crumb) => {}
+                Read::Item(Incoming::Message(message)) => return Poll::Ready(Some(message)),
+                Read::Item(Incoming::Ping(payload)) => {
+                    let _ = self.hold.pong(websocket::pong(&payload));
+                }
+                Read::Item(Incoming::Close { code, reason }) => self.end(closed(code, &reason)),
+                Read::Fault(breach) => self.end(violated(breach)),
             }
             if self.hold.poll_noted(cx).is_ready() {
                 return Poll::Ready(None);
@@ -153,108 +191,91 @@ impl Attendant<'_> {
         Poll::Pending
     }
 
-    fn feed(&mut self, bytes: &[u8]) -> Read {
+    /// Takes in what came.
+    pub(super) fn feed(&mut self, bytes: &[u8]) {
         self.hold.note_received(bytes.len(), &**self.line);
-        self.reader.feed(bytes, &self.hold.post.terms, self.hold.keeper().time().stamp())
+        self.reader.feed(bytes, &self.hold.post.terms, self.hold.keeper().time().stamp());
     }
 
-    /// Acts on what was read; a message is for the application.
-    fn take(&mut self, read: Read) -> Option<Box<Message>> {
-        match read {
-            Read::More | Read::Item(Incoming::Pong | Incoming::Crumb) => {}
-            Read::Item(Incoming::Message(message)) => return Some(Box::new(message)),
-            Read::Item(Incoming::Ping(payload)) => {
-                let _ = self.hold.pong(websocket::pong(&payload));
-            }
-            Read::Item(Incoming::Close { code, reason }) => self.end(closed(code, &reason)),
-            Read::Fault(breach) => self.end(violated(breach)),
+    /// What goes on beside reading, and while a hook runs.
+    fn poll_beside(&mut self, cx: &mut Context<'_>) {
+        if let Poll::Ready(Err(error)) = self.hold.poll_flush(cx) {
+            self.broke(&error);
         }
-        None
+        if let Some(driver) = &mut self.driver
+            && let Poll::Ready(outcome) = poll_caught(driver, cx)
+        {
+            drop_quietly(self.driver.take());
+            if let Err(fault) = settled(outcome) {
+                self.fail("driver", &fault);
+            }
+        }
+    }
+
+    /// Whether the peer has left while a hook runs.
+    fn poll_left(&mut self, cx: &mut Context<'_>) {
+        match self.line.poll_gone(cx) {
+            Poll::Pending => {}
+            Poll::Ready(Err(error)) => self.broke(&error),
+            Poll::Ready(Ok(())) if self.hold.transport() != Transport::WebSocket => {
+                self.end(Disconnect::Gone.into());
+            }
+            // A goodbye may stand behind messages that were not heard yet, and it is the true cause.
+            Poll::Ready(Ok(())) => {
+                if let Ahead::Last(note) = self.look_ahead(cx) {
+                    self.end(note);
+                }
+            }
+        }
+    }
+
+    /// Reads on, without giving anything away, as far as something lies in the socket and as much as may be read ahead.
+    pub(super) fn look_ahead(&mut self, cx: &mut Context<'_>) -> Ahead {
+        let mut buffer = [0; 8 * 1024];
+        self.line.mistrust();
+        let ahead = loop {
+            match self.reader.look() {
+                Read::Item(Incoming::Close { code, reason }) => break Ahead::Last(closed(code, &reason)),
+                Read::Item(_) => continue,
+                Read::Fault(breach) => break Ahead::Last(violated(breach)),
+                Read::More => {}
+            }
+            if self.reader.ahead() > LOOK_AHEAD {
+                break Ahead::More;
+            }
+            match self.line.poll_read(cx, &mut buffer) {
+                Poll::Pending => break Ahead::Nothing,
+                Poll::Ready(Ok(0)) => break Ahead::Last(Disconnect::Gone.into()),
+                Poll::Ready(Ok(count)) => self.feed(&buffer[..count]),
+                Poll::Ready(Err(error)) => {
+                    break Ahead::Last(self.hold.fault(&error, Some(&**self.line)).into());
+                }
+            }
+        };
+        self.count_inbound();
+        ahead
+    }
+
+    /// Counts what was read and not heard among the bytes that wait in the server.
+    fn count_inbound(&mut self) {
+        let bytes = self.reader.bytes();
+        if bytes != self.counted {
+            self.counted = bytes;
+            self.hold.count_inbound(bytes);
+        }
     }
 
     fn end(&self, note: Note) {
         self.hold.keeper().end(&self.hold, note);
     }
 
-    fn ended(&self, note: Note, cx: &mut Context<'_>) -> Poll<Option<Box<Message>>> {
-        self.end(note);
-        self.hold.poll_noted(cx).map(|()| None)
-    }
-
-    fn side(&mut self) -> Side<'_> {
-        Side { hold: &self.hold, line: &**self.line, driver: &mut self.driver }
-    }
-}
-
-/// How a hook came to its end.
-enum Ran {
-    Finished,
-    /// The hold's end has begun; the hook was dropped.
-    Over,
-    /// The peer closed its side; the hook was dropped.
-    Left,
-}
-
-/// What goes on beside reading, and while a hook runs.
-struct Side<'a> {
-    hold: &'a Arc<Hold>,
-    line: &'a dyn Line,
-    driver: &'a mut Option<BoxFuture<'static, Result<(), BoxError>>>,
-}
-
-impl Side<'_> {
-    async fn accompany(&mut self, mut hook: Guarded<'_, ()>, name: &'static str) -> Ran {
-        poll_fn(|cx| {
-            if self.hold.poll_noted(cx).is_ready() {
-                return Poll::Ready(Ran::Over);
-            }
-            match hook.poll(cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ran::Finished),
-                Poll::Ready(Err(fault)) => {
-                    self.fail(name, &fault);
-                    return Poll::Ready(Ran::Over);
-                }
-                Poll::Pending => {}
-            }
-            self.poll(cx);
-            match self.line.poll_gone(cx) {
-                Poll::Ready(Ok(())) => return Poll::Ready(Ran::Left),
-                Poll::Ready(Err(error)) => self.broke(&error),
-                Poll::Pending => {}
-            }
-            self.hold.poll_noted(cx).map(|()| Ran::Over)
-        })
-        .await
-    }
-
-    fn poll(&mut self, cx: &mut Context<'_>) {
-        if let Poll::Ready(Err(error)) = self.hold.poll_flush(cx) {
-            self.broke(&error);
-        }
-        if let Some(driver) = self.driver
-            && let Poll::Ready(outcome) = poll_caught(driver, cx)
-        {
-            if let Some(driver) = self.driver.take() {
-                drop_quietly(driver);
-            }
-            match outcome {
-                Ok(Ok(())) => {}
-                Ok(Err(error)) => {
-                    tracing::error!(hold = %self.hold.id, %error, "a driver failed");
-                    self.hold.keeper().end(self.hold, Disconnect::Failed.into());
-                }
-                Err(fault) => self.fail("driver", &fault),
-            }
-        }
-    }
-
     fn broke(&self, error: &io::Error) {
-        self.hold.keeper().end(self.hold, self.hold.fault(error, Some(self.line)).into());
+        self.end(self.hold.fault(error, Some(&**self.line)).into());
     }
 
-    fn fail(&self, what: &str, fault: &Fault) {
-        tracing::error!(hold = %self.hold.id, path = %self.hold.path, %fault, "{what} failed");
-        self.hold.keeper().end(self.hold, Disconnect::Failed.into());
+    pub(super) fn fail(&self, what: &str, fault: &Fault) {
+        tracing::error!(hold = %self.hold.id, path = %Escaped(&self.hold.path), %fault, "{what} failed");
+        self.end(Disconnect::Failed.into());
     }
 }
 
@@ -264,28 +285,4 @@ fn closed(code: Option<u16>, reason: &str) -> Note {
 
 fn violated(breach: Breach) -> Note {
     Note { code: Some(breach.close_code()), ..breach.cause().into() }
-}
-
-/// What a peer that left while we were not reading said at last: a goodbye may stand behind unread messages.
-fn last_words(hold: &Hold, line: &dyn Line, reader: &mut Reader) -> Option<Note> {
-    if hold.transport() != Transport::WebSocket {
-        return None;
-    }
-    let mut cx = Context::from_waker(Waker::noop());
-    let mut buffer = [0; 8 * 1024];
-    let mut read = reader.next();
-    for _ in 0..READS {
-        loop {
-            match read {
-                Read::Item(Incoming::Close { code, reason }) => return Some(closed(code, &reason)),
-                Read::Item(_) => read = reader.next(),
-                Read::Fault(_) => return None,
-                Read::More => break,
-            }
-        }
-        let Poll::Ready(Ok(count @ 1..)) = line.poll_read(&mut cx, &mut buffer) else { return None };
-        hold.note_received(count, line);
-        read = reader.feed(&buffer[..count], &hold.post.terms, hold.keeper().time().stamp());
-    }
-    None
 }

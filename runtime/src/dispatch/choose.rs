@@ -3,12 +3,19 @@
 use std::fmt;
 
 use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use base64::alphabet;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
 use http::header::{self, HeaderMap};
 use http::request::Parts;
 use http::{StatusCode, Version};
 
 use crate::words::terms::Transport;
+
+/// Base64 as RFC 6455 itself has it: in the key of its §4.1, bits are set that stand for nothing.
+const NONCE: GeneralPurpose = GeneralPurpose::new(
+    &alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
+);
 
 /// Why a request gets no transport.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,8 +46,18 @@ pub(super) fn choose(parts: &Parts, offered: &[Transport]) -> Result<Transport, 
             Some(transport) => named(transport)?,
             None => return Err(Misfit::NotOffered { asked: name, offered: offered.to_vec() }),
         },
-        None if has_token(&parts.headers, header::UPGRADE, "websocket") => named(Transport::WebSocket)?,
-        None if parts.headers.contains_key(header::SEC_WEBSOCKET_KEY) => return Err(Misfit::UpgradeRemoved),
+        // In HTTP/1.0 an upgrade must be ignored (RFC 9110 §7.8).
+        None if parts.version > Version::HTTP_10
+            && has_token(&parts.headers, header::UPGRADE, "websocket") =>
+        {
+            named(Transport::WebSocket)?
+        }
+        None if parts.headers.contains_key(header::SEC_WEBSOCKET_KEY) => {
+            return Err(match has_token(&parts.headers, header::UPGRADE, "websocket") {
+                true => Misfit::BadHandshake("a WebSocket needs HTTP/1.1"),
+                false => Misfit::UpgradeRemoved,
+            });
+        }
         None if accepts(&parts.headers, "text/event-stream") => named(Transport::Sse)?,
         None => Transport::ALL
             .into_iter()
@@ -56,24 +73,25 @@ pub(super) fn choose(parts: &Parts, offered: &[Transport]) -> Result<Transport, 
 /// What the server must check of a client's opening handshake (RFC 6455 §4.2.1).
 fn shake_hands(parts: &Parts) -> Result<(), Misfit> {
     let headers = &parts.headers;
+    if parts.version != Version::HTTP_11 {
+        return Err(Misfit::BadHandshake("a WebSocket needs HTTP/1.1"));
+    }
     if !has_token(headers, header::UPGRADE, "websocket") {
         return Err(match headers.contains_key(header::SEC_WEBSOCKET_KEY) {
             true => Misfit::UpgradeRemoved,
             false => Misfit::UpgradeMissing,
         });
     }
-    if parts.version != Version::HTTP_11 {
-        return Err(Misfit::BadHandshake("a WebSocket needs HTTP/1.1"));
-    }
     if !has_token(headers, header::CONNECTION, "upgrade") {
         return Err(Misfit::BadHandshake("`Connection` does not say `Upgrade`"));
     }
-    if headers.get(header::SEC_WEBSOCKET_VERSION).is_none_or(|version| version != "13") {
+    let mut versions = headers.get_all(header::SEC_WEBSOCKET_VERSION).iter();
+    if versions.next().is_none_or(|version| version != "13") || versions.next().is_some() {
         return Err(Misfit::WrongVersion);
     }
     let mut keys = headers.get_all(header::SEC_WEBSOCKET_KEY).iter();
     match (keys.next(), keys.next()) {
-        (Some(key), None) if STANDARD.decode(key).is_ok_and(|nonce| nonce.len() == 16) => Ok(()),
+        (Some(key), None) if NONCE.decode(key).is_ok_and(|nonce| nonce.len() == 16) => Ok(()),
         (Some(_), None) => Err(Misfit::BadHandshake("`Sec-WebSocket-Key` is not 16 bytes in base64")),
         (Some(_), Some(_)) => Err(Misfit::BadHandshake("`Sec-WebSocket-Key` was sent twice")),
         (None, _) => Err(Misfit::BadHandshake("`Sec-WebSocket-Key` is missing")),

@@ -1,115 +1,240 @@
 //! The one exit door: whatever ended a hold, its wire is finished here, and its end hook is called here.
 //!
-//! The order: the ending is written, then FIN; the end hook starts; what the peer still sends is discarded until its own
-//! FIN, because closing with unread bytes would reset the connection and destroy the ending on its way; the books are
-//! settled. The wait and the hook do not wait for each other.
+//! Two things go on beside each other. On the wire the ending is written, then FIN; what the peer still sends is discarded
+//! until its own FIN, because closing with unread bytes would reset the connection and destroy the ending on its way.
+//! Meanwhile hooks finish (`hearing`). When the ending is written and the hooks are over, the end hook starts. When the wire
+//! is finished, the books are settled and the connection is let go of; a hook that still runs then goes on in a task of its
+//! own.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use crate::endpoint::erased::Erased;
 use crate::keeper::Keeper;
 use crate::keeper::ended::Ended;
+use crate::keeper::haste::UnfinishedHooks;
+use crate::keeper::hold::Hold;
 use crate::keeper::note::Note;
 use crate::mechanisms::backlog::{Kind, Piece};
 use crate::mechanisms::wire::ending::ending;
 use crate::mechanisms::wire::finish::Finish;
 use crate::mechanisms::wire::{Encoded, Form, head, long_poll};
 use crate::words::cause::{Disconnect, End};
+use crate::words::escaped::Escaped;
 use crate::words::event_id::Numbered;
-use crate::words::tick::Tick;
+use crate::words::terms::Transport;
 use http::HeaderMap;
 
-use super::After;
-use super::attend::Attendant;
+use super::attend::{Ahead, Attendant, Stage};
 use super::date::http_date;
-use super::discard::{Ending, discard};
-use super::guard::{Guarded, drop_quietly};
+use super::discard::{Ending as Peer, discard};
+use super::guard::{Guarded, drop_quietly, settled};
+use super::hearing::Hearing;
+use super::hooks::Hooks;
 use super::reader::Reader;
 use super::refusal::retry_after;
+use super::{After, Deadline};
 
 /// How much is discarded at most. What a peer had under way when its ending came is less, whatever its and our buffers; one
 /// that does not listen would have us read for as long as the polite end lasts.
 const MOST_DISCARDED: usize = 16 << 20;
 
+/// What must be known while a hold is ending.
+pub(super) struct Ending {
+    note: Note,
+    hearing: Hearing,
+    wire: Wire,
+    /// When the polite end is over.
+    due: Deadline,
+    discarded: usize,
+    /// The snapshot, once the ending is written; taken by the end hook.
+    ended: Option<Ended>,
+    is_reported: bool,
+}
+
+/// How far the ending is on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wire {
+    Begun,
+    /// It waits for the peer to take it.
+    Writing(Kept),
+    Written(Written, Kept),
+}
+
+/// Whether the connection may serve another request.
+type Kept = bool;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Written {
+    Whole,
+    Torn,
+    /// There is no ending to write.
+    Nothing,
+}
+
 impl Attendant<'_> {
-    pub(super) async fn conclude(&mut self) -> After {
+    /// The hold's end has begun: its driver is dropped, and what lies in the socket now is the last that is taken.
+    pub(super) fn begin_ending(&mut self, cx: &mut Context<'_>) {
         drop_quietly(self.driver.take());
-        let Some(note) = self.hold.note() else { return After::Close };
+        if let Stage::Opening(opening) = &mut self.stage {
+            let opening = std::mem::take(&mut **opening);
+            // This only counts what will not be delivered.
+            self.hold.open(opening.replies);
+            drop_quietly(opening.driver);
+        }
+        // Nobody can end what has ended: there is a note.
+        let note = self.hold.note().unwrap_or_else(|| Disconnect::Shutdown.into());
+        let is_over = matches!(note.end, End::Disconnect(Disconnect::Closed { .. }));
+        let reads = self.hold.transport() == Transport::WebSocket && !is_over;
+        let has_more = reads && matches!(self.look_ahead(cx), Ahead::More);
         let keeper = self.hold.keeper();
-        let deadline = keeper.time().mark().plus(keeper.policy().polite_end);
-        let (written, keep_alive) = self.finish(&note, deadline).await;
-        self.report(note.end.clone(), written == Written::Whole);
-        if keep_alive && written == Written::Whole {
-            self.settle();
-            return After::KeepAlive { unread: self.reader.take_unread() };
-        }
-        if written != Written::Nothing {
-            self.linger(deadline).await;
-        }
-        self.settle();
-        After::Close
+        let due = keeper.time().mark().plus(keeper.policy().polite_end);
+        self.stage = Stage::Ending(Box::new(Ending {
+            hearing: Hearing::new(&self.hold, &note.end, has_more),
+            due: Deadline::at(due, keeper.time()),
+            note,
+            wire: Wire::Begun,
+            discarded: 0,
+            ended: None,
+            is_reported: false,
+        }));
     }
 
-    /// Writes the ending; says how much of it was written, and whether the connection may serve another request.
-    async fn finish(&mut self, note: &Note, deadline: Tick) -> (Written, bool) {
-        match self.ending(note) {
+    /// Ready when the wire is finished.
+    pub(super) fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<After> {
+        let Attendant { hold, line, hooks, reader, stage, .. } = self;
+        let Stage::Ending(ending) = stage else { return Poll::Ready(After::Close) };
+        ending.poll_written(hold, &***line, reader, cx);
+        let heard = ending.hearing.poll(hold, hooks, reader, Some(&***line), cx);
+        if heard.is_ready() {
+            ending.report(hold, hooks);
+        }
+        let after = ready!(ending.poll_let_go(hold, &***line, reader, cx));
+        let Stage::Ending(ending) = std::mem::replace(stage, Stage::Over) else { return Poll::Ready(after) };
+        if !ending.is_reported {
+            self.leave_hooks(*ending);
+        }
+        self.hold.keeper().settle(&self.hold);
+        Poll::Ready(after)
+    }
+
+    /// The connection is let go of while a hook runs: that goes on in a task of its own.
+    fn leave_hooks(&mut self, ending: Ending) {
+        let unfinished = self.hold.keeper().leave_hooks();
+        let hooks = std::mem::replace(&mut self.hooks, Hooks::Gone);
+        let reader = std::mem::replace(&mut self.reader, Reader::Strays(0));
+        let mut rest = Rest { hold: self.hold.clone(), hooks, reader, ending, _unfinished: unfinished };
+        tokio::spawn(async move {
+            std::future::poll_fn(|cx| rest.poll(cx)).await;
+        });
+    }
+}
+
+impl Ending {
+    /// Writes the ending, as far as the peer, the deadline and the bound on endings allow.
+    fn poll_written(
+        &mut self,
+        hold: &Hold,
+        line: &dyn crate::socket::Socket,
+        reader: &Reader,
+        cx: &mut Context<'_>,
+    ) {
+        if self.wire == Wire::Begun {
+            self.wire = self.begin_writing(hold, line, reader);
+        }
+        if let Wire::Writing(is_kept) = self.wire {
+            let is_whole = match hold.poll_flush(cx) {
+                Poll::Ready(flushed) => flushed.is_ok(),
+                Poll::Pending if hold.poll_cut(cx).is_ready() => false,
+                Poll::Pending if self.due.poll(hold.keeper().time(), cx).is_ready() => false,
+                Poll::Pending => return,
+            };
+            self.wire = Wire::Written(if is_whole { Written::Whole } else { Written::Torn }, is_kept);
+            self.wrote(hold, line, reader);
+        }
+        if let (Wire::Written(written, _), None, false) = (self.wire, &self.ended, self.is_reported) {
+            self.ended = Some(Ended::of(hold, written == Written::Whole));
+        }
+    }
+
+    /// Puts the ending behind what waits. What needs no waiting for the peer is done at once.
+    fn begin_writing(&mut self, hold: &Hold, line: &dyn crate::socket::Socket, reader: &Reader) -> Wire {
+        let last = |pieces: &mut dyn Iterator<Item = Piece>, is_kept| match hold.write_last(pieces) {
+            Ok(()) => Wire::Writing(is_kept),
+            Err(_) => {
+                line.cut();
+                Wire::Written(Written::Torn, false)
+            }
+        };
+        match self.finish(hold, reader) {
             Finish::Polite(bytes) => {
-                let form = self.hold.form;
-                let farewell = note.farewell.iter().map(|last| Encoded::new(&last.message).form(form));
+                let form = hold.form;
+                let farewell = self.note.farewell.iter().map(|last| Encoded::new(&last.message).form(form));
                 let pieces = farewell.map(|bytes| Piece { bytes, kind: Kind::Message });
-                let written = self.flush(pieces.chain([Piece { bytes, kind: Kind::Other }]), deadline).await;
-                if written == Written::Whole {
-                    self.line.shut();
-                }
-                (written, false)
+                last(&mut pieces.chain([Piece { bytes, kind: Kind::Other }]), false)
             }
             Finish::Answer { bytes, keep_alive } => {
-                let written = self.flush([Piece { bytes, kind: Kind::Other }], deadline).await;
-                let carried = match written {
-                    Written::Whole => self.carried(note).len(),
-                    Written::Torn | Written::Nothing => 0,
-                };
-                // What is kept is not lost: the client gets it with its next request.
-                let lost = note.farewell[carried..].iter().filter(|left| left.id.is_none());
-                self.hold.count_answer(carried, lost.count());
-                if written == Written::Whole && !keep_alive {
-                    self.line.shut();
+                let begun = last(&mut [Piece { bytes, kind: Kind::Other }].into_iter(), keep_alive);
+                if begun == Wire::Written(Written::Torn, false) {
+                    self.count_answer(hold, reader, Written::Torn);
                 }
-                (written, keep_alive)
+                begun
             }
-            Finish::LastWord(bytes) => match self.hold.write_last_word(&bytes) {
+            Finish::LastWord(bytes) => match hold.write_last_word(&bytes) {
                 true => {
-                    self.line.shut();
-                    (Written::Whole, false)
+                    line.shut();
+                    Wire::Written(Written::Whole, false)
                 }
                 false => {
-                    self.line.cut();
-                    (Written::Nothing, false)
+                    line.cut();
+                    Wire::Written(Written::Nothing, false)
                 }
             },
             Finish::Close => {
-                self.line.shut();
-                (Written::Nothing, false)
+                line.shut();
+                Wire::Written(Written::Nothing, false)
             }
             Finish::Cut => {
-                self.line.cut();
-                (Written::Nothing, false)
+                line.cut();
+                Wire::Written(Written::Nothing, false)
             }
         }
+    }
+
+    /// The ending is written, or given up.
+    fn wrote(&mut self, hold: &Hold, line: &dyn crate::socket::Socket, reader: &Reader) {
+        let Wire::Written(written, is_kept) = self.wire else { return };
+        if hold.form == Form::LongPoll {
+            self.count_answer(hold, reader, written);
+        }
+        match written {
+            Written::Whole if !is_kept => line.shut(),
+            Written::Torn => line.cut(),
+            Written::Whole | Written::Nothing => {}
+        }
+    }
+
+    fn count_answer(&self, hold: &Hold, reader: &Reader, written: Written) {
+        let carried = match written {
+            Written::Whole => self.carried(reader).len(),
+            Written::Torn | Written::Nothing => 0,
+        };
+        // What is kept is not lost: the client gets it with its next request.
+        let lost = self.note.farewell[carried..].iter().filter(|left| left.id.is_none());
+        hold.count_answer(carried, lost.count());
     }
 
     /// What a long poll's answer has room for: all that waits as lines, if its client takes lines, or else the first.
-    fn carried<'n>(&self, note: &'n Note) -> &'n [Numbered] {
-        match &self.reader {
-            Reader::Poll { is_batch: true, .. } => &note.farewell,
-            _ => &note.farewell[..note.farewell.len().min(1)],
+    fn carried(&self, reader: &Reader) -> &[Numbered] {
+        match reader {
+            Reader::Poll { is_batch: true, .. } => &self.note.farewell,
+            _ => &self.note.farewell[..self.note.farewell.len().min(1)],
         }
     }
 
-    fn ending(&self, note: &Note) -> Finish {
-        let carried = self.carried(note);
+    /// How this end looks on this wire.
+    fn finish(&self, hold: &Hold, reader: &Reader) -> Finish {
+        let carried = self.carried(reader);
         let none = HeaderMap::new();
         let date = http_date();
         // Of the other forms nothing is asked here but the cause.
@@ -118,115 +243,136 @@ impl Attendant<'_> {
             keep_alive: false,
             date: &date,
             extra: &none,
-            position: self.hold.last_position(carried),
+            position: hold.last_position(carried),
         };
         let mut in_lines = false;
-        if let Reader::Poll { version_11, keep_alive, is_batch, rest } = &self.reader {
+        if let Reader::Poll { version_11, keep_alive, is_batch, rest } = reader {
             exchange.version_11 = *version_11;
             // The next request shall go to another server.
-            exchange.keep_alive = *keep_alive && !self.hold.keeper().is_draining();
+            exchange.keep_alive = *keep_alive && !hold.keeper().is_draining();
             exchange.extra = rest.as_ref().map_or(&none, |rest| &rest.headers);
             in_lines = *is_batch;
         }
-        match (self.hold.form, carried.first()) {
+        match (hold.form, carried.first()) {
             (Form::LongPoll, Some(_)) if in_lines => {
                 long_poll::batch(carried.iter().map(|item| &item.message), &exchange)
             }
             (Form::LongPoll, Some(item)) => long_poll::one(&item.message, &exchange),
             (form, _) => {
-                let retry_after = retry_after(self.hold.keeper().spread());
-                ending(form, &note.end, retry_after, note.code, &exchange)
+                let retry_after = retry_after(hold.keeper().spread());
+                let when_evicted = hold.post.terms.when_evicted;
+                ending(form, &self.note.end, retry_after, self.note.code, when_evicted, &exchange)
             }
         }
     }
 
-    /// Writes everything, the ending last, for as long as the deadline and the bound on endings allow.
-    async fn flush(&mut self, pieces: impl IntoIterator<Item = Piece>, deadline: Tick) -> Written {
-        if self.hold.write_last(pieces).is_err() {
-            return Written::Torn;
+    /// Ready when the connection is not needed any more: it may serve its next request, or the peer has closed, too. What the
+    /// peer still sends is discarded.
+    fn poll_let_go(
+        &mut self,
+        hold: &Hold,
+        line: &dyn crate::socket::Socket,
+        reader: &mut Reader,
+        cx: &mut Context<'_>,
+    ) -> Poll<After> {
+        let Wire::Written(written, is_kept) = self.wire else { return Poll::Pending };
+        let is_late = self.due.poll(hold.keeper().time(), cx).is_ready() || hold.poll_cut(cx).is_ready();
+        if written == Written::Whole && is_kept {
+            return Poll::Ready(After::KeepAlive { unread: reader.take_unread() });
         }
-        let written = poll_fn(|cx| {
-            if let Poll::Ready(flushed) = self.hold.poll_flush(cx) {
-                return Poll::Ready(flushed.is_ok());
-            }
-            self.hold.poll_cut(cx).map(|()| false)
-        });
-        match self.hold.keeper().time().before(deadline, written).await {
-            Some(true) => Written::Whole,
-            _ => {
-                self.line.cut();
-                Written::Torn
-            }
+        if self.hearing.reads() {
+            // Messages lie there that were not heard yet. They are waited for, but not by too many endings at once.
+            ready!(hold.poll_cut(cx));
+            self.hearing.let_go_of_socket();
         }
+        if written == Written::Nothing {
+            return Poll::Ready(After::Close);
+        }
+        match discard(line, cx, &mut self.discarded, MOST_DISCARDED) {
+            Poll::Ready(Peer::Closed) => {}
+            Poll::Pending if !is_late => return Poll::Pending,
+            Poll::Ready(Peer::Deaf) | Poll::Pending => line.cut(),
+        }
+        Poll::Ready(After::Close)
     }
 
-    /// Discards what the peer still sends until it closes too, or has sent too much.
-    async fn linger(&mut self, deadline: Tick) {
-        let mut discarded = 0;
-        let closed = poll_fn(|cx| match discard(&**self.line, cx, &mut discarded, MOST_DISCARDED) {
-            Poll::Ready(ending) => Poll::Ready(ending),
-            Poll::Pending => self.hold.poll_cut(cx).map(|()| Ending::Deaf),
-        });
-        if self.hold.keeper().time().before(deadline, closed).await != Some(Ending::Closed) {
-            self.line.cut();
-        }
-    }
-
-    /// Starts the end hook. It has a task of its own unless it is done at once: it may take as long as its deadline,
-    /// and neither the books nor the connection's next request wait for it.
-    fn report(&mut self, end: End, is_delivered: bool) {
-        let hold = &self.hold;
+    /// Starts the end hook, once the ending is written. It has a task of its own unless it is done at once: it may take as
+    /// long as its deadline, and neither the books nor the connection's next request wait for it.
+    fn report(&mut self, hold: &Hold, hooks: &mut Hooks) {
+        let Some(mut ended) = self.ended.take() else { return };
+        self.is_reported = true;
         let keeper = hold.keeper().clone();
-        let ended = Ended::of(hold, is_delivered);
+        ended.heard(hold, self.hearing.unheard);
+        keeper.count_unheard(hold, self.hearing.unheard);
+        let end = self.note.end.clone();
         tracing::info!(
             hold = %hold.id,
-            path = %hold.path,
+            path = %Escaped(&hold.path),
             transport = hold.transport().as_str(),
             peer = %hold.peer(),
             cause = end.as_str(),
             held_for = ?ended.held_for(),
             // Only where there is something to say.
             dropped = Some(ended.dropped()).filter(|dropped| *dropped > 0),
+            unheard = Some(ended.unheard()).filter(|unheard| *unheard > 0),
             "a hold ended: {end}"
         );
         keeper.remember(hold, &ended, &end);
-        let Some(context) = self.context.take() else { return };
+        let Some(context) = hooks.take() else { return };
         let mut hook = Box::pin(end_hook(keeper, context, ended, end));
         if hook.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {
             tokio::spawn(hook);
         }
     }
+}
 
-    fn settle(&self) {
-        self.hold.keeper().settle(&self.hold);
+/// A hold whose wire is finished and whose hooks are not.
+struct Rest {
+    hold: Arc<Hold>,
+    hooks: Hooks,
+    reader: Reader,
+    ending: Ending,
+    /// Counted among the hooks that run, until the end hook is.
+    _unfinished: UnfinishedHooks,
+}
+
+impl Rest {
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Rest { hold, hooks, reader, ending, .. } = self;
+        ready!(ending.hearing.poll(hold, hooks, reader, None, cx));
+        ending.report(hold, hooks);
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Rest {
+    fn drop(&mut self) {
+        drop_quietly(std::mem::replace(&mut self.hooks, Hooks::Gone));
     }
 }
 
 /// A hold that is dropped before its end was concluded: the runtime is going away, or the server was dropped.
 impl Drop for Attendant<'_> {
     fn drop(&mut self) {
+        let is_reported = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Over => return,
+            Stage::Ending(ending) => ending.is_reported,
+            opening @ (Stage::Opening(_) | Stage::Held) => {
+                drop_quietly(opening);
+                false
+            }
+        };
         let keeper = self.hold.keeper();
         if keeper.end(&self.hold, Disconnect::Shutdown.into()) {
-            tracing::warn!(hold = %self.hold.id, path = %self.hold.path, "a hold was cut: the server is going away");
+            tracing::warn!(hold = %self.hold.id, path = %Escaped(&self.hold.path), "a hold was cut: the server is going away");
         }
-        let context = self.context.take();
-        if let (Some(_), Some(note)) = (&context, self.hold.note()) {
-            // Not reported before.
+        if let (false, Some(note)) = (is_reported, self.hold.note()) {
             keeper.remember(&self.hold, &Ended::of(&self.hold, false), &note.end);
         }
-        self.settle();
-        if let Some(context) = context {
-            drop_quietly(context);
-        }
+        keeper.settle(&self.hold);
+        drop_quietly(self.driver.take());
+        drop_quietly(std::mem::replace(&mut self.hooks, Hooks::Gone));
     }
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Written {
-    Whole,
-    Torn,
-    /// There is no ending to write.
-    Nothing,
 }
 
 /// Calls the one end hook that is due, within its deadline.
@@ -238,8 +384,8 @@ async fn end_hook(keeper: Arc<Keeper>, context: Box<dyn Erased>, ended: Ended, e
         End::Resume(cause) => context.on_resume(&ended, cause),
         End::Disconnect(cause) => context.on_disconnect(&ended, cause),
     };
-    if let Err(fault) = Guarded::start(call, deadline, keeper.time()).await {
-        tracing::error!(hold = %id, path = %ended.path(), %cause, %fault, "an end hook failed");
+    if let Err(fault) = settled(Guarded::start(call, deadline, keeper.time()).await) {
+        tracing::error!(hold = %id, path = %Escaped(ended.path()), %cause, %fault, "an end hook failed");
         running.failed();
     }
 }

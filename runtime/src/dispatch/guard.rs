@@ -1,14 +1,14 @@
 //! User code, bounded: a panic or a deadline in it is a value here, and never more than that.
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::endpoint::BoxFuture;
+use crate::endpoint::{BoxError, BoxFuture};
 use crate::keeper::deadline::Deadline;
 use crate::keeper::time::Time;
+use crate::sync::foreign;
+use crate::words::escaped::Escaped;
 
 /// A future of the application's that is given up at its deadline, in served time.
 ///
@@ -31,8 +31,12 @@ enum State<'a, T> {
 pub(super) enum Fault {
     /// It panicked, saying this.
     Panicked(String),
+    /// It returned this error.
+    Returned(String),
     /// It was still waiting at its deadline.
     Overdue(Duration),
+    /// It was still waiting when a shutdown had no more time.
+    Cut,
 }
 
 impl<'a, T> Guarded<'a, T> {
@@ -54,7 +58,10 @@ impl<'a, T> Guarded<'a, T> {
             State::Failed(fault) => Err(fault),
             State::Done => return Poll::Pending,
             State::Running(mut future) => match poll_caught(&mut future, cx) {
-                Poll::Ready(outcome) => outcome,
+                Poll::Ready(outcome) => {
+                    drop_quietly(future);
+                    outcome
+                }
                 Poll::Pending => {
                     let timer = self.timer.get_or_insert_with(|| Deadline::after(self.deadline, self.time));
                     if timer.poll(self.time, cx).is_pending() {
@@ -96,6 +103,28 @@ pub(super) fn poll_caught<T>(future: &mut BoxFuture<'_, T>, cx: &mut Context<'_>
     })
 }
 
+/// An error that user code returned is a [`Fault`] like any other.
+pub(super) fn settled(outcome: Result<Result<(), BoxError>, Fault>) -> Result<(), Fault> {
+    let Err(error) = outcome? else { return Ok(()) };
+    // What an error says, and its destructor, are user code, too.
+    let text = caught(|| with_sources(&*error));
+    drop_quietly(error);
+    Err(text.map_or_else(|fault| fault, Fault::Returned))
+}
+
+/// What the error says, and why: the messages of its sources behind its own.
+fn with_sources(error: &(dyn std::error::Error + 'static)) -> String {
+    let mut text = error.to_string();
+    for source in std::iter::successors(error.source(), |error| error.source()).take(SOURCES) {
+        text.push_str(": ");
+        text.push_str(&source.to_string());
+    }
+    text
+}
+
+/// How many sources of an error are told: an error of the application's may name itself as its source.
+const SOURCES: usize = 16;
+
 /// Drops something of the application's, whose destructor may panic.
 pub(super) fn drop_quietly<T>(what: T) {
     if let Err(fault) = caught(|| drop(what)) {
@@ -103,25 +132,18 @@ pub(super) fn drop_quietly<T>(what: T) {
     }
 }
 
-/// Runs user code. Unwind-safe, because whatever it touched is dropped or handed to an end hook that expects the worst.
+/// Runs user code; a panic in it is a [`Fault`].
 pub(super) fn caught<T>(run: impl FnOnce() -> T) -> Result<T, Fault> {
-    catch_unwind(AssertUnwindSafe(run)).map_err(|payload| Fault::Panicked(said(payload)))
-}
-
-fn said(payload: Box<dyn Any + Send>) -> String {
-    match payload.downcast::<String>() {
-        Ok(text) => *text,
-        Err(payload) => {
-            payload.downcast_ref::<&str>().map_or_else(|| "a panic".to_owned(), |text| (*text).to_owned())
-        }
-    }
+    foreign::caught(run).map_err(Fault::Panicked)
 }
 
 impl std::fmt::Display for Fault {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Fault::Panicked(text) => write!(f, "panicked: {text}"),
+            Fault::Panicked(text) => write!(f, "panicked: {}", Escaped(text)),
+            Fault::Returned(text) => write!(f, "returned an error: {}", Escaped(text)),
             Fault::Overdue(deadline) => write!(f, "still waiting after {deadline:?}"),
+            Fault::Cut => f.write_str("still waiting when the server had to stop"),
         }
     }
 }
@@ -148,6 +170,45 @@ mod tests {
         let hook = Guarded::start(|| Box::pin(std::future::pending::<()>()), DEADLINE, keeper.time());
         assert_eq!(hook.await, Err(Fault::Overdue(DEADLINE)));
         assert_eq!(before.elapsed().as_secs(), 30);
+    }
+
+    #[test]
+    fn an_error_is_told_with_its_sources() {
+        let error = std::io::Error::other(ParseError("odd".parse::<u32>().expect_err("no number")));
+        let told = settled(Ok(Err(Box::new(error))));
+        assert_eq!(told, Err(Fault::Returned("cannot be read: invalid digit found in string".into())));
+        assert_eq!(settled(Ok(Ok(()))), Ok(()));
+    }
+
+    #[test]
+    fn an_error_that_panics_when_it_is_told_and_when_it_is_dropped_is_a_fault() {
+        #[derive(Debug)]
+        struct Wild;
+        impl std::error::Error for Wild {}
+        impl std::fmt::Display for Wild {
+            fn fmt(&self, _: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                panic!("told")
+            }
+        }
+        impl Drop for Wild {
+            fn drop(&mut self) {
+                panic!("dropped")
+            }
+        }
+        assert_eq!(settled(Ok(Err(Box::new(Wild)))), Err(Fault::Panicked("told".into())));
+    }
+
+    #[derive(Debug)]
+    struct ParseError(std::num::ParseIntError);
+    impl std::fmt::Display for ParseError {
+        fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+            f.write_str("cannot be read")
+        }
+    }
+    impl std::error::Error for ParseError {
+        fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+            Some(&self.0)
+        }
     }
 
     #[tokio::test]

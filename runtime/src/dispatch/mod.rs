@@ -3,15 +3,21 @@
 mod admit; // from a request to a place and the function's word
 mod asked; // what is remembered of a request
 mod attend; // while it is held
+mod belongs; // the endpoint's or the fallback's
 mod choose; // which transport
 mod client; // whose request it is
 mod collect; // a message that comes as a body
 mod conclude; // the one exit door
 mod date; // the `Date` header
+pub(crate) mod denied; // telling of what was refused
 mod discard; // what a peer sends behind our last word
 pub(crate) mod fallback; // what is not held
 mod framing; // where a request ends
 mod guard; // user code, bounded
+mod hearing; // what arrived before the end
+mod hooks; // the context, and the hook that runs
+mod host; // for which host a request is
+pub(crate) mod introduction; // telling handlers who asks
 mod origin; // pages of other sites
 mod publisher; // what was scheduled
 mod reader; // what a held peer's bytes mean
@@ -29,7 +35,7 @@ use std::sync::{Arc, OnceLock};
 
 use axum_core::body::Body;
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
+use http::header::{self, HeaderMap, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use tokio::task::AbortHandle;
@@ -44,18 +50,23 @@ use crate::keeper::hold::Post;
 use crate::keeper::hub::Hub;
 use crate::mechanisms::limits::Ceiling;
 use crate::words::cause::Disconnect;
+use crate::words::denial::Denial;
 use crate::words::policy::Policy;
 use crate::words::terms::{Settings, Transport};
 
+pub(crate) use date::http_date;
+use denied::{Asker, because};
 pub(crate) use discard::discard;
 use fallback::Fallback;
+use introduction::{Introduction, introduce};
+use origin::Passage;
 pub(crate) use standing::{Standing, Waits};
 pub(crate) use suspend::Admitted;
 
 // The server's deadlines are in the same time, and its connections are probed by the same rules.
 pub(crate) use crate::keeper::deadline::Deadline;
 pub(crate) use crate::keeper::time::Time;
-pub(crate) use crate::mechanisms::clock::Probing;
+pub(crate) use crate::mechanisms::clock::probing_unheld;
 
 /// Everything that answers requests, one for each server.
 pub(crate) struct Dispatch {
@@ -63,6 +74,7 @@ pub(crate) struct Dispatch {
     served: Vec<Served>,
     states: States,
     fallback: Option<Fallback>,
+    introduction: Option<Introduction>,
     keeper: Arc<Keeper>,
     /// The task that publishes what is scheduled.
     publisher: OnceLock<AbortHandle>,
@@ -85,6 +97,7 @@ pub(crate) struct Plan {
     /// The functions that are mounted, with their settings after the environment has had its say.
     pub(crate) endpoints: Vec<(&'static Endpoint, Settings)>,
     pub(crate) fallback: Option<Fallback>,
+    pub(crate) introduction: Option<Introduction>,
 }
 
 /// What a request came to.
@@ -106,7 +119,7 @@ pub(crate) enum After {
 impl Dispatch {
     /// Checks what only the router knows: paths that stand there twice.
     pub(crate) fn new(policy: Policy, plan: Plan) -> Result<Arc<Self>, Vec<StartFault>> {
-        let Plan { hub, states, endpoints, fallback } = plan;
+        let Plan { hub, states, endpoints, fallback, introduction } = plan;
         let keeper = hub.keeper().clone();
         let records: Vec<_> = endpoints.iter().map(|(endpoint, _)| *endpoint).collect();
         let router = Router::new(&records)?;
@@ -114,7 +127,7 @@ impl Dispatch {
         let kept = |(endpoint, settings): &(&'static Endpoint, Settings)| {
             let terms = settings.resolve();
             crate::keeper::Plan {
-                name: endpoint.name,
+                path: endpoint.path,
                 ceiling: Ceiling {
                     holds: terms.max_suspended,
                     per_peer: terms.max_per_peer,
@@ -130,7 +143,8 @@ impl Dispatch {
             post: Arc::new(Post { keeper: keeper.clone(), endpoint: index, terms: settings.resolve() }),
         };
         let served = endpoints.into_iter().zip(0..).map(serve).collect();
-        Ok(Arc::new(Dispatch { router, served, states, fallback, keeper, publisher: OnceLock::new() }))
+        let publisher = OnceLock::new();
+        Ok(Arc::new(Dispatch { router, served, states, fallback, introduction, keeper, publisher }))
     }
 
     /// Starts the clocks of the holds to come, and publishing what is scheduled.
@@ -154,17 +168,25 @@ impl Dispatch {
 
     /// Answers a request, or says that its connection is to be held.
     pub(crate) async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Reply {
-        if let Err(wrong) = framing::judge(&request) {
-            let mut response = refusal::plain(StatusCode::BAD_REQUEST, wrong);
-            response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
-            return Reply::Answer(response);
+        let asker = Asker::of(&request, peer);
+        let keeper = self.keeper.clone();
+        let mut reply = self.reply(request, peer).await;
+        if let Reply::Answer(response) = &mut reply {
+            asker.tell(&keeper, response);
+        }
+        reply
+    }
+
+    async fn reply(self: Arc<Self>, mut request: Request<Incoming>, peer: SocketAddr) -> Reply {
+        if let Err(wrong) = framing::judge(&request).and_then(|()| host::settle(&mut request)) {
+            return Reply::Answer(refusal::closing(refusal::plain(StatusCode::BAD_REQUEST, wrong)));
         }
         match self.router.at(request.uri().path()) {
             Some((index, captures)) => match self.serve(index, captures, request, peer).await {
                 Ok(admitted) => Reply::Hold(admitted),
                 Err(response) => Reply::Answer(response),
             },
-            None => Reply::Answer(self.fall_back(request).await),
+            None => Reply::Answer(self.fall_back(request, peer).await),
         }
     }
 
@@ -173,71 +195,85 @@ impl Dispatch {
         &self,
         index: usize,
         captures: Captures,
-        request: Request<Incoming>,
+        mut request: Request<Incoming>,
         peer: SocketAddr,
     ) -> Result<Box<Admitted>, Response<Body>> {
         let served = &self.served[index];
+        if self.fallback.is_some() && !belongs::to_endpoint(&request) {
+            // Of its pages, too: who may read what it answers, it says itself.
+            return Err(self.fall_back(request, peer).await);
+        }
         let client = client::of(peer, request.headers(), &self.policy().trusted_proxies);
-        let passage = origin::judge(request.headers(), client.is_proxied, &self.policy().allowed_origins)
-            .map_err(|stranger| refusal::plain(StatusCode::FORBIDDEN, stranger.to_string()))?;
+        let passage = self.passage(request.headers(), client.is_proxied)?;
+        origin::disarm(&passage, request.headers_mut());
         let allowed = |mut response: Response<Body>| {
             origin::permit(&passage, response.headers_mut());
             response
         };
-        let method = request.method();
-        if *method == Method::POST || *method == Method::DELETE {
-            let Some(token) = speak::token(&request) else {
-                // Not for a hold: it may be a route of the application's on the same path.
-                return Err(allowed(match &self.fallback {
-                    Some(_) => self.fall_back(request).await,
-                    None => wrong_method(served, request.method()),
-                }));
-            };
-            return Err(allowed(self.speak(served, &token, request).await));
-        }
-        let answer = match *method {
+        let answer = match *request.method() {
             Method::GET => {
-                let mut admitted = self.admit(served, captures, request, client).await.map_err(allowed)?;
+                let mut admitted =
+                    self.admit(served, captures, request, peer, client).await.map_err(allowed)?;
                 admitted.permit(&passage);
                 return Ok(admitted);
             }
-            Method::HEAD => self.head(served, &request.into_parts().0),
             Method::OPTIONS => {
                 let mut response = refusal::empty(StatusCode::NO_CONTENT);
                 response.headers_mut().insert(header::ALLOW, methods(served));
-                origin::preflight(&passage, response.headers_mut());
+                origin::preflight(&passage, &self.policy().allowed_headers, response.headers_mut());
                 response
             }
+            Method::POST | Method::DELETE => match speak::token(&request) {
+                Some(token) => self.speak(served, &token, request).await,
+                None => wrong_method(served, request.method()),
+            },
+            // A `HEAD`, too: what a `GET` would be answered only the function knows, and that is not run for it.
             _ => wrong_method(served, request.method()),
         };
         Err(allowed(answer))
     }
 
-    /// The head that a `GET` would get. Never held, so the function does not run.
-    fn head(&self, served: &Served, parts: &http::request::Parts) -> Response<Body> {
-        let content_type = match choose::choose(parts, served.post.terms.transports) {
-            Ok(Transport::Sse) => "text/event-stream",
-            Ok(Transport::Stream) => "application/x-ndjson",
-            Ok(_) => "text/plain; charset=utf-8",
-            Err(misfit) => return misfit_answer(&misfit),
-        };
-        let mut response = refusal::empty(StatusCode::OK);
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-        headers.insert(header::VARY, HeaderValue::from_static("Accept"));
-        headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        response
+    /// Whether a request may pass, by the page that it comes from.
+    #[expect(clippy::result_large_err, reason = "an answer, made once a request and only moved")]
+    fn passage(&self, headers: &HeaderMap, is_proxied: bool) -> Result<Passage, Response<Body>> {
+        match guard::caught(|| origin::judge(headers, is_proxied, &self.policy().allowed_origins)) {
+            Ok(judged) => judged.map_err(|stranger| {
+                because(Denial::Origin, refusal::plain(StatusCode::FORBIDDEN, stranger.to_string()))
+            }),
+            Err(fault) => {
+                tracing::error!(%fault, "`allow_origins_if` failed");
+                Err(refusal::empty(StatusCode::INTERNAL_SERVER_ERROR))
+            }
+        }
     }
 
-    async fn fall_back(&self, request: Request<Incoming>) -> Response<Body> {
-        let Some(fallback) = &self.fallback else {
-            return refusal::plain(StatusCode::NOT_FOUND, "nothing is served here");
-        };
+    async fn fall_back(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        let Some(fallback) = &self.fallback else { return self.nothing(&request, peer) };
         let standing = Standing::of(request.extensions());
         let mut request =
             request.map(|body| fallback::arriving(body, self.policy().head_deadline, &self.keeper, standing));
         request.extensions_mut().insert(Hub::new(self.keeper.clone()));
+        let client = client::of(peer, request.headers(), &self.policy().trusted_proxies);
+        let introduced = introduce(self.introduction.as_ref(), peer, client, request.extensions_mut());
+        if let Err(fault) = introduced {
+            tracing::error!(%fault, "`connect_info` failed");
+            return refusal::empty(StatusCode::INTERNAL_SERVER_ERROR);
+        }
         fallback.call(request).await
+    }
+
+    /// The answer where nothing is served. A page that may connect shall be able to read it.
+    fn nothing(&self, request: &Request<Incoming>, peer: SocketAddr) -> Response<Body> {
+        let mut response = match (request.method(), request.uri().path()) {
+            (&Method::OPTIONS, "*") => refusal::empty(StatusCode::NO_CONTENT),
+            (method, _) if !belongs::is_known(method) => unknown_method(),
+            _ => refusal::plain(StatusCode::NOT_FOUND, "nothing is served here"),
+        };
+        let is_proxied = client::of(peer, request.headers(), &self.policy().trusted_proxies).is_proxied;
+        if let Ok(passage) = self.passage(request.headers(), is_proxied) {
+            origin::permit(&passage, response.headers_mut());
+        }
+        response
     }
 
     /// How many are held.
@@ -248,6 +284,11 @@ impl Dispatch {
     /// How many ends have begun and are not finished.
     pub(crate) fn ending(&self) -> usize {
         self.keeper.counts().ending
+    }
+
+    /// Counts and logs a refusal of a connection that has not asked for anything, or not so that it could be read.
+    pub(crate) fn deny(&self, why: Denial, peer: SocketAddr) {
+        denied::tell(&self.keeper, why, peer);
     }
 
     /// Counts a connection that is turned away before it has asked for anything.
@@ -289,20 +330,23 @@ impl Dispatch {
     /// Ends what is still held, and cuts every ending that had begun before.
     pub(crate) fn stop(&self) {
         self.close();
+        self.keeper.hurry();
         self.keeper.cut_endings();
         self.keeper.end_all(&Disconnect::Shutdown.into());
     }
 
-    /// Cuts what is still held, and every ending that is not finished.
-    pub(crate) fn cut(&self) {
+    /// Cuts what is still held, every ending that is not finished, and every hook that runs but end hooks; says whether
+    /// end hooks are still to come.
+    pub(crate) fn cut(&self) -> bool {
         self.stop();
         self.keeper.cut_endings();
+        self.keeper.cut_hooks()
     }
 
     /// Nobody is held any more who is not, and nothing is published later.
     fn close(&self) {
         self.keeper.close_doors();
-        self.keeper.close_schedule().into_iter().for_each(guard::drop_quietly);
+        drop(self.keeper.close_schedule());
     }
 }
 
@@ -317,6 +361,9 @@ impl Drop for Dispatch {
 
 fn misfit_answer(misfit: &choose::Misfit) -> Response<Body> {
     let mut response = refusal::plain(misfit.status(), misfit.to_string());
+    if misfit.status() == StatusCode::BAD_REQUEST {
+        response = because(Denial::Handshake, response);
+    }
     if misfit.status() == StatusCode::UPGRADE_REQUIRED {
         let headers = response.headers_mut();
         headers.insert(header::UPGRADE, HeaderValue::from_static("websocket"));
@@ -326,7 +373,14 @@ fn misfit_answer(misfit: &choose::Misfit) -> Response<Body> {
     response
 }
 
+fn unknown_method() -> Response<Body> {
+    refusal::plain(StatusCode::NOT_IMPLEMENTED, "no such method is known here")
+}
+
 fn wrong_method(served: &Served, method: &Method) -> Response<Body> {
+    if !belongs::is_known(method) {
+        return unknown_method();
+    }
     let text = if *method == Method::POST || *method == Method::DELETE {
         "a POST or DELETE here speaks for a hold: send its token in `Abeyance-Hold`"
     } else {
@@ -340,7 +394,7 @@ fn wrong_method(served: &Served, method: &Method) -> Response<Body> {
 fn methods(served: &Served) -> HeaderValue {
     let speaks = |transport: &Transport| matches!(transport, Transport::Sse | Transport::Stream);
     HeaderValue::from_static(match served.post.terms.transports.iter().any(speaks) {
-        true => "GET, HEAD, OPTIONS, POST, DELETE",
-        false => "GET, HEAD, OPTIONS",
+        true => "GET, OPTIONS, POST, DELETE",
+        false => "GET, OPTIONS",
     })
 }

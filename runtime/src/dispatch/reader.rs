@@ -4,6 +4,7 @@
 //! nothing, and by the [`Patience`] with a message that does not come to its end. Both are looked at when something
 //! comes; a peer that sends nothing at all is `max_idle`'s business.
 
+use std::collections::VecDeque;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,6 +15,7 @@ use crate::mechanisms::patience::Patience;
 use crate::mechanisms::wire::Form;
 use crate::mechanisms::wire::assembler::{Assembler, Incoming};
 use crate::mechanisms::wire::fault::Fault;
+use crate::words::message::Message;
 use crate::words::terms::Terms;
 use crate::words::tick::Tick;
 
@@ -33,9 +35,12 @@ pub(super) enum Reader {
     Poll { version_11: bool, keep_alive: bool, is_batch: bool, rest: Option<Box<Rest>> },
 }
 
-/// What a peer has begun to say.
+/// What a peer has begun to say, and what it has said that nobody has taken yet.
 pub(super) struct Begun {
     assembler: Assembler,
+    /// Whole messages that were [read ahead](Reader::look).
+    ahead: VecDeque<Message>,
+    ahead_bytes: usize,
     patience: Patience,
     /// Until when waiting was counted. What stands behind something whole begins with the next bytes that come: while the
     /// application has a message, nothing is read.
@@ -73,6 +78,9 @@ pub(super) enum Read {
     Fault(Fault),
 }
 
+/// What a message that was read ahead costs beside its bytes.
+const AHEAD: usize = 64;
+
 /// How many bytes may come that nobody asked for.
 const STRAYS: usize = 64 * 1024;
 
@@ -91,31 +99,72 @@ impl Reader {
         }
     }
 
-    /// Takes in what came.
-    pub(super) fn feed(&mut self, bytes: &[u8], terms: &Terms, now: Tick) -> Read {
+    /// Takes in what came; [`next`](Reader::next) tells what it means.
+    pub(super) fn feed(&mut self, bytes: &[u8], terms: &Terms, now: Tick) {
         match self {
             Reader::Frames { begun, .. } => {
                 begun.get_or_insert_with(|| Box::new(Begun::new(terms, now))).feed(bytes, now);
-                self.next()
             }
-            Reader::Strays(count) => {
-                *count = count.saturating_add(bytes.len() as u32);
-                if *count as usize > STRAYS { Read::Fault(TOO_MANY) } else { Read::More }
-            }
+            Reader::Strays(count) => *count = count.saturating_add(bytes.len() as u32),
             Reader::Poll { rest, .. } => {
                 let kept = &mut rest.get_or_insert_default().unread;
-                if kept.len() + bytes.len() > STRAYS {
-                    return Read::Fault(TOO_MANY);
-                }
-                kept.extend_from_slice(bytes);
-                Read::More
+                // One byte too many is enough to tell.
+                let room = (STRAYS + 1).saturating_sub(kept.len());
+                kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
         }
     }
 
     /// The next item of what was taken in before.
     pub(super) fn next(&mut self) -> Read {
-        let Reader::Frames { allowance, begun: slot } = self else { return Read::More };
+        if let Reader::Frames { begun: Some(begun), .. } = self
+            && let Some(message) = begun.ahead.pop_front()
+        {
+            begun.ahead_bytes -= message.len() + AHEAD;
+            return Read::Item(Incoming::Message(message));
+        }
+        self.read_on()
+    }
+
+    /// As [`next`](Reader::next), but a message is put aside for `next`, and what stands behind it is told instead.
+    pub(super) fn look(&mut self) -> Read {
+        loop {
+            match (self.read_on(), &mut *self) {
+                (Read::Item(Incoming::Message(message)), Reader::Frames { begun: Some(begun), .. }) => {
+                    begun.ahead_bytes += message.len() + AHEAD;
+                    begun.ahead.push_back(message);
+                }
+                (read, _) => return read,
+            }
+        }
+    }
+
+    /// How many bytes were put aside.
+    pub(super) fn ahead(&self) -> usize {
+        match self {
+            Reader::Frames { begun: Some(begun), .. } => begun.ahead_bytes,
+            _ => 0,
+        }
+    }
+
+    /// How many bytes it has of what came.
+    pub(super) fn bytes(&self) -> usize {
+        match self {
+            Reader::Frames { begun: Some(begun), .. } => begun.assembler.bytes() + begun.ahead_bytes,
+            Reader::Poll { rest: Some(rest), .. } => rest.unread.len(),
+            _ => 0,
+        }
+    }
+
+    fn read_on(&mut self) -> Read {
+        let (allowance, slot) = match self {
+            Reader::Frames { allowance, begun } => (allowance, begun),
+            Reader::Strays(count) if *count as usize > STRAYS => return Read::Fault(TOO_MANY),
+            Reader::Poll { rest: Some(rest), .. } if rest.unread.len() > STRAYS => {
+                return Read::Fault(TOO_MANY);
+            }
+            _ => return Read::More,
+        };
         let Some(begun) = slot else { return Read::More };
         match begun.assembler.poll() {
             Ok(Some(item)) => {
@@ -127,7 +176,9 @@ impl Reader {
                 Read::Item(item)
             }
             Ok(None) if begun.assembler.is_idle() => {
-                *slot = None;
+                if begun.ahead.is_empty() {
+                    *slot = None;
+                }
                 Read::More
             }
             Ok(None) if begun.wait() => Read::More,
@@ -149,6 +200,8 @@ impl Begun {
     fn new(terms: &Terms, now: Tick) -> Self {
         Begun {
             assembler: Assembler::new(terms.max_message),
+            ahead: VecDeque::new(),
+            ahead_bytes: 0,
             patience: Patience::new(terms.max_idle.unwrap_or(UNFINISHED)),
             counted: None,
             drafted: 0,
@@ -215,14 +268,13 @@ mod tests {
         /// Feeds some bytes; says how many messages came of them, or what is wrong.
         fn feed(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
             let mut messages = 0;
-            let mut read = self.reader.feed(bytes, &self.terms, self.now);
+            self.reader.feed(bytes, &self.terms, self.now);
             loop {
-                match read {
+                match self.reader.next() {
                     Read::More => return Ok(messages),
                     Read::Item(item) => messages += usize::from(matches!(item, Incoming::Message(_))),
                     Read::Fault(fault) => return Err(fault),
                 }
-                read = self.reader.next();
             }
         }
 
@@ -341,6 +393,23 @@ mod tests {
         desk.terms.max_idle = None;
         assert_eq!(desk.feed(BEGIN), Ok(0));
         assert_eq!(desk.feed_every(10 * SECOND, EMPTY), (29, Some(Fault::Unfinished)));
+    }
+
+    #[test]
+    fn what_was_read_ahead_comes_in_order_and_is_counted_until_it_is_taken() {
+        let mut desk = Desk::new();
+        let message = |letter: u8| vec![0x82, 0x81, 0, 0, 0, 0, letter];
+        let close = [0x88, 0x80, 0, 0, 0, 0];
+        desk.reader.feed(&[message(b'a'), message(b'b'), close.to_vec()].concat(), &desk.terms, desk.now);
+        assert!(matches!(desk.reader.look(), Read::Item(Incoming::Close { .. })));
+        assert_eq!(desk.reader.ahead(), 2 * (1 + AHEAD));
+        for letter in [b'a', b'b'] {
+            match desk.reader.next() {
+                Read::Item(Incoming::Message(message)) => assert_eq!(message.as_bytes(), [letter]),
+                _ => panic!("a message that was read ahead"),
+            }
+        }
+        assert_eq!((desk.reader.ahead(), desk.reader.bytes()), (0, 0));
     }
 
     /// Whole frames and bytes that are none.

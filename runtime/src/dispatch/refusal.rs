@@ -3,10 +3,14 @@
 use std::time::Duration;
 
 use axum_core::body::Body;
+use bytes::Bytes;
 use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
 use crate::keeper::admission::Refused;
+use crate::words::denial::Denial;
+
+use super::denied::{Denied, because};
 
 /// No client comes back sooner: whatever the reason was, it is not over at once.
 const SOONEST: Duration = Duration::from_secs(1);
@@ -31,8 +35,13 @@ pub(super) fn retry_seconds(spread: Duration) -> u64 {
 
 /// A short answer in plain text.
 pub(super) fn plain(status: StatusCode, text: impl Into<String>) -> Response<Body> {
-    let mut response = Response::new(Body::from(text.into()));
+    let text = Bytes::from(text.into());
+    let mut response = Response::new(Body::from(text.clone()));
     *response.status_mut() = status;
+    if status.as_u16() >= 400 {
+        let why = Denial::by_status(status.as_u16());
+        response.extensions_mut().insert(Denied { why, text });
+    }
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
@@ -43,13 +52,20 @@ pub(super) fn plain(status: StatusCode, text: impl Into<String>) -> Response<Bod
 pub(super) fn empty(status: StatusCode) -> Response<Body> {
     let mut response = Response::new(Body::empty());
     *response.status_mut() = status;
+    if status.as_u16() >= 400 {
+        response = because(Denial::by_status(status.as_u16()), response);
+    }
     response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }
 
 /// The answer to a request whose body did not arrive: nothing else can come on its connection.
 pub(super) fn late() -> Response<Body> {
-    let mut response = empty(StatusCode::REQUEST_TIMEOUT);
+    closing(empty(StatusCode::REQUEST_TIMEOUT))
+}
+
+/// The same answer, after which the connection closes.
+pub(super) fn closing(mut response: Response<Body>) -> Response<Body> {
     response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     response
 }
@@ -57,7 +73,7 @@ pub(super) fn late() -> Response<Body> {
 /// No place: 503 where others take it, 429 where the client itself does.
 pub(super) fn full(refused: Refused, spread: Duration) -> Response<Body> {
     let (status, text) = words(refused);
-    let mut response = plain(status, text);
+    let mut response = because(refused.into(), plain(status, text));
     response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(retry_seconds(spread)));
     response
 }

@@ -5,7 +5,7 @@ use crate::endpoint::record::Endpoint;
 use crate::words::amount::{spell_clock, spell_duration, spell_size};
 use crate::words::keep::{Keep, Rule};
 use crate::words::policy::Policy;
-use crate::words::terms::{Terms, Transport};
+use crate::words::terms::{Terms, Transport, WhenFull};
 
 /// The line of one handler.
 pub(super) fn handler(endpoint: &Endpoint, terms: &Terms, policy: &Policy) -> String {
@@ -36,13 +36,17 @@ pub(super) fn handler(endpoint: &Endpoint, terms: &Terms, policy: &Policy) -> St
     say("max_suspended", max_suspended.to_string());
     for (name, limit) in [
         ("max_per_peer", terms.max_per_peer.into_iter().chain(policy.max_per_peer).min()),
-        ("max_per_key", terms.max_per_key),
+        ("max_per_key", terms.max_per_key.into_iter().chain(policy.max_per_key).min()),
     ] {
         if let Some(limit) = limit {
             say(name, limit.to_string());
         }
     }
-    say("when_full", terms.when_full.unwrap_or(policy.when_full).as_str().to_owned());
+    let when_full = terms.when_full.unwrap_or(policy.when_full);
+    say("when_full", when_full.as_str().to_owned());
+    if when_full == WhenFull::ResumeOldest {
+        say("when_evicted", terms.when_evicted.as_str().to_owned());
+    }
     say("backlog", spell_size(terms.backlog));
     say("when_slow", terms.when_slow.as_str().to_owned());
     say("max_message", spell_size(terms.max_message));
@@ -86,7 +90,7 @@ mod tests {
     const REST: &str = "max_head=16KiB max_admitting=64 max_scheduled=65536 last_ends=10000";
 
     const DEADLINES: &str = "deadlines: drain=10s head_deadline=10s function_deadline=10s hook_deadline=30s \
-                             write_deadline=10s polite_end=5s keep_alive=1m";
+                             write_deadline=10s polite_end=5s keep_alive=1m15s";
     use crate::endpoint::record::tests::endpoint;
     use crate::words::keep::Pattern;
     use crate::words::terms::{Settings, WhenSlow};

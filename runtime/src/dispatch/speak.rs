@@ -9,9 +9,11 @@ use crate::keeper::inbox::PostRefusal;
 use crate::mechanisms::wire::Form;
 use crate::mechanisms::wire::head::HOLD;
 use crate::words::cause::Disconnect;
+use crate::words::denial::Denial;
 use crate::words::message::Message;
 
 use super::choose::query_value;
+use super::denied::because;
 use super::fallback::arriving;
 use super::standing::Standing;
 use super::{Dispatch, Served, refusal};
@@ -73,7 +75,7 @@ impl Dispatch {
 }
 
 fn unknown() -> Response<Body> {
-    refusal::plain(StatusCode::NOT_FOUND, "no such hold")
+    because(Denial::Token, refusal::plain(StatusCode::NOT_FOUND, "no such hold"))
 }
 
 /// Bytes are text unless the client says that they are not.

@@ -4,18 +4,20 @@ use axum_core::response::IntoResponse;
 use http::StatusCode;
 
 use super::lifecycle::Lifecycle;
+use super::outcome::Outcome;
 use super::suspend::Suspend;
 use super::suspension::Suspension;
 use super::{BoxFuture, Response};
+use crate::words::denial::Denial;
 
-/// A function's answer: hold the connection, or refuse to.
+/// A function's answer: hold the connection, or refuse to. `O` is what the hooks of its context return.
 #[diagnostic::on_unimplemented(
     message = "a `#[suspend]` function returns `Suspend<C>` or `Result<Suspend<C>, E>`, not `{Self}`",
     label = "expected `Suspend<C>` or `Result<Suspend<C>, E>`",
     note = "`C` implements `abeyance::Lifecycle` (`()` does, and `Suspend::new()` has it)",
     note = "`E` implements `IntoResponse`, as `abeyance::Refuse` does"
 )]
-pub trait Answer {
+pub trait Answer<O> {
     /// The hold that was asked for, or the answer that refuses it.
     ///
     /// # Errors
@@ -24,34 +26,40 @@ pub trait Answer {
     fn answer(self) -> Result<Suspension, Response>;
 }
 
-impl<C: Lifecycle> Answer for Suspend<C> {
+impl<C: Lifecycle<O>, O: Outcome> Answer<O> for Suspend<C> {
     fn answer(self) -> Result<Suspension, Response> {
         self.erase().map_err(|misuse| {
             tracing::error!(%misuse, "a hold was refused");
-            StatusCode::INTERNAL_SERVER_ERROR.into_response()
+            because(Denial::Failed, StatusCode::INTERNAL_SERVER_ERROR.into_response())
         })
     }
 }
 
-impl<C: Lifecycle, E: IntoResponse> Answer for Result<Suspend<C>, E> {
+impl<C: Lifecycle<O>, O: Outcome, E: IntoResponse> Answer<O> for Result<Suspend<C>, E> {
     fn answer(self) -> Result<Suspension, Response> {
         self.map_err(IntoResponse::into_response).and_then(Answer::answer)
     }
+}
+
+/// Tells the layer above, which counts refusals, that this one is not the function's.
+fn because(why: Denial, mut refusal: Response) -> Response {
+    refusal.extensions_mut().insert(why);
+    refusal
 }
 
 /// Runs a function once its arguments are extracted.
 ///
 /// Generated code hands the function over as a closure: a future of it that is not `Send` is then told under the
 /// function's own name.
-pub fn run<X, T, F, R>(arguments: T, function: F) -> BoxFuture<'static, Result<Suspension, Response>>
+pub fn run<X, T, F, R, O>(arguments: T, function: F) -> BoxFuture<'static, Result<Suspension, Response>>
 where
     X: Send,
     T: Future<Output = Result<X, Response>> + Send + 'static,
     F: FnOnce(X) -> R + Send + 'static,
-    R: Future<Output: Answer> + Send + 'static,
+    R: Future<Output: Answer<O>> + Send + 'static,
 {
     Box::pin(async move {
-        let arguments = arguments.await?;
+        let arguments = arguments.await.map_err(|refusal| because(Denial::Argument, refusal))?;
         function(arguments).await.answer()
     })
 }

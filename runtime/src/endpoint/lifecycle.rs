@@ -1,9 +1,11 @@
 //! The hooks of a hold.
 
 use std::future::Ready;
+use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use super::outcome::Outcome;
 use crate::keeper::ended::Ended;
 use crate::keeper::held::Held;
 use crate::words::cause::{Disconnect, End, Resume};
@@ -32,9 +34,34 @@ use crate::words::message::Message;
 /// }
 /// ```
 ///
+/// # Hooks finish
+/// A hook that has begun goes on to its end or its deadline, also when the hold's end begins meanwhile, and what had arrived
+/// from the peer is heard before the end hook. The crate's documentation says exactly what a hook may rely on, under
+/// "What a hook may rely on".
+///
 /// # When a hook fails
-/// A hook that panics, or overruns the hook deadline (30 s unless the server says otherwise), ends the hold as
-/// [`Disconnect::Failed`]; the end hook still runs. While `on_message` runs the peer is not read.
+/// A hook that panics, returns an error, or overruns the hook deadline (30 s unless the server says otherwise), ends the
+/// hold as [`Disconnect::Failed`]; the log tells why, and the end hook still runs. While `on_message` runs the peer is not
+/// read. An end hook that fails is logged and counted ([`Tally::hooks_failed`](crate::Tally::hooks_failed)).
+///
+/// Hooks return nothing unless the `impl` names what they return instead, and then all hooks of this context return it:
+///
+/// ```
+/// use abeyance::{End, Ended, Held, Lifecycle, Message};
+///
+/// struct Counter { sum: u64 }
+///
+/// impl Lifecycle<Result<(), std::num::ParseIntError>> for Counter {
+///     async fn on_message(&mut self, held: &Held, message: Message) -> Result<(), std::num::ParseIntError> {
+///         self.sum += message.as_text().unwrap_or("").parse::<u64>()?;
+///         let _ = held.send(self.sum.to_string());
+///         Ok(())
+///     }
+/// }
+/// ```
+///
+/// The error may be anything that turns into a [`BoxError`](crate::BoxError): `BoxError` itself, `String`,
+/// `anyhow::Error`, or an error of your own.
 ///
 /// # Limits of the compiler
 /// A hook's future must be `Send`. As inside `tokio::spawn`, closures that borrow across an await can make rustc say
@@ -45,33 +72,33 @@ use crate::words::message::Message;
     label = "this context does not implement `Lifecycle`",
     note = "every hook has a default, so `impl abeyance::Lifecycle for {Self} {{}}` is enough to begin with"
 )]
-pub trait Lifecycle: Sized + Send + 'static {
+pub trait Lifecycle<O: Outcome = ()>: Sized + Send + 'static {
     /// The hold has begun and its head is written; nothing was sent yet.
-    fn on_suspend(&mut self, held: &Held) -> impl Future<Output = ()> + Send {
+    fn on_suspend(&mut self, held: &Held) -> impl Future<Output = O> + Send {
         let _ = held;
-        Nothing
+        Nothing(PhantomData)
     }
 
     /// The peer sent a message.
-    fn on_message(&mut self, held: &Held, message: Message) -> impl Future<Output = ()> + Send {
+    fn on_message(&mut self, held: &Held, message: Message) -> impl Future<Output = O> + Send {
         let _ = (held, message);
-        Nothing
+        Nothing(PhantomData)
     }
 
     /// The server has ended the hold on purpose and in good order. Calls [`on_end`](Lifecycle::on_end) unless written.
-    fn on_resume(self, ended: &Ended, cause: Resume) -> impl Future<Output = ()> + Send {
+    fn on_resume(self, ended: &Ended, cause: Resume) -> impl Future<Output = O> + Send {
         self.on_end(ended, End::Resume(cause))
     }
 
     /// The connection is gone, or judged to be gone. Calls [`on_end`](Lifecycle::on_end) unless written.
-    fn on_disconnect(self, ended: &Ended, cause: Disconnect) -> impl Future<Output = ()> + Send {
+    fn on_disconnect(self, ended: &Ended, cause: Disconnect) -> impl Future<Output = O> + Send {
         self.on_end(ended, End::Disconnect(cause))
     }
 
     /// The hold has ended, in whatever way.
-    fn on_end(self, ended: &Ended, end: End) -> impl Future<Output = ()> + Send {
+    fn on_end(self, ended: &Ended, end: End) -> impl Future<Output = O> + Send {
         let _ = (ended, end);
-        Nothing
+        Nothing(PhantomData)
     }
 }
 
@@ -79,18 +106,18 @@ pub trait Lifecycle: Sized + Send + 'static {
 impl Lifecycle for () {}
 
 /// A future without a size: boxing it does not allocate, where `async {}` is a byte and would.
-struct Nothing;
+struct Nothing<O>(PhantomData<fn() -> O>);
 
-impl Future for Nothing {
-    type Output = ();
+impl<O: Outcome> Future for Nothing<O> {
+    type Output = O;
 
-    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        Poll::Ready(())
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<O> {
+        Poll::Ready(O::fine())
     }
 }
 
 /// `Ready<()>` would not do: it is a byte, too.
-const _: () = assert!(size_of::<Nothing>() == 0 && size_of::<Ready<()>>() > 0);
+const _: () = assert!(size_of::<Nothing<()>>() == 0 && size_of::<Ready<()>>() > 0);
 
 #[cfg(test)]
 mod tests {
@@ -98,6 +125,9 @@ mod tests {
 
     struct Silent(#[expect(dead_code, reason = "a size that must not matter")] [u8; 100]);
     impl Lifecycle for Silent {}
+
+    struct Doubtful;
+    impl Lifecycle<Result<(), String>> for Doubtful {}
 
     struct Last;
     impl Lifecycle for Last {
@@ -119,6 +149,7 @@ mod tests {
         assert_eq!(size_of_three(<Silent as Lifecycle>::on_resume), 0);
         assert_eq!(size_of_three(<Silent as Lifecycle>::on_disconnect), 0);
         assert_eq!(size_of_three(<Silent as Lifecycle>::on_end), 0);
+        assert_eq!(size_of_three(<Doubtful as Lifecycle<_>>::on_message), 0);
     }
 
     #[test]

@@ -6,6 +6,7 @@ pub(crate) mod erased;
 pub(crate) mod extract;
 pub(crate) mod lifecycle;
 pub(crate) mod need;
+pub(crate) mod outcome;
 pub(crate) mod record;
 pub(crate) mod refuse;
 pub(crate) mod router;

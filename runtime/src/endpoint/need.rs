@@ -6,7 +6,7 @@
 use std::any::{TypeId, type_name};
 use std::marker::PhantomData;
 
-use super::extract::{Path, State};
+use super::extract::{Extractor, Path, State};
 
 /// A state that an argument needs.
 #[derive(Clone, Copy, Debug)]
@@ -23,6 +23,16 @@ impl<T: 'static> Probe<State<T>> {
     pub const NEED: Option<Need> = Some(Need { id: TypeId::of::<T>, name: type_name::<T> });
 }
 
+impl<T> Probe<State<T>> {
+    /// It is our `State`, whatever is in it.
+    pub const IS_STATE: bool = true;
+}
+
+impl<T: Extractor> Probe<T> {
+    /// It can be an argument.
+    pub const IS_EXTRACTOR: bool = true;
+}
+
 impl<T> Probe<Path<T>> {
     /// The captures of the path.
     pub const TAKES_CAPTURES: bool = true;
@@ -32,6 +42,10 @@ impl<T> Probe<Path<T>> {
 pub trait Unknown {
     /// No state.
     const NEED: Option<Need> = None;
+    /// It is not our `State`.
+    const IS_STATE: bool = false;
+    /// It cannot be an argument.
+    const IS_EXTRACTOR: bool = false;
     /// No captures.
     const TAKES_CAPTURES: bool = false;
 }

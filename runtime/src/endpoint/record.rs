@@ -5,6 +5,7 @@ use std::fmt;
 
 use http::request::Parts;
 
+use super::answer::Answer;
 use super::need::Need;
 use super::states::States;
 use super::suspension::Suspension;
@@ -60,6 +61,39 @@ impl fmt::Display for Endpoint {
         write!(f, "{}:{}: `{}`", self.file, self.line, self.name)
     }
 }
+
+/// A function that can be mounted: an async one that returns what `#[suspend]` functions return. Whether it is annotated
+/// is known at start. `M` stands for its signature.
+///
+/// It has at most sixteen arguments, since each number of them is written out below; `Server::mount_all` takes any.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be mounted: it is no `#[suspend]` function",
+    label = "expected the name of a `#[suspend]` function",
+    note = "write the function's name alone, without calling it: `mount(enter)`",
+    note = "what is not held is for `Server::fallback`"
+)]
+pub trait Mountable<M>: 'static {}
+
+macro_rules! mountable {
+    ($($argument:ident)*) => {
+        impl<F, R, O, $($argument,)*> Mountable<(O, fn($($argument,)*) -> R)> for F
+        where
+            F: Fn($($argument,)*) -> R + 'static,
+            R: Future<Output: Answer<O>>,
+        {
+        }
+    };
+}
+
+macro_rules! mountable_to {
+    () => { mountable!(); };
+    ($first:ident $($argument:ident)*) => {
+        mountable!($first $($argument)*);
+        mountable_to!($($argument)*);
+    };
+}
+
+mountable_to!(A B C D E G H I J K L N P Q S T);
 
 /// The type of a function, which no other function shares; an address might be shared by two with the same body.
 pub fn identity<F: 'static>(_: &F) -> TypeId {

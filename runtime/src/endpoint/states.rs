@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
+use crate::sync::foreign::Foreign;
+
 /// What the server was given with `Server::state`. Cloning it shares the values.
 ///
 /// It is the state type of every extractor in a `#[suspend]` function. Extractors written for axum that ask for
@@ -23,7 +25,7 @@ use std::sync::Arc;
 /// }
 /// ```
 #[derive(Clone, Default)]
-pub struct States(Arc<HashMap<TypeId, Arc<dyn Any + Send + Sync>>>);
+pub struct States(Arc<HashMap<TypeId, Foreign<Arc<dyn Any + Send + Sync>>>>);
 
 impl States {
     /// The value of this type, if the server was given one.
@@ -33,7 +35,7 @@ impl States {
 
     /// These values and one more; it replaces one of the same type.
     pub(crate) fn with<T: Send + Sync + 'static>(mut self, value: T) -> Self {
-        Arc::make_mut(&mut self.0).insert(TypeId::of::<T>(), Arc::new(value));
+        Arc::make_mut(&mut self.0).insert(TypeId::of::<T>(), Foreign::new(Arc::new(value)));
         self
     }
 

@@ -9,11 +9,14 @@ use std::time::Duration;
 use http::{HeaderMap, HeaderName, HeaderValue, header};
 
 use super::BoxError;
+use super::erased::Typed;
 use super::lifecycle::Lifecycle;
+use super::outcome::Outcome;
 use super::suspension::{Driver, Suspension};
 use crate::keeper::held::Held;
+use crate::sync::foreign::{self, Foreign};
 use crate::words::message::Message;
-use crate::words::terms::{Settings, WhenSlow};
+use crate::words::terms::{Settings, WhenEvicted, WhenSlow};
 use crate::words::topic::Topic;
 
 /// Holds the connection, with a context that lives as long as the hold.
@@ -164,7 +167,12 @@ impl<C> Suspend<C> {
         F: FnOnce(Held) -> D + Send + 'static,
         D: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        self.driver(Box::new(move |held| Box::pin(driver(held))))
+        self.driver(Box::new(move |held| {
+            let driver = driver(held);
+            // In words at once: what an error says, and what it does when it is dropped, is user code as well.
+            let told = |error: BoxError| Foreign::new(error).to_string().into();
+            Box::pin(async move { driver.await.map_err(told) })
+        }))
     }
 
     #[track_caller]
@@ -192,7 +200,7 @@ impl<C> Suspend<C> {
                 self.misused(format_args!("the header `{name}`, which belongs to the transport"))
             }
             (Ok(name), Ok(value)) => {
-                self.headers.append(name, value);
+                self.headers.append(name, copied(value));
                 self
             }
             (Ok(name), Err(fault)) => self.misused(format_args!("a value of the header `{name}`: {fault}")),
@@ -214,7 +222,7 @@ impl<C> Suspend<C> {
     }
 
     /// Says whose hold this is: a user, an account, a device. `max_per_key` limits how many holds of this endpoint have
-    /// one key; [`Hub::end_key`](crate::Hub::end_key) ends those that have it, at all endpoints.
+    /// one key, and [`Server::max_per_key`](crate::Server::max_per_key) how many at all endpoints together; [`Hub::end_key`](crate::Hub::end_key) ends those that have it, at all endpoints.
     pub fn key(mut self, user: impl Into<Arc<str>>) -> Self {
         self.key = Some(user.into());
         self
@@ -250,6 +258,12 @@ impl<C> Suspend<C> {
         self
     }
 
+    /// Overrides `when_evicted`.
+    pub fn when_evicted(mut self, when_evicted: WhenEvicted) -> Self {
+        self.settings.when_evicted = Some(when_evicted);
+        self
+    }
+
     /// Overrides `when_slow`.
     pub fn when_slow(mut self, when_slow: WhenSlow) -> Self {
         self.settings.when_slow = Some(when_slow);
@@ -265,16 +279,19 @@ impl<C> Suspend<C> {
     }
 }
 
-impl<C: Lifecycle> Suspend<C> {
+impl<C> Suspend<C> {
     /// Gives up the context's type.
-    pub(crate) fn erase(self) -> Result<Suspension, Misuse> {
+    pub(crate) fn erase<O: Outcome>(self) -> Result<Suspension, Misuse>
+    where
+        C: Lifecycle<O>,
+    {
         match self.misuse {
             Some(misuse) => Err(misuse),
             None => Ok(Suspension {
-                context: Box::new(self.context),
+                context: Foreign::new(Box::new(Typed::new(self.context))),
                 topics: self.topics,
                 replies: self.replies,
-                driver: self.driver,
+                driver: self.driver.map(Foreign::new),
                 headers: self.headers,
                 protocol: self.protocol,
                 key: self.key,
@@ -331,6 +348,14 @@ const FRAMING: [HeaderName; 11] = [
     HeaderName::from_static("abeyance-hold"),
 ];
 
+/// The value in bytes of its own: those it came with may have a destructor, or be a slice of a large buffer.
+fn copied(value: HeaderValue) -> HeaderValue {
+    let mut copy = HeaderValue::from_bytes(value.as_bytes()).expect("it was a value before");
+    copy.set_sensitive(value.is_sensitive());
+    foreign::let_go(value);
+    copy
+}
+
 /// Whether the text is a token (RFC 9110 §5.6.2).
 fn is_token(text: &str) -> bool {
     !text.is_empty()
@@ -356,6 +381,7 @@ mod tests {
             .max_lifetime(Duration::from_secs(9))
             .backlog(1 << 20)
             .when_slow(WhenSlow::DropOldest)
+            .when_evicted(WhenEvicted::StayAway)
             .drive(|held| async move {
                 loop {
                     let _ = held.send("tick");
@@ -375,6 +401,7 @@ mod tests {
             max_lifetime: lifetime,
             backlog: Some(1 << 20),
             when_slow: Some(WhenSlow::DropOldest),
+            when_evicted: Some(WhenEvicted::StayAway),
             ..Settings::NONE
         };
         assert_eq!(erased.settings, expected);

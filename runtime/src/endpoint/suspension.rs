@@ -7,18 +7,19 @@ use http::{HeaderMap, HeaderValue};
 use super::erased::Erased;
 use super::{BoxError, BoxFuture};
 use crate::keeper::held::Held;
+use crate::sync::foreign::Foreign;
 use crate::words::message::Message;
 use crate::words::terms::{Contradiction, Settings, Terms, Transport};
 use crate::words::topic::Topic;
 
 /// A hold that was asked for and has not begun.
 pub struct Suspension {
-    pub(crate) context: Box<dyn Erased>,
+    pub(crate) context: Foreign<Box<dyn Erased>>,
     /// `true` stands with those whose whole past a newcomer gets. None stands there twice.
     pub(crate) topics: Vec<(Topic, bool)>,
     /// Sent at once, in this order.
     pub(crate) replies: Vec<Message>,
-    pub(crate) driver: Option<Driver>,
+    pub(crate) driver: Option<Foreign<Driver>>,
     /// For the head of the held answer.
     pub(crate) headers: HeaderMap,
     /// The WebSocket subprotocol to agree to.

@@ -41,6 +41,10 @@ pub(crate) enum Refused {
 /// A hold younger than this is not ended for another: clients that come back at once must not make a storm.
 const SETTLED: std::time::Duration = std::time::Duration::from_secs(1);
 
+/// Hooks of ended holds may run on, and a context is kept by each. As many as there may be holds, or this many where that is
+/// less, are enough: before they are fewer, nobody is held anew. So what clients that come and go leave behind is bounded.
+const LEAST_HOOKS: usize = 1_024;
+
 impl Keeper {
     /// Takes a place for a newcomer of `endpoint`, before its function runs.
     pub(crate) fn admit(self: &Arc<Self>, endpoint: u32, peer: Peer) -> Result<Admission, Refused> {
@@ -52,6 +56,9 @@ impl Keeper {
         let mut books = self.books.lock();
         if books.draining {
             return Err(Refused::Draining);
+        }
+        if self.hooks().0 >= books.limits.server().max(LEAST_HOOKS) {
+            return Err(Refused::Full(Full::Server));
         }
         match books.limits.take(endpoint, peer) {
             Ok(permit) => Ok(Place::Permit(permit)),
@@ -89,9 +96,9 @@ impl Admission {
         let begun = if books.draining {
             Err(Refused::Draining)
         } else {
+            // Made before anyone goes for it: should that panic, nobody has gone, and the place is still ours to give back.
+            let hold = make(books.ledger.next_id(), now);
             self.seat(&mut books, key.as_ref(), now, &mut gone).map(|()| {
-                // Until the hold is there, whatever happens the place is still ours to give back.
-                let hold = make(books.ledger.next_id(), now);
                 if let Place::Permit(permit) = std::mem::replace(&mut self.place, Place::Spent) {
                     books.limits.seat(&permit, hold.id);
                     books.deadlines.set(hold.id.slot(), now);
@@ -118,7 +125,7 @@ impl Admission {
         // A request that has a place needs at most its key's.
         let mut full = books.limits.full(self.endpoint, self.peer, key);
         if let Place::Permit(_) = self.place {
-            full.retain(|full| *full == Full::Key);
+            full.retain(|full| full.is_of_key());
         }
         if let Some(first) = full.first() {
             if !self.keeper.evicts(self.endpoint) {

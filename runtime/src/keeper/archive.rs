@@ -29,11 +29,12 @@ pub(crate) enum Arrival {
     Back(u64),
     /// It came when the sequence was at `came`, and has seen of the past, which it got first, what stands up to `seen`.
     Midway { seen: u64, came: u64 },
-    /// It has seen something of another start of the server.
+    /// It has seen something of another start of the server, or of another server at the same URL: an `EventSource`
+    /// brings back whatever text that one gave.
     Stranded,
 }
 
-/// A `Last-Event-ID` that this server has never given away.
+/// A `Last-Event-ID` that no honest client can have: one of this start of the server, of a message that is yet to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Forged;
 
@@ -81,10 +82,9 @@ impl Archive {
     /// What a client brings back.
     pub(super) fn arrival(&self, last_event_id: Option<&str>) -> Result<Arrival, Forged> {
         let Some(text) = last_event_id else { return Ok(Arrival::New) };
-        let id = EventId::read(text).map_err(|_| Forged)?;
-        if id.epoch != self.epoch {
+        let Some(id) = EventId::read(text).ok().filter(|id| id.epoch == self.epoch) else {
             return Ok(Arrival::Stranded);
-        }
+        };
         if id.came > self.histories.lock().last() {
             return Err(Forged);
         }

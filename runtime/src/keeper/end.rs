@@ -3,10 +3,10 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::mechanisms::topics::Place;
+use crate::sync::foreign;
 use crate::words::cause::{Disconnect, End};
 use crate::words::topic::Topic;
 
@@ -26,8 +26,6 @@ pub(super) struct Aftermath {
     pub(super) room: Option<Arc<Notify>>,
     /// An ending that waits for too long, now that there are so many.
     pub(super) too_long: Option<Arc<Hold>>,
-    /// What was let go of.
-    pub(super) waste: Vec<Bytes>,
 }
 
 impl Keeper {
@@ -95,12 +93,11 @@ impl Keeper {
             waker.wake();
         }
         if let Some(room) = aftermath.room {
-            room.notify_waiters();
+            foreign::call(|| room.notify_waiters());
         }
         if let Some(hold) = aftermath.too_long {
             hold.cut_short();
         }
-        drop(aftermath.waste);
     }
 }
 
@@ -124,6 +121,11 @@ impl Hold {
         self.pen().note.as_deref().cloned()
     }
 
+    /// Whether its end has begun.
+    pub(crate) fn is_ended(&self) -> bool {
+        self.pen().note.is_some()
+    }
+
     fn leave_note(&self, note: Note) -> Aftermath {
         let mut pen = self.pen();
         // What will not be written any more need not wait for the hold's task to run.
@@ -134,11 +136,15 @@ impl Hold {
         {
             pen.give_up_backlog();
         }
+        if note.end == Disconnect::Overload.into() {
+            // The reader lets go of it as soon as its task runs.
+            pen.inbound = 0;
+        }
         pen.note = Some(Box::new(note));
         let joined = std::mem::take(&mut pen.joined);
         self.follow_no_more(&mut pen);
-        let (waker, room, waste) = (pen.waker(), pen.room.take(), pen.take_waste());
-        Aftermath { joined, waker, room, too_long: None, waste }
+        let (waker, room) = (pen.waker(), pen.room.take());
+        Aftermath { joined, waker, room, too_long: None }
     }
 
     /// Ends a polite ending that too many others wait behind.

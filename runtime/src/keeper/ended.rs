@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use crate::sync::foreign;
 use crate::words::id::Id;
 use crate::words::message::Message;
 use crate::words::terms::Transport;
@@ -32,6 +33,7 @@ pub struct Ended {
     bytes_out: u64,
     undelivered: u64,
     dropped: u64,
+    unheard: u64,
     is_delivered: bool,
 }
 
@@ -53,12 +55,19 @@ impl Ended {
             bytes_out: pen.bytes_out,
             undelivered: u64::from(pen.undelivered()),
             dropped: pen.dropped,
+            unheard: 0,
             is_delivered,
             keeper: {
                 drop(pen);
                 keeper
             },
         }
+    }
+
+    /// Adds what became of the peer's messages after the wire was finished.
+    pub(crate) fn heard(&mut self, hold: &Hold, unheard: u64) {
+        self.messages_in = u64::from(hold.messages_in.load(Relaxed));
+        self.unheard = unheard;
     }
 
     /// The hold's id.
@@ -91,7 +100,7 @@ impl Ended {
         self.silent_for
     }
 
-    /// How many messages the peer sent.
+    /// How many messages of the peer `on_message` was called with.
     pub fn messages_in(&self) -> u64 {
         self.messages_in
     }
@@ -123,6 +132,17 @@ impl Ended {
         self.dropped
     }
 
+    /// How many messages had arrived from the peer, whole, and `on_message` was not called with: the time for all that still
+    /// waited was over (one [hook deadline](crate::Server::hook_deadline)), a hook had failed, or the end cut them off
+    /// ([`Kicked`](crate::Disconnect::Kicked), [`Reset`](crate::Disconnect::Reset),
+    /// [`Overload`](crate::Disconnect::Overload), [`Shutdown`](crate::Disconnect::Shutdown), and where the peer speaks by
+    /// `POST`, [`Violation`](crate::Disconnect::Violation)).
+    ///
+    /// What lay in the socket is counted as far as it was read: 256 KiB, where the end cut it off.
+    pub fn unheard(&self) -> u64 {
+        self.unheard
+    }
+
     /// Whether the kernel took the whole ending for the peer (which may have vanished by then); `false` where the cause has
     /// none, as for a peer that is gone.
     pub fn is_delivered(&self) -> bool {
@@ -136,7 +156,7 @@ impl Ended {
 
     /// Sends a message to all holds that joined `topic`; says for how many it was accepted. Never waits.
     pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
-        self.keeper.publish(topic.as_ref(), &message.into())
+        foreign::aside(move || self.keeper.publish(topic.as_ref(), &message.into()))
     }
 }
 
@@ -153,6 +173,7 @@ impl fmt::Debug for Ended {
             .field("messages_out", &self.messages_out)
             .field("undelivered", &self.undelivered)
             .field("dropped", &self.dropped)
+            .field("unheard", &self.unheard)
             .field("is_delivered", &self.is_delivered)
             .finish_non_exhaustive()
     }

@@ -5,6 +5,7 @@ use std::task::{Context, Poll};
 
 use crate::mechanisms::backlog::Piece;
 use crate::mechanisms::clock::is_unreachable;
+use crate::sync::foreign;
 use crate::words::cause::{Disconnect, End};
 use crate::words::line::Line;
 use crate::words::pace;
@@ -26,7 +27,7 @@ impl Hold {
         drop(pen);
         drop(forgotten);
         if let Some(room) = room {
-            room.notify_waiters();
+            foreign::call(|| room.notify_waiters());
         }
         if is_behind && flushed.is_ready() {
             self.catch_up();
@@ -136,6 +137,7 @@ impl Hold {
     pub(super) fn put_down(&self) {
         let mut pen = self.pen();
         pen.undelivered = pen.undelivered();
+        pen.inbound = 0;
         let opening = pen.opening.take();
         let backlog = std::mem::take(&mut pen.backlog);
         let farewell = pen.note.as_mut().map(|note| std::mem::take(&mut note.farewell));

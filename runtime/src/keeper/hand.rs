@@ -5,7 +5,6 @@ use std::ops::{Deref, DerefMut};
 use crate::mechanisms::backlog::Room;
 use crate::sync::MutexGuard;
 use crate::words::terms::WhenSlow;
-use bytes::Bytes;
 
 use super::hold::Hold;
 use super::pen::Pen;
@@ -19,14 +18,11 @@ pub(super) struct InHand<'a> {
     pen: MutexGuard<'a, Pen>,
     waiting: usize,
     dropped: u64,
-    /// What was let go of. Behind `pen`, so that it is dropped after: a message's bytes may be the application's own,
-    /// and what they do when they are dropped is user code.
-    waste: Vec<Bytes>,
 }
 
 impl<'a> InHand<'a> {
     pub(super) fn new(hold: &'a Hold, pen: MutexGuard<'a, Pen>) -> Self {
-        InHand { hold, waiting: pen.waiting(), dropped: pen.dropped, pen, waste: Vec::new() }
+        InHand { hold, waiting: pen.waiting(), dropped: pen.dropped, pen }
     }
 
     /// Whether `more` bytes may wait within `bound`; if not, and if that is allowed and suffices, the oldest published
@@ -43,50 +39,42 @@ impl<'a> InHand<'a> {
                 }
             }
         }
-        drops_oldest && self.dropping(|pen, waste| pen.backlog.make_room(more, bound, waste))
+        drops_oldest
+            && self.pen.backlog.make_room(more, bound).map(|count| self.count_dropped(count)).is_some()
     }
 
     /// As [`find_room`](InHand::find_room), for what waits until the hold is open.
     pub(super) fn find_room_in_opening(&mut self, more: usize, bound: usize, drops_oldest: bool) -> bool {
-        self.dropping(|pen, waste| {
-            pen.opening.as_mut().is_some_and(|opening| match drops_oldest {
-                true => opening.make_room(more, bound, waste),
-                false => opening.cost() + more <= bound,
-            })
-        })
+        let Some(opening) = &mut self.pen.opening else { return false };
+        match drops_oldest {
+            true => opening.make_room(more, bound).map(|count| self.count_dropped(count)).is_some(),
+            false => opening.cost() + more <= bound,
+        }
     }
 
     /// Drops published messages, from the end that `rule` names, until that has freed `enough` or there are none.
     pub(super) fn drop_published(&mut self, rule: WhenSlow, enough: usize) {
-        self.dropping(|pen, waste| match &mut pen.opening {
-            Some(opening) => opening.drop_published(rule, enough, waste),
-            None => pen.backlog.drop_published(rule, enough, waste),
-        });
+        let count = match &mut self.pen.opening {
+            Some(opening) => opening.drop_published(rule, enough),
+            None => self.pen.backlog.drop_published(rule, enough),
+        };
+        self.count_dropped(count);
     }
 
     /// Gives up all that waits to be written but a piece that is half with the kernel: it is undelivered.
     pub(super) fn give_up_backlog(&mut self) {
-        self.pen.undelivered += self.pen.backlog.give_up(&mut self.waste) as u32;
+        self.pen.undelivered += self.pen.backlog.give_up() as u32;
     }
 
     /// Gives up all that waits for the hold to open: it is undelivered.
     pub(super) fn give_up_opening(&mut self) {
         if let Some(opening) = &mut self.pen.opening {
-            self.pen.undelivered += opening.give_up(&mut self.waste) as u32;
+            self.pen.undelivered += opening.give_up() as u32;
         }
     }
 
-    /// What was let go of, where it must not be dropped as soon as the pen is put down.
-    pub(super) fn take_waste(&mut self) -> Vec<Bytes> {
-        std::mem::take(&mut self.waste)
-    }
-
-    /// Lets something drop messages, and counts them.
-    fn dropping<T>(&mut self, drop: impl FnOnce(&mut Pen, &mut Vec<Bytes>) -> T) -> T {
-        let before = self.waste.len();
-        let outcome = drop(&mut self.pen, &mut self.waste);
-        self.pen.dropped += (self.waste.len() - before) as u64;
-        outcome
+    fn count_dropped(&mut self, count: usize) {
+        self.pen.dropped += count as u64;
     }
 }
 

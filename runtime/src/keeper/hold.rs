@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
+use std::time::Duration;
 
 use tokio::sync::Notify;
 
@@ -64,7 +65,7 @@ impl Hold {
     pub(crate) fn begin(id: Id, now: Tick, post: Arc<Post>, origins: Origins) -> Arc<Self> {
         let Origins { form, peer, path, line } = origins;
         // Drawn, so that holds that began together do not end together.
-        let lifetime = post.terms.max_lifetime.map(|span| span.mul_f64(fastrand::f64() * 0.1 + 0.9));
+        let lifetime = post.terms.max_lifetime.map(|span| span - drawn(span / 10));
         let hold = Hold {
             id,
             post,
@@ -145,6 +146,11 @@ impl Hold {
             beats: if transport == Transport::LongPoll { Beats::Kernel } else { Beats::Ours },
         }
     }
+}
+
+/// A random part of a span.
+pub(super) fn drawn(span: Duration) -> Duration {
+    Duration::from_millis(fastrand::u64(..=u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
 }
 
 /// Sets a clock's start to a later tick. Between two sweeps all stamps are equal, so mostly it only looks.

@@ -9,15 +9,19 @@ use std::time::Duration;
 use serde::Serialize;
 
 use crate::mechanisms::ledger::Counts;
-use crate::sync::AtomicU64;
+use crate::mechanisms::wire::Encoded;
+use crate::sync::{AtomicU64, foreign};
 use crate::words::cause::{CAUSES, Disconnect, Resume};
 use crate::words::id::Id;
 use crate::words::message::Message;
 use crate::words::serialize;
 use crate::words::terms::Transport;
+use crate::words::topic::Topic;
 
 use super::Keeper;
+use super::held::Held;
 use super::hold::Hold;
+use super::send::Origin;
 
 /// Publishes to topics, counts holds and ends them; cheap to clone. It may outlive the server.
 #[derive(Clone)]
@@ -37,22 +41,50 @@ pub struct Tally {
     pub ending: usize,
     /// The most that were held at one instant.
     pub peak: usize,
-    /// How many end hooks run now.
+    /// How many hooks run now of holds whose connection is done with: end hooks, and what comes before them.
     pub hooks_running: usize,
-    /// How many end hooks panicked or overran their deadline. (Another hook's failure is its hold's cause, `failed`.)
+    /// How many hooks failed after their hold's end had begun, end hooks among them. (Before it a hook's failure is its
+    /// hold's cause, `failed`.)
     pub hooks_failed: u64,
     /// How many requests to be held were ever answered with `503` or `429` because a limit was reached or the server was
     /// stopping.
     pub refused: u64,
+    /// How many requests and connections were ever refused, by reason. Reasons that never happened are not listed, and what
+    /// a fallback answers is not counted. Counted for all endpoints together only.
+    ///
+    /// | reason | answer |
+    /// |---|---|
+    /// | `origin`: the page's is not allowed | `403` |
+    /// | `function` said no; `argument`: one of its arguments could not be made of the request | its own |
+    /// | `failed`: the function panicked, or returned a `Suspend` that cannot be meant | `500` |
+    /// | `function_late`: it was not ready in time | `503` |
+    /// | `max_suspended`, `endpoint_max_suspended` | `503` |
+    /// | `max_per_peer`, `endpoint_max_per_peer`, `max_per_key`, `endpoint_max_per_key` | `429` |
+    /// | `draining`: the server is shutting down | `503` |
+    /// | `not_found`, `method` | `404`, `405` or `501` |
+    /// | `transport`: not offered; `upgrade`: missing, or another version; `handshake`: otherwise wrong | `406`, `426`, `400` |
+    /// | `malformed`: no HTTP, or what a proxy may read otherwise | `400` or `431` |
+    /// | `head_late`, `body_late`, `too_large`, `expectation` | `408`, `408`, `413`, `417` |
+    /// | `last_event_id`: none that this server gave | `400` |
+    /// | `token`: of no hold; `inbox`: too many messages wait for `on_message` | `404`, `429` |
+    /// | `connections`: there is no place; `max_requests` | `503` |
+    /// | `max_unheld_per_peer`, `max_connects_per_peer` | `429` |
+    ///
+    /// Of `origin` there is also a warning in the log, once a minute at most, since browsers hide the reason.
+    #[serde(serialize_with = "serialize::map")]
+    pub refusals: Vec<(&'static str, u64)>,
     /// How many connections were ever turned away without having been asked what they want: answered with `503` or `429`
     /// at the door, or cut while they waited, to make room for a newcomer. Counted for all endpoints together only.
     pub turned_away: u64,
     /// How many published messages were ever dropped for peers that read too slowly ([`WhenSlow`](crate::WhenSlow)).
     pub dropped: u64,
-    /// How many bytes wait now for all peers together, of at most `Server::memory`: messages that their connections did
-    /// not take at once, 64 bytes for the place of each, and their framing. A message that waits for a thousand peers counts
-    /// a thousand times, although its bytes are shared; what the kernel has taken does not count here. Bodies that arrive by
-    /// `POST` for holds count as well.
+    /// How many messages of peers ever arrived and were not heard ([`Ended::unheard`](crate::Ended::unheard)).
+    pub unheard: u64,
+    /// How many bytes wait now for all peers together and from them, of at most `Server::memory`. For them: messages that
+    /// their connections did not take at once, 64 bytes for the place of each, and their framing. A message that waits for
+    /// a thousand peers counts a thousand times, although its bytes are shared; what the kernel has taken does not count
+    /// here. From them: what came and was not heard yet, such as half a message, a `POST`, or the next request behind a
+    /// long poll.
     pub waiting: usize,
     /// How many ended, by cause ([`End::as_str`](crate::End::as_str)); causes that never happened are not listed.
     #[serde(serialize_with = "serialize::map")]
@@ -65,7 +97,7 @@ pub struct Tally {
 pub struct Listed {
     /// Its id.
     pub id: Id,
-    /// The function that is its endpoint.
+    /// Its endpoint, as the path in the annotation: `/rooms/{room}`.
     pub endpoint: &'static str,
     /// The path of its request.
     pub path: String,
@@ -105,7 +137,7 @@ impl Hub {
     /// }
     /// ```
     pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
-        self.0.publish(topic.as_ref(), &message.into())
+        foreign::aside(move || self.0.publish(topic.as_ref(), &message.into()))
     }
 
     /// How many are held now.
@@ -123,28 +155,70 @@ impl Hub {
         let (hooks_running, hooks_failed) = self.0.hooks();
         let sum = |counts: &[AtomicU64]| counts.iter().map(|count| count.load(Relaxed)).sum();
         let (dropped, refused) = (sum(self.0.dropped()), sum(self.0.refused()));
+        let unheard = sum(self.0.unheard());
         let (turned_away, waiting) = (self.0.turned_away.load(Relaxed), self.0.memory.waiting());
         Tally {
             hooks_running,
             hooks_failed,
             refused,
+            refusals: self.0.denials.counts(),
             turned_away,
             dropped,
+            unheard,
             waiting,
             ..self.0.counts().into()
         }
     }
 
-    /// The count of every endpoint, by the name of its function. End hooks, what waits, and who was turned away are
-    /// counted for all together only.
+    /// The count of every endpoint, by its path as it is in the annotation (`/rooms/{room}`); two functions may have one
+    /// name, and one function two paths. End hooks, what waits, refusals by reason and who was turned away are counted for
+    /// all together only.
     pub fn tally_by_endpoint(&self) -> Vec<(&'static str, Tally)> {
-        let counts = self.0.counts_by_endpoint().into_iter().zip(self.0.dropped()).zip(self.0.refused());
-        let tally = |counts: Counts, dropped: &AtomicU64, refused: &AtomicU64| Tally {
-            dropped: dropped.load(Relaxed),
-            refused: refused.load(Relaxed),
-            ..counts.into()
+        let count = |counts: &[AtomicU64], at: usize| counts.get(at).map_or(0, |count| count.load(Relaxed));
+        let tally = |(at, (name, counts)): (usize, (&'static str, Counts))| {
+            let (dropped, refused) = (count(self.0.dropped(), at), count(self.0.refused(), at));
+            let unheard = count(self.0.unheard(), at);
+            (name, Tally { dropped, refused, unheard, ..counts.into() })
         };
-        counts.map(|(((name, counts), dropped), refused)| (name, tally(counts, dropped, refused))).collect()
+        self.0.counts_by_endpoint().into_iter().enumerate().map(tally).collect()
+    }
+
+    /// The handle on a hold; `None` if it is not held (any more).
+    ///
+    /// An [`Id`] can be written down and read back (`Display`, `FromStr`, serde), so that a worker elsewhere in the
+    /// application can answer a connection of which it knows only that.
+    ///
+    /// ```
+    /// use abeyance::{Hub, Id};
+    ///
+    /// fn answer(hub: &Hub, hold: &str, result: String) -> bool {
+    ///     let held = hold.parse::<Id>().ok().and_then(|id| hub.get(id));
+    ///     held.is_some_and(|held| held.send(result).is_ok())
+    /// }
+    /// ```
+    pub fn get(&self, id: Id) -> Option<Held> {
+        self.0.find(id).filter(|hold| hold.note().is_none()).map(Held::new)
+    }
+
+    /// The holds that have joined `topic` now, in no order. It takes a moment for each: where only their number is asked,
+    /// use [`member_count`](Hub::member_count).
+    ///
+    /// ```
+    /// use abeyance::Hub;
+    ///
+    /// fn close_room(hub: &Hub, room: &str) {
+    ///     for held in hub.members(room) {
+    ///         held.disconnect("the room was closed");
+    ///     }
+    /// }
+    /// ```
+    pub fn members(&self, topic: impl AsRef<str>) -> Vec<Held> {
+        self.0.members(topic.as_ref()).into_iter().map(Held::new).collect()
+    }
+
+    /// How many holds have joined `topic` now.
+    pub fn member_count(&self, topic: impl AsRef<str>) -> usize {
+        self.0.count_members(topic.as_ref())
     }
 
     /// Everything that is held now, in no order. It takes a moment for each hold: not for a hot path.
@@ -161,6 +235,52 @@ impl Hub {
     pub fn disconnect(&self, id: Id, reason: impl AsRef<str>) -> bool {
         let cause = Disconnect::Kicked { code: None, reason: reason.as_ref().into() };
         self.0.find(id).is_some_and(|hold| self.0.end(&hold, cause.into()))
+    }
+
+    /// Sends a message to every hold with this [key](crate::Suspend::key), at whichever endpoint; says by how many it was
+    /// accepted. Never waits.
+    ///
+    /// For each hold it is as [`Held::send`](crate::Held::send): where the backlog has no room, the message is not accepted,
+    /// and nothing else happens. A long poll is answered with it.
+    ///
+    /// ```
+    /// # use abeyance::Hub;
+    /// fn notify(hub: &Hub, user: &str, text: &str) -> bool {
+    ///     // In whichever window.
+    ///     hub.send_to_key(user, text) > 0
+    /// }
+    /// ```
+    pub fn send_to_key(&self, key: impl AsRef<str>, message: impl Into<Message>) -> usize {
+        foreign::aside(move || {
+            let message = message.into();
+            let encoded = Encoded::new(&message);
+            let holds = self.0.of_key(key.as_ref());
+            holds.iter().filter(|hold| hold.send(&encoded, Origin::Direct).is_ok()).count()
+        })
+    }
+
+    /// Has every hold with this [key](crate::Suspend::key) join a topic, as [`Held::join`](crate::Held::join); says how many
+    /// are now in it. One that has joined as many topics as it may does not.
+    ///
+    /// A hold that begins later joins what its function joins, and nothing else.
+    ///
+    /// ```
+    /// # use abeyance::Hub;
+    /// fn invite(hub: &Hub, user: &str, room: &str) {
+    ///     hub.join_key(user, format!("rooms/{room}"));
+    /// }
+    /// ```
+    pub fn join_key(&self, key: impl AsRef<str>, topic: impl Into<Topic>) -> usize {
+        let topic = topic.into();
+        let holds = self.0.of_key(key.as_ref());
+        holds.iter().filter(|hold| self.0.join(hold, topic.clone()).is_ok()).count()
+    }
+
+    /// Has every hold with this [key](crate::Suspend::key) leave a topic, as [`Held::leave`](crate::Held::leave); says how
+    /// many were in it.
+    pub fn leave_key(&self, key: impl AsRef<str>, topic: impl AsRef<str>) -> usize {
+        let holds = self.0.of_key(key.as_ref());
+        holds.iter().filter(|hold| self.0.leave(hold, topic.as_ref())).count()
     }
 
     /// Ends every hold with this [key](crate::Suspend::key), at whichever endpoint, in good order as
@@ -206,12 +326,19 @@ impl Keeper {
         self.books.lock().ledger.get(id).cloned()
     }
 
+    /// The holds with this key, at all endpoints, oldest first.
+    fn of_key(&self, key: &str) -> Vec<Arc<Hold>> {
+        let key = Arc::from(key);
+        let books = self.books.lock();
+        books.limits.of_key(&key).into_iter().filter_map(|id| books.ledger.get(id).cloned()).collect()
+    }
+
     fn counts_by_endpoint(&self) -> Vec<(&'static str, Counts)> {
         let books = self.books.lock();
         self.plans()
             .iter()
             .zip(0..)
-            .map(|(post, index)| (post.name, *books.ledger.counts_of(index)))
+            .map(|(plan, index)| (plan.path, *books.ledger.counts_of(index)))
             .collect()
     }
 
@@ -220,7 +347,7 @@ impl Keeper {
         let holds: Vec<Arc<Hold>> = self.books.lock().ledger.held().cloned().collect();
         let listed = |hold: &Arc<Hold>| Listed {
             id: hold.id,
-            endpoint: self.plans()[hold.post.endpoint as usize].name,
+            endpoint: self.plans()[hold.post.endpoint as usize].path,
             path: hold.path.to_string(),
             transport: hold.transport(),
             peer: hold.peer(),
@@ -234,6 +361,11 @@ impl Tally {
     /// How many ended for this cause ([`End::as_str`](crate::End::as_str)).
     pub fn ended(&self, cause: &str) -> u64 {
         self.ended.iter().find(|(name, _)| *name == cause).map_or(0, |(_, count)| *count)
+    }
+
+    /// How many were refused for this reason (`"origin"`, `"function"`, ..).
+    pub fn refusals(&self, why: &str) -> u64 {
+        self.refusals.iter().find(|(word, _)| *word == why).map_or(0, |(_, count)| *count)
     }
 
     /// Whether the books are right: every hold is held, ending or ended, exactly once.
@@ -253,8 +385,10 @@ impl From<Counts> for Tally {
             hooks_running: 0,
             hooks_failed: 0,
             refused: 0,
+            refusals: Vec::new(),
             turned_away: 0,
             dropped: 0,
+            unheard: 0,
             waiting: 0,
             ended: CAUSES.into_iter().zip(counts.ended).filter(|(_, count)| *count > 0).collect(),
         }

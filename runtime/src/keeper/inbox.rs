@@ -1,9 +1,10 @@
-//! Messages that came by `POST`, on their way to `on_message`.
+//! What came from a peer, on its way to `on_message`: messages by `POST`, and the account of what the reader has.
 
+use crate::words::cause::Disconnect;
 use crate::words::message::Message;
 
 use super::hold::Hold;
-use super::pen::wake;
+use super::pen::{posted, wake};
 
 /// Why a message that came by `POST` was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,6 +23,10 @@ impl Hold {
         if pen.note.is_some() {
             return Err(PostRefusal::Ended);
         }
+        // What was accepted is heard. So it is refused before, where too much waits already.
+        if !self.keeper().has_room(posted(&message)) {
+            return Err(PostRefusal::Full);
+        }
         let inbox = pen.inbox.get_or_insert_default();
         if inbox.len() >= INBOX {
             return Err(PostRefusal::Full);
@@ -29,6 +34,22 @@ impl Hold {
         inbox.push_back(message);
         wake(pen);
         Ok(())
+    }
+
+    /// Counts what was read from the peer and is not heard yet: so many bytes now.
+    pub(crate) fn count_inbound(&self, bytes: usize) {
+        let mut pen = self.pen();
+        let is_given_up = pen.note.as_ref().is_some_and(|note| note.end == Disconnect::Overload.into());
+        if is_given_up {
+            return;
+        }
+        let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
+        let has_grown = bytes > pen.inbound;
+        pen.inbound = bytes;
+        drop(pen);
+        if has_grown {
+            self.keeper().relieve();
+        }
     }
 
     /// The next message that came by `POST`.

@@ -1,4 +1,4 @@
-//! What waits for all peers together, and its bound. When that is exceeded, the largest backlogs pay first.
+//! What waits for all peers together and from them, and its bound. When that is exceeded, the largest pay first.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -60,6 +60,11 @@ impl Memory {
 }
 
 impl Keeper {
+    /// Whether so many more bytes may wait.
+    pub(crate) fn has_room(&self, more: usize) -> bool {
+        self.memory.waiting().saturating_add(more) <= self.policy().memory
+    }
+
     /// Keeps what waits for all peers within its bound. To be called by whoever has queued something, once every lock is
     /// released; it is one load unless the bound is exceeded.
     ///
@@ -91,11 +96,11 @@ impl Keeper {
         drop(payers);
     }
 
-    /// For whom something waits, the largest backlog first. Endings too: theirs count as well until they are written.
+    /// For or from whom something waits, the largest first. Endings too: theirs count as well until they are written.
     fn payers(&self) -> Vec<Arc<Hold>> {
         let books = self.books.lock();
         let holds = books.ledger.held().chain(books.ledger.ending());
-        let waiting = holds.map(|hold| (hold.pen().waiting(), hold)).filter(|(waiting, _)| *waiting > 0);
+        let waiting = holds.map(|hold| (hold.pen().payable(), hold)).filter(|(waiting, _)| *waiting > 0);
         let mut payers: Vec<_> = waiting.map(|(waiting, hold)| (waiting, hold.clone())).collect();
         drop(books);
         payers.sort_unstable_by_key(|(waiting, _)| Reverse(*waiting));
@@ -128,11 +133,13 @@ impl Keeper {
     /// Ends a hold, or the ending that it is at; `None` if that frees nothing.
     fn end_for_others(&self, hold: &Hold) -> Option<Aftermath> {
         let mut pen = hold.pen();
-        if pen.waiting() == 0 {
+        if pen.payable() == 0 {
             // Its peer has read on since it was looked at.
             return None;
         }
+        let is_inbound = pen.inbound as usize > pen.outbound();
         let note = match &mut pen.opening {
+            _ if is_inbound => Disconnect::Overload.into(),
             // A poll is never cut without an answer. What came to it while it opened is its answer already now.
             Some(opening) if hold.form == Form::LongPoll => {
                 Note::with_farewell(Resume::Answered, opening.take().collect())
@@ -155,7 +162,7 @@ impl Hold {
             return None;
         }
         self.forget_block(&mut pen);
-        Some(Aftermath { room: pen.room.clone(), waste: pen.take_waste(), ..Aftermath::default() })
+        Some(Aftermath { room: pen.room.clone(), ..Aftermath::default() })
     }
 
     /// Ends an ending that takes too much: what waits is given up, the ending itself too. `None` if it was already. So many
@@ -168,6 +175,6 @@ impl Hold {
         }
         pen.give_up_backlog();
         pen.is_cut = true;
-        Some(Aftermath { waker: pen.waker(), waste: pen.take_waste(), ..Aftermath::default() })
+        Some(Aftermath { waker: pen.waker(), ..Aftermath::default() })
     }
 }

@@ -16,11 +16,13 @@ pub(crate) mod admission; // a place for a newcomer, and who makes room for it
 pub(crate) mod archive; // what topics keep of their past
 pub(crate) mod audit; // what the audits found
 pub(crate) mod deadline; // a moment that is waited for
+pub(crate) mod denials; // how many were refused, and why
 pub(crate) mod drain; // all ends of a shutdown
 pub(crate) mod end; // the beginning of every end, and its settling
 pub(crate) mod ended; // what an end hook is told
 pub(crate) mod flush; // writing what waits, and the last of it
 pub(crate) mod hand; // a hold's pen in hand, and the counts that follow from its use
+pub(crate) mod haste; // a shutdown that has no more time
 pub(crate) mod held; // the application's handle on a hold
 pub(crate) mod hold; // one held connection
 pub(crate) mod hub; // the application's view of all holds
@@ -52,14 +54,16 @@ use tokio::sync::Notify;
 
 use crate::mechanisms::deadlines::Deadlines;
 use crate::mechanisms::ledger::Ledger;
-use crate::mechanisms::limits::{Ceiling, Limits, Permit};
-use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex};
+use crate::mechanisms::limits::{Ceiling, Limits, Permit, Roof};
+use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, foreign};
 use crate::words::id::Id;
 use crate::words::policy::Policy;
 use crate::words::terms::WhenFull;
 
 use archive::Archive;
 use audit::Audits;
+use denials::Denials;
+use haste::Haste;
 use hold::Hold;
 use inbound::Inbound;
 use memory::Memory;
@@ -89,12 +93,16 @@ pub(crate) struct Keeper {
     dropped: OnceLock<Box<[AtomicU64]>>,
     /// How many requests found no place, by endpoint.
     refused: OnceLock<Box<[AtomicU64]>>,
+    /// How many messages of peers were not heard, by endpoint.
+    unheard: OnceLock<Box<[AtomicU64]>>,
     /// How many connections were turned away before they asked for anything.
     turned_away: AtomicU64,
+    denials: Denials,
     /// Over how many milliseconds a drain spreads the ends of holds.
     spread: AtomicU64,
     hooks: AtomicUsize,
     hooks_failed: AtomicU64,
+    haste: Haste,
     /// The server is gone; only end hooks may still run.
     is_quit: AtomicBool,
     /// Told whenever nothing is held, nothing is ending and no end hook runs.
@@ -104,7 +112,8 @@ pub(crate) struct Keeper {
 /// What the keeper must know of an endpoint to admit holds to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    pub(crate) name: &'static str,
+    /// As it is written in the annotation: what tells endpoints apart, where two functions have one name.
+    pub(crate) path: &'static str,
     pub(crate) ceiling: Ceiling,
     pub(crate) when_full: WhenFull,
 }
@@ -121,7 +130,7 @@ impl Keeper {
         Arc::new(Keeper {
             books: Mutex::new(Books {
                 ledger: Ledger::new(0),
-                limits: Limits::new(0, None, Vec::new()),
+                limits: Limits::new(Roof::default(), Vec::new()),
                 deadlines: Deadlines::default(),
                 draining: false,
             }),
@@ -138,10 +147,13 @@ impl Keeper {
             audits: Audits::default(),
             dropped: OnceLock::new(),
             refused: OnceLock::new(),
+            unheard: OnceLock::new(),
             turned_away: AtomicU64::new(0),
+            denials: Denials::new(),
             spread: AtomicU64::new(0),
             hooks: AtomicUsize::new(0),
             hooks_failed: AtomicU64::new(0),
+            haste: Haste::default(),
             is_quit: AtomicBool::new(false),
             quiet: Notify::new(),
         })
@@ -157,12 +169,13 @@ impl Keeper {
         books.ledger = Ledger::new(plans.len());
         // As many may be ending as may be held, and each has a slot.
         let holds = policy.max_suspended.min(Id::MAX_SLOTS / 2);
-        books.limits = Limits::new(holds, policy.max_per_peer, ceilings);
+        let roof = Roof { holds, per_peer: policy.max_per_peer, per_key: policy.max_per_key };
+        books.limits = Limits::new(roof, ceilings);
         books.limits.bound_admitting(policy.max_admitting);
         self.past.keep(policy.last_ends);
         let _ = self.archive.set(Archive::new(policy.topics.clone(), policy.history));
         self.time.begin();
-        for counts in [&self.dropped, &self.refused] {
+        for counts in [&self.dropped, &self.refused, &self.unheard] {
             let _ = counts.set(plans.iter().map(|_| AtomicU64::new(0)).collect());
         }
         let _ = self.policy.set(policy);
@@ -192,6 +205,18 @@ impl Keeper {
     /// Counts a connection that is turned away before it has asked for anything.
     pub(crate) fn count_turned_away(&self) {
         self.turned_away.fetch_add(1, Relaxed);
+    }
+
+    /// How many messages of peers were not heard, by endpoint.
+    fn unheard(&self) -> &[AtomicU64] {
+        self.unheard.get().map_or(&[], |counts| counts)
+    }
+
+    /// Counts messages that a peer sent and no hook heard.
+    pub(crate) fn count_unheard(&self, hold: &Hold, count: u64) {
+        if let Some(unheard) = self.unheard().get(hold.post.endpoint as usize) {
+            unheard.fetch_add(count, Relaxed);
+        }
     }
 
     fn count_refused(&self, endpoint: u32) {
@@ -246,13 +271,18 @@ impl Keeper {
 
     fn tell_if_quiet(&self) {
         if self.is_quiet() {
-            self.quiet.notify_waiters();
+            foreign::call(|| self.quiet.notify_waiters());
         }
     }
 
     /// How many end hooks run, and how many ever failed.
     pub(crate) fn hooks(&self) -> (usize, u64) {
         (self.hooks.load(Acquire), self.hooks_failed.load(Relaxed))
+    }
+
+    /// A hook failed after its hold's end had begun.
+    pub(crate) fn note_hook_failed(&self) {
+        self.hooks_failed.fetch_add(1, Relaxed);
     }
 
     /// The server is gone: nobody is held any more. Time goes on until the last end hook has returned, or one that hangs

@@ -50,7 +50,7 @@ struct Entry {
 pub struct PastEnd {
     /// Its id.
     pub id: Id,
-    /// The function that was its endpoint.
+    /// Its endpoint, as the path in the annotation: `/rooms/{room}`.
     pub endpoint: &'static str,
     /// How it spoke.
     pub transport: Transport,
@@ -147,7 +147,7 @@ impl Entry {
     fn tell(&self, keeper: &Arc<Keeper>, now: u64) -> PastEnd {
         PastEnd {
             id: self.id,
-            endpoint: keeper.plans().get(self.endpoint as usize).map_or("", |plan| plan.name),
+            endpoint: keeper.plans().get(self.endpoint as usize).map_or("", |plan| plan.path),
             transport: self.transport,
             peer: SocketAddr::new(self.ip, self.port),
             cause: CAUSES[usize::from(self.cause)],

@@ -8,7 +8,6 @@ use std::io;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use bytes::Bytes;
 use tokio::sync::Notify;
 
 use crate::mechanisms::backlog::{Backlog, Piece};
@@ -39,6 +38,8 @@ pub(crate) struct Pen {
     pub(super) opening: Option<Box<Opening>>,
     /// How far it has got in the topics that keep a history.
     pub(super) following: Option<Box<Following>>,
+    /// How many bytes were read and are not heard yet; those of the inbox are not among them.
+    pub(super) inbound: u32,
     /// Messages that came by `POST` and wait for `on_message`.
     #[expect(clippy::box_collection, reason = "8 bytes of every hold instead of 32")]
     pub(super) inbox: Option<Box<VecDeque<Message>>>,
@@ -90,18 +91,14 @@ impl Opening {
     }
 
     /// As [`Backlog::make_room`], without a kernel.
-    pub(super) fn make_room(&mut self, more: usize, bound: usize, waste: &mut Vec<Bytes>) -> bool {
+    pub(super) fn make_room(&mut self, more: usize, bound: usize) -> Option<usize> {
         let excess = (self.cost() + more).saturating_sub(bound);
-        let is_enough = excess <= self.droppable;
-        if is_enough {
-            self.drop_published(WhenSlow::DropOldest, excess, waste);
-        }
-        is_enough
+        (excess <= self.droppable).then(|| self.drop_published(WhenSlow::DropOldest, excess))
     }
 
     /// As [`Backlog::drop_published`].
-    pub(super) fn drop_published(&mut self, rule: WhenSlow, enough: usize, waste: &mut Vec<Bytes>) {
-        let mut freed = 0;
+    pub(super) fn drop_published(&mut self, rule: WhenSlow, enough: usize) -> usize {
+        let (mut freed, before) = (0, self.live.len());
         while freed < enough {
             let dropped = match rule {
                 WhenSlow::DropOldest => self.live.pop_front(),
@@ -112,8 +109,8 @@ impl Opening {
             freed += message.len() + Backlog::COST;
             self.bytes -= message.len();
             self.droppable -= message.len() + Backlog::COST;
-            waste.push(message.into_bytes());
         }
+        before - self.live.len()
     }
 
     /// All that came, in order: the answers of a long poll.
@@ -123,10 +120,8 @@ impl Opening {
     }
 
     /// As [`Backlog::give_up`].
-    pub(super) fn give_up(&mut self, waste: &mut Vec<Bytes>) -> usize {
-        let before = waste.len();
-        waste.extend(self.take().map(|numbered| numbered.message.into_bytes()));
-        waste.len() - before
+    pub(super) fn give_up(&mut self) -> usize {
+        self.take().count()
     }
 }
 
@@ -148,6 +143,7 @@ impl Pen {
             joined: Box::default(),
             opening: Some(Box::default()),
             following: None,
+            inbound: 0,
             inbox: None,
             waker: None,
             room: None,
@@ -203,10 +199,21 @@ impl Pen {
         self.line.as_ref().map_or(0, |line| line.kernel_share())
     }
 
+    /// What waits here for this peer and from it, as the server's account has it.
+    pub(super) fn waiting(&self) -> usize {
+        let posted = self.inbox.as_ref().map_or(0, |inbox| inbox.iter().map(posted).sum());
+        self.outbound() + self.inbound as usize + posted
+    }
+
     /// What waits here for this peer: the bytes, and what each piece costs beside. The kernel's share is not in it, and a
     /// message that others wait for too counts whole.
-    pub(super) fn waiting(&self) -> usize {
+    pub(super) fn outbound(&self) -> usize {
         self.backlog.cost() + self.opening.as_ref().map_or(0, |opening| opening.cost())
+    }
+
+    /// What ending this hold would free. What was posted is not in it: it was accepted, and will be heard.
+    pub(super) fn payable(&self) -> usize {
+        self.outbound() + self.inbound as usize
     }
 
     /// Whether there is something kept that it has not got and nobody will bring.
@@ -240,6 +247,11 @@ impl Pen {
         }
         self.waker.replace(cx.waker().clone())
     }
+}
+
+/// What a message that came by `POST` costs while it waits.
+pub(super) fn posted(message: &Message) -> usize {
+    message.len() + Backlog::COST
 }
 
 /// Wakes the hold's own task, with the pen put down: a waker may do anything.

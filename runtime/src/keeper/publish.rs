@@ -105,11 +105,13 @@ impl Keeper {
         Ok(())
     }
 
-    /// Leaves a topic; nothing happens if it was not joined.
-    pub(crate) fn leave(&self, hold: &Hold, topic: &str) {
+    /// Leaves a topic; `false` if it was not joined.
+    pub(crate) fn leave(&self, hold: &Hold, topic: &str) -> bool {
         let mut topics = self.topics.shard(topic).lock();
         let mut pen = hold.pen();
-        let Some(at) = pen.joined.iter().position(|(joined, _)| joined.as_str() == topic) else { return };
+        let Some(at) = pen.joined.iter().position(|(joined, _)| joined.as_str() == topic) else {
+            return false;
+        };
         let mut joined = std::mem::take(&mut pen.joined).into_vec();
         let (_, place) = joined.swap_remove(at);
         pen.joined = joined.into();
@@ -120,11 +122,17 @@ impl Keeper {
         if left.is_some_and(|left| left.was_last) {
             self.last_left(topic);
         }
+        true
     }
 
     /// Everybody who joined `topic`.
     pub(super) fn members(&self, topic: &str) -> Vec<Arc<Hold>> {
         self.topics.shard(topic).lock().members(topic).cloned().collect()
+    }
+
+    /// How many these are.
+    pub(super) fn count_members(&self, topic: &str) -> usize {
+        self.topics.shard(topic).lock().count(topic)
     }
 
     /// Sends a message to all that joined `topic`; says for how many holds it was accepted. Never waits.
@@ -145,7 +153,7 @@ impl Keeper {
         let mut accepted = 0;
         for hold in self.members(topic) {
             match give(&hold) {
-                Ok(()) => accepted += 1,
+                Ok(()) => accepted += usize::from(message.is_for(hold.id)),
                 // What follows for the hold has followed.
                 Err(Refusal::Full | Refusal::Ended) => {}
                 // The publisher's fault, not the peer's.

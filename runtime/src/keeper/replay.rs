@@ -47,6 +47,15 @@ struct Followed {
     since: u64,
 }
 
+/// What came of reading from the archive.
+struct ReadUp {
+    most: Wrote,
+    /// There is more, and room for it.
+    has_more: bool,
+    /// How many were not accepted: told when the pen is put down, since a subscriber of the log is user code.
+    passed_over: usize,
+}
+
 /// How much is read from the archive at once, in bytes.
 const STEP: usize = 64 << 10;
 
@@ -105,14 +114,21 @@ impl Hold {
         let Some((following, pulled)) = archive.follow(topics, arrival, backlog) else { return };
         pen.following = Some(Box::new(following));
         // While it opens, nothing is written: what fits is put in line now, the rest is read when there is room.
-        let _ = self.read_up(archive, &mut pen, pulled);
+        let read = self.read_up(archive, &mut pen, pulled);
         if let Pen { opening: Some(opening), following: Some(following), .. } = &mut *pen
             && opening.live.is_empty()
         {
             following.pass_over(following.cursor);
         }
         drop(pen);
+        self.tell_passed_over(read.map_or(0, |read| read.passed_over));
         self.keeper().relieve();
+    }
+
+    fn tell_passed_over(&self, messages: usize) {
+        if messages > 0 {
+            tracing::warn!(hold = %self.id, messages, "kept messages were passed over");
+        }
     }
 
     /// One more topic is joined, by a hold that may follow some already.
@@ -217,10 +233,11 @@ impl Hold {
             answers.push(encoded.to_numbered());
         }
         let bound = self.post.terms.backlog;
-        answers.retain(|answer| answer.message.len() <= bound);
+        let is_for = encoded.message().is_for(self.id);
+        answers.retain(|answer| answer.message.len() <= bound && answer.message.is_for(self.id));
         if answers.is_empty() {
             following.pass_over(landing.recorded.offset);
-            return Err(Refusal::TooLarge);
+            return if is_for { Err(Refusal::TooLarge) } else { Ok(()) };
         }
         drop(pen);
         self.answer(answers)
@@ -283,8 +300,7 @@ impl Hold {
         if !pen.is_behind() || self.form == Form::LongPoll {
             return;
         }
-        let mut most = Wrote::All;
-        let mut has_more = true;
+        let (mut most, mut has_more, mut passed_over) = (Wrote::All, true, 0);
         while has_more {
             let Some(following) = &pen.following else { break };
             let pulled = archive.pull(following, STEP, self.post.terms.backlog);
@@ -295,7 +311,10 @@ impl Hold {
                 return;
             }
             match self.read_up(archive, &mut pen, pulled) {
-                Ok((wrote, more)) => (most, has_more) = (most.max(wrote), more),
+                Ok(read) => {
+                    (most, has_more) = (most.max(read.most), read.has_more);
+                    passed_over += read.passed_over;
+                }
                 Err(error) => {
                     let _ = self.after(Placed::Broke(error), pen);
                     return;
@@ -303,33 +322,34 @@ impl Hold {
             }
         }
         let _ = self.after(Placed::Wrote(most), pen);
+        self.tell_passed_over(passed_over);
     }
 
     /// Gives the hold what was read from the archive, as far as there is room; `true` if there is room for more.
-    fn read_up(&self, archive: &Archive, pen: &mut InHand<'_>, pulled: Pulled) -> io::Result<(Wrote, bool)> {
-        let mut most = Wrote::All;
+    fn read_up(&self, archive: &Archive, pen: &mut InHand<'_>, pulled: Pulled) -> io::Result<ReadUp> {
+        let mut read = ReadUp { most: Wrote::All, has_more: !pulled.is_all, passed_over: 0 };
         for entry in pulled.entries {
             let Some(following) = &pen.following else { break };
             let Numbered { message, id } = archive.numbered(following, &entry);
             let encoded = Encoded::numbered(&message, id);
             if !self.has_room(pen, &encoded) {
                 self.note_behind(archive, pen);
-                return Ok((most, false));
+                return Ok(ReadUp { has_more: false, ..read });
             }
             let placed = self.place(pen, &encoded, Origin::Published);
             if let Some(following) = &mut pen.following {
                 following.cursor = entry.offset;
             }
             match placed {
-                Placed::Wrote(wrote) => most = most.max(wrote),
+                Placed::Wrote(wrote) => read.most = read.most.max(wrote),
                 Placed::Broke(error) => return Err(error),
-                refused => tracing::warn!(hold = %self.id, ?refused, "a kept message was passed over"),
+                Placed::Slow | Placed::Refused(_) => read.passed_over += 1,
             }
         }
         if let Some(following) = &mut pen.following {
             following.is_live = pulled.is_all;
         }
-        Ok((most, !pulled.is_all))
+        Ok(read)
     }
 
     fn note_behind(&self, archive: &Archive, pen: &mut Pen) {

@@ -10,6 +10,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use crate::mechanisms::agenda::{Agenda, Due, Entry, Number};
+use crate::sync::foreign::Foreign;
 use crate::sync::{AtomicU64, AtomicUsize, Mutex};
 use crate::words::amount::LONGEST;
 use crate::words::message::Message;
@@ -29,7 +30,7 @@ pub(crate) enum Job {
 }
 
 /// Makes the next message.
-pub(crate) type Maker = Box<dyn FnMut() -> Message + Send>;
+pub(crate) type Maker = Foreign<Box<dyn FnMut() -> Message + Send>>;
 
 /// When it is published.
 #[derive(Clone, Copy, Debug)]

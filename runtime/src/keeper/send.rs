@@ -56,6 +56,9 @@ impl Hold {
         if pen.note.is_some() {
             return Err(Refusal::Ended);
         }
+        if !message.message().is_for(self.id) {
+            return Ok(());
+        }
         if self.form == Form::LongPoll && pen.opening.is_none() {
             if message.message().len() > self.post.terms.backlog {
                 return Err(Refusal::TooLarge);
@@ -70,6 +73,9 @@ impl Hold {
     /// Writes a message, or puts it where it waits, as the terms say of this origin. Not for a long poll that is open:
     /// what comes to it is its answer.
     pub(super) fn place(&self, pen: &mut InHand<'_>, message: &Encoded<'_>, origin: Origin) -> Placed {
+        if !message.message().is_for(self.id) {
+            return Placed::Wrote(Wrote::All);
+        }
         let bound = self.post.terms.backlog;
         let drops_oldest = origin == Origin::Published && self.post.terms.when_slow == WhenSlow::DropOldest;
         if pen.opening.is_some() && (self.form == Form::LongPoll || origin == Origin::Published) {

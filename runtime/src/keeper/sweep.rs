@@ -6,13 +6,14 @@ use std::time::Duration;
 
 use crate::mechanisms::clock::{Beats, Clocks, Due, Signs};
 use crate::mechanisms::wire;
+use crate::sync::{foreign, lasting};
 use crate::words::cause::{Disconnect, End};
 use crate::words::line::Line;
 use crate::words::terms::Transport;
 use crate::words::tick::Tick;
 
 use super::Keeper;
-use super::hold::Hold;
+use super::hold::{Hold, drawn};
 use super::time::Time;
 
 /// The sweep sends no heartbeats faster than it comes, and would never be done with one that is due again at once.
@@ -31,7 +32,8 @@ impl Keeper {
         period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.is_over() {
             period.tick().await;
-            self.sweep();
+            // No clock waits for a destructor of the application's.
+            foreign::aside(|| lasting::turn("the sweep", || self.sweep()));
         }
     }
 
@@ -48,12 +50,16 @@ impl Keeper {
         };
         let mut resting = Vec::with_capacity(due.len());
         for hold in due {
-            match hold.look(now) {
-                Look::Rest(at) => resting.push((hold, at)),
+            let look = || match hold.look(now) {
+                Look::Rest(at) => resting.push((hold.clone(), at)),
                 Look::End(end) => {
                     self.end(&hold, end.into());
                 }
                 Look::Over => {}
+            };
+            // Each for itself: the clocks of the others go on, and those of this one will not.
+            if lasting::turn("the sweep", look).is_none() {
+                let _ = lasting::turn("the sweep", || self.end(&hold, Disconnect::Failed.into()));
             }
         }
         let mut books = self.books.lock();
@@ -182,10 +188,7 @@ impl Hold {
 
     /// The first heartbeat comes at a random phase, so that holds that began together do not beat together.
     pub(super) fn draw_first_beat(&self, now: Tick) {
-        let first = self.clocks().heartbeat.map_or(Tick::NEVER, |every| {
-            let every = every.as_millis() as u64;
-            now.plus(Duration::from_millis(fastrand::u64(..=every)))
-        });
+        let first = self.clocks().heartbeat.map_or(Tick::NEVER, |every| now.plus(drawn(every)));
         self.next_beat.store(first.0, Relaxed);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::sync::{AtomicU64, Mutex};
+use crate::words::amount::LONGEST;
 use crate::words::tick::Tick;
 
 /// The clock of one server.
@@ -95,7 +96,8 @@ impl Time {
         let served = self.served();
         // Where they differ, the next sweep tells how much was lost.
         let least = if served < self.unstalled() { Self::PERIOD } else { Duration::ZERO };
-        (due > served).then(|| due.since(self.unstalled()).max(least))
+        // Who waits for longer asks again; and no system's clock goes to the end of all ticks.
+        (due > served).then(|| due.since(self.unstalled()).clamp(least, LONGEST))
     }
 
     /// The present, for spans that start from it: not early by a part of a millisecond.

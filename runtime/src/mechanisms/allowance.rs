@@ -13,8 +13,8 @@ pub(crate) struct Allowance {
 }
 
 impl Allowance {
-    /// How many at once. A message of 64 KiB in crumbs of 64 bytes is within it, and so is what a client that was stopped for
-    /// an hour has to answer, if we asked every four seconds.
+    /// How many at once: what a client that was stopped for an hour has to answer, if we asked every four seconds. Crumbs
+    /// that a message is worth by its size do not count.
     pub(crate) const AT_ONCE: u32 = 1_000;
 
     /// How many a second, in the long run. Clients ping every twenty seconds or so, the busiest once a second; who speaks

@@ -108,32 +108,28 @@ impl Backlog {
     }
 
     /// Drops the published messages that have waited longest, and no more of them than must go for `more` bytes to fit.
-    /// What was sent to this peer alone stays, and so does what is half with the kernel. `false` if it would not fit
-    /// without all of them either: then nothing is dropped.
+    /// What was sent to this peer alone stays, and so does what is half with the kernel. Says how many went; `None` if it
+    /// would not fit without all of them either: then nothing is dropped.
     ///
     /// To be asked right after a look at the kernel's share: what is dropped is gone.
-    pub(crate) fn make_room(&mut self, more: usize, bound: usize, waste: &mut Vec<Bytes>) -> bool {
+    pub(crate) fn make_room(&mut self, more: usize, bound: usize) -> Option<usize> {
         let all = self.cost() + self.kernel as usize + more;
         let excess = all.saturating_sub(bound);
         let droppable = self.queue.as_ref().map_or(0, |queue| queue.droppable());
-        if excess <= droppable {
-            self.drop_published(WhenSlow::DropOldest, excess, waste);
-        }
-        excess <= droppable
+        (excess <= droppable).then(|| self.drop_published(WhenSlow::DropOldest, excess))
     }
 
-    /// Drops published messages, from the end that `rule` names, until that has freed `enough` or there are none; each
-    /// is put into `waste`.
-    pub(crate) fn drop_published(&mut self, rule: WhenSlow, enough: usize, waste: &mut Vec<Bytes>) {
-        if let Some(queue) = &mut self.queue {
-            queue.drop_published(rule, enough, waste);
-        }
+    /// Drops published messages, from the end that `rule` names, until that has freed `enough` or there are none; says
+    /// how many.
+    pub(crate) fn drop_published(&mut self, rule: WhenSlow, enough: usize) -> usize {
+        let count = self.queue.as_mut().map_or(0, |queue| queue.drop_published(rule, enough));
         self.let_go_if_empty();
+        count
     }
 
     /// Gives up all that waits but a piece that is half with the kernel; says how many messages that were.
-    pub(crate) fn give_up(&mut self, waste: &mut Vec<Bytes>) -> usize {
-        let messages = self.queue.as_mut().map_or(0, |queue| queue.give_up(waste));
+    pub(crate) fn give_up(&mut self) -> usize {
+        let messages = self.queue.as_mut().map_or(0, |queue| queue.give_up());
         self.let_go_if_empty();
         messages
     }
@@ -298,14 +294,13 @@ mod tests {
         backlog.push(piece("sent"), 0);
         backlog.push(published("old"), 0);
         backlog.push(published("new"), 0);
-        let mut waste = Vec::new();
-        assert!(!backlog.make_room(2 * Backlog::COST, bound, &mut waste));
-        assert!(waste.is_empty(), "{waste:?}");
-        assert!(backlog.make_room(1, bound, &mut waste));
-        assert_eq!(waste, [Bytes::from("old")]);
+        assert_eq!(backlog.make_room(2 * Backlog::COST, bound), None);
+        assert_eq!(backlog.messages(), 4);
+        assert_eq!(backlog.make_room(1, bound), Some(1));
         backlog.looked(Backlog::COST, 1, bound);
-        assert!(backlog.make_room(1, bound, &mut waste));
-        assert_eq!(waste, ["old", "new"]);
+        assert_eq!(backlog.make_room(1, bound), Some(1));
         assert_eq!(backlog.messages(), 2);
+        backlog.advance(4);
+        assert_eq!(backlog.next(), Some(&b"sent"[..]));
     }
 }

@@ -57,6 +57,11 @@ impl<M> Topics<M> {
         self.rooms.is_empty()
     }
 
+    /// How many are in `topic`.
+    pub(crate) fn count(&self, topic: &str) -> usize {
+        self.rooms.get(topic).map_or(0, Slab::len)
+    }
+
     /// The members of `topic`, in no order.
     pub(crate) fn members(&self, topic: &str) -> impl Iterator<Item = &M> {
         self.rooms.get(topic).into_iter().flat_map(|room| room.iter().map(|(_, member)| member))

@@ -10,28 +10,36 @@ use super::host::Host;
 use super::house::House;
 use super::turned_away::Away;
 use crate::socket::Listener;
+use crate::sync::lasting;
 
 /// Accepts for as long as it is polled; no error ends it.
 pub(super) async fn accept<H: Host>(mut door: impl Listener, house: Arc<House<H>>) {
     let mut trouble = Trouble::default();
     loop {
-        match door.accept().await {
-            Ok(line) => {
-                if trouble.is_over(Instant::now()) {
-                    tracing::info!("accepting connections again");
-                }
-                house.receive(line).await;
+        if lasting::waiting_turn("accepting", accept_one(&mut door, &house, &mut trouble)).await.is_none() {
+            // What panics again at once shall not take all the time there is.
+            tokio::time::sleep(Trouble::FIRST).await;
+        }
+    }
+}
+
+async fn accept_one<H: Host>(door: &mut impl Listener, house: &Arc<House<H>>, trouble: &mut Trouble) {
+    match door.accept().await {
+        Ok(line) => {
+            if trouble.is_over(Instant::now()) {
+                tracing::info!("accepting connections again");
             }
-            Err(error) if is_passing(&error) => {}
-            Err(error) => {
-                if trouble.begins(Instant::now()) {
-                    tracing::error!(%error, connections = house.count(), "cannot accept connections");
-                }
-                if !squeeze(&mut door, &house).await {
-                    tokio::time::sleep(trouble.pause()).await;
-                } else {
-                    trouble.eased();
-                }
+            house.receive(line).await;
+        }
+        Err(error) if is_passing(&error) => {}
+        Err(error) => {
+            if trouble.begins(Instant::now()) {
+                tracing::error!(%error, connections = house.count(), "cannot accept connections");
+            }
+            if !squeeze(door, house).await {
+                tokio::time::sleep(trouble.pause()).await;
+            } else {
+                trouble.eased();
             }
         }
     }

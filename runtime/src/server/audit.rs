@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::host::Host;
 use super::house::House;
 use crate::keeper::hub::Hub;
+use crate::sync::lasting;
 use crate::words::look::Look;
 
 /// The audits of one server; they end when this is dropped.
@@ -34,9 +35,17 @@ impl Audits {
             let mut pause = FIRST;
             loop {
                 sleep(pause).await;
-                let Some(look) = look(&house, || hub.holds()).await else { return };
-                pause = pause_after(look.took);
-                hub.judge(look);
+                pause = EVERY;
+                let looking = lasting::waiting_turn("the audit", look(&house, || hub.holds()));
+                match looking.await {
+                    Some(Some(look)) => {
+                        pause = pause_after(look.took);
+                        lasting::turn("the audit", || hub.judge(look));
+                    }
+                    // The system does not say what is open.
+                    Some(None) => return,
+                    None => {}
+                }
             }
         });
         Audits(auditing.abort_handle())
@@ -67,7 +76,7 @@ pub(super) async fn look<H: Host>(house: &House<H>, holds: impl Fn() -> usize) -
 }
 
 fn pause_after(took: Duration) -> Duration {
-    EVERY.max(took * SHARE)
+    EVERY.max(took.saturating_mul(SHARE))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use std::any::type_name;
 use std::fmt;
+use std::net::SocketAddr;
 
 use axum_core::body::Body;
 use axum_core::response::IntoResponse;
@@ -14,8 +15,9 @@ use super::setup::{Setup, environment};
 use super::start::StartError;
 use super::wishes::Wishes;
 use crate::dispatch::fallback::Fallback;
+use crate::dispatch::introduction::Introduction;
 use crate::endpoint::BoxError;
-use crate::endpoint::record::Endpoint;
+use crate::endpoint::record::{Endpoint, Mountable};
 use crate::keeper::hub::Hub;
 use crate::socket::memory::{Dialer, MemoryDoor};
 use crate::socket::tcp;
@@ -42,9 +44,10 @@ impl Server {
         self
     }
 
-    /// Mounts a `#[suspend]` function at its path; at each of its paths if it has several.
+    /// Mounts a `#[suspend]` function at its path; at each of its paths if it has several. A function that is not annotated
+    /// is a fault, told at start.
     #[must_use]
-    pub fn mount<F: 'static>(mut self, function: F) -> Self {
+    pub fn mount<M, F: Mountable<M>>(mut self, function: F) -> Self {
         // Its type is all that counts; it tells the function from every other.
         let _ = function;
         let found = Endpoint::of::<F>();
@@ -80,6 +83,39 @@ impl Server {
             + 'static,
     {
         self.0.plan.fallback = Some(Fallback::new(service));
+        self
+    }
+
+    /// Tells handlers the address of the peer, in the form that they take: axum's `ConnectInfo`, of whichever version of
+    /// axum. It is there in the fallback's handlers, and in annotated functions.
+    ///
+    /// ```
+    /// use std::net::SocketAddr;
+    ///
+    /// use abeyance::Server;
+    /// use axum::Router;
+    /// use axum::extract::ConnectInfo;
+    /// use axum::routing::get;
+    ///
+    /// async fn who(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> String {
+    ///     format!("you are {peer}")
+    /// }
+    ///
+    /// let app = Router::new().route("/who", get(who));
+    /// let server = Server::new().fallback(app).connect_info(ConnectInfo::<SocketAddr>);
+    /// ```
+    ///
+    /// `make` is called for each request, and its value stands in the request's extensions under its type. The address is
+    /// that of the connection: behind a proxy, the proxy's. [`ClientIp`](crate::extract::ClientIp), which needs nothing of
+    /// this and is an extractor in both places, knows [`trusted_proxies`](Server::trusted_proxies).
+    ///
+    /// If `make` panics, the request is answered with `500`.
+    #[must_use]
+    pub fn connect_info<T: Clone + Send + Sync + 'static>(
+        mut self,
+        make: impl Fn(SocketAddr) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.0.plan.introduction = Some(Introduction::new(make));
         self
     }
 
@@ -183,7 +219,9 @@ mod tests {
 
     #[test]
     fn what_is_not_annotated_cannot_be_mounted() {
-        async fn plain() {}
+        async fn plain() -> crate::Suspend {
+            crate::Suspend::new()
+        }
         let fault = fault(Server::new().mount(plain), &[]);
         assert!(fault.contains("plain") && fault.contains("no `#[suspend]` function"), "{fault}");
     }
@@ -194,10 +232,16 @@ mod tests {
             .max_suspended(0)
             .head_deadline(Duration::ZERO)
             .trusted_proxies(["proxy"])
-            .allowed_origins(["*"]);
+            .allowed_origins(["https://*.example"]);
         let fault = fault(server, &[("ABEYANCE_DRAIN", "soon")]);
         assert_eq!(fault.lines().count(), 5, "{fault}");
-        for hint in ["max_suspended(0)", "head_deadline", "\"proxy\"", "\"*\"", "ABEYANCE_DRAIN=\"soon\""] {
+        for hint in [
+            "max_suspended(0)",
+            "head_deadline",
+            "\"proxy\"",
+            "\"https://*.example\"",
+            "ABEYANCE_DRAIN=\"soon\"",
+        ] {
             assert!(fault.contains(hint), "{hint} is not in: {fault}");
         }
     }

@@ -103,7 +103,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::words::terms::{WhenFull, WhenSlow};
+    use crate::words::terms::{WhenEvicted, WhenFull, WhenSlow};
 
     fn read(variables: &[(&str, &str)]) -> Environment {
         let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
@@ -123,6 +123,7 @@ mod tests {
             ("ABEYANCE_MAX_SCHEDULED", "0"),
             ("ABEYANCE_LAST_ENDS", "7"),
             ("ABEYANCE_MAX_PER_PEER", "8"),
+            ("ABEYANCE_MAX_PER_KEY", "5"),
             ("ABEYANCE_MAX_UNHELD_PER_PEER", "64"),
             ("ABEYANCE_MAX_CONNECTS_PER_PEER", "9"),
             ("ABEYANCE_WHEN_FULL", "resume_oldest"),
@@ -137,13 +138,18 @@ mod tests {
             ("ABEYANCE_HISTORY", "1MiB"),
             ("ABEYANCE_MAX_TOPICS", "3"),
             ("ABEYANCE_TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
-            ("ABEYANCE_ALLOWED_ORIGINS", "https://Example.com,http://localhost:3000"),
+            (
+                "ABEYANCE_ALLOWED_ORIGINS",
+                "https://Example.com,http://localhost:3000,capacitor://localhost,null",
+            ),
+            ("ABEYANCE_ALLOWED_HEADERS", "X-CSRF-Token, traceparent"),
         ]);
         assert_eq!(environment.faults, [""; 0]);
         let (policy, faults) = environment.server.resolve(1024);
         assert_eq!(faults, [""; 0]);
         assert_eq!(policy.listen, "0.0.0.0:80");
         assert_eq!((policy.max_suspended, policy.max_per_peer), (100_000, Some(8)));
+        assert_eq!(policy.max_per_key, Some(5));
         assert_eq!((policy.max_unheld_per_peer, policy.max_connects_per_peer), (Some(64), Some(9)));
         assert_eq!((policy.max_connections, policy.max_requests), (300, 200));
         assert_eq!((policy.max_head, policy.max_admitting), (32 << 10, 5));
@@ -162,7 +168,9 @@ mod tests {
         assert_eq!((policy.memory, policy.history, policy.max_topics), (512 << 20, 1 << 20, 3));
         let proxies: Vec<_> = policy.trusted_proxies.iter().map(ToString::to_string).collect();
         assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
-        assert_eq!(policy.allowed_origins, ["https://example.com", "http://localhost:3000"]);
+        let origins = ["https://example.com", "http://localhost:3000", "capacitor://localhost", "null"];
+        assert_eq!(policy.allowed_origins.named, origins);
+        assert_eq!(policy.allowed_headers, ["X-CSRF-Token", "traceparent"]);
     }
 
     #[test]
@@ -191,10 +199,12 @@ mod tests {
             ("ABEYANCE_CHAT_MAX_IDLE", "none"),
             ("ABEYANCE_CHAT_MAX_MAX_IDLE", "1h"),
             ("ABEYANCE_CHAT_WHEN_SLOW", "drop_oldest"),
+            ("ABEYANCE_ENTER_WHEN_EVICTED", "stay_away"),
         ]);
         assert_eq!(environment.faults, [""; 0]);
         let enter = environment.function("enter");
         assert_eq!((enter.timeout, enter.max_suspended), (Some(Some(Duration::from_secs(5))), Some(7)));
+        assert_eq!(enter.when_evicted, Some(WhenEvicted::StayAway));
         let chat = environment.function("chat");
         assert_eq!((chat.max_idle, chat.when_slow), (Some(None), Some(WhenSlow::DropOldest)));
         assert_eq!(environment.function("chat_max").max_idle, Some(Some(Duration::from_secs(3600))));
@@ -220,6 +230,7 @@ mod tests {
             ("ABEYANCE_TRUSTED_PROXIES", "10.0.0.0/8,proxy", ["\"proxy\"", "\"10.0.0.0/8\""]),
             ("ABEYANCE_ALLOWED_ORIGINS", "https://a.b/", ["no path", "\"https://example.com\""]),
             ("ABEYANCE_ALLOWED_ORIGINS", "a.b", ["\"a.b\"", "\"https://example.com\""]),
+            ("ABEYANCE_ALLOWED_HEADERS", "X CSRF", ["\"X CSRF\"", "\"X-CSRF-Token\""]),
             ("ABEYANCE_ENTER_TIMEOUT", "30", ["ABEYANCE_ENTER_TIMEOUT", "\"30s\""]),
             ("ABEYANCE_DRIAN", "10s", ["ABEYANCE_DRIAN=\"10s\"", "ABEYANCE_DRAIN"]),
             ("ABEYANCE_ENTER_WHEN_SLOW", "drop", ["ABEYANCE_ENTER_WHEN_SLOW=\"drop\"", "\"drop_newest\""]),

@@ -4,7 +4,7 @@
 use std::task::Waker;
 use std::time::Duration;
 
-use super::lines::Lines;
+use super::course::{Broken, Course, Follows};
 use crate::words::pace;
 use crate::words::policy::Policy;
 use crate::words::tick::Tick;
@@ -24,9 +24,10 @@ pub(super) const LAST_HEAD: Duration = Duration::from_secs(1);
 /// 3. A guest that is here is attended, whatever else happens.
 pub(super) struct Exchange<G> {
     phase: Phase,
-    /// The head that is arriving.
-    lines: Lines,
-    /// It is none that may be read.
+    course: Course,
+    /// How much was read that hyper was not given yet.
+    pub(super) lying: usize,
+    /// What was to be the next head is none that may be read.
     malformed: bool,
     /// Everything that hyper had to write is written.
     flushed: bool,
@@ -41,6 +42,8 @@ pub(super) struct Exchange<G> {
     pub(super) released: bool,
     /// Who waits for `released`.
     pub(super) waiting: Option<Waker>,
+    /// hyper, which wants to read and is not given the next request before it has answered this one.
+    pub(super) reading: Option<Waker>,
 }
 
 #[derive(Clone, Copy)]
@@ -76,7 +79,8 @@ impl<G> Exchange<G> {
     pub(super) fn new(head_due: Tick) -> Self {
         Exchange {
             phase: Phase::Head { due: head_due },
-            lines: Lines::first(),
+            course: Course::begin(),
+            lying: 0,
             malformed: false,
             flushed: true,
             blocked: None,
@@ -85,15 +89,28 @@ impl<G> Exchange<G> {
             guest: None,
             released: false,
             waiting: None,
+            reading: None,
         }
     }
 
     /// A whole head has come.
-    pub(super) fn asked(&mut self, bodied: bool, lasting: bool) {
+    pub(super) fn asked(&mut self, follows: Follows, lasting: bool) {
         self.phase = Phase::Answering;
-        self.bodied = bodied;
+        self.bodied = follows != Follows::Nothing;
         // What is left of a body cannot be told from the next request once hyper is gone.
-        self.lasting = lasting && !bodied;
+        self.lasting = lasting && !self.bodied;
+        self.course.asked(follows);
+    }
+
+    /// Whether the request's body has not come as a whole: an answer that is given now is the last one, since hyper reads
+    /// on no further than to what lies here.
+    pub(super) fn is_body_due(&self) -> bool {
+        self.course.is_longer_than(self.lying)
+    }
+
+    /// The answer was that the connection is not HTTP any more.
+    pub(super) fn upgraded(&mut self) {
+        self.course = Course::Upgraded;
     }
 
     /// The request is to be held.
@@ -108,19 +125,29 @@ impl<G> Exchange<G> {
         self.flushed = false;
     }
 
-    /// Bytes have come; `false` if hyper must not see them. What it reads ahead while a request is answered is not
-    /// looked at: where a body ends only hyper knows.
-    pub(super) fn received(&mut self, bytes: &[u8], now: Tick, policy: &Policy) -> bool {
-        match self.phase {
-            Phase::Idle { .. } => {
-                self.phase = Phase::Head { due: now.plus(policy.head_deadline) };
-                self.lines = Lines::later();
-            }
-            Phase::Head { .. } => {}
-            Phase::Answering => return true,
+    /// Bytes have come; says how many of them hyper may have now. If these are none it waits, and the owner of deadlines
+    /// goes on, or the answer's end does.
+    ///
+    /// # Errors
+    /// A body is not as it must be.
+    pub(super) fn received(&mut self, bytes: &[u8], now: Tick, policy: &Policy) -> Result<usize, Broken> {
+        if let Phase::Idle { .. } = self.phase {
+            self.phase = Phase::Head { due: now.plus(policy.head_deadline) };
         }
-        self.malformed |= !self.lines.take(bytes);
-        !self.malformed
+        let mut given = 0;
+        while !self.malformed {
+            if !matches!(self.phase, Phase::Answering) {
+                self.course.go_on();
+            }
+            let is_head = matches!(self.course, Course::Head(_));
+            match self.course.take(&bytes[given..]) {
+                Ok(0) => return Ok(given),
+                Ok(count) => given += count,
+                Err(Broken) if is_head => self.malformed = true,
+                Err(Broken) => return Err(Broken),
+            }
+        }
+        Ok(0)
     }
 
     /// hyper tried to write, and the peer took so many bytes.

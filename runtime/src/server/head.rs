@@ -8,27 +8,26 @@ use std::sync::{Arc, Weak};
 use std::task::Poll;
 
 use bytes::Bytes;
-use http::header::{self, HeaderValue};
-use http::{Request, StatusCode, Version};
+use http::header::{self, HeaderMap, HeaderValue};
+use http::{Method, Request, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use parking_lot::Mutex;
 
+use super::course::Follows;
 use super::exchange::{Exchange, LAST_HEAD, REST, Step};
 use super::farewell::{linger, released};
 use super::host::Host;
 use super::house::{House, Seat};
 use super::place::{For, Parser, Place};
 use super::wire::{Answer, Notes, Wire};
-use crate::dispatch::{Deadline, Probing, Standing, Waits};
+use super::word::word;
+use crate::dispatch::{Deadline, Standing, Waits, probing_unheld};
 use crate::socket::Socket;
+use crate::words::denial::Denial;
 use crate::words::tick::Tick;
-
-const TOO_LATE: &[u8] = b"HTTP/1.1 408 Request Timeout\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
-
-const MALFORMED: &[u8] = b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n";
 
 /// How a connection comes to be read for a request.
 pub(super) enum Visit {
@@ -114,8 +113,7 @@ async fn answer<H: Host>(
 ) -> Option<Taken<H::Guest>> {
     let policy = house.host.policy();
     // Also where a hold had it otherwise. Of an upgraded connection nothing else would notice that its peer vanished.
-    let Probing { every, give_up } = Probing::unheld(policy.write_deadline);
-    line.probe(every, give_up);
+    line.probe(probing_unheld(policy.write_deadline));
     let time = house.host.time();
     let accepted = time.mark();
     // Whoever has just come has not come for nothing, though the server stops: its request is on its way.
@@ -230,7 +228,8 @@ async fn speak<H: Host>(
         let standing: Weak<dyn Waits> = Arc::<Place<H>>::downgrade(&place);
         service_fn(move |mut request: Request<Incoming>| {
             let has_begun = place.begin();
-            notes.lock().asked(!request.body().is_end_stream(), is_lasting(&request));
+            notes.lock().asked(follows(&request), is_lasting(&request));
+            let is_connect = request.method() == Method::CONNECT;
             request.extensions_mut().insert(Standing::new(standing.clone()));
             let answer = house.host.clone().handle(request, peer);
             let (house, notes, place) = (house.clone(), notes.clone(), place.clone());
@@ -242,10 +241,14 @@ async fn speak<H: Host>(
                 match answer.await {
                     Ok(mut response) => {
                         place.answer();
-                        if house.stop.has_rung() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
-                            response
-                                .headers_mut()
-                                .insert(header::CONNECTION, HeaderValue::from_static("close"));
+                        let is_last = house.stop.has_rung() || notes.lock().is_body_due();
+                        if response.status() == StatusCode::SWITCHING_PROTOCOLS
+                            || is_connect && response.status().is_success()
+                        {
+                            notes.lock().upgraded();
+                        } else if is_last && !says_close(response.headers()) {
+                            let close = HeaderValue::from_static("close");
+                            response.headers_mut().append(header::CONNECTION, close);
                         }
                         Ok::<_, Infallible>(
                             response.map(|body| Answer::<H>::new(body, notes, house.host.clone())),
@@ -278,7 +281,11 @@ async fn speak<H: Host>(
                 Pin::new(&mut connection).graceful_shutdown();
             }
         }
-        if Pin::new(&mut connection).poll(cx).is_ready() {
+        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
+            // hyper has answered it: with `400` or `431`.
+            if ended.is_err_and(|error| error.is_parse()) {
+                house.host.deny(Denial::Malformed, peer);
+            }
             return Poll::Ready(None);
         }
         if !std::mem::replace(&mut has_looked, true) {
@@ -318,9 +325,13 @@ async fn speak<H: Host>(
         Some(Step::Rest) => Spoken::Rest(take_back(connection)),
         Some(Step::Cut) => Spoken::Cut,
         Some(step @ (Step::Late | Step::Malformed)) => {
-            let answer = if step == Step::Late { TOO_LATE } else { MALFORMED };
+            let (status, denial) = match step {
+                Step::Late => (StatusCode::REQUEST_TIMEOUT, Denial::HeadLate),
+                _ => (StatusCode::BAD_REQUEST, Denial::Malformed),
+            };
+            house.host.deny(denial, peer);
             // Nothing else is under way, so it fits; if the kernel refuses it, the peer is not reading anyway.
-            let _ = line.try_write(answer);
+            let _ = line.try_write(word(status, None, "").as_bytes());
             Spoken::Over
         }
         Some(Step::Close | Step::Hold | Step::Wait(_)) => Spoken::Over,
@@ -346,14 +357,23 @@ where
     }
 }
 
+/// What follows the head of a request, as hyper reads it.
+fn follows(request: &Request<Incoming>) -> Follows {
+    match request.body().size_hint().exact() {
+        _ if request.headers().contains_key(header::TRANSFER_ENCODING) => Follows::Chunks,
+        Some(0) | None => Follows::Nothing,
+        Some(length) => Follows::Length(length),
+    }
+}
+
 /// Whether the connection may be used again after this request. After a hold hyper is not there to know.
 fn is_lasting(request: &Request<Incoming>) -> bool {
-    let mut wishes = request.headers().get_all(header::CONNECTION).iter();
-    let wants_close = wishes.any(|value| {
-        value
-            .as_bytes()
-            .split(|byte| *byte == b',')
-            .any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
-    });
-    request.version() == Version::HTTP_11 && !wants_close
+    request.version() == Version::HTTP_11 && !says_close(request.headers())
+}
+
+fn says_close(headers: &HeaderMap) -> bool {
+    headers.get_all(header::CONNECTION).iter().any(|value| {
+        let mut words = value.as_bytes().split(|byte| *byte == b',');
+        words.any(|word| word.trim_ascii().eq_ignore_ascii_case(b"close"))
+    })
 }

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 
 use crate::dispatch::{Admitted, After, Dispatch, Reply, Time};
 use crate::socket::Socket;
+use crate::words::denial::Denial;
 use crate::words::policy::Policy;
 
 /// Who answers requests.
@@ -40,6 +41,9 @@ pub(super) trait Host: Send + Sync + 'static {
     /// How many end hooks run.
     fn hooks(&self) -> usize;
 
+    /// Counts and logs a refusal that never was a request.
+    fn deny(&self, why: Denial, peer: SocketAddr);
+
     /// Counts a connection that is turned away before it has asked for anything.
     fn count_turned_away(&self);
 
@@ -52,8 +56,8 @@ pub(super) trait Host: Send + Sync + 'static {
     /// Ends what is still held, and cuts what was ending.
     fn stop(&self);
 
-    /// Cuts what is still held, and what is ending.
-    fn cut(&self);
+    /// Cuts what is still held, what is ending, and hooks that run; says whether end hooks are still to come.
+    fn cut(&self) -> bool;
 }
 
 /// A request that is to be held. Once the server has it, it attends it, whatever became of the connection.
@@ -96,6 +100,10 @@ impl Host for Dispatch {
         self.hooks()
     }
 
+    fn deny(&self, why: Denial, peer: SocketAddr) {
+        Dispatch::deny(self, why, peer);
+    }
+
     fn count_turned_away(&self) {
         Dispatch::count_turned_away(self);
     }
@@ -112,8 +120,8 @@ impl Host for Dispatch {
         Dispatch::stop(self);
     }
 
-    fn cut(&self) {
-        Dispatch::cut(self);
+    fn cut(&self) -> bool {
+        Dispatch::cut(self)
     }
 }
 

@@ -1,9 +1,11 @@
 //! Whether the lines of a head end as they must, with CR and LF: hyper takes a bare LF as well, and a proxy in front of us
 //! may not, so that one request could hide in another's header.
 
-/// What was read of a head. Pure.
+use super::course::Broken;
+
+/// What was read of the lines of a head, or of the trailers behind a body. Pure.
 pub(super) struct Lines {
-    /// The byte before; at the beginning, one after which anything may come.
+    /// The byte before.
     last: u8,
     is_line_empty: bool,
     /// A blank line would be the end.
@@ -12,31 +14,31 @@ pub(super) struct Lines {
 }
 
 impl Lines {
-    /// From the first byte of a head on. Blank lines may stand before it.
-    pub(super) fn first() -> Self {
-        Lines { last: b'\r', is_line_empty: true, has_begun: false, is_over: false }
+    /// Those of a head. Blank lines may stand before it (RFC 9112 §2.2).
+    pub(super) fn of_head() -> Self {
+        Lines { last: b'\n', is_line_empty: true, has_begun: false, is_over: false }
     }
 
-    /// From where nobody knows how much of the head has come before: hyper may have had the beginning together with
-    /// the last request.
-    pub(super) fn later() -> Self {
-        Lines { has_begun: true, ..Lines::first() }
+    /// Those behind the last chunk; there need not be any.
+    pub(super) fn of_trailers() -> Self {
+        Lines { has_begun: true, ..Lines::of_head() }
     }
 
-    /// Takes what has come; `false` if a line ends in a way it must not. What comes behind the head is not looked at.
-    pub(super) fn take(&mut self, bytes: &[u8]) -> bool {
-        for &byte in bytes {
+    /// Takes what belongs to these lines, and says how much that was.
+    ///
+    /// # Errors
+    /// A line ends in a way it must not.
+    pub(super) fn take(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
+        for (at, &byte) in bytes.iter().enumerate() {
             if self.is_over {
-                break;
+                return Ok(at);
             }
             match (self.last, byte) {
                 (b'\r', b'\n') => {
                     self.is_over = self.is_line_empty && self.has_begun;
                     self.is_line_empty = true;
                 }
-                (_, b'\n') => return false,
-                // Where the beginning is not known, neither is what was before.
-                (b'\r', _) if !self.is_line_empty => return false,
+                (_, b'\n') | (b'\r', _) => return Err(Broken),
                 (_, b'\r') => {}
                 _ => {
                     self.is_line_empty = false;
@@ -45,7 +47,11 @@ impl Lines {
             }
             self.last = byte;
         }
-        true
+        Ok(bytes.len())
+    }
+
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
     }
 }
 
@@ -53,13 +59,14 @@ impl Lines {
 mod tests {
     use super::*;
 
-    /// Whether it is taken, however it is torn.
-    fn is_taken(mut lines: impl FnMut() -> Lines, text: &str) -> bool {
-        let whole = lines().take(text.as_bytes());
+    /// How much is taken, however it is torn.
+    fn taken(text: &str) -> Option<usize> {
+        let whole = Lines::of_head().take(text.as_bytes()).ok();
         for cut in 0..text.len() {
             let (before, after) = text.as_bytes().split_at(cut);
-            let mut lines = lines();
-            assert_eq!(lines.take(before) && lines.take(after), whole, "{text:?} at {cut}");
+            let mut lines = Lines::of_head();
+            let torn = lines.take(before).and_then(|first| Ok(first + lines.take(after)?));
+            assert_eq!(torn.ok(), whole, "{text:?} at {cut}");
         }
         whole
     }
@@ -69,7 +76,9 @@ mod tests {
         for (text, is_right) in [
             ("GET / HTTP/1.1\r\nHost: a\r\n\r\n", true),
             ("\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", true),
-            ("GET / HTTP/1.1\r\nHost: a\r\n\r\nbody\nof\rany\0kind", true),
+            ("\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", false),
+            ("\r\n\nGET / HTTP/1.1\r\nHost: a\r\n\r\n", false),
+            ("\rGET / HTTP/1.1\r\nHost: a\r\n\r\n", false),
             ("GET / HTTP/1.1\nHost: a\r\n\r\n", false),
             ("GET / HTTP/1.1\r\nHost: a\n\r\n", false),
             ("GET / HTTP/1.1\r\nHost: a\r\n\n", false),
@@ -77,19 +86,13 @@ mod tests {
             ("GET / HTTP/1.1\r\nX: a\rb\r\n\r\n", false),
             ("GET / HTTP/1.1\r\r\n\r\n", false),
         ] {
-            assert_eq!(is_taken(Lines::first, text), is_right, "{text:?}");
+            assert_eq!(taken(text), is_right.then_some(text.len()), "{text:?}");
         }
     }
 
     #[test]
-    fn a_head_that_began_before_ends_at_the_first_blank_line() {
-        for (text, is_right) in [
-            ("\r\nbody\nbody", true),
-            ("\n\r\nbody\nbody", true),
-            ("st: a\r\n\r\n\n", true),
-            ("st: a\n\r\n", false),
-        ] {
-            assert_eq!(is_taken(Lines::later, text), is_right, "{text:?}");
-        }
+    fn what_comes_behind_a_head_is_not_taken() {
+        let head = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+        assert_eq!(taken(&format!("{head}body\nof\rany\0kind")), Some(head.len()));
     }
 }

@@ -3,7 +3,9 @@
 mod accept;
 mod audit;
 pub(crate) mod builder;
+mod chunks;
 mod conversation;
+mod course;
 pub(crate) mod entry;
 mod environment;
 mod exchange;
@@ -24,6 +26,7 @@ pub(crate) mod start;
 mod turned_away;
 mod wire;
 mod wishes;
+mod word;
 
 #[cfg(test)]
 mod tests;

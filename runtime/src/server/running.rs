@@ -163,14 +163,18 @@ impl<H: Host> Service<H> {
             closing = house.host.ending();
             house.host.stop();
             house.halt.ring();
-            // Holds end by themselves, with their end hooks, and each is told.
+            // Holds end by themselves, hooks that run go on, end hooks follow, and each is told.
             let quiet = async {
                 house.empty().await;
                 house.host.quiet().await;
             };
             let _ = timeout(Self::GRACE, quiet).await;
-            house.host.cut();
+            let are_end_hooks_to_come = house.host.cut();
             let _ = timeout(Self::LAST, house.empty()).await;
+            if are_end_hooks_to_come {
+                // Hooks that hung are cut by now. Their end hooks have no less time than others.
+                let _ = timeout(Self::GRACE, house.host.quiet()).await;
+            }
             drained.hooks_unfinished = house.host.hooks();
         }
         drained.took = begun.elapsed();
@@ -198,7 +202,7 @@ impl<H: Host> Drop for Service<H> {
         let (connections, holds) = (self.house.count(), self.house.host.held());
         if connections > 0 {
             tracing::warn!(connections, holds, "the server was dropped without `shutdown`: cut what it had");
-            self.house.host.cut();
+            let _ = self.house.host.cut();
             self.house.halt.ring();
         }
     }

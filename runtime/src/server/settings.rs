@@ -1,10 +1,12 @@
 //! The settings of a server, as code writes them: one method each.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::builder::Server;
-use super::wishes::{network, origin};
+use super::wishes::{field, network, origin};
 use crate::words::keep::Keep;
+use crate::words::origins::Judge;
 use crate::words::terms::WhenFull;
 
 /// Limits, deadlines and whom it trusts.
@@ -27,6 +29,23 @@ impl Server {
     #[must_use]
     pub fn max_per_peer(mut self, holds: usize) -> Self {
         self.0.wishes.max_per_peer = Some(holds);
+        self
+    }
+
+    /// How many holds may have one [key](crate::Suspend::key) at once, over all endpoints: five connections a user. No limit
+    /// unless set; a hold without a key is not counted. `max_per_key` of a function applies as well, to its own holds.
+    ///
+    /// It is checked after the function, which names the key. One more is refused with `429` and `Retry-After`; or, where
+    /// [`when_full`](Server::when_full) is `resume_oldest`, for both functions, it takes the place of the key's oldest hold.
+    ///
+    /// ```
+    /// use abeyance::{Server, WhenFull};
+    ///
+    /// let server = Server::new().max_per_key(5).when_full(WhenFull::ResumeOldest);
+    /// ```
+    #[must_use]
+    pub fn max_per_key(mut self, holds: usize) -> Self {
+        self.0.wishes.max_per_key = Some(holds);
         self
     }
 
@@ -154,7 +173,10 @@ impl Server {
         self
     }
 
-    /// How long a connection may rest between two requests; 60 s unless set.
+    /// How long a connection may rest between two requests; 75 s unless set.
+    ///
+    /// Keep it longer than a proxy in front keeps its connections (most: 60 s). Otherwise the proxy sends a request while
+    /// the server closes, and the request is lost.
     #[must_use]
     pub fn keep_alive(mut self, idle: Duration) -> Self {
         self.0.wishes.keep_alive = Some(idle);
@@ -204,6 +226,10 @@ impl Server {
 
     /// How many bytes all topics together may keep of their past; 64 MiB unless set. When it is reached, the oldest
     /// messages go, of whatever topic.
+    ///
+    /// A 64th of it more is for topics that nobody follows and of which nothing is left: of each it is known how far it
+    /// had come, for about 128 bytes, until so many others were forgotten after it (8,192 by default). A client that was
+    /// away for longer may be told to load anew though it missed nothing.
     #[must_use]
     pub fn history(mut self, bytes: usize) -> Self {
         self.0.wishes.history = Some(bytes);
@@ -244,13 +270,54 @@ impl Server {
         self
     }
 
-    /// Origins, such as `https://example.com`, that may connect although they are not the server's own.
+    /// Origins whose pages may connect although they are not the server's own; none unless set.
+    ///
+    /// An origin is written as browsers send it: `https://example.com`, `capacitor://localhost`,
+    /// `chrome-extension://<id>`, or `null` for pages that have none (sandboxed frames, files). `*` allows all others
+    /// too, but without what a browser adds of its own accord: the function does not see the `Cookie` of such a request,
+    /// and not the `Authorization` of such a WebSocket. Origins that a name cannot tell are
+    /// [`allow_origins_if`](Server::allow_origins_if)'s.
+    ///
+    /// These pages get the CORS headers with which they can hold a connection here and speak for it. A request that
+    /// goes to the [`fallback`](Server::fallback) is judged by the fallback alone.
+    ///
+    /// ```
+    /// let server = abeyance::Server::new().allowed_origins(["https://example.com", "capacitor://localhost"]);
+    /// ```
     #[must_use]
     pub fn allowed_origins(mut self, origins: impl IntoIterator<Item: AsRef<str>>) -> Self {
         let read = origins.into_iter().map(|text| origin(text.as_ref()));
         match read.collect() {
             Ok(origins) => self.0.wishes.allowed_origins = Some(origins),
             Err(fault) => self.0.faults.push(format!("`Server::allowed_origins`: {fault}")),
+        }
+        self
+    }
+
+    /// Lets the pages of an origin connect if `judge` says so, beside those of
+    /// [`allowed_origins`](Server::allowed_origins). It is called for requests that bring an `Origin` which is not the
+    /// server's own, with that text as it came, and must be quick. If it panics the request is answered with `500`.
+    ///
+    /// ```
+    /// let server = abeyance::Server::new().allow_origins_if(|origin| {
+    ///     origin.strip_prefix("https://").is_some_and(|host| host.ends_with(".example.com"))
+    /// });
+    /// ```
+    #[must_use]
+    pub fn allow_origins_if(mut self, judge: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
+        self.0.wishes.origins_if = Some(Judge(Arc::new(judge)));
+        self
+    }
+
+    /// Headers that pages of other origins may send, beside `Abeyance-Hold`, `Last-Event-ID`, `Content-Type`,
+    /// `Cache-Control` and `Authorization`: `X-CSRF-Token`, `traceparent`. A browser asks for them before the request
+    /// proper, with a preflight; those of the server's own pages need no leave.
+    #[must_use]
+    pub fn allowed_headers(mut self, names: impl IntoIterator<Item: AsRef<str>>) -> Self {
+        let read = names.into_iter().map(|name| field(name.as_ref()));
+        match read.collect() {
+            Ok(names) => self.0.wishes.allowed_headers = Some(names),
+            Err(fault) => self.0.faults.push(format!("`Server::allowed_headers`: {fault}")),
         }
         self
     }

@@ -3,13 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::StatusCode;
 use tokio::time::timeout;
 
 use super::farewell::linger;
 use super::host::Host;
 use super::house::House;
+use super::word::word;
 use crate::mechanisms::lobby::Refused;
 use crate::socket::Socket;
+use crate::words::denial::Denial;
 
 /// How many that were sent away may be waited for at once, so that their requests do not destroy the answer on its way:
 /// they have descriptors, of those that are never given to connections.
@@ -32,24 +35,35 @@ pub(super) enum Away {
 impl Away {
     pub(super) fn answer(self) -> String {
         let (status, text) = match self {
-            Away::Full => ("503 Service Unavailable", "too many connections\n"),
-            Away::Busy => ("503 Service Unavailable", "too many requests at once\n"),
-            Away::Peer(Refused::TooMany) => ("429 Too Many Requests", "too many connections of yours\n"),
-            Away::Peer(Refused::TooOften) => ("429 Too Many Requests", "too many new connections of yours\n"),
+            Away::Full => (StatusCode::SERVICE_UNAVAILABLE, "too many connections\n"),
+            Away::Busy => (StatusCode::SERVICE_UNAVAILABLE, "too many requests at once\n"),
+            Away::Peer(Refused::TooMany) => {
+                (StatusCode::TOO_MANY_REQUESTS, "too many connections of yours\n")
+            }
+            Away::Peer(Refused::TooOften) => {
+                (StatusCode::TOO_MANY_REQUESTS, "too many new connections of yours\n")
+            }
         };
         // Drawn, so that those sent away together do not come back together.
-        let (retry, length) = (fastrand::u8(1..=5), text.len());
-        format!(
-            "HTTP/1.1 {status}\r\nRetry-After: {retry}\r\nCache-Control: no-store\r\nConnection: close\r\n\
-             Content-Type: text/plain; charset=utf-8\r\nContent-Length: {length}\r\n\r\n{text}"
-        )
+        word(status, Some(fastrand::u8(1..=5)), text)
+    }
+}
+
+impl From<Away> for Denial {
+    fn from(why: Away) -> Self {
+        match why {
+            Away::Full => Denial::Door,
+            Away::Busy => Denial::Busy,
+            Away::Peer(Refused::TooMany) => Denial::DoorPeer,
+            Away::Peer(Refused::TooOften) => Denial::DoorOften,
+        }
     }
 }
 
 impl<H: Host> House<H> {
     /// Answers a newcomer without having read its request, and closes.
     pub(super) fn send_away(&self, line: Arc<dyn Socket>, why: Away) {
-        self.host.count_turned_away();
+        self.count_away(&line, why);
         line.dismiss(why.answer().as_bytes());
         // A request that comes after the close is answered with an RST, which destroys what its peer has not read yet
         // on some systems. For more than a few at once that must do.
@@ -62,6 +76,13 @@ impl<H: Host> House<H> {
         });
     }
 
+    fn count_away(&self, line: &Arc<dyn Socket>, why: Away) {
+        self.host.count_turned_away();
+        if let Ok(peer) = line.peer() {
+            self.host.deny(why.into(), peer);
+        }
+    }
+
     /// How many that were sent away are still waited for.
     pub(super) fn sent_away(&self) -> usize {
         LINGERING - self.lingering.available_permits()
@@ -69,7 +90,7 @@ impl<H: Host> House<H> {
 
     /// The same where there is no descriptor to spare: returns when it is closed.
     pub(super) async fn send_away_at_once(&self, line: Arc<dyn Socket>, why: Away) {
-        self.host.count_turned_away();
+        self.count_away(&line, why);
         line.dismiss(why.answer().as_bytes());
         // Most requests are there already, or come at once.
         let brief = PATIENCE / 50;

@@ -11,6 +11,7 @@ use http_body::{Frame, SizeHint};
 use hyper::rt::{Read, ReadBufCursor, Write};
 use parking_lot::Mutex;
 
+use super::course::Broken;
 use super::exchange::Exchange;
 use super::host::Host;
 use super::house::House;
@@ -39,32 +40,43 @@ impl<H: Host> Read for Wire<H> {
     ) -> Poll<io::Result<()>> {
         let this = &mut *self;
         if this.unread.has_remaining() {
-            let count = this.unread.len().min(buffer.remaining());
-            let bytes = this.unread.split_to(count);
-            if !this.may_read(&bytes) {
-                return Poll::Pending;
-            }
-            buffer.put_slice(&bytes);
+            let room = this.unread.len().min(buffer.remaining());
+            let count = ready!(this.share(cx, &this.unread[..room], this.unread.len()))?;
+            buffer.put_slice(&this.unread.split_to(count));
             return Poll::Ready(Ok(()));
         }
         // On the stack and copied: hyper's cursor can only be advanced over what was put there, or by `unsafe`.
         let mut bytes = [0; 4096];
         let room = bytes.len().min(buffer.remaining());
-        let count = ready!(this.line.poll_read(cx, &mut bytes[..room]))?;
-        if count > 0 && !this.may_read(&bytes[..count]) {
-            return Poll::Pending;
+        let read = ready!(this.line.poll_read(cx, &mut bytes[..room]))?;
+        if read == 0 {
+            return Poll::Ready(Ok(()));
         }
+        let shared = this.share(cx, &bytes[..read], read);
+        let count = if let Poll::Ready(Ok(count)) = shared { count } else { 0 };
+        this.unread = Bytes::copy_from_slice(&bytes[count..read]);
+        let _ = ready!(shared)?;
         buffer.put_slice(&bytes[..count]);
         Poll::Ready(Ok(()))
     }
 }
 
 impl<H: Host> Wire<H> {
-    /// Notes that bytes have come. If hyper may not read them it waits, and the owner of deadlines ends the exchange in
-    /// the same turn.
-    fn may_read(&self, bytes: &[u8]) -> bool {
+    /// How many of these bytes, of as many as lie here, hyper may have now. If it may have none it waits until it has
+    /// answered, or until the owner of deadlines ends the exchange, in the same turn.
+    fn share(&self, cx: &mut Context<'_>, bytes: &[u8], lying: usize) -> Poll<io::Result<usize>> {
         let host = &self.house.host;
-        self.notes.lock().received(bytes, host.time().mark(), host.policy())
+        let mut notes = self.notes.lock();
+        let shared = notes.received(bytes, host.time().mark(), host.policy());
+        notes.lying = lying - shared.unwrap_or(0);
+        match shared {
+            Ok(0) => {
+                notes.reading = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Ok(count) => Poll::Ready(Ok(count)),
+            Err(Broken) => Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "no end of a body"))),
+        }
     }
 }
 
@@ -151,6 +163,13 @@ impl<H: Host> http_body::Body for Answer<H> {
 
 impl<H: Host> Drop for Answer<H> {
     fn drop(&mut self) {
-        self.notes.lock().answered(self.host.time().mark());
+        let reading = {
+            let mut notes = self.notes.lock();
+            notes.answered(self.host.time().mark());
+            notes.reading.take()
+        };
+        if let Some(reading) = reading {
+            reading.wake();
+        }
     }
 }

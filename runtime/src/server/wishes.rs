@@ -6,6 +6,7 @@ use ipnet::IpNet;
 
 use crate::words::amount::{self, Misread, spell_size};
 use crate::words::keep::{Keep, LEAST_HISTORY, Pattern, Rule};
+use crate::words::origins::{self, Judge, Origins};
 use crate::words::policy::Policy;
 use crate::words::terms::{LEAST_BACKLOG, WhenFull};
 
@@ -33,6 +34,7 @@ pub(super) enum Setting {
     MaxConnections,
     MaxRequests,
     MaxPerPeer,
+    MaxPerKey,
     MaxUnheldPerPeer,
     MaxConnectsPerPeer,
     WhenFull,
@@ -52,6 +54,7 @@ pub(super) enum Setting {
     LastEnds,
     TrustedProxies,
     AllowedOrigins,
+    AllowedHeaders,
 }
 
 /// What was written.
@@ -62,6 +65,7 @@ pub(super) struct Wishes {
     pub(super) max_connections: Option<usize>,
     pub(super) max_requests: Option<usize>,
     pub(super) max_per_peer: Option<usize>,
+    pub(super) max_per_key: Option<usize>,
     pub(super) max_unheld_per_peer: Option<usize>,
     pub(super) max_connects_per_peer: Option<usize>,
     pub(super) when_full: Option<WhenFull>,
@@ -83,15 +87,19 @@ pub(super) struct Wishes {
     pub(super) topics: Option<Vec<Rule>>,
     pub(super) trusted_proxies: Option<Vec<IpNet>>,
     pub(super) allowed_origins: Option<Vec<String>>,
+    /// In code only.
+    pub(super) origins_if: Option<Judge>,
+    pub(super) allowed_headers: Option<Vec<String>>,
 }
 
 impl Setting {
-    pub(super) const ALL: [Setting; 24] = [
+    pub(super) const ALL: [Setting; 26] = [
         Setting::Listen,
         Setting::MaxSuspended,
         Setting::MaxConnections,
         Setting::MaxRequests,
         Setting::MaxPerPeer,
+        Setting::MaxPerKey,
         Setting::MaxUnheldPerPeer,
         Setting::MaxConnectsPerPeer,
         Setting::WhenFull,
@@ -111,6 +119,7 @@ impl Setting {
         Setting::LastEnds,
         Setting::TrustedProxies,
         Setting::AllowedOrigins,
+        Setting::AllowedHeaders,
     ];
 
     /// The setting as it is written in code.
@@ -121,6 +130,7 @@ impl Setting {
             Setting::MaxConnections => "max_connections",
             Setting::MaxRequests => "max_requests",
             Setting::MaxPerPeer => "max_per_peer",
+            Setting::MaxPerKey => "max_per_key",
             Setting::MaxUnheldPerPeer => "max_unheld_per_peer",
             Setting::MaxConnectsPerPeer => "max_connects_per_peer",
             Setting::WhenFull => "when_full",
@@ -140,6 +150,7 @@ impl Setting {
             Setting::LastEnds => "last_ends",
             Setting::TrustedProxies => "trusted_proxies",
             Setting::AllowedOrigins => "allowed_origins",
+            Setting::AllowedHeaders => "allowed_headers",
         }
     }
 }
@@ -153,6 +164,7 @@ impl Wishes {
             Setting::MaxConnections => self.max_connections = Some(amount::count(value)?),
             Setting::MaxRequests => self.max_requests = Some(amount::count(value)?),
             Setting::MaxPerPeer => self.max_per_peer = Some(amount::count(value)?),
+            Setting::MaxPerKey => self.max_per_key = Some(amount::count(value)?),
             Setting::MaxUnheldPerPeer => self.max_unheld_per_peer = Some(amount::count(value)?),
             Setting::MaxConnectsPerPeer => self.max_connects_per_peer = Some(amount::count(value)?),
             Setting::WhenFull => self.when_full = Some(WhenFull::read(value)?),
@@ -172,6 +184,7 @@ impl Wishes {
             Setting::LastEnds => self.last_ends = Some(whole(value)?),
             Setting::TrustedProxies => self.trusted_proxies = Some(list(value, network)?),
             Setting::AllowedOrigins => self.allowed_origins = Some(list(value, origin)?),
+            Setting::AllowedHeaders => self.allowed_headers = Some(list(value, field)?),
         }
         Ok(())
     }
@@ -199,6 +212,7 @@ impl Wishes {
             max_connections: self.max_connections.or(fallback.max_connections),
             max_requests: self.max_requests.or(fallback.max_requests),
             max_per_peer: self.max_per_peer.or(fallback.max_per_peer),
+            max_per_key: self.max_per_key.or(fallback.max_per_key),
             max_unheld_per_peer: self.max_unheld_per_peer.or(fallback.max_unheld_per_peer),
             max_connects_per_peer: self.max_connects_per_peer.or(fallback.max_connects_per_peer),
             when_full: self.when_full.or(fallback.when_full),
@@ -219,6 +233,8 @@ impl Wishes {
             topics: self.topics.or(fallback.topics),
             trusted_proxies: self.trusted_proxies.or(fallback.trusted_proxies),
             allowed_origins: self.allowed_origins.or(fallback.allowed_origins),
+            origins_if: self.origins_if.or(fallback.origins_if),
+            allowed_headers: self.allowed_headers.or(fallback.allowed_headers),
         }
     }
 
@@ -236,6 +252,7 @@ impl Wishes {
             max_connections: connections,
             max_requests: self.max_requests.unwrap_or(preset.max_requests.min(connections)),
             max_per_peer: self.max_per_peer.or(preset.max_per_peer),
+            max_per_key: self.max_per_key.or(preset.max_per_key),
             max_unheld_per_peer: self.max_unheld_per_peer.or(preset.max_unheld_per_peer),
             max_connects_per_peer: self.max_connects_per_peer.or(preset.max_connects_per_peer),
             when_full: self.when_full.unwrap_or(preset.when_full),
@@ -255,7 +272,11 @@ impl Wishes {
             last_ends: self.last_ends.unwrap_or(preset.last_ends),
             topics: self.topics.unwrap_or(preset.topics),
             trusted_proxies: self.trusted_proxies.unwrap_or(preset.trusted_proxies),
-            allowed_origins: self.allowed_origins.unwrap_or(preset.allowed_origins),
+            allowed_origins: Origins {
+                named: self.allowed_origins.unwrap_or_default(),
+                judge: self.origins_if,
+            },
+            allowed_headers: self.allowed_headers.unwrap_or(preset.allowed_headers),
         };
         let faults = faults(&policy);
         (policy, faults)
@@ -270,6 +291,7 @@ fn faults(policy: &Policy) -> Vec<String> {
         (Setting::MaxRequests, Some(policy.max_requests)),
         (Setting::MaxAdmitting, Some(policy.max_admitting)),
         (Setting::MaxPerPeer, policy.max_per_peer),
+        (Setting::MaxPerKey, policy.max_per_key),
         (Setting::MaxUnheldPerPeer, policy.max_unheld_per_peer),
         (Setting::MaxConnectsPerPeer, policy.max_connects_per_peer),
     ];
@@ -396,14 +418,16 @@ pub(super) fn network(text: &str) -> Result<IpNet, Misread> {
 
 /// Reads an origin; gives it as browsers write it.
 pub(super) fn origin(text: &str) -> Result<String, Misread> {
-    let misread = |why| Misread::new("an origin such as \"https://example.com\"", format!("{text:?}"), why);
-    let lower = text.to_ascii_lowercase();
-    match lower.split_once("://") {
-        Some(("http" | "https", host)) if host.contains(['/', '?', '#', '@']) => {
-            Err(misread("an origin has no path"))
-        }
-        Some(("http" | "https", host)) if host.contains('*') => Err(misread("patterns are not supported")),
-        Some(("http" | "https", host)) if !host.is_empty() => Ok(lower),
-        _ => Err(misread("")),
+    origins::read(text).map_err(|why| {
+        Misread::new("an origin such as \"https://example.com\", \"null\" or \"*\"", format!("{text:?}"), why)
+    })
+}
+
+/// Reads the name of a field of a request's head.
+pub(super) fn field(text: &str) -> Result<String, Misread> {
+    let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
+    match !text.is_empty() && text != "*" && text.bytes().all(is_letter) {
+        true => Ok(text.to_owned()),
+        false => Err(Misread::new("the name of a header such as \"X-CSRF-Token\"", format!("{text:?}"), "")),
     }
 }

@@ -17,12 +17,14 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 use super::kernel::{self, Descriptors};
 use super::{Listener, Socket};
 use crate::words::line::Line;
+use crate::words::probing::Probing;
 
 /// A TCP socket that reads, writes and ends through `&self`.
 pub(crate) struct TcpLine {
     stream: TcpStream,
     /// Bytes may lie in the kernel although tokio's readiness says nothing of them: [`Line::poll_gone`] has
-    /// cleared it, to be woken by what comes next and not by what lies there.
+    /// cleared it, to be woken by what comes next and not by what lies there; or [`Socket::mistrust`] supposes so, since
+    /// tokio learns of bytes only when its driver has its turn.
     passed_over: AtomicBool,
     /// Set by [`Line::cut`].
     cut: AtomicBool,
@@ -154,14 +156,16 @@ impl Line for TcpLine {
         kernel::is_shut_out(&self.stream)
     }
 
-    fn probe(&self, every: Duration, give_up: Duration) {
+    fn probe(&self, probing: Probing) {
         const SECOND: Duration = Duration::from_secs(1);
-        // Kernels count in whole seconds.
-        let every = every.max(SECOND);
-        let give_up = give_up.max(every + SECOND);
-        let between = ((give_up - every) / 3).clamp(SECOND, every);
-        let tries = (give_up - every).as_secs().div_ceil(between.as_secs()).clamp(1, 127) as u32;
-        let keepalive = TcpKeepalive::new().with_time(every).with_interval(between).with_retries(tries);
+        // Kernels count in whole seconds, and refuse longer ones.
+        const MOST: Duration = Duration::from_secs(32_767);
+        let every = probing.every.clamp(SECOND, MOST);
+        let again = probing.again.clamp(SECOND, every);
+        let give_up = probing.give_up.max(every + SECOND);
+        // Where `give_up_after` can be said, that decides instead.
+        let tries = (give_up - every).as_secs().div_ceil(again.as_secs()).clamp(1, 127) as u32;
+        let keepalive = TcpKeepalive::new().with_time(every).with_interval(again).with_retries(tries);
         // A socket that is already dead refuses options; its reader learns of it anyway.
         let _ = SockRef::from(&self.stream).set_tcp_keepalive(&keepalive);
         kernel::give_up_after(&self.stream, give_up);
@@ -195,6 +199,10 @@ impl Socket for TcpLine {
         let peer = self.stream.peer_addr()?;
         // On a socket for both families an IPv4 peer has an IPv6 name; limits and trust must know it by its own.
         Ok(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
+    }
+
+    fn mistrust(&self) {
+        self.passed_over.store(true, Relaxed);
     }
 
     fn dismiss(&self, word: &[u8]) {

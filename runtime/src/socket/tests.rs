@@ -11,10 +11,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::Listener;
 use super::memory::{MemoryDoor, MemoryStream};
 use super::tcp::{TcpDoor, TcpLine};
+use super::{Listener, Socket};
 use crate::words::line::Line;
+use crate::words::probing::Probing;
 
 trait Peer: AsyncRead + AsyncWrite + Unpin + Send + Sized + 'static {
     fn reset(self);
@@ -222,8 +223,15 @@ async fn a_probed_peer_is_given_up_in_time() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
     let line = TcpLine::new(peer);
-    for (every, give_up, expected) in [(20, 60, (20, 13, 60)), (1, 1, (1, 1, 2)), (30, 31, (30, 1, 31))] {
-        line.probe(Duration::from_secs(every), Duration::from_secs(give_up));
+    let cases = [
+        (20, 2, 60, (20, 2, 60)),
+        (1, 1, 1, (1, 1, 2)),
+        (30, 40, 31, (30, 30, 31)),
+        (50_000, 1, 60_000, (32_767, 1, 60_000)),
+    ];
+    for (every, again, give_up, expected) in cases {
+        let [every, again, give_up] = [every, again, give_up].map(Duration::from_secs);
+        line.probe(Probing { every, again, give_up });
         let socket = socket2::SockRef::from(line.stream());
         assert!(socket.keepalive().unwrap());
         let time = socket.tcp_keepalive_time().unwrap().as_secs();
@@ -303,4 +311,21 @@ async fn a_kernel_that_is_to_take_little_keeps_little_for_a_peer_that_reads_noth
     let (little, much) = (fill(true).await, fill(false).await);
     // Besides what it could not send there is the last segment, which it fills.
     assert!(little < 128 * 1024 && little < much / 4, "{little} of {much}");
+}
+
+#[tokio::test]
+async fn bytes_of_which_the_runtime_has_not_heard_are_read_by_one_who_mistrusts_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let line = TcpLine::new(listener.accept().await.unwrap().0);
+    let mut buffer = [0; 8];
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(line.poll_read(&mut cx, &mut buffer).is_pending());
+    let peer = peer.into_std().unwrap();
+    // The driver of this runtime has its turn when this task waits, and not before.
+    std::io::Write::write_all(&mut &peer, b"late").unwrap();
+    assert!(line.poll_read(&mut cx, &mut buffer).is_pending());
+    line.mistrust();
+    assert!(matches!(line.poll_read(&mut cx, &mut buffer), Poll::Ready(Ok(4))));
+    assert!(line.poll_read(&mut cx, &mut buffer).is_pending());
 }

@@ -113,7 +113,12 @@ pub(crate) fn count(text: &str) -> Result<usize, Misread> {
 /// The duration as one would write it: `1h30m`.
 pub(crate) fn spell_duration(duration: Duration) -> String {
     let millis = u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
-    if millis == 0 { String::from("0s") } else { spell(millis) }
+    match (millis, duration.is_zero()) {
+        (0, true) => String::from("0s"),
+        // Only code can say that, and would not know it again as zero.
+        (0, false) => format!("{duration:?}"),
+        _ => spell(millis),
+    }
 }
 
 /// The duration as one would write it, or `none`.

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use super::escaped::Escaped;
+
 /// The server ended the hold on purpose and in good order; the client is expected to come back or move on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -15,7 +17,8 @@ pub enum Resume {
     Answered,
     /// The hold was released by the application ([`Held::resume`](crate::Held::resume)).
     Released,
-    /// The hold was the oldest when a limit with `resume_oldest` was reached.
+    /// The hold was the oldest when a limit with `resume_oldest` was reached. What its client is told
+    /// [`WhenEvicted`](crate::WhenEvicted) says.
     Evicted,
     /// The hold was ended because the server is shutting down.
     Drained,
@@ -44,6 +47,9 @@ pub enum Disconnect {
     Unreachable,
     /// The peer read too slowly: its backlog was full, or the largest when too much waited for all peers together.
     Slow,
+    /// Too much waited in the server ([`Server::memory`](crate::Server::memory)), and most of it was this peer's: half of a
+    /// message, or what it had sent and no hook had heard.
+    Overload,
     /// The peer took nothing for the write deadline, or next to nothing for longer (less than 512 bytes a second), though
     /// its host still answers.
     Stalled,
@@ -71,6 +77,9 @@ pub enum Disconnect {
 }
 
 /// The one end of a hold.
+///
+/// Displayed it is one line: control characters in the reason of a peer or of the application are escaped. The reason
+/// itself is as it came.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum End {
     /// Ended on purpose and in good order.
@@ -103,6 +112,7 @@ impl Disconnect {
             Disconnect::Idle => "idle",
             Disconnect::Unreachable => "unreachable",
             Disconnect::Slow => "slow",
+            Disconnect::Overload => "overload",
             Disconnect::Stalled => "stalled",
             Disconnect::TooLarge => "too_large",
             Disconnect::Violation => "violation",
@@ -121,7 +131,7 @@ impl Disconnect {
 }
 
 /// Every word [`End::as_str`] can say, in the order of [`End::index`].
-pub(crate) const CAUSES: [&str; 20] = [
+pub(crate) const CAUSES: [&str; 21] = [
     "timeout",
     "lifetime",
     "answered",
@@ -142,6 +152,7 @@ pub(crate) const CAUSES: [&str; 20] = [
     "kicked",
     "failed",
     "shutdown",
+    "overload",
 ];
 
 impl End {
@@ -176,6 +187,7 @@ impl End {
             End::Disconnect(Disconnect::Kicked { .. }) => 17,
             End::Disconnect(Disconnect::Failed) => 18,
             End::Disconnect(Disconnect::Shutdown) => 19,
+            End::Disconnect(Disconnect::Overload) => 20,
         }
     }
 }
@@ -202,7 +214,7 @@ impl fmt::Display for Disconnect {
                     write!(f, " ({code})")?;
                 }
                 if !reason.is_empty() {
-                    write!(f, ": {reason}")?;
+                    write!(f, ": {}", Escaped(reason))?;
                 }
                 Ok(())
             }
@@ -211,6 +223,7 @@ impl fmt::Display for Disconnect {
             Disconnect::Idle => f.write_str("idle: no sign of life"),
             Disconnect::Unreachable => f.write_str("unreachable"),
             Disconnect::Slow => f.write_str("too slow: backlog full"),
+            Disconnect::Overload => f.write_str("had most of what waited when too much did"),
             Disconnect::Stalled => f.write_str("stalled: took nothing, or next to nothing"),
             Disconnect::TooLarge => f.write_str("sent a message that is too large"),
             Disconnect::Violation => f.write_str("broke the protocol"),
@@ -220,7 +233,7 @@ impl fmt::Display for Disconnect {
                 f.write_str("disconnected by the application")
             }
             Disconnect::Kicked { reason, .. } => {
-                write!(f, "disconnected by the application: {reason}")
+                write!(f, "disconnected by the application: {}", Escaped(reason))
             }
             Disconnect::Failed => f.write_str("failed on the server's side"),
             Disconnect::Shutdown => f.write_str("cut by the server's shutdown"),
@@ -246,5 +259,20 @@ impl From<Resume> for End {
 impl From<Disconnect> for End {
     fn from(cause: Disconnect) -> Self {
         End::Disconnect(cause)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_reason_cannot_forge_a_second_line() {
+        let reason: Arc<str> = "x\n2026-12-01 ERROR \u{1b}[31m".into();
+        let closed = Disconnect::Closed { code: Some(4000), reason: reason.clone() };
+        assert_eq!(closed.to_string(), "closed by the peer (4000): x\\n2026-12-01 ERROR \\u{1b}[31m");
+        let kicked = End::from(Disconnect::Kicked { code: None, reason });
+        let told = "disconnected by the application: x\\n2026-12-01 ERROR \\u{1b}[31m";
+        assert_eq!(kicked.to_string(), told);
     }
 }

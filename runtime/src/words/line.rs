@@ -4,6 +4,8 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use super::probing::Probing;
+
 /// One held connection. Everything takes `&self`: a publisher may write while the hold's own task reads.
 ///
 /// The three `poll_` functions are called by one task only; each remembers the waker of its last call.
@@ -32,8 +34,8 @@ pub(crate) trait Line: Send + Sync + 'static {
     /// `false` where unknown.
     fn is_shut_out(&self) -> bool;
 
-    /// Has the kernel probe a silent peer every `every` (TCP keepalive) and give up on it after `give_up`.
-    fn probe(&self, every: Duration, give_up: Duration);
+    /// Has the kernel probe a silent peer (TCP keepalive), and give up on it.
+    fn probe(&self, probing: Probing);
 
     /// Has the kernel take hardly more than `unsent` bytes that it cannot send yet. What else waits then waits with us,
     /// where it can still be dropped; by default a kernel takes megabytes for a peer that reads nothing.

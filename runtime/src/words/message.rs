@@ -7,6 +7,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
+use super::id::Id;
+use crate::sync::foreign;
+
 /// One message, text or binary. Cloning it shares the bytes.
 ///
 /// ```
@@ -16,11 +19,20 @@ use serde::Serialize;
 /// assert_eq!(message.as_text(), Some("hello"));
 /// assert_eq!(message.name(), Some("greeting"));
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+///
+/// Bytes of the application's own ([`Bytes::from_owner`]) are dropped with their last message, on any thread, and with no
+/// lock of the server held: their destructor may take a lock of the application, or call the [`Hub`](crate::Hub). What the
+/// server drops to make room for something newer has a thread of its own for that. A panic of a destructor is logged, and
+/// goes no further.
+#[derive(Clone)]
 pub struct Message {
     bytes: Bytes,
     kind: Kind,
+    /// The bytes may be the application's own, with a destructor that is user code.
+    is_foreign: bool,
     name: Option<Arc<str>>,
+    /// The one hold that does not get it: it travels with the message, since who reads it may do so much later.
+    not_for: Option<Id>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +46,13 @@ pub(crate) enum Kind {
 impl Message {
     /// A text message that copies nothing.
     pub const fn from_static(text: &'static str) -> Self {
-        Message { bytes: Bytes::from_static(text.as_bytes()), kind: Kind::Text, name: None }
+        Message {
+            bytes: Bytes::from_static(text.as_bytes()),
+            kind: Kind::Text,
+            is_foreign: false,
+            name: None,
+            not_for: None,
+        }
     }
 
     /// A text message that holds `value` as JSON.
@@ -42,8 +60,7 @@ impl Message {
     /// # Errors
     /// When `value` cannot be written as JSON: a map with keys that are not strings, or a failing `Serialize`.
     pub fn json<T: Serialize + ?Sized>(value: &T) -> Result<Self, serde_json::Error> {
-        let bytes = Bytes::from(serde_json::to_vec(value)?);
-        Ok(Message { bytes, kind: Kind::Json, name: None })
+        Ok(Message::ours(serde_json::to_vec(value)?.into(), Kind::Json))
     }
 
     /// Gives the message a name: the `event:` of server-sent events. Other transports do not carry it.
@@ -74,8 +91,8 @@ impl Message {
     }
 
     /// The bytes, of a text message too, without a copy.
-    pub fn into_bytes(self) -> Bytes {
-        self.bytes
+    pub fn into_bytes(mut self) -> Bytes {
+        std::mem::take(&mut self.bytes)
     }
 
     /// The name given with [`named`](Message::named).
@@ -98,6 +115,17 @@ impl Message {
         self.bytes.is_empty()
     }
 
+    /// The same for all but this hold.
+    pub(crate) fn but_for(mut self, hold: Id) -> Self {
+        self.not_for = Some(hold);
+        self
+    }
+
+    /// Whether this hold gets it.
+    pub(crate) fn is_for(&self, hold: Id) -> bool {
+        self.not_for != Some(hold)
+    }
+
     pub(crate) fn kind(&self) -> Kind {
         self.kind
     }
@@ -106,14 +134,28 @@ impl Message {
         &self.bytes
     }
 
-    fn text(bytes: impl Into<Bytes>) -> Self {
-        Message { bytes: bytes.into(), kind: Kind::Text, name: None }
-    }
-
-    fn binary(bytes: impl Into<Bytes>) -> Self {
-        Message { bytes: bytes.into(), kind: Kind::Binary, name: None }
+    /// Of bytes that nobody else owns.
+    fn ours(bytes: Bytes, kind: Kind) -> Self {
+        Message { bytes, kind, is_foreign: false, name: None, not_for: None }
     }
 }
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        if self.is_foreign {
+            foreign::let_go(std::mem::take(&mut self.bytes));
+        }
+    }
+}
+
+/// Equal is what is sent, and not whose bytes these are.
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        self.bytes == other.bytes && self.kind == other.kind && self.name == other.name
+    }
+}
+
+impl Eq for Message {}
 
 impl fmt::Debug for Message {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -132,13 +174,13 @@ impl fmt::Debug for Message {
 
 impl From<&str> for Message {
     fn from(text: &str) -> Self {
-        Message::text(Bytes::copy_from_slice(text.as_bytes()))
+        Message::ours(Bytes::copy_from_slice(text.as_bytes()), Kind::Text)
     }
 }
 
 impl From<String> for Message {
     fn from(text: String) -> Self {
-        Message::text(text)
+        Message::ours(text.into(), Kind::Text)
     }
 }
 
@@ -162,19 +204,19 @@ impl From<Arc<str>> for Message {
 
 impl From<Bytes> for Message {
     fn from(bytes: Bytes) -> Self {
-        Message::binary(bytes)
+        Message { bytes, kind: Kind::Binary, is_foreign: true, name: None, not_for: None }
     }
 }
 
 impl From<Vec<u8>> for Message {
     fn from(bytes: Vec<u8>) -> Self {
-        Message::binary(bytes)
+        Message::ours(bytes.into(), Kind::Binary)
     }
 }
 
 impl From<&[u8]> for Message {
     fn from(bytes: &[u8]) -> Self {
-        Message::binary(Bytes::copy_from_slice(bytes))
+        Message::ours(Bytes::copy_from_slice(bytes), Kind::Binary)
     }
 }
 

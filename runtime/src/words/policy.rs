@@ -5,6 +5,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use super::keep::Rule;
+use super::origins::Origins;
 use super::terms::WhenFull;
 
 /// The server-wide settings, resolved.
@@ -19,6 +20,8 @@ pub(crate) struct Policy {
     pub(crate) max_connections: usize,
     /// How many requests may be read or answered at once.
     pub(crate) max_requests: usize,
+    /// How many holds of one key there may be, over all endpoints.
+    pub(crate) max_per_key: Option<usize>,
     /// How many connections of one address there may be that hold nothing; a quarter of all where nothing was said, and
     /// then not of this machine.
     pub(crate) max_unheld_per_peer: Option<usize>,
@@ -55,8 +58,10 @@ pub(crate) struct Policy {
     pub(crate) topics: Vec<Rule>,
     /// Peers whose `X-Forwarded-For` and `X-Forwarded-Host` are believed.
     pub(crate) trusted_proxies: Vec<IpNet>,
-    /// Origins, as `https://host[:port]`, that may connect although they are not the server's own.
-    pub(crate) allowed_origins: Vec<String>,
+    /// Origins that may connect although they are not the server's own.
+    pub(crate) allowed_origins: Origins,
+    /// Fields that pages of these origins may send, beside those that are always allowed.
+    pub(crate) allowed_headers: Vec<String>,
 }
 
 impl Default for Policy {
@@ -67,6 +72,7 @@ impl Default for Policy {
             max_per_peer: None,
             max_connections: usize::MAX,
             max_requests: 16 * 1024,
+            max_per_key: None,
             max_unheld_per_peer: None,
             max_connects_per_peer: None,
             when_full: WhenFull::Reject,
@@ -76,7 +82,7 @@ impl Default for Policy {
             hook_deadline: Duration::from_secs(30),
             write_deadline: Duration::from_secs(10),
             polite_end: Duration::from_secs(5),
-            keep_alive: Duration::from_secs(60),
+            keep_alive: Duration::from_secs(75),
             memory: 256 << 20,
             history: 64 << 20,
             max_topics: 128,
@@ -86,7 +92,8 @@ impl Default for Policy {
             last_ends: 10_000,
             topics: Vec::new(),
             trusted_proxies: Vec::new(),
-            allowed_origins: Vec::new(),
+            allowed_origins: Origins::default(),
+            allowed_headers: Vec::new(),
         }
     }
 }

@@ -48,7 +48,7 @@ impl Frame {
     }
 
     /// Takes the first whole frame off the front of `bytes`.
-    pub(super) fn take(bytes: &mut Vec<u8>) -> Option<Frame> {
+    pub fn take(bytes: &mut Vec<u8>) -> Option<Frame> {
         let length = usize::from(bytes.get(1)? & 0x7f);
         let (begin, length) = match length {
             126 => (4, u16::from_be_bytes(*bytes.get(2..)?.first_chunk()?).into()),

@@ -6,6 +6,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::process::Command;
 use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use super::{Namespace, Peer};
@@ -77,6 +78,27 @@ impl Network {
     /// Those of `ip`.
     pub fn vanish(&self, hosts: &[Ipv4Addr]) -> io::Result<()> {
         self.peers.ip(hosts.iter().map(|host| format!("addr del {host}/32 dev lo")))
+    }
+
+    /// From now on each packet is lost with this probability, in both directions, and nobody is told. What is lost is
+    /// lost on arrival: a kernel that sees a packet of its own dropped would send it again at once.
+    ///
+    /// # Errors
+    /// Where `iptables` is not installed, or may not; or the kernel has no such rule.
+    pub fn lose(&self, probability: f64) -> io::Result<()> {
+        for (network, device) in [(&self.server, "server"), (&self.peers, "router")] {
+            let rule = format!(
+                "-A INPUT -i {device} -m statistic --mode random --probability {probability} -j DROP"
+            );
+            network.run(move || {
+                let output = Command::new("iptables").args(rule.split(' ')).output()?;
+                match output.status.success() {
+                    true => Ok(()),
+                    false => Err(io::Error::other(String::from_utf8_lossy(&output.stderr).into_owned())),
+                }
+            })?;
+        }
+        Ok(())
     }
 
     /// Does something in the server's network.

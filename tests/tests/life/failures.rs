@@ -61,6 +61,29 @@ async fn an_on_suspend_that_never_returns(transport: Transport) {
     assert_failed(house, client).await;
 }
 
+contract!(an_on_suspend_that_returns_an_error of all);
+async fn an_on_suspend_that_returns_an_error(transport: Transport) {
+    let house = with_one_place().try_on_suspend(|_| async { Err("on purpose".into()) }).open();
+    let client = house.enter(transport).await;
+    assert_failed(house, client).await;
+}
+
+contract!(an_on_message_that_returns_an_error of lasting);
+async fn an_on_message_that_returns_an_error(transport: Transport) {
+    let doubt = |_, message: abeyance::Message| async move {
+        message.as_text().unwrap_or("").parse::<u64>()?;
+        sleep(seconds(1)).await;
+        Ok(())
+    };
+    let house = with_one_place().try_on_message(doubt).open();
+    let mut client = house.enter(transport).await;
+    client.say("1").await;
+    client.stay(seconds(2)).await;
+    assert_eq!(house.hub.held(), 1);
+    client.say("one").await;
+    assert_failed(house, client).await;
+}
+
 contract!(an_on_message_that_panics of lasting);
 async fn an_on_message_that_panics(transport: Transport) {
     let house = with_one_place().on_message(|_, _| async { panic!("on purpose") }).open();
@@ -149,6 +172,20 @@ async fn a_driver_is_dropped_when_its_hold_ends(transport: Transport) {
 contract!(an_end_hook_that_panics_has_ended_its_hold_all_the_same of all);
 async fn an_end_hook_that_panics_has_ended_its_hold_all_the_same(transport: Transport) {
     let house = with_one_place().on_end(|_, _| async { panic!("on purpose") }).open();
+    for round in 1..=3 {
+        let mut client = house.enter(transport).await;
+        house.record.newest().resume();
+        client.end().await;
+        assert_eq!(house.told(round).await.end, abeyance::Resume::Released.into());
+        house.settled().await;
+    }
+    assert_eq!(house.hub.tally().hooks_failed, 3);
+    house.close().await;
+}
+
+contract!(an_end_hook_that_returns_an_error_is_counted_and_has_ended_its_hold of all);
+async fn an_end_hook_that_returns_an_error_is_counted_and_has_ended_its_hold(transport: Transport) {
+    let house = with_one_place().try_on_end(|_, _| async { Err("on purpose".into()) }).open();
     for round in 1..=3 {
         let mut client = house.enter(transport).await;
         house.record.newest().resume();

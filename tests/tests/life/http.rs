@@ -3,12 +3,13 @@
 use std::future::pending;
 
 use abeyance::extract::{Query, State};
-use abeyance::{Disconnect, End, Refuse, Suspend, Transport, suspend};
+use abeyance::{Disconnect, End, Refuse, Server, Suspend, Transport, suspend};
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, House, Plan, Stage, plan, until};
 use abeyance_tests::reader::Answer;
 use axum::Router;
-use axum::routing::get;
+use axum::http::{HeaderMap, HeaderValue, Method};
+use axum::routing::{any, get};
 use tokio::time::sleep;
 
 use super::seconds;
@@ -21,6 +22,19 @@ async fn socket(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Resul
 #[suspend(path = "/events", transports = [sse, stream], max_message = "1KiB")]
 async fn events(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
     stage.enter(asked).await
+}
+
+#[suspend(path = "/alone", max_per_key = 1)]
+async fn alone(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+    stage.enter(asked).await
+}
+
+#[suspend(path = "/known")]
+async fn known(State(stage): State<Stage>, headers: HeaderMap) -> Result<Suspend<Guest>, Refuse> {
+    match headers.contains_key("cookie") {
+        true => stage.enter(Asked::new()).await,
+        false => Err(Refuse::unauthorized("no cookie")),
+    }
 }
 
 fn with_more_paths() -> Plan {
@@ -110,9 +124,9 @@ async fn an_old_version_is_served_up_to_the_end_of_the_connection(transport: Tra
     house.close().await;
 }
 
-contract!(a_head_is_never_held of all);
-async fn a_head_is_never_held(transport: Transport) {
-    let house = plan().open();
+contract!(a_head_runs_no_function_and_is_not_allowed of all);
+async fn a_head_runs_no_function_and_is_not_allowed(transport: Transport) {
+    let house = plan().function(|_| async { panic!("a HEAD runs no function") }).open();
     let query = if transport == Transport::WebSocket { "" } else { transport.as_str() };
     let answer = {
         let mut reader = house.dial();
@@ -120,19 +134,70 @@ async fn a_head_is_never_held(transport: Transport) {
         reader.write(request(&format!("HEAD /hold{query} HTTP/1.1"), &["connection: close"])).await;
         reader.head().await.unwrap()
     };
-    assert_eq!(answer.status, 200);
+    assert_eq!((answer.status, answer.get("allow")), (405, Some("GET, OPTIONS, POST, DELETE")));
     assert_eq!(house.hub.tally().suspended, 0);
     house.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn other_methods_are_told_which_there_are() {
-    let house = with_more_paths().open();
+    let house = plan().server(|server| server.mount(socket)).open();
     let answer = ask(&house, "PUT /hold HTTP/1.1", &[]).await;
     assert_eq!(answer.head.status, 405);
-    assert_eq!(answer.head.get("allow"), Some("GET, HEAD, OPTIONS, POST, DELETE"));
+    assert_eq!(answer.head.get("allow"), Some("GET, OPTIONS, POST, DELETE"));
     let answer = ask(&house, "PUT /socket HTTP/1.1", &[]).await;
-    assert_eq!(answer.head.get("allow"), Some("GET, HEAD, OPTIONS"));
+    assert_eq!(answer.head.get("allow"), Some("GET, OPTIONS"));
+    house.close().await;
+}
+
+/// An application whose own routes have the paths of its holds.
+fn with_routes_at_the_same_paths() -> Plan {
+    let said = async |method: Method, headers: HeaderMap| {
+        let origin = headers.get("origin").cloned().unwrap_or_else(|| HeaderValue::from_static("none"));
+        (
+            [("access-control-allow-origin", origin), ("x-said", HeaderValue::from_static("route"))],
+            method.to_string(),
+        )
+    };
+    let router = Router::new().route("/hold", any(said));
+    plan().server(|server| server.mount(events).fallback(router))
+}
+
+#[tokio::test(start_paused = true)]
+async fn methods_that_hold_nothing_are_the_fallbacks_also_at_the_path_of_a_hold() {
+    let house = with_routes_at_the_same_paths().open();
+    for method in ["PUT", "PATCH", "POST", "DELETE", "TRACE", "BREW"] {
+        let answer = ask(&house, &format!("{method} /hold HTTP/1.1"), &["content-length: 0"]).await;
+        assert_eq!((answer.head.status, answer.body.as_str()), (200, method));
+    }
+    // What a `GET` answers is not the fallback's to say.
+    let mut reader = house.dial();
+    reader.write(request("HEAD /hold HTTP/1.1", &[])).await;
+    assert_eq!(reader.head().await.unwrap().status, 405);
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_may_ask_the_fallback_is_the_fallbacks_business() {
+    let house = with_routes_at_the_same_paths().open();
+    let evil = "origin: https://evil.example";
+    for method in ["POST", "PUT", "DELETE"] {
+        let answer = ask(&house, &format!("{method} /hold HTTP/1.1"), &[evil, "content-length: 0"]).await;
+        assert_eq!((answer.head.status, answer.body.as_str()), (200, method));
+        // Its own word, and no second one of ours.
+        assert_eq!(answer.head.all("access-control-allow-origin"), ["https://evil.example"]);
+        let asks = format!("access-control-request-method: {method}");
+        let answer = ask(&house, "OPTIONS /hold HTTP/1.1", &[evil, &asks]).await;
+        assert_eq!((answer.head.status, answer.head.get("x-said")), (200, Some("route")), "{method}");
+    }
+    for (first, fields) in [
+        ("GET /hold HTTP/1.1", &[evil][..]),
+        ("POST /hold?hold=x HTTP/1.1", &[evil, "content-length: 0"]),
+        ("OPTIONS /hold HTTP/1.1", &[evil, "access-control-request-method: GET"]),
+        ("OPTIONS /hold?hold=x HTTP/1.1", &[evil, "access-control-request-method: POST"]),
+    ] {
+        assert_eq!(ask(&house, first, fields).await.head.status, 403, "{first}");
+    }
     house.close().await;
 }
 
@@ -313,5 +378,78 @@ async fn a_preflight_of_a_friend_is_let_through() {
     let answer = ask(&house, "OPTIONS /hold HTTP/1.1", &["origin: https://evil.example"]).await;
     assert_eq!(answer.head.status, 403);
     sleep(seconds(1)).await;
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_preflight_may_ask_for_headers_of_the_applications_own() {
+    let names = ["X-CSRF-Token", "traceparent"];
+    let set_up =
+        move |server: Server| server.allowed_origins(["https://friend.example"]).allowed_headers(names);
+    let house = plan().server(set_up).open();
+    let asked =
+        ["origin: https://friend.example", "access-control-request-headers: traceparent,x-csrf-token"];
+    let answer = ask(&house, "OPTIONS /hold HTTP/1.1", &asked).await;
+    let allowed = answer.head.get("access-control-allow-headers").unwrap();
+    assert!(
+        allowed.contains("Last-Event-ID") && names.iter().all(|name| allowed.contains(name)),
+        "{allowed}"
+    );
+    house.close().await;
+}
+
+contract!(whom_a_function_knows_may_connect of all);
+async fn whom_a_function_knows_may_connect(transport: Transport) {
+    let judge = |origin: &str| match origin {
+        "https://broken.example" => panic!("the judgement"),
+        origin => origin.ends_with(".friend.example"),
+    };
+    let house = plan().server(move |server| server.allow_origins_if(judge)).open();
+    let visit = |origin| house.visit(transport).field("origin", origin);
+    assert_eq!(visit("https://evil.example").refused().await.head.status, 403);
+    assert_eq!(visit("https://broken.example").refused().await.head.status, 500);
+    let mut friend = visit("https://a.friend.example").enter().await;
+    house.record.newest().resume();
+    friend.end().await;
+    assert_eq!(friend.head.get("access-control-allow-origin"), Some("https://a.friend.example"));
+    house.close().await;
+}
+
+contract!(where_all_may_connect_nobody_is_known_by_a_cookie of all);
+async fn where_all_may_connect_nobody_is_known_by_a_cookie(transport: Transport) {
+    let set_up = |server: Server| server.mount(known).allowed_origins(["*", "https://friend.example"]);
+    let house = plan().server(set_up).open();
+    let visit =
+        |origin| house.visit(transport).path("/known").field("cookie", "session=1").field("origin", origin);
+    let answer = visit("https://any.example").refused().await;
+    assert_eq!((answer.head.status, answer.body.as_str()), (401, "no cookie"));
+    assert_eq!(answer.head.get("access-control-allow-origin"), Some("*"));
+    assert_eq!(answer.head.get("access-control-allow-credentials"), None);
+    // Those that are named may, and the site's own pages.
+    for origin in ["https://friend.example", "http://a"] {
+        let mut client = visit(origin).enter().await;
+        house.record.newest().resume();
+        client.end().await;
+    }
+    house.close().await;
+}
+
+contract!(a_page_that_may_connect_can_read_every_refusal of all);
+async fn a_page_that_may_connect_can_read_every_refusal(transport: Transport) {
+    let set_up = |server: Server| server.mount(alone).allowed_origins(["https://friend.example"]);
+    let house = plan().server(set_up).open();
+    let visit = || house.visit(transport).path("/alone").field("origin", "https://friend.example");
+    // Of the key the function says whose it is, so this is known only when the connection is no longer hyper's.
+    let first = visit().query("key=ada").enter().await;
+    let answer = visit().query("key=ada").refused().await;
+    assert_eq!(answer.head.status, 429);
+    for field in ["access-control-allow-origin", "access-control-allow-credentials", "date", "retry-after"] {
+        assert_eq!(answer.head.all(field).len(), 1, "{field}: {answer:?}");
+    }
+    assert_eq!(answer.head.get("access-control-allow-origin"), Some("https://friend.example"));
+    let answer = ask(&house, "GET /nothing HTTP/1.1", &["origin: https://friend.example"]).await;
+    assert_eq!(answer.head.status, 404);
+    assert_eq!(answer.head.get("access-control-allow-origin"), Some("https://friend.example"));
+    drop(first);
     house.close().await;
 }

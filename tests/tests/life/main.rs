@@ -39,17 +39,23 @@ mod clocks;
 mod drain;
 mod endings;
 mod failures;
+mod finishing;
 mod histories;
 mod http;
+mod introductions;
 mod keys;
 mod leaving;
 mod limits;
 mod nuisances;
 mod past;
+
+mod reaching;
+mod refusals;
 mod replay;
 mod schedule;
 mod shutdown;
 mod stalls;
+mod stay_away;
 mod vanishing;
 mod when_slow;
 

@@ -26,7 +26,7 @@ async fn an_end_is_remembered_as_it_was(transport: Transport) {
     let [end] = &ends[..] else { panic!("{ends:?}") };
     assert_eq!(
         (end.id, end.endpoint, end.transport, end.peer),
-        (ended.id(), "hold", transport, ended.peer())
+        (ended.id(), "/hold", transport, ended.peer())
     );
     assert_eq!((end.cause, end.code, end.is_delivered), ("kicked", Some(4007), true));
     assert_eq!((end.held_for, end.held_for.as_secs()), (ended.held_for(), 7));
@@ -50,7 +50,7 @@ async fn a_status_page_can_show_who_is_held_and_who_was() {
     assert_eq!((&tally["held"], &tally["ended"]), (&json!(1), &json!({"released": 1})));
     let listed = serde_json::to_value(house.hub.list()).unwrap();
     assert_eq!(listed[0]["id"], helds[1].id().to_string());
-    assert_eq!((&listed[0]["transport"], &listed[0]["endpoint"]), (&json!("websocket"), &json!("hold")));
+    assert_eq!((&listed[0]["transport"], &listed[0]["endpoint"]), (&json!("websocket"), &json!("/hold")));
     let past = serde_json::to_value(last_ends(&house)).unwrap();
     assert_eq!((&past[0]["transport"], &past[0]["cause"]), (&json!("sse"), &json!("released")));
     assert_eq!(past[0]["peer"], helds[0].peer().to_string());
@@ -94,6 +94,42 @@ async fn left() -> Suspend {
     Suspend::new()
 }
 
+mod one {
+    #[abeyance::suspend(path = "/one/{room}")]
+    pub(super) async fn same() -> abeyance::Suspend {
+        abeyance::Suspend::new()
+    }
+}
+
+mod other {
+    #[abeyance::suspend(path = "/other/{room}")]
+    pub(super) async fn same() -> abeyance::Suspend {
+        abeyance::Suspend::new()
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn two_functions_of_one_name_are_told_apart_by_their_paths() {
+    let (running, dialer) =
+        Server::new().mount(one::same).mount(other::same).bind_memory().unwrap_or_else(|e| panic!("{e}"));
+    let hub = running.hub();
+    let mut clients = Vec::new();
+    for path in ["/other/a", "/other/b", "/one/a"] {
+        let mut client = dialer.connect(([10, 0, 0, 1], 1).into()).unwrap();
+        client.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
+        clients.push(client);
+        until("a hold", || hub.held() == clients.len()).await;
+    }
+    let held = hub.tally_by_endpoint().into_iter().map(|(path, tally)| (path, tally.held));
+    assert_eq!(held.collect::<Vec<_>>(), [("/one/{room}", 1), ("/other/{room}", 2)]);
+    let mut listed: Vec<_> = hub.list().into_iter().map(|hold| (hold.endpoint, hold.path)).collect();
+    listed.sort();
+    assert_eq!(listed[0], ("/one/{room}", "/one/a".to_owned()));
+    drop(clients);
+    running.shutdown().await;
+    assert!(hub.last_ends().all(|end| end.endpoint.ends_with("/{room}")));
+}
+
 /// The hub may outlive its server, and is what remains to ask.
 #[test]
 fn a_hold_whose_runtime_went_away_is_remembered_once() {
@@ -110,6 +146,6 @@ fn a_hold_whose_runtime_went_away_is_remembered_once() {
     drop(runtime);
     let ends: Vec<_> = hub.last_ends().collect();
     let [end] = &ends[..] else { panic!("{ends:?}") };
-    assert_eq!((end.endpoint, end.cause, end.is_delivered), ("left", "shutdown", false));
+    assert_eq!((end.endpoint, end.cause, end.is_delivered), ("/left", "shutdown", false));
     drop((running, client));
 }

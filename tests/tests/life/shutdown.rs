@@ -80,15 +80,16 @@ async fn a_peer_that_takes_nothing_delays_a_shutdown_no_longer_than_it_may(trans
     assert_eq!(client.end().await, "RST");
 }
 
-contract!(a_hook_that_hangs_is_dropped_by_a_shutdown of all);
-async fn a_hook_that_hangs_is_dropped_by_a_shutdown(transport: Transport) {
+contract!(a_hook_that_hangs_is_cut_a_second_after_the_drain of all);
+async fn a_hook_that_hangs_is_cut_a_second_after_the_drain(transport: Transport) {
     let house = plan().on_suspend(|_| pending()).open();
     let mut client = house.enter(transport).await;
     let ending = tokio::spawn(async move { client.end().await });
     let record = house.record.clone();
     let begun = Instant::now();
     house.close().await;
-    assert!(begun.elapsed() < seconds(1), "{:?}", begun.elapsed());
+    let took = seconds(11)..seconds(11) + 2 * LATE;
+    assert!(took.contains(&begun.elapsed()), "{:?}", begun.elapsed());
     assert_eq!(record.ends(), [Resume::Drained.into()]);
     assert!(!ending.await.unwrap().is_empty());
 }

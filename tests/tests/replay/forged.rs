@@ -1,13 +1,19 @@
 //! Ids and tokens that are not what they should be: the right status, and nothing is held.
 
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+
 use abeyance::extract::{Query, State};
 use abeyance::{Held, Refuse, Suspend, Transport, WhenFull, suspend};
+use abeyance_tests::events::EventReader;
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, House, Stage, plan, until};
-use abeyance_tests::reader::Answer;
+use abeyance_tests::reader::{Answer, Reader};
 use tokio::time::sleep;
 
 use super::{EVERYTHING, seconds};
+
+/// Where the clients of event streams come from.
+const FROM: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7);
 
 #[suspend(path = "/elsewhere")]
 async fn elsewhere(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
@@ -47,64 +53,25 @@ fn assert_nothing_held(house: &House, suspended: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_id_that_nobody_was_ever_given_is_a_bad_request_and_nothing_is_held() {
+async fn an_id_of_what_is_yet_to_come_is_a_bad_request_and_nothing_is_held() {
     let house = open();
     let id = latest(&house).await;
     let suspended = house.hub.tally().suspended;
     let (epoch, offset) = id.split_once('-').unwrap();
     let next = u64::from_str_radix(offset, 16).unwrap() + 1;
-    let mut wrong: Vec<Vec<u8>> = [
+    let wrong = [
         format!("{epoch}-{next:012x}"),
         format!("{epoch}-ffffffffffff"),
-        format!("{epoch}{offset}"),
-        format!("{epoch}-{offset}-"),
-        format!("{epoch}-{offset}0"),
-        format!("{epoch}-0{offset}"),
-        format!("0{id}"),
-        format!("\"{id}\""),
-        format!("{id},{id}"),
-        format!("{id} {id}"),
-        format!("{epoch}_{offset}"),
-        format!("{epoch}-+00000000001"),
-        format!("{epoch}.{offset}"),
-        format!("{epoch}.{offset}.{offset}"),
         format!("{epoch}.{offset}.{next:012x}"),
-        format!("{epoch}-{offset}-{next:012x}"),
-        format!("{epoch}-0x0000000001"),
-        "-".into(),
-        "0".into(),
-        "null".into(),
-        "undefined".into(),
-        "abcdefghijkl-mnopqrstuvwx".into(),
-        "1".repeat(1_000),
-        format!("{}-{}", "0".repeat(400), "0".repeat(400)),
-        format!("{id}{}", "0".repeat(5_000)),
-    ]
-    .map(String::into_bytes)
-    .into();
-    wrong.extend((1..id.len()).map(|end| id.as_bytes()[..end].to_vec()));
-    wrong.extend((1..id.len()).map(|begin| id.as_bytes()[begin..].to_vec()));
-    wrong.extend([b"\xff\xfe".to_vec(), [id.as_bytes(), b"\xc3"].concat(), "å".repeat(25).into_bytes()]);
+    ];
     for transport in [Transport::Sse, Transport::LongPoll] {
         for wrong in &wrong {
-            let text = String::from_utf8_lossy(wrong);
-            let answer =
-                ask(&house, transport, "", &[b"last-event-id: ", &wrong[..], b"\r\n"].concat()).await;
-            assert_eq!(answer.head.status, 400, "{text}: {answer:?}");
+            let answer = ask(&house, transport, "", format!("last-event-id: {wrong}\r\n").as_bytes()).await;
+            assert_eq!(answer.head.status, 400, "{wrong}: {answer:?}");
             assert!(answer.body.contains("Last-Event-ID"), "{answer:?}");
             assert!(answer.head.get("cache-control").is_none_or(|value| value == "no-store"));
-            let escaped: String = wrong.iter().map(|byte| format!("%{byte:02X}")).collect();
-            let answer = ask(&house, transport, &format!("&last_event_id={escaped}"), b"").await;
-            assert_eq!(answer.head.status, 400, "{text}: {answer:?}");
-        }
-        // Twice: whichever of them it is meant to be.
-        for (one, other) in [(&*id, &*id), (&id, "0"), ("0", &id)] {
-            let lines = format!("last-event-id: {one}\r\nlast-event-id: {other}\r\n");
-            let answer = ask(&house, transport, "", lines.as_bytes()).await;
-            assert_eq!(answer.head.status, 400, "{lines}: {answer:?}");
-            let query = format!("&last_event_id={one}&last_event_id={other}");
-            let answer = ask(&house, transport, &query, b"").await;
-            assert_eq!(answer.head.status, 400, "{query}: {answer:?}");
+            let answer = ask(&house, transport, &format!("&last_event_id={wrong}"), b"").await;
+            assert_eq!(answer.head.status, 400, "{wrong}: {answer:?}");
         }
         // More than a head may have.
         let lines = format!("last-event-id: {}\r\n", "0".repeat(1 << 20));
@@ -116,13 +83,88 @@ async fn an_id_that_nobody_was_ever_given_is_a_bad_request_and_nothing_is_held()
     house.close().await;
 }
 
+/// Reads from an event stream until the word of a resync has come; gives the id that comes with it.
+async fn resynced(house: &House, query: &str, lines: &[u8]) -> String {
+    let mut reader = Reader::new(house.dialer.connect(FROM).expect("the server listens"));
+    let start = format!("GET /hold?transport=sse{query} HTTP/1.1\r\nhost: a\r\n");
+    reader.write([start.as_bytes(), lines, b"\r\n"].concat()).await;
+    let head = reader.head().await.expect("a head");
+    assert_eq!(head.status, 200, "{query} {}: {head:?}", String::from_utf8_lossy(lines));
+    let mut events = EventReader::default();
+    loop {
+        events.feed(&reader.some(1 << 10).await.expect("a body"));
+        while let Some(event) = events.next_event() {
+            match event.kind.as_str() {
+                "hold" => assert_eq!(event.id, None),
+                "resync" => return event.id.expect("the id to go on from"),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+}
+
+/// An `EventSource` brings back what it was given at this URL, by any server that lived there. A status other than `200`
+/// would close it for good.
 #[tokio::test(start_paused = true)]
-async fn what_is_no_id_of_ours_but_could_be_anothers_is_held_and_told_so() {
+async fn what_may_be_an_id_of_another_server_is_held_and_told_to_load_anew() {
     let house = open();
-    latest(&house).await;
-    let answer = ask(&house, Transport::LongPoll, "&last_event_id=000000000000-ffffffffffff", b"").await;
-    assert_eq!((answer.head.status, answer.head.get("abeyance-resync")), (204, Some("true")));
-    assert_nothing_held(&house, 2);
+    let id = latest(&house).await;
+    let (epoch, offset) = id.split_once('-').unwrap();
+    let next = u64::from_str_radix(offset, 16).unwrap() + 1;
+    let mut foreign: Vec<Vec<u8>> = [
+        "42".into(),
+        "0".into(),
+        "-".into(),
+        "-1".into(),
+        "null".into(),
+        "undefined".into(),
+        "1526919030474-55".into(),
+        "urn:uuid:e1096c7b-9d4b-4a6f-a4c1-2a3e6c9a0d2f".into(),
+        "{\"at\":[1,2]}".into(),
+        "a, b;c=\"d\"".into(),
+        "000000000000-ffffffffffff".into(),
+        format!("{epoch}{offset}"),
+        format!("{epoch}-{offset}-"),
+        format!("{epoch}-{offset}0"),
+        format!("0{id}"),
+        format!("\"{id}\""),
+        format!("{id},{id}"),
+        format!("{id} {id}"),
+        format!("{epoch}-+00000000001"),
+        format!("{epoch}.{offset}.{offset}"),
+        format!("{epoch}-{offset}-{next:012x}"),
+        "abcdefghijkl-mnopqrstuvwx".into(),
+        "1".repeat(1_000),
+        format!("{id}{}", "0".repeat(5_000)),
+    ]
+    .map(String::into_bytes)
+    .into();
+    foreign.extend((1..id.len()).map(|end| id.as_bytes()[..end].to_vec()));
+    foreign.extend((1..id.len()).map(|begin| id.as_bytes()[begin..].to_vec()));
+    foreign.extend([b"\xff\xfe".to_vec(), [id.as_bytes(), b"\xc3"].concat(), "å".repeat(25).into_bytes()]);
+    for foreign in &foreign {
+        let text = String::from_utf8_lossy(foreign);
+        let line = [b"last-event-id: ", &foreign[..], b"\r\n"].concat();
+        let escaped: String = foreign.iter().map(|byte| format!("%{byte:02X}")).collect();
+        let query = format!("&last_event_id={escaped}");
+        assert_eq!(resynced(&house, "", &line).await, id, "{text}");
+        assert_eq!(resynced(&house, &query, b"").await, id, "{text}");
+        for (query, line) in [("", &line[..]), (&query, b"")] {
+            let answer = ask(&house, Transport::LongPoll, query, line).await;
+            let told =
+                (answer.head.status, answer.head.get("abeyance-resync"), answer.head.get("last-event-id"));
+            assert_eq!(told, (204, Some("true"), Some(&*id)), "{text}: {answer:?}");
+        }
+    }
+    // Twice: nobody can say which of them is meant.
+    for (one, other) in [(&*id, &*id), (&id, "0"), ("0", &id)] {
+        let lines = format!("last-event-id: {one}\r\nlast-event-id: {other}\r\n");
+        assert_eq!(resynced(&house, "", lines.as_bytes()).await, id, "{lines}");
+        let query = format!("&last_event_id={one}&last_event_id={other}");
+        assert_eq!(resynced(&house, &query, b"").await, id, "{query}");
+    }
+    until("the end of all", || house.hub.held() == 0 && house.hub.tally().ending == 0).await;
+    house.assert_lawful();
     house.close().await;
 }
 
@@ -155,15 +197,17 @@ async fn transports_that_carry_no_ids_ask_for_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_wrong_id_takes_nobodys_place_and_keeps_none() {
+async fn a_forged_id_takes_nobodys_place_and_keeps_none() {
     for when_full in [WhenFull::Reject, WhenFull::ResumeOldest] {
         let house = plan()
             .server(|server| server.topic("news", EVERYTHING).max_suspended(2).when_full(when_full))
             .hold(|hold| hold.join("news"))
             .open();
+        let id = latest(&house).await.replace('-', ".") + ".ffffffffffff";
         let wrong = async |times| {
             for _ in 0..times {
-                let answer = ask(&house, Transport::Sse, "", b"last-event-id: wrong\r\n").await;
+                let line = format!("last-event-id: {id}\r\n");
+                let answer = ask(&house, Transport::Sse, "", line.as_bytes()).await;
                 let is_full = when_full == WhenFull::Reject && house.hub.held() == 2;
                 assert_eq!(answer.head.status, if is_full { 503 } else { 400 });
             }
@@ -175,7 +219,7 @@ async fn a_wrong_id_takes_nobodys_place_and_keeps_none() {
         }
         sleep(seconds(5)).await;
         wrong(10).await;
-        assert_eq!((house.hub.held(), house.record.ends().len()), (2, 0));
+        assert_eq!((house.hub.held(), house.record.ends().len()), (2, 1), "and that was the one before");
         house.close().await;
     }
 }

@@ -240,3 +240,78 @@ async fn the_word_comes_right_behind_the_first_block_and_the_new_id_comes_with_i
     assert_eq!((before.resyncs, before.texts()), (1, vec!["live"]));
     house.close().await;
 }
+
+/// Publishes to that room, and lets it pass: nobody is there, and what was published is too old.
+async fn pass_through(house: &House, room: &str) {
+    house.hub.publish(room, "elsewhere");
+    sleep(seconds(61)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_was_alone_in_a_quiet_room_is_told_nothing_though_other_rooms_are_forgotten() {
+    let rooms = |server: Server| server.topic("*", Keep { age: seconds(60), ..EVERYTHING });
+    for transport in CARRIERS {
+        // Nothing was ever published to its room; and it is away for a moment, ten times.
+        let house = open(rooms);
+        let mut quiet = client(&house, Transport::Sse, None);
+        quiet.listen(1 << 20, Cut::Reset, |client| client.id.is_some()).await;
+        let id = quiet.id;
+        for round in 0..10 {
+            until("the end", || house.hub.held() == 0).await;
+            pass_through(&house, &format!("rooms/{round}")).await;
+            let mut again = client(&house, transport, id.clone());
+            if transport == Transport::LongPoll {
+                let poll = async { again.poll().await };
+                let resume = async {
+                    until("a hold", || house.hub.held() == 1).await;
+                    house.record.newest().resume();
+                };
+                tokio::join!(poll, resume);
+            } else {
+                let had = again.resyncs;
+                let mut watch = pin!(again.listen(1 << 20, Cut::Reset, |client| client.resyncs > had));
+                tokio::select! {
+                    biased;
+                    _ = &mut watch => {}
+                    () = sleep(seconds(1)) => {}
+                }
+            }
+            assert_eq!(again.resyncs, 0, "{transport:?}, round {round}");
+        }
+        until("the end", || house.hub.held() == 0).await;
+        assert_back(house, transport, id, 0, &[]).await;
+
+        // Its own room had messages, which it saw, and which are forgotten by now.
+        let house = open(rooms);
+        let id = seen(&house, transport).await;
+        pass_through(&house, "rooms/1").await;
+        pass_through(&house, "rooms/2").await;
+        assert_back(house, transport, id, 0, &[]).await;
+
+        // What it missed of its own is gone: that it is told, whatever else is known.
+        let house = open(rooms);
+        let id = seen(&house, transport).await;
+        pass_through(&house, "news").await;
+        pass_through(&house, "rooms/1").await;
+        assert_back(house, transport, id, 1, &[]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn so_much_is_known_of_forgotten_rooms_as_there_is_room_for_and_then_all_are_told() {
+    for transport in CARRIERS {
+        for (rooms, resyncs) in [(6, 0), (9, 1)] {
+            // Room for eight.
+            let house = open(|server| {
+                server.topic("*", Keep { age: seconds(60), ..EVERYTHING }).history(8 * 64 * 128)
+            });
+            let id = seen(&house, transport).await;
+            sleep(seconds(61)).await;
+            for room in 0..rooms {
+                house.hub.publish(format!("rooms/{room}"), "elsewhere");
+            }
+            sleep(seconds(61)).await;
+            assert_back(house, transport, id, resyncs, &[]).await;
+        }
+    }
+}

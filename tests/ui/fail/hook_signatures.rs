@@ -26,12 +26,4 @@ impl Lifecycle for Misspelt {
     async fn on_mesage(&mut self, _: &Held, _: Message) {}
 }
 
-struct Fallible;
-
-impl Lifecycle for Fallible {
-    async fn on_message(&mut self, _: &Held, _: Message) -> Result<(), String> {
-        Ok(())
-    }
-}
-
 fn main() {}

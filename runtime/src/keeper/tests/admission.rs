@@ -57,6 +57,16 @@ async fn a_hold_younger_than_a_second_is_not_evicted() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn nobody_is_held_anew_while_too_many_hooks_of_ended_holds_run() {
+    let house = House::of(STILL);
+    let most = house.keeper.books.lock().limits.server().max(1_024);
+    let mut hooks: Vec<_> = (0..most).map(|_| house.keeper.begin_hook()).collect();
+    assert_eq!(house.enter(0, 1, None).unwrap_err(), Refused::Full(Full::Server));
+    hooks.pop();
+    house.enter(0, 1, None).unwrap();
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_endpoint_that_rejects_gives_way_to_nobody() {
     let policy = Policy { max_suspended: 2, ..Policy::default() };
     let house = House::new(policy, &[STILL, evicting(STILL)]);
@@ -83,7 +93,7 @@ async fn nobody_goes_when_another_limit_cannot_be_relieved() {
     assert!(house_is_full.is_ok());
     assert_eq!(first.cause(), Some("evicted"), "one hold relieves both limits");
     let again = house.seat(house.admit(0, 2).unwrap(), 0, SSE, Some("user"));
-    assert_eq!(again.unwrap_err(), Refused::Full(Full::Key));
+    assert_eq!(again.unwrap_err(), Refused::Full(Full::EndpointKey));
     assert_eq!(house_is_full.unwrap().cause(), None);
     let hub = Hub::new(house.keeper.clone());
     assert_eq!((hub.tally().refused, hub.tally_by_endpoint()[0].1.refused), (1, 1));

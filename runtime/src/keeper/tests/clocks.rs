@@ -386,3 +386,50 @@ async fn where_no_kernel_tells_of_answers_a_silent_peer_is_left_to_it() {
     let _ = event_source.hold.send(&Encoded::new(&"x".into()), Origin::Direct);
     assert_eq!(event_source.end().await, "unreachable");
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_at_one_hold_ends_that_one_and_the_clocks_of_others_go_on() {
+    let settings =
+        Settings { heartbeat: Some(Some(secs(1))), timeout: Some(Some(secs(5))), ..Settings::NONE };
+    let house = House::of(settings);
+    let _time = keep_time(&house);
+    let guests = [house.suspend(SSE), house.suspend(SSE), house.suspend(SSE)];
+    guests[1].line.answer(Answers::Panics);
+    assert_eq!(guests[1].end().await, "failed");
+    for guest in [&guests[0], &guests[2]] {
+        assert_eq!(guest.end().await, "timeout");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_sweep_forgets_is_dropped_on_another_thread_than_that_of_the_clocks() {
+    use std::thread::{self, ThreadId};
+
+    use parking_lot::Mutex;
+
+    use crate::words::keep::{Keep, Pattern, Rule};
+
+    struct Body(Arc<Mutex<Vec<ThreadId>>>);
+    impl AsRef<[u8]> for Body {
+        fn as_ref(&self) -> &[u8] {
+            b"x"
+        }
+    }
+    impl Drop for Body {
+        fn drop(&mut self) {
+            self.0.lock().push(thread::current().id());
+            panic!("a destructor, on purpose");
+        }
+    }
+    let keep = Keep { age: secs(1), ..Keep::default() };
+    let topics = vec![Rule { pattern: Pattern::Name("a".into()), keep }];
+    let house = House::new(Policy { topics, ..Policy::default() }, &[timeout(secs(5))]);
+    let _time = keep_time(&house);
+    let (guest, threads) = (house.suspend(SSE), Arc::default());
+    for _ in 0..3 {
+        house.keeper.publish("a", &bytes::Bytes::from_owner(Body(Arc::clone(&threads))).into());
+    }
+    assert_eq!(guest.end().await, "timeout");
+    let threads = threads.lock();
+    assert!(threads.len() == 3 && !threads.contains(&thread::current().id()), "{threads:?}");
+}

@@ -119,6 +119,7 @@ fn house() -> House {
     let policy = Policy {
         max_suspended: 6,
         max_per_peer: Some(4),
+        max_per_key: Some(3),
         write_deadline: secs(1),
         memory: MEMORY,
         topics: vec![Rule { pattern: Pattern::read("c").unwrap(), keep: Keep::default() }],
@@ -197,7 +198,9 @@ fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, guest: &Guest, which: usiz
         Step::Join(_, topic) => {
             let _ = keeper.join(hold, TOPICS[topic].into());
         }
-        Step::Leave(_, topic) => keeper.leave(hold, TOPICS[topic]),
+        Step::Leave(_, topic) => {
+            let _ = keeper.leave(hold, TOPICS[topic]);
+        }
         Step::Send(_, length) => {
             let has_ended = hold.note().is_some();
             let sent = hold.send(&Encoded::new(&"x".repeat(length).into()), Origin::Direct);
@@ -248,7 +251,8 @@ fn check(house: &House, model: &mut Model) {
                 seen("peer", known.peer.to_string());
                 seen("endpoint and peer", format!("{} {}", known.endpoint, known.peer));
                 if let Some(key) = known.key {
-                    seen("key", format!("{} {key}", known.endpoint));
+                    seen("endpoint and key", format!("{} {key}", known.endpoint));
+                    seen("key", key.to_owned());
                 }
             }
         } else {
@@ -262,6 +266,7 @@ fn check(house: &House, model: &mut Model) {
             "server" => Some(6),
             "endpoint" => endpoint().max_suspended,
             "peer" => Some(4),
+            "key" => Some(3),
             "endpoint and peer" => endpoint().max_per_peer,
             _ => endpoint().max_per_key,
         };

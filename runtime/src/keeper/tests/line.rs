@@ -9,6 +9,7 @@ use parking_lot::Mutex;
 use tokio::time::Instant;
 
 use crate::words::line::Line;
+use crate::words::probing::Probing;
 
 /// Takes everything, until told otherwise.
 pub(super) struct FakeLine(Mutex<Script>);
@@ -36,6 +37,8 @@ pub(super) enum Answers {
     Last(Instant),
     /// Nothing: there are systems that do not tell.
     Unknown,
+    /// Asking it panics, as only a fault of ours does.
+    Panics,
 }
 
 impl FakeLine {
@@ -144,6 +147,7 @@ impl Line for FakeLine {
             Answers::Always => Some(Duration::ZERO),
             Answers::Last(at) => Some(at.elapsed()),
             Answers::Unknown => None,
+            Answers::Panics => panic!("a line, on purpose"),
         }
     }
 
@@ -151,7 +155,7 @@ impl Line for FakeLine {
         self.0.lock().is_shut_out
     }
 
-    fn probe(&self, _: Duration, _: Duration) {}
+    fn probe(&self, _: Probing) {}
 
     fn take_little(&self, _: usize) {}
 

@@ -7,6 +7,7 @@ use super::*;
 use crate::keeper::ended::Ended;
 use crate::keeper::held::Held;
 use crate::keeper::hub::Hub;
+use crate::keeper::inbox::PostRefusal;
 use crate::mechanisms::backlog::{Backlog, Kind, Piece};
 use crate::words::cause::{Disconnect, Resume};
 use crate::words::message::Message;
@@ -176,6 +177,36 @@ fn one_whose_messages_may_be_dropped_loses_the_oldest_or_the_newest_and_stays() 
         assert!(largest.line.text() == text, "{rule:?} {dropped} of {total}");
         assert_eq!(Hub::new(house.keeper.clone()).tally().dropped, dropped as u64);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_came_and_is_not_heard_counts_and_the_largest_is_ended_for_it() {
+    let house = house(&[STILL]);
+    let guests: Vec<_> = (0..3).map(|_| house.suspend(Form::WebSocket)).collect();
+    guests.iter().for_each(|guest| guest.hold.open(Vec::new()));
+    for (guest, part) in guests.iter().zip([4, 2, 3]) {
+        guest.hold.count_inbound(MEMORY / part);
+    }
+    assert_eq!(guests.iter().map(Guest::cause).collect::<Vec<_>>(), [None, Some("overload"), None]);
+    assert_eq!(house.keeper.memory.waiting(), MEMORY / 4 + MEMORY / 3);
+    guests[0].hold.count_inbound(0);
+    assert_eq!(house.keeper.memory.waiting(), MEMORY / 3);
+    house.keeper.end(&guests[2].hold, Disconnect::Gone.into());
+    house.keeper.settle(&guests[2].hold);
+    assert_eq!(house.keeper.memory.waiting(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_post_counts_until_it_is_heard_and_is_refused_where_too_much_waits() {
+    let house = house(&[STILL]);
+    let guest = house.suspend(SSE);
+    guest.hold.open(Vec::new());
+    let large = || Message::from("x".repeat(MEMORY / 3));
+    assert_eq!([guest.hold.post(large()), guest.hold.post(large())], [Ok(()), Ok(())]);
+    assert_eq!(guest.hold.post(large()), Err(PostRefusal::Full));
+    assert_eq!(guest.cause(), None, "what was accepted will be heard");
+    guest.hold.take_posted();
+    assert_eq!(guest.hold.post(large()), Ok(()));
 }
 
 #[tokio::test(start_paused = true)]

@@ -74,7 +74,7 @@ fn poll_once<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
 impl House {
     fn new(policy: Policy, endpoints: &[Settings]) -> Self {
         let plan = |settings: &Settings| Plan {
-            name: "endpoint",
+            path: "/endpoint",
             ceiling: Ceiling {
                 holds: settings.max_suspended,
                 per_peer: settings.max_per_peer,

@@ -141,18 +141,21 @@ fn whoever_missed_what_is_gone_is_told_and_gets_what_is_live() {
 }
 
 #[test]
-fn ids_that_this_server_never_gave_are_refused() {
+fn only_an_id_of_what_is_yet_to_come_is_refused_and_a_foreign_one_is_of_another_server() {
     let house = archive();
     house.publish("a", &["1", "2"]);
     let archive = house.archived();
     let known = archive.id(2);
     assert_eq!(archive.arrival(None), Ok(Arrival::New));
     assert_eq!(archive.arrival(Some(&known.to_string())), Ok(Arrival::Back(2)));
-    let foreign = EventId::new(known.epoch ^ 1, 2);
-    assert_eq!(archive.arrival(Some(&foreign.to_string())), Ok(Arrival::Stranded));
+    let foreign = EventId::new(known.epoch ^ 1, 2).to_string();
+    for foreign in [&foreign, &known.to_string()[..24], "42", "", "x", &"9".repeat(5_000)] {
+        assert_eq!(archive.arrival(Some(foreign)), Ok(Arrival::Stranded), "{foreign}");
+    }
     let forged = EventId::new(known.epoch, 3);
     assert_eq!(archive.arrival(Some(&forged.to_string())), Err(Forged));
-    assert_eq!(archive.arrival(Some(&known.to_string()[..24])), Err(Forged));
+    let forged = EventId::midway(known.epoch, 1, 3);
+    assert_eq!(archive.arrival(Some(&forged.to_string())), Err(Forged));
     let mut topics = [Topic::from("a")].into_iter().cycle();
     let plain = House::of(STILL);
     assert_eq!(

@@ -111,9 +111,9 @@ impl Queue {
     }
 
     /// Drops what was published and is not begun, from the end that `rule` names, until that has freed `enough` or there
-    /// is nothing more; each is put into `waste`.
-    pub(super) fn drop_published(&mut self, rule: WhenSlow, enough: usize, waste: &mut Vec<Bytes>) {
-        let begun = self.begun_published();
+    /// is nothing more; says how many.
+    pub(super) fn drop_published(&mut self, rule: WhenSlow, enough: usize) -> usize {
+        let (begun, before) = (self.begun_published(), self.published.len());
         let mut freed = 0;
         while freed < enough && self.published.len() > begun {
             let dropped = match rule {
@@ -126,13 +126,14 @@ impl Queue {
             freed += bytes.len() + Backlog::COST;
             self.bytes -= bytes.len();
             self.published_bytes -= bytes.len();
-            waste.push(bytes);
         }
+        let count = before - self.published.len();
         trim(&mut self.published);
+        count
     }
 
     /// Gives up everything but a front that is begun; says how many messages that were.
-    pub(super) fn give_up(&mut self, waste: &mut Vec<Bytes>) -> usize {
+    pub(super) fn give_up(&mut self) -> usize {
         let messages = self.messages();
         let is_published = self.is_published_next();
         let mut sides = (std::mem::take(&mut self.kept), std::mem::take(&mut self.published));
@@ -146,7 +147,6 @@ impl Queue {
         if let Some(Waiting { bytes, kind, .. }) = begun {
             self.push(Piece { bytes, kind }, offset);
         }
-        waste.extend(sides.0.into_iter().chain(sides.1).map(|waiting| waiting.bytes));
         messages - self.messages()
     }
 
@@ -271,9 +271,8 @@ mod tests {
                         }
                     }
                     Step::Drop { rule, enough } => {
-                        let mut waste = Vec::new();
-                        queue.drop_published(RULES[rule], enough, &mut waste);
-                        prop_assert_eq!(waste, naive.drop_published(RULES[rule], enough));
+                        let count = queue.drop_published(RULES[rule], enough);
+                        prop_assert_eq!(count, naive.drop_published(RULES[rule], enough).len());
                     }
                     Step::Pong(length) => {
                         let begun = usize::from(naive.offset > 0);
@@ -287,9 +286,7 @@ mod tests {
                         let left = usize::from(naive.offset > 0);
                         let gone = naive.pieces.split_off(left);
                         let messages = gone.iter().filter(|(kind, _)| kind.is_message()).count();
-                        let mut waste = Vec::new();
-                        prop_assert_eq!(queue.give_up(&mut waste), messages);
-                        prop_assert_eq!(waste.len(), gone.len());
+                        prop_assert_eq!(queue.give_up(), messages);
                     }
                 }
                 let rest: usize = naive.pieces.iter().map(|(_, bytes)| bytes.len() + Backlog::COST).sum();
@@ -322,7 +319,7 @@ mod tests {
         for number in 0..10_000 {
             queue.push(Piece { bytes: bytes(number, 1), kind: Kind::Published }, 0);
         }
-        queue.drop_published(WhenSlow::DropNewest, 9_990 * (1 + Backlog::COST), &mut Vec::new());
+        queue.drop_published(WhenSlow::DropNewest, 9_990 * (1 + Backlog::COST));
         assert!(
             queue.len() == 10 && queue.published.capacity() <= 10_000 / 2,
             "{}",

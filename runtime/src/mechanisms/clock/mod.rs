@@ -5,13 +5,20 @@
 //! 2. While we do not read from the peer, or a write to it is blocked, its silence proves nothing: `max_idle` stands still,
 //!    but no longer than its kernel answers. A host that is silent for `max_idle` is gone, whatever we do meanwhile.
 //! 3. A `timeout` or lifetime that falls due behind an unanswered heartbeat is a disconnect: the peer is not there to be resumed.
+//!    A heartbeat or its answer may have been lost, and be sent again: while it is too early to tell, neither is told.
 //! 4. A kernel asks a peer that takes nothing after 0.2 s, and then in intervals that double. So it may have had no answer
 //!    for half of that time, and a little, from a peer that is there.
+
+mod asking; // how often a peer is asked before its silence is an answer
 
 use std::time::Duration;
 
 use crate::words::cause::{Disconnect, End, Resume};
+use crate::words::probing::Probing;
 use crate::words::tick::Tick;
+
+pub(crate) use asking::probing_unheld;
+use asking::{LEAST_PROBE, LEAST_SILENCE, PROOF};
 
 /// The spans that bound one hold; `None` never falls due.
 #[derive(Clone, Copy, Debug)]
@@ -33,32 +40,11 @@ pub(crate) enum Beats {
     Kernel,
 }
 
-/// Kernels count between probes in whole seconds: they ask no more often than this, whatever the `heartbeat`.
-const LEAST_PROBE: Duration = Duration::from_secs(1);
-
-/// No kernel that is probed that often is silent for so long.
-const LEAST_SILENCE: Duration = Duration::from_secs(2);
+/// How soon to look again whether an awaited answer has come.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// What a probe, its answer and the coarseness of a kernel's timers take at most, beside the interval.
 const SLACK: Duration = Duration::from_secs(1);
-
-/// How a kernel asks its peer's for a sign of life.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Probing {
-    /// After so much silence.
-    pub(crate) every: Duration,
-    /// It gives up on a peer that has left something unanswered, or taken nothing, for so long.
-    pub(crate) give_up: Duration,
-}
-
-impl Probing {
-    /// How a connection is probed whose peer is not asked for signs of life, and that has a write deadline or another
-    /// patience of so long. Where nothing is held, nothing else notices that the peer of a fallback's WebSocket vanished.
-    pub(crate) fn unheld(patience: Duration) -> Self {
-        const EVERY: Duration = Duration::from_secs(60);
-        Probing { every: EVERY, give_up: patience.max(EVERY) + EVERY }
-    }
-}
 
 /// What was written down about one hold.
 #[derive(Clone, Copy, Debug)]
@@ -92,6 +78,17 @@ pub(crate) enum Due {
     End(End),
 }
 
+/// What is known of the answer to a heartbeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    /// It was given, or there was no time for it yet.
+    Given,
+    /// It should be there. The heartbeat or the answer may have been lost, and be sent again.
+    Awaited,
+    /// It is not there, and nobody loses so much in a row.
+    Missing,
+}
+
 /// Whether a host that took nothing for as long as its kernel was `asked`, and whose last answer is `silence` ago, is not
 /// there: see the fourth ground rule.
 pub(crate) fn is_unreachable(silence: Duration, asked: Duration) -> bool {
@@ -115,20 +112,21 @@ impl Clocks {
                 false => Disconnect::Stalled.into(),
             });
         }
+        let stalled = signs.blocked.map_or(Tick::NEVER, |since| since.plus(self.write_deadline));
         let timeout = self.timeout.map_or(Tick::NEVER, |span| signs.activity.plus(span));
         for (at, cause) in [(timeout, Resume::Timeout), (signs.expires, Resume::Lifetime)] {
             if at <= now {
-                return Due::End(match self.is_unanswered(signs, now) {
-                    true => Disconnect::Idle.into(),
-                    false => cause.into(),
-                });
+                return match self.answer(signs, now) {
+                    Answer::Given => Due::End(cause.into()),
+                    Answer::Missing => Due::End(Disconnect::Idle.into()),
+                    Answer::Awaited => Due::Rest(now.plus(AGAIN).min(idle).min(stalled)),
+                };
             }
         }
         let beat = self.next_beat(signs);
         if beat <= now {
             return Due::Beat;
         }
-        let stalled = signs.blocked.map_or(Tick::NEVER, |since| since.plus(self.write_deadline));
         Due::Rest(idle.min(timeout).min(signs.expires).min(beat).min(stalled))
     }
 
@@ -138,12 +136,15 @@ impl Clocks {
         let Some(heartbeat) = self.heartbeat else {
             // Nobody is asked for signs of life; but what does not arrive is given up.
             let patience = self.max_idle.unwrap_or_default().max(self.write_deadline);
-            return Probing::unheld(patience);
+            return probing_unheld(patience);
         };
         // A kernel's timers are late by up to an eighth.
         let every = self.max_idle.map_or(heartbeat, |span| heartbeat.min(span / 2)).max(LEAST_PROBE);
-        let patience = self.max_idle.unwrap_or(every * 4);
-        Probing { every, give_up: patience.max(self.write_deadline).max(LEAST_SILENCE) + every }
+        let patience = self.max_idle.unwrap_or(every.saturating_mul(4)).max(LEAST_SILENCE);
+        let give_up = patience.max(self.write_deadline).saturating_add(every);
+        // With `max_idle` its silence counts; else that the kernel gives up.
+        let window = self.max_idle.map_or(give_up, |_| patience).saturating_sub(every);
+        asking::probing(every, window, give_up)
     }
 
     /// The earliest moment at which the peer's silence can be long enough.
@@ -167,7 +168,7 @@ impl Clocks {
     fn patience(signs: &Signs, answer: Tick) -> Tick {
         signs.blocked.map_or(Tick(0), |since| {
             // Where `is_unreachable` begins to say so.
-            since.plus(answer.plus(SLACK).since(since) * 2)
+            since.plus(answer.plus(SLACK).since(since).saturating_mul(2))
         })
     }
 
@@ -186,22 +187,33 @@ impl Clocks {
         }
     }
 
-    /// Whether a heartbeat was sent long enough ago that a peer which is there would have answered.
-    fn is_unanswered(&self, signs: &Signs, now: Tick) -> bool {
-        let Some(heartbeat) = self.heartbeat else { return false };
+    /// Whether a peer which is there would have answered the last heartbeats by now.
+    fn answer(&self, signs: &Signs, now: Tick) -> Answer {
+        let Some(heartbeat) = self.heartbeat else { return Answer::Given };
         let patience = Duration::from_secs(5).min(heartbeat / 2);
-        let probed = |last: Tick| {
-            let every = self.probing().every;
-            last.plus(every + patience.max(every / 4)).max(last.plus(LEAST_SILENCE)) <= now
+        let Probing { every, .. } = self.probing();
+        // A kernel may be late by a quarter.
+        let probed = |last: Tick, patience: Duration| {
+            last.plus(every.saturating_add(patience.max(every / 4))).max(last.plus(LEAST_SILENCE))
         };
-        if signs.unheard.is_some() {
-            return signs.answer.is_some_and(|answer| {
-                probed(signs.life.max(answer)) && Self::patience(signs, answer) <= now
-            });
-        }
-        match self.beats {
-            Beats::Ours => signs.beat > signs.life && signs.beat.plus(patience) <= now,
-            Beats::Kernel => probed(signs.life),
+        let (doubted, proven) = match (signs.unheard, self.beats) {
+            (Some(_), _) => {
+                let Some(answer) = signs.answer else { return Answer::Given };
+                let (last, patience_ends) = (signs.life.max(answer), Self::patience(signs, answer));
+                (probed(last, patience).max(patience_ends), probed(last, PROOF).max(patience_ends))
+            }
+            (None, Beats::Kernel) => (probed(signs.life, patience), probed(signs.life, PROOF)),
+            (None, Beats::Ours) if signs.beat > signs.life => {
+                (signs.beat.plus(patience), signs.beat.plus(PROOF))
+            }
+            (None, Beats::Ours) => return Answer::Given,
+        };
+        if proven <= now {
+            Answer::Missing
+        } else if doubted <= now {
+            Answer::Awaited
+        } else {
+            Answer::Given
         }
     }
 }

@@ -42,7 +42,7 @@ fn a_peer_that_answers_is_resumed_at_its_timeout() {
 
 #[test]
 fn a_timeout_behind_an_unanswered_heartbeat_is_idle() {
-    let sent_long_ago = Signs { beat: Tick(24_000), life: Tick(20_000), ..signs() };
+    let sent_long_ago = Signs { beat: Tick(23_000), life: Tick(20_000), ..signs() };
     assert_eq!(clocks().judge(&sent_long_ago, Tick(30_000)), Due::End(Disconnect::Idle.into()));
     let sent_just_now = Signs { beat: Tick(29_000), life: Tick(20_000), ..signs() };
     assert_eq!(clocks().judge(&sent_just_now, Tick(30_000)), Due::End(Resume::Timeout.into()));
@@ -63,7 +63,27 @@ fn a_kernel_is_not_expected_to_probe_more_than_once_a_second() {
     let clocks = Clocks { beats: Beats::Kernel, timeout, heartbeat, ..clocks() };
     let answered = Signs { life: Tick(1_000), ..signs() };
     assert_eq!(clocks.judge(&answered, Tick(2_000)), Due::End(Resume::Timeout.into()));
-    assert_eq!(clocks.judge(&signs(), Tick(2_000)), Due::End(Disconnect::Idle.into()));
+    assert_eq!(clocks.judge(&signs(), Tick(2_000)), Due::Rest(Tick(3_000)), "it is too early to tell");
+    assert_eq!(clocks.judge(&signs(), Tick(8_000)), Due::End(Disconnect::Idle.into()));
+}
+
+#[test]
+fn a_timeout_waits_for_an_answer_that_may_have_been_lost_and_no_longer_than_that_proves_something() {
+    let ours = Clocks { heartbeat: Some(SECOND), ..clocks() };
+    let sent = Signs { beat: Tick(28_000), life: Tick(27_500), next_beat: Tick(29_000), ..signs() };
+    assert_eq!(ours.judge(&sent, Tick(30_000)), Due::Rest(Tick(31_000)));
+    assert_eq!(ours.judge(&sent, Tick(34_999)), Due::Rest(Tick(35_999)));
+    assert_eq!(ours.judge(&sent, Tick(35_000)), Due::End(Disconnect::Idle.into()));
+    let answered = Signs { life: Tick(30_700), ..sent };
+    assert_eq!(ours.judge(&answered, Tick(31_000)), Due::End(Resume::Timeout.into()));
+    let idle_before = Clocks { max_idle: Some(3 * SECOND), ..ours };
+    assert_eq!(idle_before.judge(&sent, Tick(30_000)), Due::Rest(Tick(30_500)));
+    let kernel = Clocks { beats: Beats::Kernel, ..ours };
+    let silent = Signs { life: Tick(27_000), ..signs() };
+    assert_eq!(kernel.judge(&silent, Tick(30_000)), Due::Rest(Tick(31_000)));
+    assert_eq!(kernel.judge(&silent, Tick(35_000)), Due::End(Disconnect::Idle.into()));
+    let expiring = Signs { expires: Tick(29_900), ..sent };
+    assert_eq!(ours.judge(&expiring, Tick(29_900)), Due::Rest(Tick(30_900)));
 }
 
 #[test]
@@ -158,7 +178,8 @@ fn a_timeout_of_a_host_that_is_silent_while_we_do_not_read_is_idle() {
     let at = |answer| clocks().judge(&Signs { answer, ..deaf }, Tick(30_000));
     assert_eq!(at(None), Due::End(Resume::Timeout.into()));
     assert_eq!(at(Some(Tick(20_000))), Due::End(Resume::Timeout.into()));
-    assert_eq!(at(Some(Tick(14_000))), Due::End(Disconnect::Idle.into()));
+    assert_eq!(at(Some(Tick(14_000))), Due::Rest(Tick(31_000)), "it is too early to tell");
+    assert_eq!(at(Some(Tick(13_000))), Due::End(Disconnect::Idle.into()));
 }
 
 #[test]
@@ -187,8 +208,9 @@ fn a_kernel_probes_in_time_and_gives_up_behind_every_clock_of_ours() {
                     write_deadline: Duration::from_secs_f64(write_deadline),
                     beats: Beats::Kernel,
                 };
-                let Probing { every, give_up } = clocks.probing();
-                let case = format!("{clocks:?}: {every:?}, {give_up:?}");
+                let Probing { every, again, give_up } = clocks.probing();
+                let case = format!("{clocks:?}: {every:?}, {again:?}, {give_up:?}");
+                assert!(again >= SECOND && again <= every, "{case}");
                 assert!(every >= SECOND, "{case}");
                 assert!(give_up >= clocks.write_deadline + SECOND, "{case}");
                 let Some(max_idle) = clocks.max_idle else { continue };

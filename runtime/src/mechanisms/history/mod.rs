@@ -6,9 +6,12 @@
 //!    oldest message goes first.
 //! 3. A message that is *landing* is not forgotten: its publisher is still handing it to members, and a member that
 //!    another publisher has reached first looks it up here.
-//! 4. A topic that nobody follows and that has nothing left is forgotten whole. Its rule remembers how far that went:
-//!    whoever comes back from before is told to start anew, although it may have missed nothing.
+//! 4. A topic that nobody follows and that has nothing left is forgotten whole. How far it had come is known for a while
+//!    longer: until so many others are forgotten as there is room for ([`Floors`]). After that its rule remembers only
+//!    how far any of those had come. A client that comes back from before is then told to start anew, although it may
+//!    have missed nothing.
 
+mod floors;
 mod rules;
 mod topic;
 
@@ -18,6 +21,7 @@ use crate::words::message::Message;
 use crate::words::tick::Tick;
 use crate::words::topic::Topic;
 
+use floors::{Floors, Sunk};
 pub(crate) use rules::Rules;
 pub(crate) use topic::Entry;
 use topic::History;
@@ -28,6 +32,7 @@ pub(crate) struct Histories {
     topics: HashMap<Topic, History>,
     /// For each rule.
     ranks: Vec<Rank>,
+    floors: Floors,
     last: u64,
     bytes: usize,
     bound: usize,
@@ -38,9 +43,14 @@ pub(crate) struct Histories {
 struct Rank {
     /// The oldest message of each topic, oldest first.
     oldest: BTreeMap<u64, Topic>,
-    /// Up to where topics were forgotten whole.
+    /// Up to where topics had come of which nothing is known any more.
     forgotten: u64,
+    /// Whether there is but one, of which that says all.
+    is_one: bool,
 }
+
+/// Which part of the bound on all histories there is beside it for topics that were forgotten whole.
+const FLOORS: usize = 64;
 
 /// A message that was recorded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,8 +73,10 @@ pub(crate) struct Pulled {
 
 impl Histories {
     pub(crate) fn new(rules: &Rules, bound: usize) -> Self {
-        let ranks = rules.keeps().iter().map(|_| Rank::default()).collect();
-        Histories { topics: HashMap::new(), ranks, last: 0, bytes: 0, bound }
+        let rank = |rule| Rank { is_one: rules.is_of_one(rule), ..Rank::default() };
+        let ranks = (0..rules.keeps().len()).map(rank).collect();
+        let floors = Floors::within(bound / FLOORS);
+        Histories { topics: HashMap::new(), ranks, floors, last: 0, bytes: 0, bound }
     }
 
     /// The latest offset of all.
@@ -74,12 +86,12 @@ impl Histories {
 
     /// The latest offset of a topic, or one behind it.
     pub(crate) fn last_of(&self, rule: usize, topic: &str) -> u64 {
-        self.topics.get(topic).map_or(self.ranks[rule].forgotten, |history| history.last)
+        self.topics.get(topic).map_or_else(|| self.forgotten(rule, topic), |history| history.last)
     }
 
     /// Up to where a topic has forgotten everything.
     pub(crate) fn floor(&self, rule: usize, topic: &str) -> u64 {
-        self.topics.get(topic).map_or(self.ranks[rule].forgotten, |history| history.floor)
+        self.topics.get(topic).map_or_else(|| self.forgotten(rule, topic), |history| history.floor)
     }
 
     /// Somebody follows the topic: it is remembered from now on, though it may keep nothing.
@@ -201,8 +213,16 @@ impl Histories {
     }
 
     fn remembered(&mut self, rule: usize, topic: &Topic) -> &mut History {
-        let forgotten = self.ranks[rule].forgotten;
-        self.topics.entry(topic.clone()).or_insert_with(|| History::new(rule, forgotten))
+        let (floors, ranks) = (&mut self.floors, &self.ranks);
+        self.topics.entry(topic.clone()).or_insert_with(|| {
+            let floor = floors.take(topic.as_str()).unwrap_or(ranks[rule].forgotten);
+            History::new(rule, floor)
+        })
+    }
+
+    /// How far a topic had come that is forgotten, or was never there; at least.
+    fn forgotten(&self, rule: usize, topic: &str) -> u64 {
+        self.floors.get(topic).unwrap_or(self.ranks[rule].forgotten)
     }
 
     /// The topic with the oldest message that may go.
@@ -238,8 +258,15 @@ impl Histories {
         if history.followers > 0 || !history.is_empty() {
             return false;
         }
-        let rank = &mut self.ranks[history.rule];
-        rank.forgotten = rank.forgotten.max(history.last);
+        let (rule, last) = (history.rule, history.last);
+        let sunk = match self.ranks[rule].is_one {
+            true => Some(Sunk { rule, floor: last }),
+            false => self.floors.add(rule, topic, last),
+        };
+        if let Some(Sunk { rule, floor }) = sunk {
+            let forgotten = &mut self.ranks[rule].forgotten;
+            *forgotten = floor.max(*forgotten);
+        }
         self.topics.remove(topic);
         if self.topics.capacity() > 64 && self.topics.len() < self.topics.capacity() / 8 {
             self.topics.shrink_to_fit();

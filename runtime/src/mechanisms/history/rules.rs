@@ -37,6 +37,11 @@ impl Rules {
         &self.keeps
     }
 
+    /// Whether a rule is that of one topic, which it names.
+    pub(super) fn is_of_one(&self, rule: usize) -> bool {
+        self.names.values().any(|named| *named == rule)
+    }
+
     /// The rule for a topic; `None` if it keeps nothing.
     pub(crate) fn of(&self, topic: &str) -> Option<usize> {
         let by_prefix = || self.prefixes.iter().find(|(prefix, _)| topic.starts_with(&**prefix));

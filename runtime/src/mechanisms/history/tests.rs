@@ -164,14 +164,14 @@ fn a_message_that_is_landing_is_there_to_be_looked_up() {
 }
 
 #[test]
-fn a_topic_without_followers_and_messages_leaves_nothing_but_its_rules_memory() {
+fn a_topic_without_followers_and_messages_leaves_nothing_but_how_far_it_had_come() {
     let mut store = Store::new(&[("*", Keep { age: Duration::from_secs(1), ..Keep::default() })], usize::MAX);
     store.publish("a", "x");
     assert_eq!(store.histories.floor(0, "a"), 0);
     assert_eq!(store.advance(1), [Topic::from("a")]);
     assert!(store.histories.is_empty());
     assert_eq!(store.histories.floor(0, "a"), 1, "what was there is known to be gone");
-    assert_eq!(store.histories.floor(0, "b"), 1, "and as little is known of others");
+    assert_eq!(store.histories.floor(0, "b"), 0, "and nothing is gone of others");
 
     store.follow("b");
     store.publish("b", "x");
@@ -179,6 +179,26 @@ fn a_topic_without_followers_and_messages_leaves_nothing_but_its_rules_memory() 
     store.histories.unfollow("b");
     assert!(!store.histories.remembers("b"));
     assert!(store.histories.is_empty());
+}
+
+#[test]
+fn of_topics_that_were_pushed_out_the_rule_remembers_how_far_any_had_come() {
+    let keep = Keep { age: Duration::from_secs(1), ..Keep::default() };
+    let mut store = Store::new(&[("other/*", keep), ("*", keep), ("one", keep)], usize::MAX);
+    store.histories.floors = Floors::new(1);
+    store.publish("one", "x");
+    store.publish("a", "x");
+    store.advance(1);
+    store.publish("b", "x");
+    assert_eq!((store.histories.floor(1, "a"), store.histories.floor(1, "c")), (2, 0));
+    store.advance(1);
+    assert_eq!(store.histories.floor(1, "a"), 2, "of which this is known now");
+    assert_eq!(store.histories.floor(1, "b"), 3);
+    assert_eq!(store.histories.floor(1, "c"), 2, "and more is not known of any other");
+    assert_eq!(store.histories.floor(0, "other/a"), 0, "under that rule");
+    assert_eq!(store.histories.floor(2, "one"), 1, "a rule of one topic knows all of it");
+    store.follow("b");
+    assert_eq!((store.histories.floor(1, "b"), store.histories.floors.len()), (3, 0));
 }
 
 #[test]
@@ -190,6 +210,16 @@ fn ten_thousand_topics_that_passed_leave_no_memory() {
     store.advance(10_000);
     assert!(store.histories.is_empty());
     assert!(store.histories.topics.capacity() <= 64);
+}
+
+#[test]
+fn what_forgotten_topics_leave_is_within_a_part_of_the_bound() {
+    let mut store = Store::new(&[("*", last(1))], 1 << 20);
+    for n in 0..10_000 {
+        store.publish(&n.to_string(), "x");
+    }
+    store.advance(10_000);
+    assert_eq!(store.histories.floors.len(), (1 << 20) / 64 / 128);
 }
 
 #[derive(Clone, Debug)]
@@ -276,5 +306,91 @@ proptest! {
         }
         store.advance(100_000);
         prop_assert!(store.histories.is_empty());
+    }
+}
+
+/// A client of one topic that comes, gets what there is, goes, and comes back.
+#[derive(Clone, Copy, Default)]
+struct Client {
+    is_here: bool,
+    /// What it has seen; `None` before it came for the first time.
+    seen: Option<u64>,
+    /// How many topics had been forgotten when it went.
+    forgotten: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Coming {
+    Publish(usize),
+    Come(usize),
+    Go(usize),
+    Pass(u64),
+}
+
+fn coming(topics: usize) -> impl Strategy<Value = Coming> {
+    prop_oneof![
+        3 => (0..topics).prop_map(Coming::Publish),
+        3 => (0..topics).prop_map(Coming::Come),
+        3 => (0..topics).prop_map(Coming::Go),
+        1 => (0..15u64).prop_map(Coming::Pass),
+    ]
+}
+
+proptest! {
+    /// The oracle is a log of everything, with unbounded memory.
+    #[test]
+    fn whoever_missed_something_is_told_and_nobody_else_while_its_topic_is_known(
+        steps in prop::collection::vec(coming(8), 1..200),
+        most in 0..6usize,
+    ) {
+        const TOPICS: [&str; 8] = ["a1", "a2", "a3", "a4", "b1", "b2", "b3", "c"];
+        let a = Keep { count: 2, age: Duration::from_secs(10), ..Keep::default() };
+        let b = Keep { bytes: 3 * TINY, age: Duration::from_secs(20), ..Keep::default() };
+        let mut store = Store::new(&[("a*", a), ("b*", b), ("c", a)], 3 * History::COST + 8 * TINY);
+        store.histories.floors = Floors::new(most);
+        let mut log: Vec<&str> = Vec::new();
+        let mut clients = [Client::default(); 8];
+        let mut forgotten = 0;
+        for step in steps {
+            let before = TOPICS.map(|topic| store.histories.remembers(topic));
+            match step {
+                Coming::Publish(at) => {
+                    store.publish(TOPICS[at], "x");
+                    log.push(TOPICS[at]);
+                }
+                Coming::Pass(secs) => {
+                    store.advance(secs);
+                }
+                Coming::Come(at) if !clients[at].is_here => {
+                    let topic = TOPICS[at];
+                    let rule = store.rules.of(topic).unwrap();
+                    let floor = store.histories.floor(rule, topic);
+                    store.follow(topic);
+                    prop_assert_eq!(store.histories.floor(rule, topic), floor, "following changes nothing");
+                    if let Some(seen) = clients[at].seen {
+                        let is_told = floor > seen;
+                        let missed = log.iter().zip(1..).filter(|(of, offset)| **of == topic && *offset > seen);
+                        let has_lost = missed.count() > store.offsets(&[(topic, seen)]).len();
+                        prop_assert!(is_told || !has_lost, "{topic}: a silent gap behind {seen}");
+                        let is_known = forgotten - clients[at].forgotten <= most;
+                        prop_assert!(!is_told || has_lost || !is_known, "{topic}: nothing was missed since {seen}");
+                    }
+                    clients[at].is_here = true;
+                    // Its id is that of the sequence now; of the last message of its own later.
+                    clients[at].seen = Some(store.histories.last());
+                }
+                Coming::Go(at) if clients[at].is_here => {
+                    clients[at].is_here = false;
+                    let own = log.iter().zip(1..).filter(|(of, _)| **of == TOPICS[at]).map(|(_, offset)| offset);
+                    clients[at].seen = clients[at].seen.max(own.max());
+                    clients[at].forgotten = forgotten;
+                    store.histories.unfollow(TOPICS[at]);
+                }
+                Coming::Come(_) | Coming::Go(_) => {}
+            }
+            let is_gone = |(topic, was): (&&str, bool)| was && !store.histories.remembers(topic);
+            forgotten += TOPICS.iter().zip(before).filter(|pair| is_gone(*pair)).count();
+            prop_assert!(store.histories.floors.len() <= most);
+        }
     }
 }

@@ -16,13 +16,24 @@ use groups::{Groups, Holders};
 pub(crate) struct Limits {
     server: usize,
     server_peer: Option<usize>,
+    server_key: Option<usize>,
     taken: usize,
     /// How many functions of one endpoint may run at once without a place to come.
     admitting: usize,
     endpoints: Vec<Endpoint>,
     peers: Groups<Peer>,
     endpoint_peers: Groups<(u32, Peer)>,
-    keys: Groups<(u32, Arc<str>)>,
+    endpoint_keys: Groups<(u32, Arc<str>)>,
+    /// Nobody where the server has no limit for a key.
+    keys: Groups<Arc<str>>,
+}
+
+/// What the server allows over all its endpoints.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Roof {
+    pub(crate) holds: usize,
+    pub(crate) per_peer: Option<usize>,
+    pub(crate) per_key: Option<usize>,
 }
 
 /// What one endpoint allows; `None` is no limit of its own.
@@ -46,6 +57,8 @@ pub(crate) struct Permit {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
     /// The key's, at this endpoint.
+    EndpointKey,
+    /// The key's, in the whole server.
     Key,
     /// The peer's, at this endpoint.
     EndpointPeer,
@@ -66,16 +79,18 @@ struct Endpoint {
 }
 
 impl Limits {
-    pub(crate) fn new(server: usize, server_peer: Option<usize>, endpoints: Vec<Ceiling>) -> Self {
+    pub(crate) fn new(roof: Roof, endpoints: Vec<Ceiling>) -> Self {
         let endpoint = |ceiling| Endpoint { ceiling, taken: 0, admitting: 0 };
         Limits {
-            server,
-            server_peer,
+            server: roof.holds,
+            server_peer: roof.per_peer,
+            server_key: roof.per_key,
             taken: 0,
             admitting: usize::MAX,
             endpoints: endpoints.into_iter().map(endpoint).collect(),
             peers: Groups::new(),
             endpoint_peers: Groups::new(),
+            endpoint_keys: Groups::new(),
             keys: Groups::new(),
         }
     }
@@ -95,9 +110,8 @@ impl Limits {
         let here = &self.endpoints[endpoint as usize];
         let reached = |limit: Option<usize>, taken: usize| limit.is_some_and(|limit| taken >= limit);
         let mut full = Vec::new();
-        let taken_of_key = |key: &Arc<str>| self.keys.taken(&(endpoint, key.clone()));
-        if key.is_some_and(|key| reached(here.ceiling.per_key, taken_of_key(key))) {
-            full.push(Full::Key);
+        if let Some(key) = key {
+            full.extend(self.full_of_key(endpoint, key));
         }
         if reached(here.ceiling.per_peer, self.endpoint_peers.taken(&(endpoint, peer))) {
             full.push(Full::EndpointPeer);
@@ -112,6 +126,14 @@ impl Limits {
             full.push(Full::Server);
         }
         full
+    }
+
+    /// The limits of a key that have no place for one more, narrowest first.
+    fn full_of_key(&self, endpoint: u32, key: &Arc<str>) -> impl Iterator<Item = Full> {
+        let limit = self.endpoints[endpoint as usize].ceiling.per_key;
+        let here = limit.is_some_and(|limit| self.endpoint_keys.taken(&(endpoint, key.clone())) >= limit);
+        let anywhere = self.server_key.is_some_and(|limit| self.keys.taken(key) >= limit);
+        here.then_some(Full::EndpointKey).into_iter().chain(anywhere.then_some(Full::Key))
     }
 
     /// Takes a place under every limit but the key's, which is not known before the function has run.
@@ -131,18 +153,19 @@ impl Limits {
         Ok(Permit { endpoint, peer, key: None })
     }
 
-    /// Adds the key's place to a permit that has none. Keys are known where they have no limit as well, so that the
+    /// Adds the key's places to a permit that has none. Keys are known where they have no limit as well, so that the
     /// holds of one can be found.
     pub(crate) fn take_key(&mut self, permit: &mut Permit, key: Arc<str>) -> Result<(), Full> {
         if permit.key.is_some() {
             return Ok(());
         }
-        let limit = self.endpoints[permit.endpoint as usize].ceiling.per_key;
-        let name = (permit.endpoint, key.clone());
-        if limit.is_some_and(|limit| self.keys.taken(&name) >= limit) {
-            return Err(Full::Key);
+        if let Some(full) = self.full_of_key(permit.endpoint, &key).next() {
+            return Err(full);
         }
-        self.keys.take(name);
+        self.endpoint_keys.take((permit.endpoint, key.clone()));
+        if self.server_key.is_some() {
+            self.keys.take(key.clone());
+        }
         permit.key = Some(key);
         Ok(())
     }
@@ -152,7 +175,8 @@ impl Limits {
         self.endpoint_peers.seat(&(permit.endpoint, permit.peer), id);
         self.peers.seat(&permit.peer, id);
         if let Some(key) = &permit.key {
-            self.keys.seat(&(permit.endpoint, key.clone()), id);
+            self.endpoint_keys.seat(&(permit.endpoint, key.clone()), id);
+            self.keys.seat(key, id);
         }
     }
 
@@ -169,7 +193,10 @@ impl Limits {
             self.peers.give_back(peer, seated);
         }
         if let Some(key) = key {
-            self.keys.give_back((endpoint, key), seated);
+            if self.server_key.is_some() {
+                self.keys.give_back(key.clone(), seated);
+            }
+            self.endpoint_keys.give_back((endpoint, key), seated);
         }
     }
 
@@ -182,7 +209,8 @@ impl Limits {
         key: Option<&Arc<str>>,
     ) -> Holders<'_> {
         match (full, key) {
-            (Full::Key, Some(key)) => self.keys.holders(&(endpoint, key.clone())),
+            (Full::EndpointKey, Some(key)) => self.endpoint_keys.holders(&(endpoint, key.clone())),
+            (Full::Key, Some(key)) => self.keys.holders(key),
             (Full::EndpointPeer, _) => self.endpoint_peers.holders(&(endpoint, peer)),
             (Full::Peer, _) => self.peers.holders(&peer),
             _ => Holders::default(),
@@ -191,7 +219,7 @@ impl Limits {
 
     /// The holds with this key at all endpoints, oldest first.
     pub(crate) fn of_key(&self, key: &Arc<str>) -> Vec<Id> {
-        let at = |endpoint: u32| self.keys.holders(&(endpoint, key.clone())).iter();
+        let at = |endpoint: u32| self.endpoint_keys.holders(&(endpoint, key.clone())).iter();
         let mut ids: Vec<Id> = (0..self.endpoints.len() as u32).flat_map(at).collect();
         ids.sort_unstable();
         ids
@@ -223,6 +251,7 @@ impl Limits {
             && self.endpoints.iter().all(|here| here.taken == 0 && here.admitting == 0)
             && self.peers.is_empty()
             && self.endpoint_peers.is_empty()
+            && self.endpoint_keys.is_empty()
             && self.keys.is_empty()
     }
 }
@@ -230,7 +259,12 @@ impl Limits {
 impl Full {
     /// Whether the limit is one on a single peer or key, not on all.
     pub(crate) fn is_personal(self) -> bool {
-        matches!(self, Full::Key | Full::EndpointPeer | Full::Peer)
+        self.is_of_key() || matches!(self, Full::EndpointPeer | Full::Peer)
+    }
+
+    /// Whether it is known only when the function has named the key.
+    pub(crate) fn is_of_key(self) -> bool {
+        matches!(self, Full::EndpointKey | Full::Key)
     }
 }
 
@@ -250,7 +284,8 @@ mod tests {
 
     fn limits() -> Limits {
         let ceiling = Ceiling { holds: Some(3), per_peer: Some(2), per_key: Some(1) };
-        Limits::new(4, Some(3), vec![ceiling, Ceiling::default()])
+        let roof = Roof { holds: 4, per_peer: Some(3), per_key: None };
+        Limits::new(roof, vec![ceiling, Ceiling::default()])
     }
 
     #[test]
@@ -277,11 +312,44 @@ mod tests {
         let mut second = limits.take(0, peer(2)).unwrap();
         let mut third = limits.take(1, peer(2)).unwrap();
         limits.take_key(&mut first, "user".into()).unwrap();
-        assert_eq!(limits.take_key(&mut second, "user".into()), Err(Full::Key));
+        assert_eq!(limits.take_key(&mut second, "user".into()), Err(Full::EndpointKey));
         limits.take_key(&mut second, "other".into()).unwrap();
         limits.take_key(&mut third, "user".into()).unwrap();
         for permit in [first, second, third] {
             limits.give_back(permit, None);
+        }
+        assert!(limits.is_untouched());
+    }
+
+    #[test]
+    fn a_key_of_the_server_is_counted_over_all_endpoints_and_a_refusal_takes_nothing() {
+        let roof = Roof { holds: 9, per_key: Some(2), ..Roof::default() };
+        let own = Ceiling { per_key: Some(1), ..Ceiling::default() };
+        let mut limits = Limits::new(roof, vec![own, Ceiling::default()]);
+        let key = || Arc::<str>::from("user");
+        let mut permits: Vec<_> =
+            [0, 0, 1, 1].into_iter().map(|endpoint| limits.take(endpoint, peer(1)).unwrap()).collect();
+        limits.take_key(&mut permits[0], key()).unwrap();
+        assert_eq!(limits.take_key(&mut permits[1], key()), Err(Full::EndpointKey));
+        limits.take_key(&mut permits[2], key()).unwrap();
+        assert_eq!(limits.take_key(&mut permits[3], key()), Err(Full::Key));
+        assert_eq!(limits.full(0, peer(1), Some(&key())), [Full::EndpointKey, Full::Key]);
+        let ids = [id(1, 0), id(2, 1), id(3, 2), id(4, 3)];
+        // Out of order: the holders are oldest first all the same.
+        for at in [2, 0] {
+            limits.seat(&permits[at], ids[at]);
+        }
+        let holders =
+            |limits: &Limits, full| limits.holders(full, 1, peer(1), Some(&key())).iter().collect::<Vec<_>>();
+        assert_eq!(holders(&limits, Full::Key), [ids[0], ids[2]]);
+        assert_eq!(holders(&limits, Full::EndpointKey), [ids[2]]);
+        let (refused, first) = (permits.pop().unwrap(), permits.remove(0));
+        limits.give_back(first, Some(ids[0]));
+        let mut again = refused;
+        limits.take_key(&mut again, key()).unwrap();
+        limits.give_back(again, None);
+        for (permit, id) in permits.into_iter().zip(&ids[1..]) {
+            limits.give_back(permit, Some(*id));
         }
         assert!(limits.is_untouched());
     }
@@ -312,8 +380,7 @@ mod tests {
     #[test]
     fn the_holds_of_a_key_are_known_at_every_endpoint_also_where_it_has_no_limit() {
         let mut limits = Limits::new(
-            9,
-            None,
+            Roof { holds: 9, ..Roof::default() },
             vec![Ceiling::default(), Ceiling { per_key: Some(9), ..Ceiling::default() }],
         );
         let mut seated = Vec::new();

@@ -20,9 +20,6 @@ use super::mask;
 use super::websocket::{MAX_CONTROL, code};
 use crate::words::message::Message;
 
-/// A part of a message with less than that is a crumb. Clients that send in parts cut at what a segment holds, or more.
-const CRUMB: usize = MAX_CONTROL;
-
 /// Takes bytes in, gives messages out.
 #[derive(Debug)]
 pub(crate) struct Assembler {
@@ -43,8 +40,8 @@ pub(crate) struct Assembler {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Incoming {
     Message(Message),
-    /// So small a part of a message of which more is to come that the frame around it is worth more. Larger parts are not
-    /// told of: the message's bound is theirs.
+    /// So small a part of a message of which more is to come that the frame around it is worth more, and one more of
+    /// these than the message is worth so far. Other parts are not told of: the message's bound is theirs.
     Crumb,
     /// To be answered with a pong of the same payload.
     Ping(Bytes),
@@ -107,6 +104,11 @@ impl Assembler {
                 self.read = 0;
             }
             Ok(Some(Incoming::Close { .. })) => self.stop(State::Closed),
+            // The application may have the message for long: nothing is kept beside it.
+            Ok(Some(_)) if self.read == self.inbox.len() => {
+                self.inbox = Vec::new();
+                self.read = 0;
+            }
             Ok(Some(_)) => {}
             Err(fault) => self.stop(State::Faulty(*fault)),
         }
@@ -116,6 +118,12 @@ impl Assembler {
     /// How much there is of a message of which more is to come.
     pub(crate) fn drafted(&self) -> Option<usize> {
         self.draft.as_ref().map(|draft| draft.payload.len())
+    }
+
+    /// How many bytes it has of what came and was not given away.
+    pub(crate) fn bytes(&self) -> usize {
+        let draft = self.draft.as_ref().map_or(0, |draft| draft.payload.len());
+        self.inbox.len() - self.read + draft + self.control.len()
     }
 
     /// Whether nothing is begun, so that a new assembler could go on in place of this one.
@@ -222,7 +230,10 @@ impl Assembler {
 
     fn finish(&mut self, frame: Frame) -> Result<Option<Incoming>, Fault> {
         match frame.opcode {
-            OpCode::Data(_) if !frame.is_final => Ok((frame.taken < CRUMB).then_some(Incoming::Crumb)),
+            OpCode::Data(_) if !frame.is_final => {
+                let is_crumb = self.draft.as_mut().is_some_and(|draft| draft.is_crumb(frame.taken));
+                Ok(is_crumb.then_some(Incoming::Crumb))
+            }
             OpCode::Data(_) => Ok(self.draft.take().map(Draft::finish).transpose()?.map(Incoming::Message)),
             OpCode::Control(control) => {
                 let payload = mem::take(&mut self.control);

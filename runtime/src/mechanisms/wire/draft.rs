@@ -12,11 +12,20 @@ pub(super) struct Draft {
     pub(super) payload: Vec<u8>,
     /// How many bytes of the payload are known to be UTF-8.
     valid: usize,
+    /// How many of its parts were crumbs.
+    crumbs: usize,
 }
+
+/// A part of a message with less than that is a crumb. Clients that send in parts cut at what a segment holds, or more.
+const CRUMB: usize = 125;
+
+/// So many bytes of a message are worth a crumb of it: whoever sends in parts of that size, and there are such clients,
+/// sends no more of them than it must, however large the message is.
+const WORTH: usize = 64;
 
 impl Draft {
     pub(super) fn new(is_text: bool) -> Self {
-        Draft { is_text, payload: Vec::new(), valid: 0 }
+        Draft { is_text, payload: Vec::new(), valid: 0, crumbs: 0 }
     }
 
     /// Judges a frame by its header, before anything of it is kept.
@@ -37,6 +46,15 @@ impl Draft {
             }
         }
         Ok(())
+    }
+
+    /// Whether a part of this length, now whole, is one crumb more than what there is of the message is worth.
+    pub(super) fn is_crumb(&mut self, length: usize) -> bool {
+        if length >= CRUMB {
+            return false;
+        }
+        self.crumbs += 1;
+        self.crumbs > self.payload.len() / WORTH
     }
 
     /// The message, all of it being there.

@@ -51,11 +51,11 @@ async fn the_first_byte_does_not_buy_more_time() {
 async fn a_connection_may_rest_for_keep_alive_and_then_has_the_head_deadline() {
     let (_service, _, mut peer) = in_memory(Inn::default());
     assert_eq!(ask(&mut peer, "/one").await.0, 200);
-    assert_eq!(ended(&mut peer).await, (60, String::new()));
+    assert_eq!(ended(&mut peer).await, (75, String::new()));
 
     let (_service, _, mut peer) = in_memory(Inn::default());
     assert_eq!(ask(&mut peer, "/one").await.0, 200);
-    tokio::time::sleep(seconds(59)).await;
+    tokio::time::sleep(seconds(74)).await;
     say(&mut peer, "G").await;
     let (after, said) = ended(&mut peer).await;
     assert_eq!(after, 10);
@@ -66,7 +66,7 @@ async fn a_connection_may_rest_for_keep_alive_and_then_has_the_head_deadline() {
 async fn a_connection_rests_after_a_hold_too() {
     let (_service, _, mut peer) = in_memory(Inn::default());
     assert_eq!(ask(&mut peer, "/poll").await.0, 200);
-    assert_eq!(ended(&mut peer).await, (60, String::new()));
+    assert_eq!(ended(&mut peer).await, (75, String::new()));
 }
 
 #[tokio::test(start_paused = true)]

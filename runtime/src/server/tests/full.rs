@@ -339,3 +339,21 @@ async fn a_trusted_proxy_is_not_counted_nor_is_this_machine_unless_something_was
         assert_eq!(served == 30, all_are_served, "{from:?}: {served}");
     }
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_ends_no_more_than_the_accepting_of_one_newcomer() {
+    let (service, dialer) = with_room_for(1, Inn { stumbles: 2.into(), ..Inn::default() });
+    let mut held = dial(&dialer, 1);
+    say(&mut held, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    assert_eq!(answer(&mut held).await.0, 200);
+    for last in [2, 3] {
+        let mut newcomer = dial(&dialer, last);
+        assert_eq!(end(&mut newcomer).await.0, "", "dropped where it panicked");
+    }
+    let mut newcomer = dial(&dialer, 4);
+    assert_eq!(answer(&mut newcomer).await.0, 503);
+    drop(held);
+    settle().await;
+    assert_eq!(ask(&mut dial(&dialer, 5), "/page").await.0, 200);
+    assert_eq!(service.house.count(), 1);
+}

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
@@ -26,6 +27,7 @@ use crate::keeper::time::Time;
 use crate::socket::Socket;
 use crate::socket::memory::{Dialer, MemoryDoor, MemoryStream};
 use crate::socket::tcp::TcpDoor;
+use crate::words::denial::Denial;
 use crate::words::line::Line;
 use crate::words::policy::Policy;
 
@@ -50,6 +52,8 @@ struct Inn {
     /// Holds ignore the drain; the cut they hear.
     deaf: bool,
     cut: Arc<Notify>,
+    /// So often counting who is turned away panics.
+    stumbles: AtomicUsize,
     /// Lines that somebody keeps.
     kept: Arc<Mutex<Vec<Arc<dyn Socket>>>>,
 }
@@ -83,6 +87,8 @@ enum Wish {
 
 impl Host for Inn {
     type Guest = Lodger;
+
+    fn deny(&self, _: Denial, _: SocketAddr) {}
 
     fn policy(&self) -> &Policy {
         &self.policy
@@ -156,7 +162,12 @@ impl Host for Inn {
         0
     }
 
-    fn count_turned_away(&self) {}
+    fn count_turned_away(&self) {
+        if self.stumbles.load(Relaxed) > 0 {
+            self.stumbles.fetch_sub(1, Relaxed);
+            panic!("on purpose");
+        }
+    }
 
     async fn drain(&self) {
         self.drained.notify_waiters();
@@ -168,9 +179,10 @@ impl Host for Inn {
         self.cut();
     }
 
-    fn cut(&self) {
+    fn cut(&self) -> bool {
         self.cut.notify_waiters();
         self.drained.notify_waiters();
+        false
     }
 }
 

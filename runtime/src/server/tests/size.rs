@@ -45,6 +45,8 @@ impl Host for Scale {
         0
     }
 
+    fn deny(&self, _: Denial, _: SocketAddr) {}
+
     fn count_turned_away(&self) {}
 
     async fn quiet(&self) {}
@@ -53,7 +55,9 @@ impl Host for Scale {
 
     fn stop(&self) {}
 
-    fn cut(&self) {}
+    fn cut(&self) -> bool {
+        false
+    }
 }
 
 impl Guest for Weight {

@@ -42,6 +42,28 @@ async fn a_websocket_of_the_fallback_works_after_a_hold_and_is_counted() {
     service.house.empty().await;
 }
 
+#[tokio::test]
+async fn what_comes_behind_an_upgrade_is_not_read_as_a_head() {
+    let texts = ["\n\n", "\nGET /plain HTTP/1.1\n\n", "a\rb", "\r\n\r\n\n"];
+    for together in [true, false] {
+        let (_service, mut peer) = over_tcp(router()).await;
+        let frames =
+            texts.map(|text| [&[0x81, 0x80 | text.len() as u8, 0, 0, 0, 0], text.as_bytes()].concat());
+        // Also what a client sends before it has read our answer.
+        let first = if together { [UPGRADE.as_bytes(), &frames[0]].concat() } else { UPGRADE.into() };
+        peer.write_all(&first).await.unwrap();
+        assert_eq!(answer(&mut peer).await.0, 101);
+        for (number, (text, frame)) in texts.iter().zip(&frames).enumerate() {
+            if number > 0 || !together {
+                peer.write_all(frame).await.unwrap();
+            }
+            let mut echo = vec![0; 2 + text.len()];
+            peer.read_exact(&mut echo).await.unwrap();
+            assert_eq!(echo, [&[0x81, text.len() as u8], text.as_bytes()].concat());
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_websocket_of_the_fallback_is_cut_when_drain_has_passed() {
     let (service, _, mut peer) = in_memory(router());

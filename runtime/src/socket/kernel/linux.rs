@@ -33,8 +33,10 @@ pub(in crate::socket) fn is_shut_out(socket: &TcpStream) -> bool {
 /// Ends the connection if nothing was answered for so long. Unacknowledged data switches keepalive off; then this is what
 /// gives up. Where there is keepalive it decides too.
 pub(in crate::socket) fn give_up_after(socket: &TcpStream, silence: Duration) {
+    // The kernel takes a positive number of milliseconds, which is 24 days.
+    const MOST: Duration = Duration::from_millis(i32::MAX as u64);
     // A socket that is already dead refuses options; its reader learns of it anyway.
-    let _ = SockRef::from(socket).set_tcp_user_timeout(Some(silence));
+    let _ = SockRef::from(socket).set_tcp_user_timeout(Some(silence.min(MOST)));
 }
 
 /// Takes no more than so many bytes that it cannot send yet. Unlike a small send buffer this slows nobody who reads: what

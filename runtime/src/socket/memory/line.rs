@@ -12,6 +12,7 @@ use super::Dialer;
 use super::cable::Cable;
 use crate::socket::{Listener, Socket};
 use crate::words::line::Line;
+use crate::words::probing::Probing;
 
 /// The server's end.
 pub(crate) struct MemoryLine {
@@ -103,7 +104,7 @@ impl Line for MemoryLine {
         false
     }
 
-    fn probe(&self, _every: Duration, _give_up: Duration) {}
+    fn probe(&self, _: Probing) {}
 
     fn take_little(&self, _unsent: usize) {}
 

@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::{DEFAULT_MAX_IDLE, Key, LEAST_BACKLOG, Settings, Transport};
-use crate::words::amount::{spell_duration, spell_size};
+use crate::words::amount::{LONGEST, spell_duration, spell_size};
 
 /// Two settings that cannot both be meant, or one whose value cannot.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,6 +93,15 @@ impl Settings {
         for (key, clock) in clocks {
             if clock.flatten() == Some(Duration::ZERO) {
                 let sentence = format!("`{}` is zero; to switch it off write \"none\"", key.as_str());
+                found.push(Contradiction::alone(key, sentence));
+            }
+            // Only code can write that.
+            if let Some(long) = clock.flatten().filter(|clock| *clock > LONGEST) {
+                let sentence = format!(
+                    "`{}` ({}) is longer than a year; to switch it off write \"none\"",
+                    key.as_str(),
+                    spell_duration(long),
+                );
                 found.push(Contradiction::alone(key, sentence));
             }
         }

@@ -8,6 +8,8 @@ use tungstenite::protocol::{CloseFrame, Role, WebSocket, WebSocketConfig};
 
 use super::*;
 
+const CRUMB: usize = 125;
+
 const MAX: usize = 1000;
 
 impl Assembler {
@@ -261,8 +263,17 @@ fn fragments_without_payload_are_told_of_and_cost_no_memory() {
 fn only_small_parts_are_told_of() {
     let large = [frame(0x02, &[0; CRUMB]), frame(0x00, &[0; CRUMB]), frame(0x80, b"")];
     assert_eq!(hear(&large).0.len(), 1);
-    let small = [frame(0x02, &[0; CRUMB - 1]), frame(0x00, &[0; CRUMB]), frame(0x80, b"")];
+    let small = [frame(0x02, &[0; 63]), frame(0x00, &[0; CRUMB]), frame(0x80, b"")];
     assert_eq!(hear(&small).0[0], Incoming::Crumb);
+}
+
+#[test]
+fn small_parts_are_not_told_of_while_the_message_is_worth_them() {
+    let mut parts = vec![frame(0x02, &[0; 64])];
+    parts.extend((0..10).map(|_| frame(0x00, &[0; 64])));
+    parts.extend([frame(0x00, b""), frame(0x00, &[0; 63]), frame(0x80, b"")]);
+    let told: Vec<_> = hear(&parts).0.into_iter().filter(|item| *item == Incoming::Crumb).collect();
+    assert_eq!(told.len(), 2);
 }
 
 #[test]

@@ -1,0 +1,163 @@
+//! What arrived is heard, although the end has begun: the hook that runs goes on, and the messages that were taken follow
+//! it, in order, within one hook deadline for all of them.
+//!
+//! Taken is what was read, what lay whole in the socket, and what was answered with `202`. Some ends cut off what was not
+//! begun: the application wants nothing more of this peer, the peer broke the rules or the connection, or the server has
+//! no more time. What is not heard is counted.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use crate::keeper::hold::Hold;
+use crate::mechanisms::wire::assembler::Incoming;
+use crate::socket::Socket;
+use crate::words::cause::{Disconnect, End};
+use crate::words::escaped::Escaped;
+use crate::words::message::Message;
+use crate::words::terms::Transport;
+use crate::words::tick::Tick;
+
+use super::hooks::{Call, Hooks};
+use super::reader::{Read, Reader};
+
+/// What is left to be heard of one hold.
+pub(super) struct Hearing {
+    /// Until when another message may be begun.
+    until: Tick,
+    /// Whether anything more is begun.
+    is_open: bool,
+    /// Whether messages may lie in the socket: more than was read ahead.
+    reads: bool,
+    /// How many bytes were read since the end began.
+    taken: usize,
+    /// What came by `POST`.
+    posted: VecDeque<Message>,
+    /// How many were not heard.
+    pub(super) unheard: u64,
+}
+
+/// How much is read at most once the end has begun. What a peer had under way is less, whatever its and our buffers.
+const MOST_TAKEN: usize = 16 << 20;
+
+/// How many reads one turn may take before others get theirs.
+const READS: usize = 16;
+
+impl Hearing {
+    /// `has_more` says whether there was more in the socket than was read ahead.
+    pub(super) fn new(hold: &Hold, end: &End, has_more: bool) -> Self {
+        let keeper = hold.keeper();
+        Hearing {
+            until: keeper.time().mark().plus(keeper.policy().hook_deadline),
+            is_open: !cuts_off(end, hold.transport()),
+            reads: has_more,
+            taken: 0,
+            posted: std::iter::from_fn(|| hold.take_posted()).collect(),
+            unheard: 0,
+        }
+    }
+
+    /// Ready when no hook runs and none will be begun but the end hook.
+    pub(super) fn poll(
+        &mut self,
+        hold: &Arc<Hold>,
+        hooks: &mut Hooks,
+        reader: &mut Reader,
+        line: Option<&dyn Socket>,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        loop {
+            match hooks.poll(cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Ok(())) => {}
+                Poll::Ready(Err((name, fault))) => {
+                    tracing::error!(hold = %hold.id, path = %Escaped(&hold.path), %fault, "{name} failed");
+                    hold.keeper().note_hook_failed();
+                }
+            }
+            let turn = std::task::ready!(tokio::task::coop::poll_proceed(cx));
+            let Some(message) = std::task::ready!(self.next(hold, reader, line, cx)) else {
+                return Poll::Ready(());
+            };
+            turn.made_progress();
+            self.hear(hold, hooks, message);
+        }
+    }
+
+    /// Whether the socket is still read for messages.
+    pub(super) fn reads(&self) -> bool {
+        self.reads
+    }
+
+    /// The socket is not read any more.
+    pub(super) fn let_go_of_socket(&mut self) {
+        self.reads = false;
+    }
+
+    fn hear(&mut self, hold: &Arc<Hold>, hooks: &mut Hooks, message: Message) {
+        let keeper = hold.keeper();
+        let now = keeper.time().now();
+        if !self.is_open || !hooks.is_free() || now >= self.until || keeper.is_hurried() {
+            self.unheard += 1;
+            super::guard::drop_quietly(message);
+            return;
+        }
+        hold.note_message();
+        let deadline = self.until.since(now).min(keeper.policy().hook_deadline);
+        hooks.start(hold, Call::Message(message), deadline);
+    }
+
+    /// The next message that was taken.
+    fn next(
+        &mut self,
+        hold: &Hold,
+        reader: &mut Reader,
+        line: Option<&dyn Socket>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Message>> {
+        if let Some(message) = self.posted.pop_front() {
+            return Poll::Ready(Some(message));
+        }
+        let mut buffer = [0; 8 * 1024];
+        for _ in 0..READS {
+            match reader.next() {
+                Read::Item(Incoming::Message(message)) => return Poll::Ready(Some(message)),
+                Read::Item(Incoming::Close { .. }) | Read::Fault(_) => {
+                    self.reads = false;
+                    return Poll::Ready(None);
+                }
+                Read::Item(_) => continue,
+                Read::More => {}
+            }
+            let Some(line) = line.filter(|_| self.reads && self.taken < MOST_TAKEN) else {
+                return Poll::Ready(None);
+            };
+            match line.poll_read(cx, &mut buffer) {
+                Poll::Ready(Ok(count @ 1..)) => {
+                    self.taken += count;
+                    hold.note_received(count, line);
+                    reader.feed(&buffer[..count], &hold.post.terms, hold.keeper().time().stamp());
+                }
+                _ => {
+                    self.reads = false;
+                    return Poll::Ready(None);
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Whether an end cuts off what was not begun.
+fn cuts_off(end: &End, transport: Transport) -> bool {
+    match end {
+        End::Disconnect(
+            Disconnect::Kicked { .. } | Disconnect::Reset | Disconnect::Overload | Disconnect::Shutdown,
+        ) => true,
+        // What stands before the fault in a WebSocket's own stream was said in good order, and would have been heard had
+        // the peer waited a little. A `POST` is beside the stream.
+        End::Disconnect(Disconnect::Violation | Disconnect::Flood) => transport != Transport::WebSocket,
+        _ => false,
+    }
+}

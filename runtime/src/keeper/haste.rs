@@ -1,0 +1,69 @@
+//! A shutdown that has no more time: first no hook is begun any more but end hooks, then those that run are cut.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Release};
+
+use tokio::sync::Notify;
+
+use crate::sync::{AtomicBool, AtomicUsize};
+
+use super::{Keeper, RunningHook};
+
+#[derive(Default)]
+pub(super) struct Haste {
+    is_hurried: AtomicBool,
+    are_hooks_cut: AtomicBool,
+    /// Told when hooks are cut.
+    cut: Notify,
+    /// How many holds are done with their connection and not with their hooks.
+    unfinished: AtomicUsize,
+}
+
+/// A hold that is done with its connection and not with its hooks: counted among the hooks that run, until it is dropped.
+pub(crate) struct UnfinishedHooks {
+    keeper: Arc<Keeper>,
+    _running: RunningHook,
+}
+
+impl Drop for UnfinishedHooks {
+    fn drop(&mut self) {
+        self.keeper.haste.unfinished.fetch_sub(1, Release);
+    }
+}
+
+impl Keeper {
+    /// From now on no hook is begun but end hooks: messages that wait for one are not heard.
+    pub(crate) fn hurry(&self) {
+        self.haste.is_hurried.store(true, Release);
+    }
+
+    /// Whether no hook is begun any more but end hooks.
+    pub(crate) fn is_hurried(&self) -> bool {
+        self.haste.is_hurried.load(Acquire)
+    }
+
+    /// Cuts the hooks that run, but for end hooks. Says whether end hooks are still to come.
+    pub(crate) fn cut_hooks(&self) -> bool {
+        let counts = self.counts();
+        let are_to_come = counts.held + counts.ending + self.haste.unfinished.load(Acquire) > 0;
+        self.haste.are_hooks_cut.store(true, Release);
+        self.haste.cut.notify_waiters();
+        are_to_come
+    }
+
+    /// A hold's connection is done with, and its hooks are not.
+    pub(crate) fn leave_hooks(self: &Arc<Self>) -> UnfinishedHooks {
+        self.haste.unfinished.fetch_add(1, Acquire);
+        UnfinishedHooks { keeper: self.clone(), _running: self.begin_hook() }
+    }
+
+    /// Returns when the hooks that run are cut.
+    pub(crate) async fn hooks_cut(&self) {
+        let mut cut = pin!(self.haste.cut.notified());
+        cut.as_mut().enable();
+        if !self.haste.are_hooks_cut.load(Acquire) {
+            cut.await;
+        }
+    }
+}
