@@ -162,12 +162,14 @@
 //! | a peer that | may do so | then |
 //! |---|---|---|
 //! | connects and says nothing, or sends its request's head a byte now and then | for [`head_deadline`](Server::head_deadline), or until the house is full and nobody has waited longer | it is closed, or told `408`; or cut, to make room |
-//! | has connections that hold nothing | [`max_unheld_per_peer`](Server::max_unheld_per_peer) | its own that has waited longest is cut; else `429` |
+//! | has connections that hold nothing | [`max_unheld_per_peer`](Server::max_unheld_per_peer) | its own that has waited longest for its peer leaves; else `429` |
+//! | sends more requests at once than there are parsers | [`max_requests`](Server::max_requests), of one address as `max_unheld_per_peer` | the one leaves that has waited longest for its peer; else `503` |
 //! | opens connections | [`max_connects_per_peer`](Server::max_connects_per_peer) a second | `429` |
 //! | pings, sends pongs that nobody asked for, or messages in parts of less than 125 bytes (WebSocket) | 1,000 times at once, 100 times a second | [`Disconnect::Flood`] |
 //! | begins a message, and does not go on (WebSocket) | for `max_idle` (where there is none, 5 minutes), not counting a second for each 512 bytes of it | [`Disconnect::Unfinished`] |
-//! | sends a body, and does not go on | for [`head_deadline`](Server::head_deadline), not counting a second for each 512 bytes | `408`; the hold stays |
-//! | takes next to nothing of what waits for it | for [`write_deadline`](Server::write_deadline), not counting a second for each 512 bytes | [`Disconnect::Stalled`]; where it is not held, it is cut |
+//! | sends a body, and does not go on | for [`head_deadline`](Server::head_deadline), not counting a second for each 512 bytes; or until there is no place or parser left and no connection has waited longer | `408`, or `503` to make room; the hold stays |
+//! | sends large bodies to holds, all at once | a quarter of [`memory`](Server::memory) | `429` for the largest; the holds stay |
+//! | takes next to nothing of what waits for it | for [`write_deadline`](Server::write_deadline), not counting a second for each 512 bytes | [`Disconnect::Stalled`]; where it is not held, it is cut, and sooner to make room |
 //! | sends what nobody asked for behind its request (all but WebSocket) | 64 KiB | [`Disconnect::Violation`] |
 //! | goes on sending although its hold has ended | 16 MiB, for `polite_end` at most | it is cut |
 //!

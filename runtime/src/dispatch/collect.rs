@@ -24,7 +24,7 @@ impl Dispatch {
     /// It is copied into one buffer: the pieces in which it comes may be single bytes, and each would cost a handle. What
     /// arrives counts in the server's memory; where that does not suffice, the largest bodies are refused.
     pub(super) async fn collect(&self, body: Body, most: usize) -> Result<Vec<u8>, Response<Body>> {
-        // Known before the first byte of it is read: a client that asks first (`Expect`) shall not be told to go on.
+        // Said before it comes: a client that asks first (`Expect`) shall not be told to go on.
         if body.size_hint().lower() > most as u64 {
             return Err(too_large(most));
         }

@@ -69,12 +69,12 @@ impl Bodies {
     }
 
     /// The largest, if there is not room for all.
-    fn excess(&mut self, memory: usize) -> Option<(usize, Arc<Fate>)> {
+    fn excess(&mut self, memory: usize) -> Option<Arc<Fate>> {
         let share = if self.sizes.len() > 1 { memory / SHARE } else { memory / SHARE * 2 };
         let is_too_much = self.bytes > share;
         let ((bytes, _), fate) = is_too_much.then(|| self.sizes.pop_last()).flatten()?;
         self.bytes -= bytes;
-        Some((bytes, fate))
+        Some(fate)
     }
 }
 
@@ -90,14 +90,15 @@ impl Received {
             if self.is_given_up() {
                 return Err(GivenUp);
             }
+            let before = bodies.bytes;
             bodies.count(self.number, self.bytes, bytes, &self.fate);
-            self.keeper.memory.changed(self.bytes, bytes);
             self.bytes = bytes;
-            while let Some((bytes, fate)) = bodies.excess(self.keeper.policy().memory) {
-                self.keeper.memory.changed(bytes, 0);
+            while let Some(fate) = bodies.excess(self.keeper.policy().memory) {
                 fate.is_given_up.store(true, Release);
                 given_up.push(fate);
             }
+            // In one step: at no instant is it more than the share.
+            self.keeper.memory.changed(before, bodies.bytes);
         }
         given_up.iter().for_each(|fate| fate.told.notify_one());
         self.keeper.relieve();

@@ -191,7 +191,8 @@ impl Server {
     ///
     /// Counted is what the kernel has not taken, and for each message what having it wait costs beside its bytes. A
     /// message that waits for many peers counts for each of them, although they share its bytes. The kernel's share
-    /// counts in each peer's `backlog` only. [`Tally::waiting`](crate::Tally::waiting) shows it.
+    /// counts in each peer's `backlog` only. Bodies that arrive for holds (`POST`s with a token) count too, and may have a
+    /// quarter of it, one alone half; beyond that the largest is refused with `429`. [`Tally::waiting`](crate::Tally::waiting) shows it.
     #[must_use]
     pub fn memory(mut self, bytes: usize) -> Self {
         self.0.wishes.memory = Some(bytes);

@@ -8,8 +8,8 @@ use super::town::{Town, status};
 
 const MEMORY: usize = 1 << 20;
 
-/// The greatest share of it that bodies have.
-const SHARE: usize = MEMORY / 4;
+/// The greatest share of it that bodies have, and a little for what is accepted and not heard yet.
+const SHARE: usize = MEMORY / 4 + 4096;
 
 #[test]
 fn bodies_that_wait_for_their_last_byte_count_and_the_largest_are_refused() {

@@ -3,7 +3,7 @@
 use std::thread::scope;
 
 use abeyance::Transport;
-use abeyance_tests::net::Peer;
+use abeyance_tests::net::{Peer, eventually};
 
 use super::town::{Town, connect_from, status};
 
@@ -113,7 +113,8 @@ fn one_address_with_slow_bodies_makes_room_for_itself_and_leaves_places_for_the_
     }
     for turn in 0..GOOD {
         drop(town.answers(8));
-        assert_eq!(town.connections_from(7), 10, "{turn}: they take no place of others");
+        // The kernel's list changes while it is read.
+        eventually("ten of that address", || town.connections_from(7) == 10);
         if turn < attackers.len() {
             let newcomer = town.answers(7);
             let refused = attackers[turn].answer();
