@@ -18,6 +18,7 @@ use crate::pieces::first_line;
 use crate::words::cause::{Disconnect, End, Resume};
 use crate::words::event_id::{EventId, Position};
 use crate::words::message::Message;
+use crate::words::terms::WhenEvicted;
 
 /// A line that names the message, lines of fields for the answer's head up to an empty line, and what the message says.
 pub(crate) fn messages(data: &[u8]) {
@@ -134,7 +135,7 @@ fn endings(reason: &str, fields: &HeaderMap) {
     let code = Some(4000 + (reason.len() % 1000) as u16);
     let kicked = End::from(Disconnect::Kicked { code, reason: reason.into() });
     let exchange = exchange(fields, None);
-    let told = |form| match ending(form, &kicked, after, None, &exchange) {
+    let told = |form| match ending(form, &kicked, after, None, WhenEvicted::ComeBack, &exchange) {
         Finish::Polite(bytes) | Finish::Answer { bytes, .. } => bytes,
         other => panic!("{other:?}"),
     };
@@ -158,7 +159,7 @@ fn endings(reason: &str, fields: &HeaderMap) {
     };
     assert_eq!((status, &*body), (410, reason.as_bytes()));
     let Finish::Answer { bytes, .. } =
-        ending(Form::LongPoll, &Resume::Drained.into(), after, None, &exchange)
+        ending(Form::LongPoll, &Resume::Drained.into(), after, None, WhenEvicted::ComeBack, &exchange)
     else {
         panic!("a long poll is answered");
     };

@@ -29,6 +29,9 @@ const FLOOD: &str = "flood";
 /// What all topics may keep together.
 const HISTORY: usize = 16 << 10;
 
+/// Of how many topics that were forgotten whole it is known then how far they had come.
+const KNOWN: usize = 2;
+
 /// A keeper with one endpoint and without clocks.
 pub(crate) struct House {
     pub(crate) keeper: Arc<Keeper>,
@@ -168,11 +171,13 @@ impl House {
         assert_eq!(Arc::strong_count(&keeper), 1, "somebody keeps the keeper");
     }
 
-    /// A topic that keeps nothing any more is forgotten whole, unless somebody follows it; and of what is forgotten whole
-    /// its rule remembers that there was something.
+    /// A topic that keeps nothing any more is forgotten whole, unless somebody follows it; and of what was forgotten whole
+    /// before as many others as are known one by one, its rule remembers that there was something.
     fn check_nobody_follows(&self) {
         let published = self.chronicle.publications();
-        self.keeper.publish(FLOOD, &"x".repeat(2 * HISTORY).into());
+        for number in 0..=KNOWN {
+            self.keeper.publish(&format!("{FLOOD}{number}"), &"x".repeat(2 * HISTORY).into());
+        }
         for Rule { pattern, .. } in &self.keeper.policy().topics {
             let Pattern::Prefix(prefix) = pattern else { continue };
             if published.iter().any(|one| *one.topic == **prefix) {

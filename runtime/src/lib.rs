@@ -56,6 +56,7 @@
 //!
 //! 1. The request's path is looked up, and a place is taken under every limit: server, endpoint, peer. Over a limit the
 //!    answer is `503` or `429` with `Retry-After`; or, with `when_full = "resume_oldest"`, the oldest hold makes room.
+//!    Its client may come back, or with `when_evicted = "stay_away"` is told not to ([`WhenEvicted`]).
 //! 2. The annotated function runs, once, before anything is answered. What it refuses is an ordinary answer.
 //! 3. It returned [`Suspend`]: the hold begins, if its [key](Suspend::key) has a place left. In this order it joins its
 //!    topics, its head is written, [`on_suspend`](Lifecycle::on_suspend) runs, the [replies](Suspend::reply) go out,
@@ -352,6 +353,7 @@ pub mod extract {
 /// | `max_per_peer` | how many of them from one address; a count | none: the server's own limit |
 /// | `max_per_key` | how many with one [`key`](Suspend::key); a hold without a key is not counted; a count | none |
 /// | `when_full` | what happens to a newcomer then: `"reject"` or `"resume_oldest"` | `"reject"` |
+/// | `when_evicted` | what the oldest is told that is resumed for a newcomer: `"come_back"` or `"stay_away"` ([`WhenEvicted`]) | `"come_back"` |
 /// | `backlog` | bytes that may wait for one peer, the kernel's share included; a size of at least `"32KiB"` | `"256KiB"` |
 /// | `when_slow` | what happens when more is published than may wait: `"disconnect"`, `"drop_oldest"` or `"drop_newest"` ([`WhenSlow`]) | `"disconnect"` |
 /// | `max_message` | bytes the peer may send as one message; a size | `"64KiB"` |
@@ -432,7 +434,7 @@ pub use words::cause::{Disconnect, End, Resume};
 pub use words::id::{Id, ParseIdError};
 pub use words::keep::Keep;
 pub use words::message::Message;
-pub use words::terms::{Transport, WhenFull, WhenSlow};
+pub use words::terms::{Transport, WhenEvicted, WhenFull, WhenSlow};
 pub use words::topic::Topic;
 
 /// The program of the README compiles.

@@ -4,6 +4,7 @@
 //! An id counts when its block is whole, so a client that was cut within one comes back with the id before.
 
 use std::collections::VecDeque;
+use std::time::Duration;
 
 /// A body in chunks, read so far.
 #[derive(Debug, Default)]
@@ -15,6 +16,8 @@ pub struct EventReader {
     events: VecDeque<Event>,
     /// What the client would come back with.
     pub last_event_id: Option<String>,
+    /// After which wait, if it was told one.
+    pub retry: Option<Duration>,
 }
 
 /// One event, as a page sees it.
@@ -110,7 +113,9 @@ impl EventReader {
                 }
                 self.block.data.push_str(text);
             }
-            Some(("retry", _)) => {}
+            Some(("retry", millis)) => {
+                self.retry = Some(Duration::from_millis(millis.parse().expect("milliseconds")));
+            }
             _ => assert!(line.starts_with(':'), "{line:?}"),
         }
     }

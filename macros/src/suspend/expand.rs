@@ -10,7 +10,7 @@ use syn::{Ident, LitStr, Type};
 
 use super::check::Checked;
 use crate::setting::option_of;
-use crate::words::terms::{Settings, Transport, WhenFull, WhenSlow};
+use crate::words::terms::{Settings, Transport, WhenEvicted, WhenFull, WhenSlow};
 
 /// What stands beside the function.
 pub(super) fn expand(endpoint: Checked) -> TokenStream {
@@ -142,6 +142,7 @@ fn settings(settings: &Settings, p: &TokenStream) -> TokenStream {
         max_per_peer,
         max_per_key,
         when_full,
+        when_evicted,
         backlog,
         when_slow,
         max_message,
@@ -155,6 +156,7 @@ fn settings(settings: &Settings, p: &TokenStream) -> TokenStream {
     let [max_suspended, max_per_peer, max_per_key, backlog, max_message] =
         [max_suspended, max_per_peer, max_per_key, backlog, max_message].map(option_of);
     let when_full = option_of(when_full.map(|rule| self::when_full(rule, p)));
+    let when_evicted = option_of(when_evicted.map(|rule| self::when_evicted(rule, p)));
     let when_slow = option_of(when_slow.map(|rule| self::when_slow(rule, p)));
     quote! {
         #p::Settings {
@@ -167,6 +169,7 @@ fn settings(settings: &Settings, p: &TokenStream) -> TokenStream {
             max_per_peer: #max_per_peer,
             max_per_key: #max_per_key,
             when_full: #when_full,
+            when_evicted: #when_evicted,
             backlog: #backlog,
             when_slow: #when_slow,
             max_message: #max_message,
@@ -180,6 +183,13 @@ fn transport(transport: Transport, p: &TokenStream) -> TokenStream {
         Transport::Sse => quote!(#p::Transport::Sse),
         Transport::Stream => quote!(#p::Transport::Stream),
         Transport::LongPoll => quote!(#p::Transport::LongPoll),
+    }
+}
+
+fn when_evicted(rule: WhenEvicted, p: &TokenStream) -> TokenStream {
+    match rule {
+        WhenEvicted::ComeBack => quote!(#p::WhenEvicted::ComeBack),
+        WhenEvicted::StayAway => quote!(#p::WhenEvicted::StayAway),
     }
 }
 

@@ -23,6 +23,7 @@ fn every_key_stands_in_the_record() {
         max_per_peer = 100,
         max_per_key = 3,
         when_full = "resume_oldest",
+        when_evicted = "stay_away",
         backlog = "32KiB",
         when_slow = "drop_oldest",
         max_message = "1MiB",

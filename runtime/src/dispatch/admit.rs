@@ -1,5 +1,6 @@
 //! From a request to a place under every limit and the function's word. Nothing is answered before both.
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum_core::body::Body;
@@ -10,7 +11,7 @@ use http_body::Body as _;
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
-use crate::endpoint::extract::{Captures, ClientIp, LastEventId};
+use crate::endpoint::extract::{Captures, LastEventId};
 use crate::endpoint::suspension::Suspension;
 use crate::keeper::archive::{Arrival, Forged};
 use crate::keeper::hold::Post;
@@ -25,6 +26,7 @@ use super::client::Client;
 use super::denied::because;
 use super::fallback::{arriving, is_late};
 use super::guard::{Fault, Guarded};
+use super::introduction::introduce;
 use super::origin::Passage;
 use super::standing::Standing;
 use super::suspend::Admitted;
@@ -39,11 +41,16 @@ impl Dispatch {
         served: &Served,
         captures: Captures,
         request: Request<Incoming>,
+        peer: SocketAddr,
         client: Client,
     ) -> Result<Box<Admitted>, Response<Body>> {
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
         let transport =
             choose(&parts, served.post.terms.transports).map_err(|misfit| misfit_answer(&misfit))?;
+        if transport == Transport::Sse && LastEventId::says_stay_away(&parts) {
+            // What closes an `EventSource` for good; nobody is asked, and no place is taken.
+            return Err(refusal::empty(StatusCode::NO_CONTENT));
+        }
         let is_bodied = !body.is_end_stream();
         // Without a body there is nothing to wait for; and HTTP/1.0 knows no expectations (RFC 9110 §10.1.1).
         if is_bodied && parts.version > Version::HTTP_10 && parts.headers.contains_key(header::EXPECT) {
@@ -60,7 +67,11 @@ impl Dispatch {
         let tells_ids = matches!(transport, Transport::Sse | Transport::LongPoll);
         let LastEventId(last_event_id) =
             if tells_ids { LastEventId::of(&parts) } else { LastEventId::default() };
-        let suspension = self.run(served, parts, captures, client).await?;
+        introduce(self.introduction.as_ref(), peer, client, &mut parts.extensions).map_err(|fault| {
+            tracing::error!(%fault, "`connect_info` failed");
+            refusal::empty(StatusCode::INTERNAL_SERVER_ERROR)
+        })?;
+        let suspension = self.run(served, parts, captures).await?;
         let post = self.post(served, &suspension, transport)?;
         let arrival = self.arrival(served, &suspension, last_event_id.as_deref())?;
         let passage = Passage::Own;
@@ -93,10 +104,8 @@ impl Dispatch {
         served: &Served,
         mut parts: Parts,
         captures: Captures,
-        client: Client,
     ) -> Result<Suspension, Response<Body>> {
         parts.extensions.insert(captures);
-        parts.extensions.insert(ClientIp(client.address.ip()));
         parts.extensions.insert(Hub::new(self.keeper.clone()));
         let function = || (served.endpoint.run)(parts, self.states.clone());
         match Guarded::start(function, self.policy().function_deadline, self.keeper.time()).await {

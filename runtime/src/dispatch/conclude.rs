@@ -260,7 +260,8 @@ impl Ending {
             (Form::LongPoll, Some(item)) => long_poll::one(&item.message, &exchange),
             (form, _) => {
                 let retry_after = retry_after(hold.keeper().spread());
-                ending(form, &self.note.end, retry_after, self.note.code, &exchange)
+                let when_evicted = hold.post.terms.when_evicted;
+                ending(form, &self.note.end, retry_after, self.note.code, when_evicted, &exchange)
             }
         }
     }

@@ -16,6 +16,7 @@ mod guard; // user code, bounded
 mod hearing; // what arrived before the end
 mod hooks; // the context, and the hook that runs
 mod host; // for which host a request is
+pub(crate) mod introduction; // telling handlers who asks
 mod origin; // pages of other sites
 mod publisher; // what was scheduled
 mod reader; // what a held peer's bytes mean
@@ -56,6 +57,7 @@ pub(crate) use date::http_date;
 use denied::{Asker, because};
 pub(crate) use discard::discard;
 use fallback::Fallback;
+use introduction::{Introduction, introduce};
 use origin::Passage;
 pub(crate) use standing::{Standing, Waits};
 pub(crate) use suspend::Admitted;
@@ -71,6 +73,7 @@ pub(crate) struct Dispatch {
     served: Vec<Served>,
     states: States,
     fallback: Option<Fallback>,
+    introduction: Option<Introduction>,
     keeper: Arc<Keeper>,
     /// The task that publishes what is scheduled.
     publisher: OnceLock<AbortHandle>,
@@ -93,6 +96,7 @@ pub(crate) struct Plan {
     /// The functions that are mounted, with their settings after the environment has had its say.
     pub(crate) endpoints: Vec<(&'static Endpoint, Settings)>,
     pub(crate) fallback: Option<Fallback>,
+    pub(crate) introduction: Option<Introduction>,
 }
 
 /// What a request came to.
@@ -114,7 +118,7 @@ pub(crate) enum After {
 impl Dispatch {
     /// Checks what only the router knows: paths that stand there twice.
     pub(crate) fn new(policy: Policy, plan: Plan) -> Result<Arc<Self>, Vec<StartFault>> {
-        let Plan { hub, states, endpoints, fallback } = plan;
+        let Plan { hub, states, endpoints, fallback, introduction } = plan;
         let keeper = hub.keeper().clone();
         let records: Vec<_> = endpoints.iter().map(|(endpoint, _)| *endpoint).collect();
         let router = Router::new(&records)?;
@@ -138,7 +142,8 @@ impl Dispatch {
             post: Arc::new(Post { keeper: keeper.clone(), endpoint: index, terms: settings.resolve() }),
         };
         let served = endpoints.into_iter().zip(0..).map(serve).collect();
-        Ok(Arc::new(Dispatch { router, served, states, fallback, keeper, publisher: OnceLock::new() }))
+        let publisher = OnceLock::new();
+        Ok(Arc::new(Dispatch { router, served, states, fallback, introduction, keeper, publisher }))
     }
 
     /// Starts the clocks of the holds to come, and publishing what is scheduled.
@@ -206,7 +211,8 @@ impl Dispatch {
         };
         let answer = match *request.method() {
             Method::GET => {
-                let mut admitted = self.admit(served, captures, request, client).await.map_err(allowed)?;
+                let mut admitted =
+                    self.admit(served, captures, request, peer, client).await.map_err(allowed)?;
                 admitted.permit(&passage);
                 return Ok(admitted);
             }
@@ -246,6 +252,12 @@ impl Dispatch {
         let mut request =
             request.map(|body| fallback::arriving(body, self.policy().head_deadline, &self.keeper, standing));
         request.extensions_mut().insert(Hub::new(self.keeper.clone()));
+        let client = client::of(peer, request.headers(), &self.policy().trusted_proxies);
+        let introduced = introduce(self.introduction.as_ref(), peer, client, request.extensions_mut());
+        if let Err(fault) = introduced {
+            tracing::error!(%fault, "`connect_info` failed");
+            return refusal::empty(StatusCode::INTERNAL_SERVER_ERROR);
+        }
         fallback.call(request).await
     }
 

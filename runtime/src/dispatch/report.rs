@@ -5,7 +5,7 @@ use crate::endpoint::record::Endpoint;
 use crate::words::amount::{spell_clock, spell_duration, spell_size};
 use crate::words::keep::{Keep, Rule};
 use crate::words::policy::Policy;
-use crate::words::terms::{Terms, Transport};
+use crate::words::terms::{Terms, Transport, WhenFull};
 
 /// The line of one handler.
 pub(super) fn handler(endpoint: &Endpoint, terms: &Terms, policy: &Policy) -> String {
@@ -42,7 +42,11 @@ pub(super) fn handler(endpoint: &Endpoint, terms: &Terms, policy: &Policy) -> St
             say(name, limit.to_string());
         }
     }
-    say("when_full", terms.when_full.unwrap_or(policy.when_full).as_str().to_owned());
+    let when_full = terms.when_full.unwrap_or(policy.when_full);
+    say("when_full", when_full.as_str().to_owned());
+    if when_full == WhenFull::ResumeOldest {
+        say("when_evicted", terms.when_evicted.as_str().to_owned());
+    }
     say("backlog", spell_size(terms.backlog));
     say("when_slow", terms.when_slow.as_str().to_owned());
     say("max_message", spell_size(terms.max_message));

@@ -16,11 +16,15 @@ const OF_AXUM: [(&str, &str); 5] = [
     ("axum::extract::path::RawPathParams", "take `abeyance::extract::Path`"),
     ("axum::extract::matched_path::MatchedPath", "there is no router of axum before a held connection"),
     ("axum::extract::nested_path::NestedPath", "there is no router of axum before a held connection"),
-    ("axum::extract::connect_info::ConnectInfo<", "take `abeyance::extract::ClientIp`"),
+    (
+        "axum::extract::connect_info::ConnectInfo<",
+        "take `abeyance::extract::ClientIp`, or give it with `Server::connect_info`",
+    ),
 ];
 
-/// Everything these functions take that the server cannot give; empty if all is well.
-pub(crate) fn check(endpoints: &[&Endpoint], states: &States) -> Vec<StartFault> {
+/// Everything these functions take that the server cannot give; empty if all is well. `introduced` is the name of the type
+/// that `Server::connect_info` makes.
+pub(crate) fn check(endpoints: &[&Endpoint], states: &States, introduced: Option<&str>) -> Vec<StartFault> {
     let mut faults = Vec::new();
     for endpoint in endpoints {
         for need in endpoint.needs.iter().flatten().filter(|need| !states.knows(need.id())) {
@@ -31,6 +35,9 @@ pub(crate) fn check(endpoints: &[&Endpoint], states: &States) -> Vec<StartFault>
         }
         for argument in endpoint.arguments {
             let name = argument();
+            if introduced == Some(name) {
+                continue;
+            }
             if let Some((_, cure)) = OF_AXUM.iter().find(|(path, _)| name.starts_with(path)) {
                 faults.push(StartFault(format!(
                     "{endpoint} takes `{name}`, which only works in routes of axum; {cure}"
@@ -79,10 +86,10 @@ mod tests {
             needs: &[Probe::<State<u32>>::NEED, Probe::<String>::NEED],
             ..endpoint("stateful", "/", 28)
         };
-        let faults = check(&[&stateful], &States::default());
+        let faults = check(&[&stateful], &States::default(), None);
         let told = "src/main.rs:28: `stateful` takes `State<u32>`, and no `Server::state` gave it";
         assert_eq!(faults, [StartFault::new(told)]);
-        assert_eq!(check(&[&stateful], &States::default().with(1_u32)), []);
+        assert_eq!(check(&[&stateful], &States::default().with(1_u32), None), []);
     }
 
     #[test]
@@ -95,7 +102,7 @@ mod tests {
             ],
             ..endpoint("foreign", "/", 1)
         };
-        let faults = check(&[&foreign], &States::default());
+        let faults = check(&[&foreign], &States::default(), None);
         assert_eq!(faults.len(), 2, "{faults:?}");
         assert!(faults[0].to_string().ends_with("take `abeyance::extract::Path`"));
     }

@@ -16,7 +16,7 @@ use super::suspension::{Driver, Suspension};
 use crate::keeper::held::Held;
 use crate::sync::foreign::{self, Foreign};
 use crate::words::message::Message;
-use crate::words::terms::{Settings, WhenSlow};
+use crate::words::terms::{Settings, WhenEvicted, WhenSlow};
 use crate::words::topic::Topic;
 
 /// Holds the connection, with a context that lives as long as the hold.
@@ -258,6 +258,12 @@ impl<C> Suspend<C> {
         self
     }
 
+    /// Overrides `when_evicted`.
+    pub fn when_evicted(mut self, when_evicted: WhenEvicted) -> Self {
+        self.settings.when_evicted = Some(when_evicted);
+        self
+    }
+
     /// Overrides `when_slow`.
     pub fn when_slow(mut self, when_slow: WhenSlow) -> Self {
         self.settings.when_slow = Some(when_slow);
@@ -375,6 +381,7 @@ mod tests {
             .max_lifetime(Duration::from_secs(9))
             .backlog(1 << 20)
             .when_slow(WhenSlow::DropOldest)
+            .when_evicted(WhenEvicted::StayAway)
             .drive(|held| async move {
                 loop {
                     let _ = held.send("tick");
@@ -394,6 +401,7 @@ mod tests {
             max_lifetime: lifetime,
             backlog: Some(1 << 20),
             when_slow: Some(WhenSlow::DropOldest),
+            when_evicted: Some(WhenEvicted::StayAway),
             ..Settings::NONE
         };
         assert_eq!(erased.settings, expected);

@@ -118,11 +118,11 @@ fn a_record_says_what_was_written_and_where() {
 
 #[test]
 fn a_state_that_nobody_gave_is_told_at_start() {
-    let faults = check(&[record(&enter)], &States::default());
+    let faults = check(&[record(&enter)], &States::default(), None);
     let [fault] = &faults[..] else { panic!("{faults:?}") };
     let told = fault.to_string();
     assert!(told.contains("`enter` takes `State<abeyance::endpoint::tests::Greeting>`"), "{told}");
-    assert_eq!(check(&[record(&enter)], &greeting()), []);
+    assert_eq!(check(&[record(&enter)], &greeting(), None), []);
 }
 
 #[test]

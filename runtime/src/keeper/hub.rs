@@ -61,13 +61,14 @@ pub struct Tally {
     /// | `max_suspended`, `endpoint_max_suspended` | `503` |
     /// | `max_per_peer`, `endpoint_max_per_peer`, `max_per_key`, `endpoint_max_per_key` | `429` |
     /// | `draining`: the server is shutting down | `503` |
-    /// | `not_found`, `method` | `404`, `405` |
+    /// | `not_found`, `method` | `404`, `405` or `501` |
     /// | `transport`: not offered; `upgrade`: missing, or another version; `handshake`: otherwise wrong | `406`, `426`, `400` |
     /// | `malformed`: no HTTP, or what a proxy may read otherwise | `400` or `431` |
     /// | `head_late`, `body_late`, `too_large`, `expectation` | `408`, `408`, `413`, `417` |
     /// | `last_event_id`: none that this server gave | `400` |
     /// | `token`: of no hold; `inbox`: too many messages wait for `on_message` | `404`, `429` |
-    /// | `connections`: there is no place; `max_unheld_per_peer`, `max_connects_per_peer` | `503`, `429` |
+    /// | `connections`: there is no place; `max_requests` | `503` |
+    /// | `max_unheld_per_peer`, `max_connects_per_peer` | `429` |
     ///
     /// Of `origin` there is also a warning in the log, once a minute at most, since browsers hide the reason.
     #[serde(serialize_with = "serialize::map")]

@@ -2,6 +2,7 @@
 
 use std::any::type_name;
 use std::fmt;
+use std::net::SocketAddr;
 
 use axum_core::body::Body;
 use axum_core::response::IntoResponse;
@@ -14,6 +15,7 @@ use super::setup::{Setup, environment};
 use super::start::StartError;
 use super::wishes::Wishes;
 use crate::dispatch::fallback::Fallback;
+use crate::dispatch::introduction::Introduction;
 use crate::endpoint::BoxError;
 use crate::endpoint::record::{Endpoint, Mountable};
 use crate::keeper::hub::Hub;
@@ -83,6 +85,39 @@ impl Server {
             + 'static,
     {
         self.0.plan.fallback = Some(Fallback::new(service));
+        self
+    }
+
+    /// Tells handlers the address of the peer, in the form that they take: axum's `ConnectInfo`, of whichever version of
+    /// axum. It is there in the fallback's handlers, and in annotated functions.
+    ///
+    /// ```
+    /// use std::net::SocketAddr;
+    ///
+    /// use abeyance::Server;
+    /// use axum::Router;
+    /// use axum::extract::ConnectInfo;
+    /// use axum::routing::get;
+    ///
+    /// async fn who(ConnectInfo(peer): ConnectInfo<SocketAddr>) -> String {
+    ///     format!("you are {peer}")
+    /// }
+    ///
+    /// let app = Router::new().route("/who", get(who));
+    /// let server = Server::new().fallback(app).connect_info(ConnectInfo::<SocketAddr>);
+    /// ```
+    ///
+    /// `make` is called for each request, and its value stands in the request's extensions under its type. The address is
+    /// that of the connection: behind a proxy, the proxy's. [`ClientIp`](crate::extract::ClientIp), which needs nothing of
+    /// this and is an extractor in both places, knows [`trusted_proxies`](Server::trusted_proxies).
+    ///
+    /// If `make` panics, the request is answered with `500`.
+    #[must_use]
+    pub fn connect_info<T: Clone + Send + Sync + 'static>(
+        mut self,
+        make: impl Fn(SocketAddr) -> T + Send + Sync + 'static,
+    ) -> Self {
+        self.0.plan.introduction = Some(Introduction::new(make));
         self
     }
 

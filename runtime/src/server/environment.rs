@@ -103,7 +103,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::words::terms::{WhenFull, WhenSlow};
+    use crate::words::terms::{WhenEvicted, WhenFull, WhenSlow};
 
     fn read(variables: &[(&str, &str)]) -> Environment {
         let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
@@ -199,10 +199,12 @@ mod tests {
             ("ABEYANCE_CHAT_MAX_IDLE", "none"),
             ("ABEYANCE_CHAT_MAX_MAX_IDLE", "1h"),
             ("ABEYANCE_CHAT_WHEN_SLOW", "drop_oldest"),
+            ("ABEYANCE_ENTER_WHEN_EVICTED", "stay_away"),
         ]);
         assert_eq!(environment.faults, [""; 0]);
         let enter = environment.function("enter");
         assert_eq!((enter.timeout, enter.max_suspended), (Some(Some(Duration::from_secs(5))), Some(7)));
+        assert_eq!(enter.when_evicted, Some(WhenEvicted::StayAway));
         let chat = environment.function("chat");
         assert_eq!((chat.max_idle, chat.when_slow), (Some(None), Some(WhenSlow::DropOldest)));
         assert_eq!(environment.function("chat_max").max_idle, Some(Some(Duration::from_secs(3600))));

@@ -44,7 +44,8 @@ impl Setup {
         let names: Vec<_> = endpoints.iter().map(|endpoint| endpoint.name).collect();
         let mut environment = Environment::read(variables, &names);
         faults.append(&mut environment.faults);
-        faults.extend(check(&endpoints, &plan.states).iter().map(ToString::to_string));
+        let introduced = plan.introduction.as_ref().map(|introduction| introduction.type_name());
+        faults.extend(check(&endpoints, &plan.states, introduced).iter().map(ToString::to_string));
         for endpoint in endpoints {
             let settings = environment.function(endpoint.name).or(endpoint.settings);
             // Whoever set a variable knows of no source file.

@@ -17,7 +17,8 @@ pub enum Resume {
     Answered,
     /// The hold was released by the application ([`Held::resume`](crate::Held::resume)).
     Released,
-    /// The hold was the oldest when a limit with `resume_oldest` was reached.
+    /// The hold was the oldest when a limit with `resume_oldest` was reached. What its client is told
+    /// [`WhenEvicted`](crate::WhenEvicted) says.
     Evicted,
     /// The hold was ended because the server is shutting down.
     Drained,

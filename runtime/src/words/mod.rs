@@ -17,6 +17,7 @@ pub(crate) mod peer;
 pub(crate) mod policy;
 pub(crate) mod probing;
 pub(crate) mod serialize;
+pub(crate) mod stay_away;
 #[allow(dead_code, reason = "the macros crate reads this file too, and uses more of it")]
 pub(crate) mod terms;
 pub(crate) mod tick;

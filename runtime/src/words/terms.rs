@@ -34,6 +34,20 @@ pub enum WhenFull {
     ResumeOldest,
 }
 
+/// What a hold is told that is ended because a limit with `resume_oldest` is reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum WhenEvicted {
+    /// Its client may come back after a while, and may take the place of another then. If more clients come back than
+    /// there are places, they take turns without end.
+    ComeBack,
+    /// Its client shall stay away until its user says otherwise. It is told as it is by
+    /// [`Held::disconnect`](crate::Held::disconnect) with the reason `evicted`: a poll by `410`, a WebSocket by 1008, an
+    /// event stream by `event: disconnected`. An `EventSource` comes back once all the same unless its page closes it.
+    /// It brings the id of that event along, is answered with `204`, and is closed for good by that.
+    StayAway,
+}
+
 /// What happens to what is published when a peer reads more slowly than messages come, and its backlog has no room.
 ///
 /// Only what is published is ever dropped. What the application sends to one hold is refused when it has no room, with
@@ -81,6 +95,8 @@ pub struct Settings {
     pub max_per_key: Option<usize>,
     /// What happens to a newcomer over these limits.
     pub when_full: Option<WhenFull>,
+    /// What one is told that is ended for a newcomer.
+    pub when_evicted: Option<WhenEvicted>,
     /// How many bytes may wait for one peer.
     pub backlog: Option<usize>,
     /// What happens when more would have to wait.
@@ -106,6 +122,8 @@ pub(crate) struct Terms {
     pub max_per_key: Option<usize>,
     /// What happens to a newcomer over a limit; `None` is the server's own rule.
     pub when_full: Option<WhenFull>,
+    /// What one is told that is ended for a newcomer.
+    pub when_evicted: WhenEvicted,
     /// How many bytes may wait for one peer.
     pub backlog: usize,
     /// What happens when more would have to wait.
@@ -165,6 +183,16 @@ impl WhenFull {
     }
 }
 
+impl WhenEvicted {
+    /// The rule as it is written in annotations.
+    pub const fn as_str(&self) -> &'static str {
+        match self {
+            WhenEvicted::ComeBack => "come_back",
+            WhenEvicted::StayAway => "stay_away",
+        }
+    }
+}
+
 impl WhenSlow {
     /// The rule as it is written in annotations.
     pub const fn as_str(&self) -> &'static str {
@@ -188,6 +216,7 @@ impl Settings {
         max_per_peer: None,
         max_per_key: None,
         when_full: None,
+        when_evicted: None,
         backlog: None,
         when_slow: None,
         max_message: None,
@@ -206,6 +235,7 @@ impl Settings {
             max_per_peer: self.max_per_peer.or(fallback.max_per_peer),
             max_per_key: self.max_per_key.or(fallback.max_per_key),
             when_full: self.when_full.or(fallback.when_full),
+            when_evicted: self.when_evicted.or(fallback.when_evicted),
             backlog: self.backlog.or(fallback.backlog),
             when_slow: self.when_slow.or(fallback.when_slow),
             max_message: self.max_message.or(fallback.max_message),
@@ -222,6 +252,7 @@ impl Settings {
             max_per_peer: self.max_per_peer,
             max_per_key: self.max_per_key,
             when_full: self.when_full,
+            when_evicted: self.when_evicted.unwrap_or(WhenEvicted::ComeBack),
             backlog: self.backlog.unwrap_or(DEFAULT_BACKLOG),
             when_slow: self.when_slow.unwrap_or(WhenSlow::Disconnect),
             max_message: self.max_message.unwrap_or(DEFAULT_MAX_MESSAGE),
@@ -265,7 +296,7 @@ mod tests {
         assert_eq!(terms.max_idle, Some(secs(300)));
         assert_eq!((terms.max_lifetime, terms.max_suspended, terms.when_full), (None, None, None));
         assert_eq!((terms.backlog, terms.max_message), (262_144, 65_536));
-        assert_eq!(terms.when_slow, WhenSlow::Disconnect);
+        assert_eq!((terms.when_slow, terms.when_evicted), (WhenSlow::Disconnect, WhenEvicted::ComeBack));
         assert_eq!(terms.timeout(Transport::LongPoll), Some(secs(30)));
         assert_eq!(terms.timeout(Transport::Sse), None);
         assert_eq!(terms.heartbeat(Transport::LongPoll), Some(secs(10)));

@@ -15,3 +15,4 @@ mod chromium;
 mod origins;
 mod replay;
 mod server;
+mod stay_away;

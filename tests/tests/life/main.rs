@@ -42,6 +42,7 @@ mod failures;
 mod finishing;
 mod histories;
 mod http;
+mod introductions;
 mod keys;
 mod leaving;
 mod limits;
@@ -54,6 +55,7 @@ mod replay;
 mod schedule;
 mod shutdown;
 mod stalls;
+mod stay_away;
 mod vanishing;
 mod when_slow;
 

@@ -15,6 +15,7 @@ use abeyance::{Suspend, suspend};
     max_per_peer = 100,
     max_per_key = 3,
     when_full = "resume_oldest",
+    when_evicted = "stay_away",
     backlog = "32KiB",
     when_slow = "drop_oldest",
     max_message = "1MiB",
@@ -24,7 +25,7 @@ async fn all() -> Suspend {
     Suspend::new()
 }
 
-#[suspend(transports(websocket, sse), timeout = "none", max_idle = "none", heartbeat = "1500ms")]
+#[suspend(when_evicted = "come_back", transports(websocket, sse), timeout = "none", max_idle = "none", heartbeat = "1500ms")]
 async fn endless() -> Suspend {
     Suspend::new()
 }

@@ -55,6 +55,7 @@ const _: () = {
                 max_per_peer: ::core::option::Option::Some(100usize),
                 max_per_key: ::core::option::Option::Some(3usize),
                 when_full: ::core::option::Option::Some(my::abeyance::__private::WhenFull::ResumeOldest),
+                when_evicted: ::core::option::Option::Some(my::abeyance::__private::WhenEvicted::StayAway),
                 backlog: ::core::option::Option::Some(32768usize),
                 when_slow: ::core::option::Option::Some(my::abeyance::__private::WhenSlow::DropOldest),
                 max_message: ::core::option::Option::Some(1048576usize),

@@ -8,8 +8,8 @@ use http::request::Parts;
 
 use super::super::refuse::Refuse;
 
-/// The client's address: the peer's own, or what a trusted proxy says of it. Dispatch puts it into the request's
-/// extensions.
+/// The client's address: the peer's own, or what a trusted proxy says of it. An extractor in annotated functions, and in
+/// the axum handlers of a fallback. (The port is with [`Server::connect_info`](crate::Server::connect_info).)
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct ClientIp(pub IpAddr);
 

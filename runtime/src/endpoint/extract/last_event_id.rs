@@ -7,6 +7,8 @@ use axum_core::extract::FromRequestParts;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
+use crate::words::stay_away;
+
 /// The id of the last message the client has seen: the `Last-Event-ID` header that a returning `EventSource` sends, or
 /// else `?last_event_id=`; `None` for a client that is new.
 ///
@@ -49,7 +51,21 @@ impl LastEventId {
             let values = pairs.filter_map(|pair| pair.strip_prefix("last_event_id="));
             combined(values.map(|value| percent_decode_str(value).decode_utf8_lossy()))
         };
-        LastEventId(header.or_else(query))
+        let id = header.or_else(query);
+        // Whoever comes back all the same comes from where it stood.
+        let behind_mark = |id: String| match stay_away::behind_mark(&id) {
+            Some("") => None,
+            Some(behind) => Some(behind.to_owned()),
+            None => Some(id),
+        };
+        LastEventId(id.and_then(behind_mark))
+    }
+
+    /// Whether it is an `EventSource` that was told to stay away, and comes back by itself. A page that comes back because
+    /// its user wants it to opens a new one, which has no such header.
+    pub(crate) fn says_stay_away(parts: &Parts) -> bool {
+        let mut fields = parts.headers.get_all("last-event-id").iter();
+        fields.any(|value| value.to_str().is_ok_and(|id| stay_away::behind_mark(id).is_some()))
     }
 }
 
@@ -87,6 +103,13 @@ mod tests {
         assert_eq!(read("/?x=1&last_event_id=q", Some("h")).as_deref(), Some("h"));
         assert_eq!(read("/?last_event_id=q", Some("")).as_deref(), Some("q"));
         assert_eq!(read("/?last_event_id=", None), None);
+    }
+
+    #[test]
+    fn the_mark_of_who_was_to_stay_away_is_no_part_of_the_id() {
+        assert_eq!(read("/", Some("abeyance-stay-away")), None);
+        assert_eq!(read("/?last_event_id=abeyance-stay-away", None), None);
+        assert_eq!(read("/?last_event_id=abeyance-stay-away%2Fa-1", None).as_deref(), Some("a-1"));
     }
 
     #[test]

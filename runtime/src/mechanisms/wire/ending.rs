@@ -10,10 +10,11 @@ use super::websocket::{self, code};
 use super::{Form, chunk, long_poll, sse};
 use crate::words::cause::{Disconnect, End, Resume};
 use crate::words::event_id::EventId;
+use crate::words::terms::WhenEvicted;
 
 /// The table. `retry_after` is when the client shall come back, jittered by the caller. `code_hint` is the close
 /// code of the fault that ended a WebSocket ([`Fault::close_code`](super::fault::Fault::close_code)): a
-/// violation may be of the protocol (1002) or of UTF-8 (1007). Long polls look at the whole `exchange`, SSE at its
+/// violation may be of the protocol (1002) or of UTF-8 (1007). `when_evicted` is what the hold's terms say. Long polls look at the whole `exchange`, SSE at its
 /// position only.
 ///
 /// A long poll's `Answered` is written by [`long_poll`]; without a message it is a `204`.
@@ -22,13 +23,32 @@ pub(crate) fn ending(
     end: &End,
     retry_after: Duration,
     code_hint: Option<u16>,
+    when_evicted: WhenEvicted,
     exchange: &Exchange<'_>,
 ) -> Finish {
+    if (end, when_evicted) == (&End::Resume(Resume::Evicted), WhenEvicted::StayAway) {
+        return stay_away(form, end, retry_after, exchange);
+    }
     match form {
         Form::WebSocket => web_socket(end, retry_after, code_hint),
         Form::Sse { chunked } => events(end, retry_after, chunked, exchange.position.id),
         Form::Stream { chunked } => lines(end, chunked),
         Form::LongPoll => poll(end, retry_after, exchange),
+    }
+}
+
+/// As the application disconnects, with the cause for a reason: who obeys that stays away. An EventSource cannot obey by
+/// itself, so it is marked.
+fn stay_away(form: Form, end: &End, retry_after: Duration, exchange: &Exchange<'_>) -> Finish {
+    let word = end.as_str();
+    match form {
+        Form::WebSocket => Finish::Polite(websocket::close(Some(code::POLICY), word)),
+        Form::Sse { chunked } => {
+            let block = sse::stay_away(word, retry_after, exchange.position.id);
+            Finish::Polite(chunk::ending(block, chunked))
+        }
+        Form::Stream { chunked } => lines(end, chunked),
+        Form::LongPoll => answer(StatusCode::GONE, word, None, exchange),
     }
 }
 
@@ -101,10 +121,9 @@ fn unfinished(cause: &Disconnect, chunked: bool) -> Finish {
 fn poll(end: &End, retry_after: Duration, exchange: &Exchange<'_>) -> Finish {
     let word = end.as_str();
     let seconds = retry_after.as_millis().div_ceil(1000) as u64;
-    let answer = |status, body: &str, retry: Option<u64>, keep_alive| {
+    let answer = |status, body: &str, retry, keep_alive| {
         let exchange = Exchange { keep_alive: exchange.keep_alive && keep_alive, ..*exchange };
-        let bytes = head::answer(status, Some(long_poll::TEXT), body.as_bytes(), retry, &exchange);
-        Finish::Answer { bytes, keep_alive: exchange.keep_alive }
+        answer(status, body, retry, &exchange)
     };
     match end {
         End::Resume(Resume::Evicted) => answer(StatusCode::SERVICE_UNAVAILABLE, word, Some(seconds), true),
@@ -128,6 +147,11 @@ fn poll(end: &End, retry_after: Duration, exchange: &Exchange<'_>) -> Finish {
     }
 }
 
+fn answer(status: StatusCode, body: &str, retry: Option<u64>, exchange: &Exchange<'_>) -> Finish {
+    let bytes = head::answer(status, Some(long_poll::TEXT), body.as_bytes(), retry, exchange);
+    Finish::Answer { bytes, keep_alive: exchange.keep_alive }
+}
+
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
@@ -139,6 +163,10 @@ mod tests {
 
     /// An end in one line: what happens, then what is written, escaped.
     fn told(form: Form, end: &End, code_hint: Option<u16>) -> String {
+        told_when(WhenEvicted::ComeBack, form, end, code_hint)
+    }
+
+    fn told_when(when_evicted: WhenEvicted, form: Form, end: &End, code_hint: Option<u16>) -> String {
         let extra = HeaderMap::new();
         let exchange = Exchange {
             version_11: true,
@@ -147,7 +175,7 @@ mod tests {
             extra: &extra,
             position: Position::default(),
         };
-        match ending(form, end, Duration::from_millis(1500), code_hint, &exchange) {
+        match ending(form, end, Duration::from_millis(1500), code_hint, when_evicted, &exchange) {
             Finish::Polite(bytes) => format!("polite {}", read(form, &bytes)).trim_end().to_owned(),
             Finish::LastWord(bytes) => format!("last word {}", read(form, &bytes)),
             Finish::Close => "FIN".into(),
@@ -229,6 +257,21 @@ mod tests {
     }
 
     #[test]
+    fn who_is_evicted_and_to_stay_away_is_told_as_if_disconnected() {
+        let end = Resume::Evicted.into();
+        let told = |form, end: &End| told_when(WhenEvicted::StayAway, form, end, None);
+        assert_eq!(told(Form::LongPoll, &end), "410 evicted");
+        let event = "polite retry: 1500|id: abeyance-stay-away|event: disconnected|data: evicted||";
+        assert_eq!(told(Form::Sse { chunked: true }, &end), format!("{event} last"));
+        assert_eq!(told(Form::Sse { chunked: false }, &end), event);
+        assert_eq!(told(Form::Stream { chunked: true }, &end), "polite last");
+        assert_eq!(told(Form::WebSocket, &end), "polite 1008 evicted");
+        // Nobody else is.
+        assert_eq!(told(Form::LongPoll, &Resume::Timeout.into()), "204");
+        assert_eq!(told(Form::WebSocket, &Resume::Drained.into()), "polite 1001 drained; retry-after=1500");
+    }
+
+    #[test]
     fn without_chunks_only_a_reset_says_that_an_answer_is_not_whole() {
         for form in [Form::Sse { chunked: false }, Form::Stream { chunked: false }] {
             for cause in
@@ -259,7 +302,9 @@ mod tests {
             extra: &extra,
             position: Position::default(),
         };
-        let finish = ending(Form::LongPoll, &Resume::Timeout.into(), Duration::ZERO, None, &exchange);
+        let come_back = WhenEvicted::ComeBack;
+        let finish =
+            ending(Form::LongPoll, &Resume::Timeout.into(), Duration::ZERO, None, come_back, &exchange);
         assert!(matches!(finish, Finish::Answer { keep_alive: false, .. }));
     }
 }

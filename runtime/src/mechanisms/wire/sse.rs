@@ -15,6 +15,7 @@ use bytes::Bytes;
 
 use crate::words::event_id::EventId;
 use crate::words::message::{Kind, Message};
+use crate::words::stay_away;
 
 /// A comment: read by the client's kernel and parser, seen by no page.
 pub(crate) const HEARTBEAT: Bytes = Bytes::from_static(b":\n\n");
@@ -43,10 +44,21 @@ pub(crate) fn resync(id: Option<EventId>) -> Vec<u8> {
 
 /// The last block of a resume. With `retry` the wait stands before the event, in force when the page reads it.
 pub(crate) fn resumed(cause: &str, retry: Option<Duration>, id: Option<EventId>) -> Vec<u8> {
-    let mut bytes =
-        retry.map(|after| format!("retry: {}\n", after.as_millis()).into_bytes()).unwrap_or_default();
+    let mut bytes = retry.map(wait).unwrap_or_default();
     bytes.extend(block(Some("resumed"), id, cause.as_bytes()));
     bytes
+}
+
+/// The last block of a hold whose client is to stay away. An EventSource comes back once all the same unless its page
+/// closes it: after `retry`, with this block's id, by which it is known.
+pub(crate) fn stay_away(cause: &str, retry: Duration, id: Option<EventId>) -> Vec<u8> {
+    let mut bytes = wait(retry);
+    bytes.extend(written(Some("disconnected"), Some(&stay_away::marked(id)), cause.as_bytes()));
+    bytes
+}
+
+fn wait(retry: Duration) -> Vec<u8> {
+    format!("retry: {}\n", retry.as_millis()).into_bytes()
 }
 
 /// The last block of a hold that the application ended.
@@ -56,8 +68,10 @@ pub(crate) fn disconnected(reason: &str) -> Vec<u8> {
 
 /// One block. The name must be free of line breaks; the data may hold any.
 pub(crate) fn block(name: Option<&str>, id: Option<EventId>, data: &[u8]) -> Vec<u8> {
-    let id = id.map(|id| id.to_string());
-    let id = id.as_deref();
+    written(name, id.map(|id| id.to_string()).as_deref(), data)
+}
+
+fn written(name: Option<&str>, id: Option<&str>, data: &[u8]) -> Vec<u8> {
     let mut block = Vec::with_capacity(data.len() + 24 + name.map_or(0, str::len) + id.map_or(0, str::len));
     for (field, value) in [(&b"id: "[..], id), (&b"event: "[..], name)] {
         if let Some(value) = value {

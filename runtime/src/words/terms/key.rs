@@ -1,6 +1,6 @@
 //! The names of the settings, and setting one from text as the environment gives it.
 
-use super::{Settings, Transport, WhenFull, WhenSlow};
+use super::{Settings, Transport, WhenEvicted, WhenFull, WhenSlow};
 use crate::words::amount::{self, Misread};
 
 /// The name of one setting.
@@ -16,6 +16,7 @@ pub(crate) enum Key {
     MaxPerPeer,
     MaxPerKey,
     WhenFull,
+    WhenEvicted,
     Backlog,
     WhenSlow,
     MaxMessage,
@@ -23,6 +24,8 @@ pub(crate) enum Key {
 
 /// What a fault of `when_full` says was expected.
 const A_WHEN_FULL: &str = "\"reject\" or \"resume_oldest\"";
+/// What a fault of `when_evicted` says was expected.
+const A_WHEN_EVICTED: &str = "\"come_back\" or \"stay_away\"";
 /// What a fault of `when_slow` says was expected.
 const A_WHEN_SLOW: &str = "\"disconnect\", \"drop_oldest\" or \"drop_newest\"";
 /// What a fault in a list of transports says was expected.
@@ -30,7 +33,7 @@ pub(crate) const A_TRANSPORT: &str = "one of websocket, sse, stream, long_poll";
 
 impl Key {
     /// Every setting, in the order of the documentation.
-    pub(crate) const ALL: [Key; 12] = [
+    pub(crate) const ALL: [Key; 13] = [
         Key::Transports,
         Key::Timeout,
         Key::MaxIdle,
@@ -40,6 +43,7 @@ impl Key {
         Key::MaxPerPeer,
         Key::MaxPerKey,
         Key::WhenFull,
+        Key::WhenEvicted,
         Key::Backlog,
         Key::WhenSlow,
         Key::MaxMessage,
@@ -57,6 +61,7 @@ impl Key {
             Key::MaxPerPeer => "max_per_peer",
             Key::MaxPerKey => "max_per_key",
             Key::WhenFull => "when_full",
+            Key::WhenEvicted => "when_evicted",
             Key::Backlog => "backlog",
             Key::WhenSlow => "when_slow",
             Key::MaxMessage => "max_message",
@@ -75,6 +80,7 @@ impl Key {
             Key::Timeout | Key::MaxIdle | Key::MaxLifetime | Key::Heartbeat => amount::A_CLOCK,
             Key::MaxSuspended | Key::MaxPerPeer | Key::MaxPerKey => amount::A_COUNT,
             Key::WhenFull => A_WHEN_FULL,
+            Key::WhenEvicted => A_WHEN_EVICTED,
             Key::Backlog | Key::MaxMessage => amount::A_SIZE,
             Key::WhenSlow => A_WHEN_SLOW,
         }
@@ -111,6 +117,20 @@ impl WhenFull {
             "reject" => Ok(WhenFull::Reject),
             "resume_oldest" => Ok(WhenFull::ResumeOldest),
             _ => Err(Misread::new(A_WHEN_FULL, format!("{name:?}"), "")),
+        }
+    }
+}
+
+impl WhenEvicted {
+    /// Reads a rule's name.
+    ///
+    /// # Errors
+    /// When there is none of that name.
+    pub(crate) fn read(name: &str) -> Result<WhenEvicted, Misread> {
+        match name {
+            "come_back" => Ok(WhenEvicted::ComeBack),
+            "stay_away" => Ok(WhenEvicted::StayAway),
+            _ => Err(Misread::new(A_WHEN_EVICTED, format!("{name:?}"), "")),
         }
     }
 }
@@ -152,6 +172,7 @@ impl Settings {
             Key::MaxPerPeer => self.max_per_peer = Some(amount::count(value)?),
             Key::MaxPerKey => self.max_per_key = Some(amount::count(value)?),
             Key::WhenFull => self.when_full = Some(WhenFull::read(value)?),
+            Key::WhenEvicted => self.when_evicted = Some(WhenEvicted::read(value)?),
             Key::Backlog => self.backlog = Some(amount::size(value)?),
             Key::WhenSlow => self.when_slow = Some(WhenSlow::read(value)?),
             Key::MaxMessage => self.max_message = Some(amount::size(value)?),
@@ -178,6 +199,7 @@ mod tests {
                 Key::Heartbeat => "20s",
                 Key::MaxSuspended | Key::MaxPerPeer | Key::MaxPerKey => "7",
                 Key::WhenFull => "resume_oldest",
+                Key::WhenEvicted => "stay_away",
                 Key::Backlog | Key::MaxMessage => "64KiB",
                 Key::WhenSlow => "drop_newest",
             };
@@ -194,6 +216,7 @@ mod tests {
             max_per_peer: Some(7),
             max_per_key: Some(7),
             when_full: Some(WhenFull::ResumeOldest),
+            when_evicted: Some(WhenEvicted::StayAway),
             backlog: Some(65_536),
             when_slow: Some(WhenSlow::DropNewest),
             max_message: Some(65_536),
@@ -209,6 +232,9 @@ mod tests {
         for rule in [WhenFull::Reject, WhenFull::ResumeOldest] {
             assert_eq!(WhenFull::read(rule.as_str()), Ok(rule));
         }
+        for rule in [WhenEvicted::ComeBack, WhenEvicted::StayAway] {
+            assert_eq!(WhenEvicted::read(rule.as_str()), Ok(rule));
+        }
     }
 
     #[test]
@@ -218,6 +244,7 @@ mod tests {
             (Key::Transports, "sse,ws", "write websocket"),
             (Key::Timeout, "30", "write \"30s\""),
             (Key::WhenFull, "evict", "\"resume_oldest\""),
+            (Key::WhenEvicted, "stay-away", "\"come_back\" or \"stay_away\""),
             (Key::WhenSlow, "drop", "\"disconnect\", \"drop_oldest\" or \"drop_newest\""),
             (Key::WhenSlow, "Drop_Oldest", "\"drop_oldest\""),
             (Key::MaxPerKey, "0", "refuse everybody"),
