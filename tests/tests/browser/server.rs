@@ -1,7 +1,7 @@
 //! A server in this process, with an empty page to run scripts in and a record of how its holds ended.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -97,6 +97,10 @@ impl House {
 
     pub(crate) fn hub(&self) -> Hub {
         self.running.hub()
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.running.addr()
     }
 
     pub(crate) fn origin(&self) -> String {
