@@ -5,6 +5,8 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
+use parking_lot::Mutex;
+
 use crate::endpoint::outcome::Outcome;
 use crate::endpoint::{BoxError, BoxFuture};
 
@@ -12,9 +14,9 @@ use super::guard::{Fault, caught, drop_quietly, poll_caught, settled};
 
 type Step = Box<dyn FnOnce() -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
-/// The steps, in order.
+/// The steps, in order. Each is in a mutex, which is never locked, so that threads can share the server that has them.
 #[derive(Default)]
-pub(crate) struct Cleanup(Vec<Step>);
+pub(crate) struct Cleanup(Vec<Mutex<Step>>);
 
 impl Cleanup {
     pub(crate) fn add<F, O>(&mut self, step: impl FnOnce() -> F + Send + 'static)
@@ -22,10 +24,10 @@ impl Cleanup {
         F: Future<Output = O> + Send + 'static,
         O: Outcome,
     {
-        self.0.push(Box::new(move || {
+        self.0.push(Mutex::new(Box::new(move || {
             let step = step();
             Box::pin(async move { step.await.into_result() })
-        }));
+        })));
     }
 
     /// Runs one step after the other until `limit` is ready; says whether all of them succeeded. One that fails does not
@@ -33,7 +35,7 @@ impl Cleanup {
     pub(crate) async fn run(self, limit: impl Future) -> bool {
         let mut limit = pin!(limit);
         let (mut is_over, mut has_failed) = (false, false);
-        for step in self.0 {
+        for step in self.0.into_iter().map(Mutex::into_inner) {
             if is_over {
                 drop_quietly(step);
                 continue;
