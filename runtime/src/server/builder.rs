@@ -264,6 +264,13 @@ mod tests {
     }
 
     #[test]
+    fn threads_can_share_a_server() {
+        fn shared<T: Send + Sync>() {}
+        shared::<Server>();
+        shared::<Running>();
+    }
+
+    #[test]
     fn what_is_not_annotated_cannot_be_mounted() {
         async fn plain() -> crate::Suspend {
             crate::Suspend::new()
