@@ -5,7 +5,7 @@
 //!
 //! ```no_run
 //! use abeyance::extract::{Path, Query};
-//! use abeyance::{End, Ended, Held, Lifecycle, Message, Refuse, Suspend, suspend};
+//! use abeyance::{Disconnect, Ended, Held, Keep, Lifecycle, Message, Refuse, Server, Suspend, suspend};
 //!
 //! /// What the application keeps while one connection is held.
 //! struct Seat { room: String, nick: String }
@@ -13,8 +13,12 @@
 //! #[derive(serde::Deserialize)]
 //! struct Who { nick: String }
 //!
-//! #[suspend(path = "/rooms/{room}", timeout = "30s", max_idle = "5m", heartbeat = "20s")]
+//! #[suspend(path = "/rooms/{room}")]
 //! async fn enter(Path(room): Path<String>, Query(who): Query<Who>) -> Result<Suspend<Seat>, Refuse> {
+//!     if who.nick.is_empty() {
+//!         return Err(Refuse::bad_request("a nick, please"));
+//!     }
+//!     let room = format!("rooms/{room}");
 //!     Ok(Suspend::with(Seat { room: room.clone(), nick: who.nick }).join(room))
 //! }
 //!
@@ -22,13 +26,16 @@
 //!     async fn on_message(&mut self, held: &Held, message: Message) {
 //!         held.publish(&self.room, format!("{}: {}", self.nick, message.as_text().unwrap_or("")));
 //!     }
-//!     async fn on_end(self, ended: &Ended, end: End) {
-//!         ended.publish(&self.room, format!("{} left: {end}", self.nick));
+//!     /// Who was resumed (its poll was answered, the server restarts) comes back, and has not left.
+//!     async fn on_disconnect(self, ended: &Ended, cause: Disconnect) {
+//!         ended.publish(&self.room, format!("{} left: {cause}", self.nick));
 //!     }
 //! }
 //!
 //! #[abeyance::main(listen = "127.0.0.1:8080")]
-//! async fn main() {}
+//! async fn main() -> Server {
+//!     Server::new().topic("rooms/*", Keep::default())
+//! }
 //! ```
 //!
 //! Without the macro: `let server = `[`Server::new`]`().mount(enter).bind("127.0.0.1:8080").await?;`. Keep it: dropping
@@ -307,14 +314,14 @@ pub mod extract {
 ///
 /// ```no_run
 /// use abeyance::extract::{Path, Query};
-/// use abeyance::{End, Ended, Held, Lifecycle, Message, Refuse, Suspend, suspend};
+/// use abeyance::{Disconnect, Ended, Held, Lifecycle, Message, Refuse, Suspend, suspend};
 ///
 /// struct Seat { room: String, nick: String }
 ///
 /// #[derive(serde::Deserialize)]
 /// struct Who { nick: String }
 ///
-/// #[suspend(path = "/rooms/{room}", timeout = "30s", max_idle = "5m", heartbeat = "20s")]
+/// #[suspend(path = "/rooms/{room}", max_idle = "2m", heartbeat = "20s")]
 /// async fn enter(Path(room): Path<String>, Query(who): Query<Who>) -> Result<Suspend<Seat>, Refuse> {
 ///     if who.nick.is_empty() {
 ///         return Err(Refuse::bad_request("a nick, please"));
@@ -326,8 +333,8 @@ pub mod extract {
 ///     async fn on_message(&mut self, held: &Held, message: Message) {
 ///         held.publish(&self.room, format!("{}: {}", self.nick, message.as_text().unwrap_or("")));
 ///     }
-///     async fn on_end(self, ended: &Ended, end: End) {
-///         ended.publish(&self.room, format!("{} left: {end}", self.nick));
+///     async fn on_disconnect(self, ended: &Ended, cause: Disconnect) {
+///         ended.publish(&self.room, format!("{} left: {cause}", self.nick));
 ///     }
 /// }
 ///
@@ -399,7 +406,8 @@ pub use abeyance_macros::suspend;
 ///
 /// SIGTERM or SIGINT drains the server: the ends of all holds are spread over `drain`, as [`Server::drain`] says. When
 /// that has passed, or at a second signal, what is left is cut. An end hook that has not returned a second later is
-/// dropped at its next await. The process ends with 0, after a second signal with 128 and the signal's number.
+/// dropped at its next await. The process ends with 0, after a second signal with 128 and the signal's number; with 1
+/// if what [`Server::after_drain`] was given failed.
 ///
 /// # A socket that is handed over
 ///

@@ -1,6 +1,7 @@
 //! What is logged on a test's own thread, a line for each event.
 
-use std::fmt::{self, Write};
+use std::fmt::{self, Write as _};
+use std::io::Write as _;
 use std::sync::Arc;
 
 use parking_lot::Mutex;
@@ -19,7 +20,7 @@ impl Log {
     /// Listens from here on.
     pub fn listen() -> Self {
         let lines = Arc::<Mutex<Vec<String>>>::default();
-        let guard = tracing::subscriber::set_default(Ear(lines.clone()));
+        let guard = tracing::subscriber::set_default(Ear(Some(lines.clone())));
         Log { lines, _guard: guard }
     }
 
@@ -30,7 +31,16 @@ impl Log {
     }
 }
 
-struct Ear(Arc<Mutex<Vec<String>>>);
+/// Has a whole process write what is logged to standard error.
+///
+/// # Panics
+/// When there is a subscriber already.
+pub fn to_stderr() {
+    tracing::subscriber::set_global_default(Ear(None)).expect("the first subscriber");
+}
+
+/// With nowhere else to write to, it writes to standard error.
+struct Ear(Option<Arc<Mutex<Vec<String>>>>);
 
 impl Subscriber for Ear {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
@@ -48,7 +58,12 @@ impl Subscriber for Ear {
     fn event(&self, event: &Event<'_>) {
         let mut line = Line(event.metadata().level().to_string());
         event.record(&mut line);
-        self.0.lock().push(line.0);
+        match &self.0 {
+            Some(lines) => lines.lock().push(line.0),
+            None => {
+                let _ = writeln!(std::io::stderr(), "{}", line.0);
+            }
+        }
     }
 
     fn enter(&self, _: &Id) {}

@@ -115,6 +115,59 @@ fn end_hooks_have_a_second_after_a_second_signal() {
 }
 
 #[test]
+fn what_runs_is_told_once_with_a_subscriber_and_without() {
+    for (variables, of_all) in [(&[][..], "abeyance: listening on http://"), (&[("INN_LOG", "1")], "INFO")] {
+        let mut child = Child::start(command().envs(variables.iter().copied()));
+        let mut said = String::new();
+        child.told(|line| {
+            said += line;
+            line.contains("deadlines: drain=30s").then_some(())
+        });
+        child.signal("TERM");
+        let (status, rest) = child.exit();
+        said += &rest;
+        assert_eq!(status.code(), Some(0), "{said}");
+        assert!(said.contains(of_all), "{said}");
+        for once in ["listening", "/hold [", "deadlines: "] {
+            assert_eq!(said.matches(once).count(), 1, "{once}: {said}");
+        }
+        assert_eq!(said.contains("no `tracing` subscriber"), variables.is_empty(), "{said}");
+    }
+}
+
+#[test]
+fn after_the_drain_the_process_cleans_up_and_ends_with_one_if_that_fails() {
+    for (cleanup, code) in [("", 0), ("fail", 1)] {
+        let (mut child, addr) = inn(&[("INN_CLEANUP", cleanup)]);
+        let peers: Vec<_> =
+            TRANSPORTS.iter().map(|transport| Peer::hold(addr, "/hold", *transport)).collect();
+        for _ in TRANSPORTS {
+            child.told(|line| line.starts_with("held: ").then_some(()));
+        }
+        child.signal("TERM");
+        child.told(|line| line.contains("stopping").then_some(()));
+        drop(peers);
+        let (status, said) = child.exit();
+        assert_eq!(status.code(), Some(code), "{said}");
+        let (before, after) = said.split_once("cleaning up").expect(&said);
+        assert!(before.matches("ended: ").count() == TRANSPORTS.len(), "{said}");
+        assert!(after.contains("stopped after"), "{said}");
+        assert_eq!(after.contains("what was to be done after the drain failed"), code == 1, "{said}");
+    }
+}
+
+#[test]
+fn a_second_signal_gives_the_clean_up_one_more_second() {
+    let (mut child, _) = inn(&[("INN_CLEANUP", "hang")]);
+    child.signal("TERM");
+    child.told(|line| line.contains("cleaning up").then_some(()));
+    child.signal("INT");
+    let (status, said) = child.exit();
+    assert_eq!(status.code(), Some(130), "{said}");
+    assert!(said.contains("what was to be done after the drain failed"), "{said}");
+}
+
+#[test]
 fn what_does_not_end_in_time_is_cut() {
     let (child, addr) = inn(&[("ABEYANCE_POLITE_END", "10m"), ("ABEYANCE_DRAIN", "200ms")]);
     let mut peer = Peer::hold(addr, "/hold", Transport::WebSocket);

@@ -17,6 +17,7 @@ use super::wishes::Wishes;
 use crate::dispatch::fallback::Fallback;
 use crate::dispatch::introduction::Introduction;
 use crate::endpoint::BoxError;
+use crate::endpoint::outcome::Outcome;
 use crate::endpoint::record::{Endpoint, Mountable};
 use crate::keeper::hub::Hub;
 use crate::socket::memory::{Dialer, MemoryDoor};
@@ -71,8 +72,10 @@ impl Server {
     /// Answers whatever is not held: an axum `Router`, or another tower service.
     ///
     /// The paths of annotated functions come first, also where the router has a more specific route: `/rooms/{room}` of
-    /// a function hides `/rooms/new` of the router. At such a path a `POST` or `DELETE` without the token of a hold
-    /// still goes to the fallback.
+    /// a function hides `/rooms/new` of the router. At such a path every other method
+    /// than `GET` and `HEAD` goes to the fallback, but for a `POST` or `DELETE` with the token of a hold, and for the
+    /// preflights of what goes to the function. Of what goes to the fallback no origin is judged: its own CORS layer does
+    /// that.
     #[must_use]
     pub fn fallback<S>(mut self, service: S) -> Self
     where
@@ -119,12 +122,45 @@ impl Server {
         self
     }
 
+    /// Does something when the server has stopped: all holds have ended, and their end hooks have returned. The place to
+    /// write down what end hooks have gathered, to close a pool, or to say that this process is gone.
+    ///
+    /// ```
+    /// use abeyance::{BoxError, Server};
+    ///
+    /// async fn sign_off() -> Result<(), BoxError> {
+    ///     std::fs::write("/run/chat/stopped", "")?;
+    ///     Ok(())
+    /// }
+    ///
+    /// let server = Server::new().after_drain(sign_off);
+    /// ```
+    ///
+    /// It runs once, with `#[abeyance::main]` and with [`Running::shutdown`](crate::Running::shutdown) alike, whether the
+    /// drain was enough or not; not where the server is dropped without it, or did not start. Several run in the order in
+    /// which they were given. Together they have [`hook_deadline`](Server::hook_deadline), and in a hurry (a second signal)
+    /// one second. Then what still runs is dropped at its next await.
+    ///
+    /// A panic, an error and an overrun are logged and told by
+    /// [`Drained::after_drain_failed`](crate::Drained::after_drain_failed); a process with `#[abeyance::main]` then ends with 1,
+    /// unless a second signal says otherwise.
+    #[must_use]
+    pub fn after_drain<F, O>(mut self, clean_up: impl FnOnce() -> F + Send + 'static) -> Self
+    where
+        F: Future<Output = O> + Send + 'static,
+        O: Outcome,
+    {
+        self.0.cleanup.add(clean_up);
+        self
+    }
+
     /// The application's view of all holds, before there are any: to give to an axum router, or to a task.
     pub fn hub(&self) -> Hub {
         self.0.plan.hub.clone()
     }
 
-    /// Starts the server on this address. (`listen` and `ABEYANCE_LISTEN` are for `#[abeyance::main]`.)
+    /// Starts the server on this address. `listen` and `ABEYANCE_LISTEN` are for `#[abeyance::main]`, and have no effect here:
+    /// where one is set, that is a warning in the log.
     ///
     /// Keep what it returns: dropping it cuts every connection.
     ///
@@ -134,9 +170,12 @@ impl Server {
     /// # Panics
     /// Outside of a tokio runtime.
     pub async fn bind(self, address: impl ToSocketAddrs) -> Result<Running, StartError> {
+        self.0.warn_of_listen("bind");
         let ready = self.0.check(environment())?;
         let listener = tcp::listen(address).await.map_err(StartError::listen)?;
-        ready.listen(listener)
+        let running = ready.listen(listener)?;
+        running.log();
+        Ok(running)
     }
 
     /// Starts the server on a socket that listens already: one that was bound with options of your own, in another
@@ -158,6 +197,13 @@ impl Server {
     /// # Panics
     /// Outside of a tokio runtime.
     pub fn serve(self, listener: std::net::TcpListener) -> Result<Running, StartError> {
+        self.0.warn_of_listen("serve");
+        let running = self.take_over(listener)?;
+        running.log();
+        Ok(running)
+    }
+
+    fn take_over(self, listener: std::net::TcpListener) -> Result<Running, StartError> {
         let ready = self.0.check(environment())?;
         // One that blocks would stop a whole thread of the runtime.
         listener.set_nonblocking(true).map_err(StartError::listen)?;
@@ -178,7 +224,7 @@ impl Server {
     }
 
     /// Starts the server on the socket that was handed over, or else where its settings say; `attribute` stands behind
-    /// what the code and the environment say.
+    /// what the code and the environment say. Logs nothing of it: `#[abeyance::main]` tells it in its own way.
     pub(super) async fn start(
         mut self,
         attribute: Wishes,
@@ -186,7 +232,7 @@ impl Server {
     ) -> Result<Running, StartError> {
         self.0.wishes = self.0.wishes.or(attribute);
         if let Some(listener) = handed {
-            return self.serve(listener);
+            return self.take_over(listener);
         }
         let ready = self.0.check(environment())?;
         let listen = ready.policy().listen.clone();

@@ -109,12 +109,18 @@ async fn serve(
     let drained = running.shutdown_until(async { again = Some(signals.next().await) }).await;
     let (said, code) = match again {
         Some((name, code)) => (format!("{name} again: stopped at once"), ExitCode::from(code)),
-        None => (format!("stopped after {:.1?}", drained.took), ExitCode::SUCCESS),
+        None => {
+            let code = if drained.after_drain_failed { ExitCode::FAILURE } else { ExitCode::SUCCESS };
+            (format!("stopped after {:.1?}", drained.took), code)
+        }
     };
     let Drained { holds_cut: holds, connections_cut: connections, hooks_unfinished: hooks, .. } = drained;
     let mut text = format!("abeyance: {said}; cut {holds} holds, {connections} connections");
     if hooks > 0 {
         text.push_str(&format!("; {hooks} end hooks had not returned"));
+    }
+    if drained.after_drain_failed {
+        text.push_str("; what was to be done after the drain failed");
     }
     say(&text);
     Ok(code)
@@ -133,16 +139,28 @@ impl From<Main> for Wishes {
     }
 }
 
+/// Says what runs, once: in the log if there is one that takes it, or else on stderr.
 fn report(running: &Running, origin: &str) {
-    let mut text = format!("abeyance: listening on http://{}{origin}", running.addr());
-    let lines = running.lines();
-    if lines.is_empty() {
-        // A crate that nothing names is silently not linked.
-        text.push_str(
-            "\n  no `#[suspend]` function was found; if yours is in another crate: `use that_crate as _;`",
-        );
+    const NO_FUNCTION: &str =
+        "no `#[suspend]` function was found; if yours is in another crate: `use that_crate as _;`";
+    // A crate that nothing names is silently not linked.
+    let is_empty = running.lines().is_empty();
+    if tracing::enabled!(tracing::Level::INFO) {
+        if !origin.is_empty() {
+            tracing::info!("listening on the service manager's socket");
+        }
+        running.log();
+        if is_empty {
+            tracing::warn!("{NO_FUNCTION}");
+        }
+        return;
     }
-    for line in lines.into_iter().chain(running.bounds()) {
+    let mut text = format!("abeyance: listening on http://{}{origin}", running.addr());
+    if is_empty {
+        text.push_str("\n  ");
+        text.push_str(NO_FUNCTION);
+    }
+    for line in running.lines().into_iter().chain(running.bounds()) {
         text.push_str("\n  ");
         text.push_str(&line);
     }

@@ -2,11 +2,12 @@
 
 use std::future::pending;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::accept::accept;
 use super::audit::{Audits, look};
@@ -14,6 +15,7 @@ use super::first::{First, first};
 use super::host::Host;
 use super::house::House;
 use crate::dispatch::Dispatch;
+use crate::dispatch::cleanup::Cleanup;
 use crate::keeper::audit::Audit;
 use crate::keeper::hub::Hub;
 use crate::socket::Listener;
@@ -27,6 +29,7 @@ use crate::words::look::Look;
 pub struct Running {
     service: Service<Dispatch>,
     hub: Hub,
+    cleanup: Cleanup,
     /// Dropped with it; never read.
     _audits: Audits,
 }
@@ -43,16 +46,25 @@ pub struct Drained {
     pub connections_cut: usize,
     /// How many end hooks had not returned a second later. They are not waited for.
     pub hooks_unfinished: usize,
-    /// How long it took.
+    /// Whether something of [`Server::after_drain`](crate::Server::after_drain) panicked, returned an error, or was not done
+    /// in time.
+    pub after_drain_failed: bool,
+    /// How long it took, without `after_drain`.
     pub took: Duration,
 }
 
 impl Running {
-    pub(crate) fn start(door: impl Listener, dispatch: Arc<Dispatch>, hub: Hub, capacity: usize) -> Self {
+    pub(crate) fn start(
+        door: impl Listener,
+        dispatch: Arc<Dispatch>,
+        hub: Hub,
+        cleanup: Cleanup,
+        capacity: usize,
+    ) -> Self {
         dispatch.keep_time();
         let service = Service::start(door, dispatch, capacity);
         let audits = Audits::start(service.house.clone(), hub.clone());
-        Running { service, hub, _audits: audits }
+        Running { service, hub, cleanup, _audits: audits }
     }
 
     /// The address on which it listens.
@@ -86,6 +98,14 @@ impl Running {
         [connections].into_iter().chain(self.service.house.host.bounds()).collect()
     }
 
+    /// Logs where it listens, and what is in effect.
+    pub(super) fn log(&self) {
+        tracing::info!(addr = %self.addr(), "listening");
+        for line in self.lines().into_iter().chain(self.bounds()) {
+            tracing::info!("{line}");
+        }
+    }
+
     /// Stops in good order: accepts nothing more, ends all holds in good order, lets requests finish
     /// that are being answered, and cuts what is left when [`drain`](crate::Server::drain) has passed.
     ///
@@ -96,7 +116,8 @@ impl Running {
     }
 
     /// As [`shutdown`](Running::shutdown), but when `hurry` is ready, what is left is cut at once: a hold whose end had not
-    /// begun ends as [`Disconnect::Shutdown`](crate::Disconnect::Shutdown), and end hooks have one more second.
+    /// begun ends as [`Disconnect::Shutdown`](crate::Disconnect::Shutdown), and end hooks have one more second, as has then
+    /// what [`Server::after_drain`](crate::Server::after_drain) was given.
     ///
     /// ```no_run
     /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
@@ -108,9 +129,30 @@ impl Running {
     /// # }
     /// ```
     pub async fn shutdown_until(self, hurry: impl Future) -> Drained {
-        self.service.shutdown(hurry).await
+        let Running { service, cleanup, .. } = self;
+        let mut hurry = pin!(hurry);
+        let mut is_in_hurry = false;
+        let deadline = service.house.host.policy().hook_deadline;
+        let mut drained = service
+            .shutdown(async {
+                hurry.as_mut().await;
+                is_in_hurry = true;
+            })
+            .await;
+        let limit = timeout(deadline, async {
+            if !is_in_hurry {
+                hurry.await;
+            }
+            sleep(GRACE).await;
+        });
+        drained.after_drain_failed = !cleanup.run(limit).await;
+        drained
     }
 }
+
+/// How long end hooks, the endings of what was still held, and what is done after the drain may take when there is no
+/// more time.
+const GRACE: Duration = Duration::from_secs(1);
 
 /// A running server over any host.
 pub(super) struct Service<H: Host> {
@@ -120,9 +162,6 @@ pub(super) struct Service<H: Host> {
 }
 
 impl<H: Host> Service<H> {
-    /// How long end hooks, and the endings of what was still held, may take when there is no more time.
-    const GRACE: Duration = Duration::from_secs(1);
-
     /// How long connections may take to notice that they were cut.
     const LAST: Duration = Duration::from_millis(100);
 
@@ -150,8 +189,13 @@ impl<H: Host> Service<H> {
             house.host.drain().await;
             house.empty().await;
         };
-        let mut drained =
-            Drained { holds_cut: 0, connections_cut: 0, hooks_unfinished: 0, took: Duration::ZERO };
+        let mut drained = Drained {
+            holds_cut: 0,
+            connections_cut: 0,
+            hooks_unfinished: 0,
+            after_drain_failed: false,
+            took: Duration::ZERO,
+        };
         // Those of them whose hold's end had begun: most wait for their peer to close, too.
         let mut closing = 0;
         // A drain of no time would still have its first turn.
@@ -168,12 +212,12 @@ impl<H: Host> Service<H> {
                 house.empty().await;
                 house.host.quiet().await;
             };
-            let _ = timeout(Self::GRACE, quiet).await;
+            let _ = timeout(GRACE, quiet).await;
             let are_end_hooks_to_come = house.host.cut();
             let _ = timeout(Self::LAST, house.empty()).await;
             if are_end_hooks_to_come {
                 // Hooks that hung are cut by now. Their end hooks have no less time than others.
-                let _ = timeout(Self::GRACE, house.host.quiet()).await;
+                let _ = timeout(GRACE, house.host.quiet()).await;
             }
             drained.hooks_unfinished = house.host.hooks();
         }

@@ -8,6 +8,7 @@ use super::environment::Environment;
 use super::running::Running;
 use super::start::StartError;
 use super::wishes::{RESERVE, SPARE, Wishes};
+use crate::dispatch::cleanup::Cleanup;
 use crate::dispatch::{Dispatch, Plan};
 use crate::endpoint::check::{check, check_settings};
 use crate::endpoint::record::Endpoint;
@@ -17,11 +18,14 @@ use crate::socket::kernel::most_open_files;
 use crate::socket::tcp::TcpDoor;
 use crate::words::policy::Policy;
 
+const LISTEN: &str = "ABEYANCE_LISTEN";
+
 /// What a server was given.
 #[derive(Default)]
 pub(super) struct Setup {
     pub(super) wishes: Wishes,
     pub(super) plan: Plan,
+    pub(super) cleanup: Cleanup,
     pub(super) endpoints: Vec<&'static Endpoint>,
     pub(super) faults: Vec<String>,
 }
@@ -35,12 +39,23 @@ impl Setup {
         }
     }
 
+    /// Warns where somebody said where to listen, and the call that starts the server knows better. No start error: the
+    /// variable may be meant for another server of this process.
+    pub(super) fn warn_of_listen(&self, call: &str) {
+        let variable = std::env::var_os(LISTEN).map(|_| LISTEN);
+        for said in variable.into_iter().chain(self.wishes.listen.as_ref().map(|_| "Server::listen")) {
+            tracing::warn!(
+                "`{said}` has no effect on `Server::{call}`, which listens where its argument says"
+            );
+        }
+    }
+
     /// Everything that is wrong, or a server that can start.
     pub(super) fn check(
         self,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Ready, StartError> {
-        let Setup { wishes, mut plan, endpoints, mut faults } = self;
+        let Setup { wishes, mut plan, cleanup, endpoints, mut faults } = self;
         let names: Vec<_> = endpoints.iter().map(|endpoint| endpoint.name).collect();
         let mut environment = Environment::read(variables, &names);
         faults.append(&mut environment.faults);
@@ -87,7 +102,7 @@ impl Setup {
         match Dispatch::new(policy, plan) {
             Ok(dispatch) if faults.is_empty() => {
                 let capacity = dispatch.policy().max_connections;
-                Ok(Ready { dispatch, hub, capacity })
+                Ok(Ready { dispatch, hub, cleanup, capacity })
             }
             Ok(_) => Err(StartError::faults(faults)),
             Err(wrong) => {
@@ -102,6 +117,7 @@ impl Setup {
 pub(super) struct Ready {
     dispatch: Arc<Dispatch>,
     hub: Hub,
+    cleanup: Cleanup,
     /// How many connections there may be, held or not.
     capacity: usize,
 }
@@ -113,16 +129,11 @@ impl Ready {
 
     pub(super) fn listen(self, listener: TcpListener) -> Result<Running, StartError> {
         let door = TcpDoor::new(listener).map_err(StartError::listen)?;
-        let running = self.start(door);
-        tracing::info!(addr = %running.addr(), "listening");
-        for line in running.lines().into_iter().chain(running.bounds()) {
-            tracing::info!("{line}");
-        }
-        Ok(running)
+        Ok(self.start(door))
     }
 
     pub(super) fn start(self, door: impl Listener) -> Running {
-        Running::start(door, self.dispatch, self.hub, self.capacity)
+        Running::start(door, self.dispatch, self.hub, self.cleanup, self.capacity)
     }
 }
 

@@ -5,7 +5,12 @@ use std::io::Write;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use abeyance::{End, Ended, Held, Lifecycle, Message, Suspend, suspend};
+use abeyance::{BoxError, End, Ended, Held, Lifecycle, Message, Server, Suspend, suspend};
+
+// Not by the library: with it come the functions of other tests, which would be served here.
+#[allow(dead_code, unreachable_pub, reason = "a process logs to standard error alone")]
+#[path = "../log.rs"]
+mod log;
 
 /// What the application has open, until it is told otherwise.
 static FILES: Mutex<Vec<File>> = Mutex::new(Vec::new());
@@ -49,4 +54,16 @@ async fn hold() -> Suspend<Guest> {
 }
 
 #[abeyance::main(listen = "127.0.0.1:0", drain = "30s")]
-async fn main() {}
+async fn main() -> Server {
+    if std::env::var_os("INN_LOG").is_some() {
+        log::to_stderr();
+    }
+    Server::new().after_drain(|| async {
+        let _ = writeln!(std::io::stderr(), "cleaning up");
+        match std::env::var("INN_CLEANUP").as_deref() {
+            Ok("hang") => std::future::pending().await,
+            Ok("fail") => Err(BoxError::from("no room on the disk")),
+            _ => Ok(()),
+        }
+    })
+}
