@@ -1,7 +1,7 @@
 //! Ends that come while a hook awaits: the hook goes on to its end, what was taken is heard, and then the end is told.
 
 use abeyance::Transport;
-use abeyance_tests::net::{LASTING, Peer, Site, eventually, frame};
+use abeyance_tests::net::{LASTING, Peer, Site, TRANSPORTS, eventually, frame};
 
 use super::ear::{self, Notes, all_heard};
 
@@ -172,7 +172,7 @@ fn a_drain_waits_for_the_hook_and_for_what_was_said() {
 
 #[test]
 fn on_suspend_is_done_before_the_end_is_told_and_no_presence_is_negative() {
-    for transport in LASTING {
+    for transport in TRANSPORTS {
         for cause in ["gone", "reset", "kicked", "released"] {
             let notes = Notes::gated();
             let site = Site::start(ear::server(&notes));
