@@ -5,6 +5,8 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
+use parking_lot::Mutex;
+
 use crate::endpoint::outcome::Outcome;
 use crate::endpoint::{BoxError, BoxFuture};
 
@@ -12,9 +14,10 @@ use super::guard::{Fault, caught, drop_quietly, poll_caught, settled};
 
 type Step = Box<dyn FnOnce() -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
-/// The steps, in order.
+/// The steps, in order. In a lock that is never waited for: a running server is shared among threads, which the
+/// application's closures need not be.
 #[derive(Default)]
-pub(crate) struct Cleanup(Vec<Step>);
+pub(crate) struct Cleanup(Mutex<Vec<Step>>);
 
 impl Cleanup {
     pub(crate) fn add<F, O>(&mut self, step: impl FnOnce() -> F + Send + 'static)
@@ -22,7 +25,7 @@ impl Cleanup {
         F: Future<Output = O> + Send + 'static,
         O: Outcome,
     {
-        self.0.push(Box::new(move || {
+        self.0.get_mut().push(Box::new(move || {
             let step = step();
             Box::pin(async move { step.await.into_result() })
         }));
@@ -33,7 +36,7 @@ impl Cleanup {
     pub(crate) async fn run(self, limit: impl Future) -> bool {
         let mut limit = pin!(limit);
         let (mut is_over, mut has_failed) = (false, false);
-        for step in self.0 {
+        for step in self.0.into_inner() {
             if is_over {
                 drop_quietly(step);
                 continue;
@@ -62,6 +65,6 @@ impl Cleanup {
 
 impl fmt::Debug for Cleanup {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Cleanup({})", self.0.len())
+        f.write_str("Cleanup(..)")
     }
 }
