@@ -27,12 +27,12 @@ fn child() {
 }
 
 fn warnings(variable: Option<&str>) -> Vec<String> {
-    let mut command = Command::new(std::env::current_exe().expect("a program"));
+    let mut command = Command::new(std::env::current_exe().expect("the tests are a program"));
     command.args(["--ignored", "--exact", "child", "--nocapture"]).env_remove("ABEYANCE_LISTEN");
     if let Some(value) = variable {
         command.env("ABEYANCE_LISTEN", value);
     }
-    let output = command.output().expect("a process");
+    let output = command.output().expect("it runs");
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{said} {}", String::from_utf8_lossy(&output.stderr));
     said.lines().filter(|line| line.contains("WARN")).map(str::to_owned).collect()

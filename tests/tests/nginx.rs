@@ -3,15 +3,11 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
 
-use std::fs;
-use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
-use std::process::Command;
 use std::time::Duration;
 
 use abeyance::extract::State;
 use abeyance::{Held, Keep, Lifecycle, Server, Suspend, suspend};
-use abeyance_tests::net::{Answer, Child, Diary, Peer, Site, Witness, eventually, found, skipped};
+use abeyance_tests::net::{Diary, Nginx, Peer, Site, Witness, eventually};
 
 #[suspend(path = "/hold", transports = [long_poll], timeout = "30m", max_idle = "1h", heartbeat = "none")]
 async fn hold(State(diary): State<Diary>) -> Suspend<Witness> {
@@ -65,68 +61,6 @@ fn site(diary: &Diary) -> Site {
     Site::start(server.mount(fail).mount(news).topic("news", Keep::default()))
 }
 
-/// nginx, and the files it runs on.
-struct Nginx {
-    addr: SocketAddr,
-    folder: PathBuf,
-    _child: Child,
-}
-
-impl Nginx {
-    /// Starts it before these servers; `None` where it is not installed.
-    fn before(name: &str, upstreams: [SocketAddr; 2]) -> Option<Nginx> {
-        let programs = ["nginx", "/usr/sbin/nginx"];
-        let Some(program) = programs.into_iter().find(|program| found(program, "-v")) else {
-            skipped("nginx is not installed");
-            return None;
-        };
-        let folder =
-            Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("nginx-{name}-{}", std::process::id()));
-        fs::create_dir_all(&folder).expect("a folder");
-        // Taken and given back: nobody else takes it in this moment, or the test fails loudly.
-        let addr = TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a free port");
-        let [first, second] = upstreams;
-        let here = folder.display();
-        let config = format!(
-            "daemon off;\nmaster_process off;\nworker_processes 1;\npid {here}/pid;\nerror_log {here}/errors warn;\n\
-             events {{ worker_connections 512; }}\n\
-             http {{\n access_log off;\n client_body_temp_path {here}/1;\n proxy_temp_path {here}/2;\n \
-             fastcgi_temp_path {here}/3;\n uwsgi_temp_path {here}/4;\n scgi_temp_path {here}/5;\n \
-             upstream both {{ server {first}; server {second}; keepalive 8; }}\n \
-             server {{ listen {addr}; location / {{ proxy_pass http://both; proxy_http_version 1.1; \
-             proxy_set_header Connection \"\"; }} }}\n}}\n"
-        );
-        fs::write(folder.join("config"), config).expect("a file");
-        let mut command = Command::new(program);
-        let child = Child::start(
-            command.arg("-e").arg(folder.join("errors")).arg("-p").arg(&folder).args(["-c", "config"]),
-        );
-        eventually("nginx", || std::net::TcpStream::connect(addr).is_ok());
-        Some(Nginx { addr, folder, _child: child })
-    }
-
-    fn ask(&self, path: &str) -> Peer {
-        let mut peer = Peer::connect(self.addr);
-        peer.send(format!("GET {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
-        peer
-    }
-
-    fn get(&self, path: &str) -> Answer {
-        self.ask(path).answer()
-    }
-
-    /// What it had to complain of.
-    fn errors(&self) -> String {
-        fs::read_to_string(self.folder.join("errors")).expect("a file")
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.folder);
-    }
-}
-
 fn functions(diary: &Diary) -> usize {
     diary.read(|pages| pages.functions)
 }
@@ -135,7 +69,7 @@ fn functions(diary: &Diary) -> usize {
 fn every_end_of_a_long_poll_reaches_the_client_once() {
     let diary = Diary::default();
     let sites = [site(&diary), site(&diary)];
-    let Some(nginx) = Nginx::before("ends", [sites[0].addr, sites[1].addr]) else { return };
+    let Some(nginx) = Nginx::before(&[sites[0].addr, sites[1].addr]) else { return };
     let held = |count: usize| {
         eventually("holds", || sites.iter().map(|site| site.hub.held()).sum::<usize>() == count);
     };
@@ -191,7 +125,7 @@ fn every_end_of_a_long_poll_reaches_the_client_once() {
 fn a_long_poll_of_a_server_that_stops_is_answered_and_the_other_serves_on() {
     let diary = Diary::default();
     let [first, second] = [site(&diary), site(&diary)];
-    let Some(nginx) = Nginx::before("drain", [first.addr, second.addr]) else { return };
+    let Some(nginx) = Nginx::before(&[first.addr, second.addr]) else { return };
     let mut polls: Vec<_> = (0..4).map(|_| nginx.ask("/hold")).collect();
     eventually("two holds on each", || first.hub.held() == 2 && second.hub.held() == 2);
     let statuses = first.stop_beside(|| {
@@ -216,7 +150,7 @@ fn a_long_poll_of_a_server_that_stops_is_answered_and_the_other_serves_on() {
 fn a_poll_that_comes_back_through_a_proxy_gets_what_it_missed_or_is_told() {
     let diary = Diary::default();
     let [site, other] = [site(&diary), site(&diary)];
-    let Some(nginx) = Nginx::before("replay", [site.addr, site.addr]) else { return };
+    let Some(nginx) = Nginx::before(&[site.addr, site.addr]) else { return };
     let mut id = String::new();
     let mut poll = |from: &Nginx| {
         let mut peer = Peer::connect(from.addr);
@@ -237,7 +171,7 @@ fn a_poll_that_comes_back_through_a_proxy_gets_what_it_missed_or_is_told() {
     }
     assert_eq!(poll(&nginx), nothing());
     // Another server knows nothing of it.
-    let Some(nginx) = Nginx::before("resync", [other.addr, other.addr]) else { return };
+    let Some(nginx) = Nginx::before(&[other.addr, other.addr]) else { return };
     assert_eq!(poll(&nginx), (204, String::new(), true));
     other.hub.publish("news", "three");
     assert_eq!(poll(&nginx), (200, "three".to_owned(), false));

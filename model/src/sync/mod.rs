@@ -1,5 +1,6 @@
 //! The runtime's lowest layer, with the scheduler's locks under it.
 
+mod disposer;
 #[path = "../../../runtime/src/sync/foreign.rs"]
 pub(crate) mod foreign;
 #[path = "../../../runtime/src/sync/lasting.rs"]

@@ -49,7 +49,7 @@ impl Dispatch {
             choose(&parts, served.post.terms.transports).map_err(|misfit| misfit_answer(&misfit))?;
         if transport == Transport::Sse && LastEventId::says_stay_away(&parts) {
             // What closes an `EventSource` for good; nobody is asked, and no place is taken.
-            return Err(refusal::empty(StatusCode::NO_CONTENT));
+            return Err(because(Denial::StayAway, refusal::empty(StatusCode::NO_CONTENT)));
         }
         let is_bodied = !body.is_end_stream();
         // Without a body there is nothing to wait for; and HTTP/1.0 knows no expectations (RFC 9110 §10.1.1).

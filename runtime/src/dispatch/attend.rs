@@ -232,6 +232,7 @@ impl<'a> Attendant<'a> {
     /// Reads on, without giving anything away, as far as something lies in the socket and as much as may be read ahead.
     pub(super) fn look_ahead(&mut self, cx: &mut Context<'_>) -> Ahead {
         let mut buffer = [0; 8 * 1024];
+        self.line.mistrust();
         let ahead = loop {
             match self.reader.look() {
                 Read::Item(Incoming::Close { code, reason }) => break Ahead::Last(closed(code, &reason)),

@@ -7,6 +7,7 @@ mod belongs; // the endpoint's or the fallback's
 mod choose; // which transport
 pub(crate) mod cleanup; // what the application does in the end
 mod client; // whose request it is
+mod collect; // a message that comes as a body
 mod conclude; // the one exit door
 mod date; // the `Date` header
 pub(crate) mod denied; // telling of what was refused

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::keeper::Keeper;
 use crate::keeper::schedule::Job;
 use crate::mechanisms::agenda::Due;
-use crate::sync::lasting;
+use crate::sync::{foreign, lasting};
 use crate::words::tick::Tick;
 
 use super::guard::caught;
@@ -17,14 +17,16 @@ pub(super) async fn publish_scheduled(keeper: Arc<Keeper>) {
         let now = keeper.due().await;
         while let Some(due) = keeper.take_due(now) {
             let number = due.number;
-            if lasting::turn("the scheduler", || publish(&keeper, due, now)).is_none() {
+            // What comes next waits for no destructor.
+            let turn = || lasting::turn("the scheduler", || publish(&keeper, due, now));
+            if foreign::aside(turn).is_none() {
                 // It is out, and nothing would put it back.
                 drop(keeper.cancel(number));
             }
             // Each may go to many, and the holds of this thread wait.
             tokio::task::yield_now().await;
         }
-        drop(keeper.take_cancelled());
+        foreign::aside(|| drop(keeper.take_cancelled()));
     }
 }
 

@@ -3,8 +3,6 @@
 use axum_core::body::Body;
 use http::header::{self, HeaderMap};
 use http::{Method, Request, Response, StatusCode};
-use http_body::Body as _;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
 use crate::keeper::inbox::PostRefusal;
@@ -16,7 +14,7 @@ use crate::words::message::Message;
 
 use super::choose::query_value;
 use super::denied::because;
-use super::fallback::{arriving, is_late};
+use super::fallback::arriving;
 use super::standing::Standing;
 use super::{Dispatch, Served, refusal};
 
@@ -48,27 +46,18 @@ impl Dispatch {
             };
         }
         hold.note_life();
-        let most = hold.post.terms.max_message;
-        // Said before it comes: a client that asks first (`Expect`) shall not be told to go on.
-        if request.body().size_hint().lower() > most as u64 {
-            return too_large(most);
-        }
         let (parts, body) = request.into_parts();
         let standing = Standing::of(&parts.extensions);
-        let body = Limited::new(arriving(body, self.policy().head_deadline, &self.keeper, standing), most);
-        let bytes = match body.collect().await {
-            Ok(body) => body.to_bytes(),
-            Err(error) if error.is::<LengthLimitError>() => {
-                return too_large(most);
-            }
-            Err(error) if is_late(&error) => return refusal::late(),
-            Err(_) => return refusal::empty(StatusCode::BAD_REQUEST),
+        let body = arriving(body, self.policy().head_deadline, &self.keeper, standing);
+        let bytes = match self.collect(body, hold.post.terms.max_message).await {
+            Ok(bytes) => bytes,
+            Err(refused) => return refused,
         };
         hold.note_posted(bytes.len());
         let message = if is_binary(&parts.headers) {
             Message::from(bytes)
         } else {
-            match String::from_utf8(bytes.into()) {
+            match String::from_utf8(bytes) {
                 Ok(text) => Message::from(text),
                 Err(_) => return refusal::plain(StatusCode::BAD_REQUEST, "the text is not UTF-8"),
             }
@@ -83,10 +72,6 @@ impl Dispatch {
             }
         }
     }
-}
-
-fn too_large(most: usize) -> Response<Body> {
-    refusal::plain(StatusCode::PAYLOAD_TOO_LARGE, format!("a message may have {most} bytes"))
 }
 
 fn unknown() -> Response<Body> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
+use crate::sync::foreign;
 use crate::words::id::Id;
 use crate::words::message::Message;
 use crate::words::terms::Transport;
@@ -155,7 +156,7 @@ impl Ended {
 
     /// Sends a message to all holds that joined `topic`; says for how many it was accepted. Never waits.
     pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
-        self.keeper.publish(topic.as_ref(), &message.into())
+        foreign::aside(move || self.keeper.publish(topic.as_ref(), &message.into()))
     }
 }
 

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::mechanisms::wire::Encoded;
+use crate::sync::foreign;
 use crate::words::cause::{Disconnect, Resume};
 use crate::words::id::Id;
 use crate::words::message::Message;
@@ -93,7 +94,10 @@ impl Held {
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
         let refusal = match self.0.send(&Encoded::new(&message), Origin::Direct) {
-            Ok(()) => return Ok(()),
+            Ok(()) => {
+                foreign::aside(|| drop(message));
+                return Ok(());
+            }
             Err(refusal) => refusal,
         };
         Err(match refusal {
@@ -174,7 +178,8 @@ impl Held {
 
     /// Sends a last message and ends the hold in good order; a long poll is answered with it.
     pub fn resume_with(&self, message: impl Into<Message>) {
-        self.0.keeper().end(&self.0, Note::with_farewell(Resume::Released, vec![message.into().into()]));
+        let note = Note::with_farewell(Resume::Released, vec![message.into().into()]);
+        foreign::aside(move || self.0.keeper().end(&self.0, note));
     }
 
     /// Ends the hold as [`Disconnect::Kicked`] and tells the peer the reason: a WebSocket with close code 1008.
@@ -213,7 +218,7 @@ impl Held {
     /// Sends a message to all holds that joined `topic`, this one included; says for how many it was accepted. As
     /// [`Hub::publish`], also when this hold's end has begun.
     pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
-        self.0.keeper().publish(topic.as_ref(), &message.into())
+        foreign::aside(move || self.0.keeper().publish(topic.as_ref(), &message.into()))
     }
 
     /// As [`publish`](Held::publish), but this hold does not get the message: a peer need not hear what it said itself.
@@ -233,10 +238,10 @@ impl Held {
     /// A topic that [keeps its past](crate::Server::topic) keeps this message, too. It is left out for this hold only: a
     /// client that comes back is another hold, and gets the message if it stands before it, as everybody does.
     pub fn publish_others(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
-        if self.0.note().is_some() {
-            return 0;
-        }
-        self.0.keeper().publish(topic.as_ref(), &message.into().but_for(self.0.id))
+        foreign::aside(move || match self.0.note() {
+            Some(_) => 0,
+            None => self.0.keeper().publish(topic.as_ref(), &message.into().but_for(self.0.id)),
+        })
     }
 
     fn kick(&self, code: Option<u16>, reason: &str) {

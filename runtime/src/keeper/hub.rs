@@ -10,7 +10,7 @@ use serde::Serialize;
 
 use crate::mechanisms::ledger::Counts;
 use crate::mechanisms::wire::Encoded;
-use crate::sync::AtomicU64;
+use crate::sync::{AtomicU64, foreign};
 use crate::words::cause::{CAUSES, Disconnect, Resume};
 use crate::words::id::Id;
 use crate::words::message::Message;
@@ -137,7 +137,7 @@ impl Hub {
     /// }
     /// ```
     pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
-        self.0.publish(topic.as_ref(), &message.into())
+        foreign::aside(move || self.0.publish(topic.as_ref(), &message.into()))
     }
 
     /// How many are held now.
@@ -251,10 +251,12 @@ impl Hub {
     /// }
     /// ```
     pub fn send_to_key(&self, key: impl AsRef<str>, message: impl Into<Message>) -> usize {
-        let message = message.into();
-        let encoded = Encoded::new(&message);
-        let holds = self.0.of_key(key.as_ref());
-        holds.iter().filter(|hold| hold.send(&encoded, Origin::Direct).is_ok()).count()
+        foreign::aside(move || {
+            let message = message.into();
+            let encoded = Encoded::new(&message);
+            let holds = self.0.of_key(key.as_ref());
+            holds.iter().filter(|hold| hold.send(&encoded, Origin::Direct).is_ok()).count()
+        })
     }
 
     /// Has every hold with this [key](crate::Suspend::key) join a topic, as [`Held::join`](crate::Held::join); says how many

@@ -3,7 +3,7 @@
 //! Ground rules:
 //! 1. Three orders of locks: the turn at the memory, then the books, then one hold's pen; a shard of topics, then one
 //!    hold's pen; a shard of topics, then the schedule. The archive's lock may be taken under any of them, and none under
-//!    it; the locks of the last ends and of the audits are
+//!    it; the locks of the last ends, of the audits and of the bodies that arrive are
 //!    taken alone. No lock is held over an await or while user code runs. A waker is user code, and so is dropping a message: its
 //!    bytes may be the application's own.
 //! 2. A hold's end begins in one place, [`Keeper::end`], under the books: the first cause stands, the permit goes back,
@@ -26,6 +26,7 @@ pub(crate) mod haste; // a shutdown that has no more time
 pub(crate) mod held; // the application's handle on a hold
 pub(crate) mod hold; // one held connection
 pub(crate) mod hub; // the application's view of all holds
+pub(crate) mod inbound; // bodies that are being received
 pub(crate) mod inbox; // messages that came by POST
 pub(crate) mod memory; // what waits for all peers together, and its bound
 pub(crate) mod note; // what an end leaves for the hold's task
@@ -64,6 +65,7 @@ use audit::Audits;
 use denials::Denials;
 use haste::Haste;
 use hold::Hold;
+use inbound::Inbound;
 use memory::Memory;
 use past::Past;
 use publish::TopicShards;
@@ -84,6 +86,7 @@ pub(crate) struct Keeper {
     policy: OnceLock<Policy>,
     plans: OnceLock<Vec<Plan>>,
     memory: Memory,
+    inbound: Inbound,
     past: Past,
     audits: Audits,
     /// How many messages were dropped for slow peers, by endpoint.
@@ -139,6 +142,7 @@ impl Keeper {
             policy: OnceLock::new(),
             plans: OnceLock::new(),
             memory: Memory::default(),
+            inbound: Inbound::default(),
             past: Past::new(),
             audits: Audits::default(),
             dropped: OnceLock::new(),

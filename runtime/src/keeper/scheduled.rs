@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::mechanisms::agenda::Number;
-use crate::sync::foreign::Foreign;
+use crate::sync::foreign::{self, Foreign};
 use crate::words::message::Message;
 use crate::words::topic::Topic;
 
@@ -162,7 +162,7 @@ impl Hub {
     }
 
     fn schedule(&self, when: When, topic: Topic, job: Job) -> Result<Scheduled, ScheduleError> {
-        let number = self.keeper().schedule(when, topic, job)?;
+        let number = foreign::aside(|| self.keeper().schedule(when, topic, job))?;
         Ok(Scheduled { keeper: Some(self.keeper().clone()), number })
     }
 }
@@ -179,7 +179,8 @@ impl Scheduled {
     }
 
     fn end(&mut self) -> bool {
-        self.keeper.take().is_some_and(|keeper| keeper.cancel(self.number).is_some())
+        let cancel = |keeper: Arc<Keeper>| foreign::aside(|| keeper.cancel(self.number).is_some());
+        self.keeper.take().is_some_and(cancel)
     }
 }
 

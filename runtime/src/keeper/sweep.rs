@@ -32,11 +32,8 @@ impl Keeper {
         period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.is_over() {
             period.tick().await;
-            let (_, waste) = foreign::collect(|| lasting::turn("the sweep", || self.sweep()));
-            if !waste.is_empty() {
-                // Destructors of the application, which may wait: no clock waits with them.
-                tokio::task::spawn_blocking(|| drop(waste));
-            }
+            // No clock waits for a destructor of the application's.
+            foreign::aside(|| lasting::turn("the sweep", || self.sweep()));
         }
     }
 

@@ -72,8 +72,10 @@ impl Server {
     /// Answers whatever is not held: an axum `Router`, or another tower service.
     ///
     /// The paths of annotated functions come first, also where the router has a more specific route: `/rooms/{room}` of
-    /// a function hides `/rooms/new` of the router. At such a path a `POST` or `DELETE` without the token of a hold
-    /// still goes to the fallback.
+    /// a function hides `/rooms/new` of the router. At such a path every other method
+    /// than `GET` and `HEAD` goes to the fallback, but for a `POST` or `DELETE` with the token of a hold, and for the
+    /// preflights of what goes to the function. Of what goes to the fallback no origin is judged: its own CORS layer does
+    /// that.
     #[must_use]
     pub fn fallback<S>(mut self, service: S) -> Self
     where

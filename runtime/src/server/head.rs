@@ -224,6 +224,7 @@ async fn speak<H: Host>(
         Wire { line: line.clone(), unread, notes: notes.clone(), house: house.clone(), place: place.clone() };
     let service = {
         let (house, notes) = (house.clone(), notes.clone());
+        let place = place.clone();
         let standing: Weak<dyn Waits> = Arc::<Place<H>>::downgrade(&place);
         service_fn(move |mut request: Request<Incoming>| {
             let has_begun = place.begin();
@@ -270,7 +271,7 @@ async fn speak<H: Host>(
     let time = house.host.time();
     let mut timer = Deadline::at(head_due, time);
     let mut stop = pin!(house.stop.rung());
-    let mut stopping = None;
+    let (mut stopping, mut has_looked) = (None, false);
     let policy = house.host.policy();
     let step = poll_fn(|cx| {
         if stopping.is_none() && stop.as_mut().poll(cx).is_ready() {
@@ -286,6 +287,9 @@ async fn speak<H: Host>(
                 house.host.deny(Denial::Malformed, peer);
             }
             return Poll::Ready(None);
+        }
+        if !std::mem::replace(&mut has_looked, true) {
+            place.look();
         }
         loop {
             let step = notes.lock().step(time.served(), stopping, policy);

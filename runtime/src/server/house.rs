@@ -54,6 +54,8 @@ pub(super) struct House<H> {
     speaking: Arc<Semaphore>,
     /// Those that have one.
     pub(super) parsers: Mutex<Lobby<Arc<WayOut>>>,
+    /// Whose turn it is to get one. Fair.
+    at_the_parsers: tokio::sync::Mutex<()>,
 }
 
 /// A connection's place in the house; dropping it gives the place back.
@@ -107,6 +109,7 @@ impl<H: Host> House<H> {
             halt: Bell::default(),
             speaking: Arc::new(Semaphore::new(requests.min(Semaphore::MAX_PERMITS))),
             parsers,
+            at_the_parsers: tokio::sync::Mutex::new(()),
         })
     }
 
@@ -233,6 +236,9 @@ impl<H: Host> House<H> {
         if let Some(instead) = instead {
             self.have_leave(&instead).await;
         }
+        // One after the other, in the order in which they came. If all asked at once, a crowd would have everybody leave,
+        // those who came just now and wait for nothing included.
+        let _turn = self.at_the_parsers.lock().await;
         loop {
             if let Ok(permit) = self.speaking.clone().try_acquire_owned() {
                 return Ok(waiting.succeed(place, permit));

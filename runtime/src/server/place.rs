@@ -213,19 +213,21 @@ impl<H: Host> Place<H> {
         is_well
     }
 
-    /// Has a parser from now on.
-    pub(super) fn take_parser(
-        self: &Arc<Self>,
-        mut ticket: Ticket,
-        permit: OwnedSemaphorePermit,
-    ) -> Parser<H> {
-        let mut books = self.books.lock();
-        if self.waits.load(SeqCst) != 0 {
-            self.house.parsers.lock().wait(&mut ticket, self.house.age(), self.way_out.clone());
-        }
-        books.parser = Some(ticket);
-        drop(books);
+    /// Has a parser from now on. It does not wait for one that has not [looked](Place::look) at what came.
+    pub(super) fn take_parser(self: &Arc<Self>, ticket: Ticket, permit: OwnedSemaphorePermit) -> Parser<H> {
+        self.books.lock().parser = Some(ticket);
         Parser { place: self.clone(), _permit: permit }
+    }
+
+    /// The parser has seen what came so far.
+    pub(super) fn look(&self) {
+        let mut books = self.books.lock();
+        if self.waits.load(SeqCst) == 0 {
+            return;
+        }
+        if let Some(parser) = &mut books.parser {
+            self.house.parsers.lock().wait_on(parser, self.house.age(), self.way_out.clone());
+        }
     }
 
     fn put_parser_down(&self) {

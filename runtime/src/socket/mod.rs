@@ -27,6 +27,9 @@ pub(crate) trait Socket: Line {
         let _ = descriptors;
     }
 
+    /// Has the next read ask the kernel itself: bytes may lie there of which the runtime has not heard yet.
+    fn mistrust(&self) {}
+
     /// Writes a short last word, discards what was received, and sends a FIN, all of it at once or not at all: for a
     /// connection that was just accepted, of which no readiness is known yet.
     fn dismiss(&self, word: &[u8]);

@@ -23,7 +23,8 @@ use crate::words::probing::Probing;
 pub(crate) struct TcpLine {
     stream: TcpStream,
     /// Bytes may lie in the kernel although tokio's readiness says nothing of them: [`Line::poll_gone`] has
-    /// cleared it, to be woken by what comes next and not by what lies there.
+    /// cleared it, to be woken by what comes next and not by what lies there; or [`Socket::mistrust`] supposes so, since
+    /// tokio learns of bytes only when its driver has its turn.
     passed_over: AtomicBool,
     /// Set by [`Line::cut`].
     cut: AtomicBool,
@@ -198,6 +199,10 @@ impl Socket for TcpLine {
         let peer = self.stream.peer_addr()?;
         // On a socket for both families an IPv4 peer has an IPv6 name; limits and trust must know it by its own.
         Ok(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
+    }
+
+    fn mistrust(&self) {
+        self.passed_over.store(true, Relaxed);
     }
 
     fn dismiss(&self, word: &[u8]) {

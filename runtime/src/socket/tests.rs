@@ -11,9 +11,9 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::Listener;
 use super::memory::{MemoryDoor, MemoryStream};
 use super::tcp::{TcpDoor, TcpLine};
+use super::{Listener, Socket};
 use crate::words::line::Line;
 use crate::words::probing::Probing;
 
@@ -311,4 +311,21 @@ async fn a_kernel_that_is_to_take_little_keeps_little_for_a_peer_that_reads_noth
     let (little, much) = (fill(true).await, fill(false).await);
     // Besides what it could not send there is the last segment, which it fills.
     assert!(little < 128 * 1024 && little < much / 4, "{little} of {much}");
+}
+
+#[tokio::test]
+async fn bytes_of_which_the_runtime_has_not_heard_are_read_by_one_who_mistrusts_it() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+    let line = TcpLine::new(listener.accept().await.unwrap().0);
+    let mut buffer = [0; 8];
+    let mut cx = Context::from_waker(Waker::noop());
+    assert!(line.poll_read(&mut cx, &mut buffer).is_pending());
+    let peer = peer.into_std().unwrap();
+    // The driver of this runtime has its turn when this task waits, and not before.
+    std::io::Write::write_all(&mut &peer, b"late").unwrap();
+    assert!(line.poll_read(&mut cx, &mut buffer).is_pending());
+    line.mistrust();
+    assert!(matches!(line.poll_read(&mut cx, &mut buffer), Poll::Ready(Ok(4))));
+    assert!(line.poll_read(&mut cx, &mut buffer).is_pending());
 }

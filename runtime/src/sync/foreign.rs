@@ -3,10 +3,12 @@
 //! A destructor may panic, wait for a lock of the application, or call the hub. So:
 //!
 //! 1. It runs with no lock of ours held. What is let go of under a lock waits in a bin of its thread, until the thread
-//!    has released its last lock. [`Mutex`](super::Mutex) sees to that, so no place in the code can forget it.
+//!    has released its last lock; then another thread drops it ([`disposer`](super::disposer)).
+//!    [`Mutex`](super::Mutex) sees to that, so no place in the code can forget it.
 //! 2. A panic of it is caught and logged, for each value alone. Two that panic while one `Vec` of them is dropped
 //!    would abort the process.
-//! 3. One destructor does not run within another of the same thread: a destructor that publishes may push out the
+//! 3. No call of the hub's runs one on its caller's stack ([`aside`]): the caller may hold a lock that it takes.
+//! 4. One destructor does not run within another of the same thread: a destructor that publishes may push out the
 //!    next value, and a chain of them would exhaust the stack.
 
 use std::any::Any;
@@ -16,6 +18,7 @@ use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::disposer::{Values, hand_over};
 use super::raw::thread_local;
 
 /// A value of the application's, dropped as the rules above say.
@@ -27,19 +30,15 @@ pub(crate) struct Section(
     PhantomData<*const ()>,
 );
 
-/// What was let go of in [`collect`]; dropping it drops it all, each by itself.
-#[derive(Default)]
-pub(crate) struct Waste(Vec<Box<dyn Send>>);
-
 thread_local! {
     /// How many sections this thread is in.
     static SECTIONS: Cell<usize> = const { Cell::new(0) };
-    static BIN: RefCell<Vec<Box<dyn Send>>> = const { RefCell::new(Vec::new()) };
+    static BIN: RefCell<Values> = const { RefCell::new(Vec::new()) };
     /// Something is in the bin. A cell of its own, since the bin's has a destructor and costs more to look at.
     static IS_FILLED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Drops a value of the application's, at once or when this thread holds no lock of ours.
+/// Drops a value of the application's: at once, or on another thread if this one holds a lock of ours.
 pub(crate) fn let_go<T: Send + 'static>(value: T) {
     if sections() > 0 {
         return put_by(Box::new(value));
@@ -61,13 +60,10 @@ pub(crate) fn call(run: impl FnOnce()) {
     }
 }
 
-/// Runs what lets go of many values, and gives them back to be dropped elsewhere: in a task that may wait.
-pub(crate) fn collect<T>(run: impl FnOnce() -> T) -> (T, Waste) {
-    let section = Section::begin();
-    let outcome = run();
-    let waste = Waste(take_bin());
-    drop(section);
-    (outcome, waste)
+/// Runs what must not wait for a destructor: all that it lets go of is dropped on another thread.
+pub(crate) fn aside<T>(run: impl FnOnce() -> T) -> T {
+    let _section = Section::begin();
+    run()
 }
 
 /// What a panic said. Its payload is a value of the application's as well.
@@ -85,7 +81,8 @@ fn said(payload: Box<dyn Any + Send>) -> String {
     text
 }
 
-fn drop_alone<T>(value: T) {
+/// Drops a value; a panic of its destructor is logged.
+pub(super) fn drop_alone<T>(value: T) {
     if let Err(fault) = caught(|| drop(value)) {
         tell("a destructor of the application panicked", &fault);
     }
@@ -106,7 +103,7 @@ fn put_by(value: Box<dyn Send>) {
     }
 }
 
-fn take_bin() -> Vec<Box<dyn Send>> {
+fn take_bin() -> Values {
     IS_FILLED.with(|is_filled| is_filled.set(false));
     BIN.try_with(|bin| bin.take()).unwrap_or_default()
 }
@@ -126,21 +123,11 @@ impl Drop for Section {
     fn drop(&mut self) {
         // The last one is left when the bin is empty, so that what a destructor lets go of comes after it, not within.
         while sections() == 1 && IS_FILLED.with(Cell::get) {
-            take_bin().into_iter().for_each(drop_alone);
+            if let Err(refused) = hand_over(take_bin()) {
+                refused.into_iter().for_each(drop_alone);
+            }
         }
         SECTIONS.with(|sections| sections.set(sections.get() - 1));
-    }
-}
-
-impl Waste {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
-
-impl Drop for Waste {
-    fn drop(&mut self) {
-        mem::take(&mut self.0).into_iter().for_each(let_go);
     }
 }
 
@@ -189,11 +176,16 @@ impl<T: Send + 'static> Drop for Foreign<T> {
 #[cfg(test)]
 mod tests {
     use std::panic::panic_any;
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+    use std::sync::mpsc::{Receiver, TryRecvError, channel};
+    use std::thread::{self, ThreadId};
+    use std::time::Duration;
 
     use super::*;
     use crate::sync::Mutex;
+
+    /// How long a thread may take to run.
+    const PATIENCE: Duration = Duration::from_secs(60);
 
     /// Does something when it is dropped.
     struct OnDrop<F: FnMut() + Send>(F);
@@ -204,24 +196,32 @@ mod tests {
         }
     }
 
-    fn counting(count: &Arc<AtomicUsize>) -> impl Send + use<> {
-        let count = count.clone();
-        OnDrop(move || _ = count.fetch_add(1, SeqCst))
+    /// What drops tell.
+    fn telling() -> (impl Send, Receiver<ThreadId>) {
+        let (tell, told) = channel();
+        (OnDrop(move || tell.send(thread::current().id()).unwrap()), told)
     }
 
     #[test]
-    fn what_is_let_go_of_under_a_lock_is_dropped_when_the_last_is_free() {
-        let (count, outer, inner) = (Arc::default(), Arc::new(Mutex::new(())), Mutex::new(()));
-        let is_free = outer.clone();
+    fn what_is_let_go_of_under_a_lock_is_dropped_by_another_thread_when_the_last_is_free() {
+        let (outer, inner) = (Mutex::new(()), Mutex::new(()));
         let held = (outer.lock(), inner.lock());
-        let_go(OnDrop(move || assert!(is_free.try_lock().is_some())));
-        drop(Foreign::new(counting(&count)));
+        let (value, told) = telling();
+        drop(Foreign::new(value));
         drop(held.1);
-        assert_eq!(count.load(SeqCst), 0);
+        assert_eq!(told.try_recv(), Err(TryRecvError::Empty), "one is still held");
         drop(held.0);
-        assert_eq!(count.load(SeqCst), 1);
-        drop(Foreign::new(counting(&count)));
-        assert_eq!(count.load(SeqCst), 2, "at once, with no lock");
+        assert_ne!(told.recv_timeout(PATIENCE).unwrap(), thread::current().id());
+    }
+
+    #[test]
+    fn what_is_let_go_of_with_no_lock_is_dropped_at_once_unless_that_is_not_to_be_waited_for() {
+        let (value, told) = telling();
+        drop(Foreign::new(value));
+        assert_eq!(told.try_recv(), Ok(thread::current().id()));
+        let (value, told) = telling();
+        assert_eq!(aside(|| (drop(Foreign::new(value)), 7).1), 7);
+        assert_ne!(told.recv_timeout(PATIENCE).unwrap(), thread::current().id());
     }
 
     #[test]
@@ -275,20 +275,5 @@ mod tests {
             assert_eq!(caught(|| panic_any(bomb(left))), Err::<(), _>("a panic".into()));
         }
         assert_eq!(caught(|| panic_any(String::from("text"))), Err::<(), _>("text".into()));
-    }
-
-    #[test]
-    fn what_is_collected_is_dropped_with_the_waste() {
-        let count = Arc::default();
-        let lock = Mutex::new(Some(Foreign::new(counting(&count))));
-        let (outcome, waste) = collect(|| {
-            drop(lock.lock().take());
-            drop(Foreign::new(counting(&count)));
-            7
-        });
-        assert_eq!((outcome, count.load(SeqCst), waste.is_empty()), (7, 0, false));
-        drop(waste);
-        assert_eq!(count.load(SeqCst), 2);
-        assert!(collect(|| ()).1.is_empty());
     }
 }

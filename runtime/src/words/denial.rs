@@ -66,8 +66,10 @@ denials! {
     TooLarge "too_large",
     /// The request expects what is not done.
     Expectation "expectation",
-    /// `Last-Event-ID` is no id that this server gave.
+    /// `Last-Event-ID` is of a message that is yet to come.
     LastEventId "last_event_id",
+    /// The client was evicted and told to stay away.
+    StayAway "stay_away",
     /// No hold has the token of a `POST` or `DELETE`.
     Token "token",
     /// Too much waits for `on_message`.

@@ -20,9 +20,10 @@ use crate::sync::foreign;
 /// assert_eq!(message.name(), Some("greeting"));
 /// ```
 ///
-/// Bytes of the application's own ([`Bytes::from_owner`]) are dropped with their last message, on any thread of the
-/// server, and with no lock of the server held: their destructor may take a lock of the application, or call the
-/// [`Hub`](crate::Hub). A panic of it is logged, and goes no further.
+/// Bytes of the application's own ([`Bytes::from_owner`]) are dropped with their last message, on any thread, and with no
+/// lock of the server held: their destructor may take a lock of the application, or call the [`Hub`](crate::Hub). What the
+/// server drops to make room for something newer has a thread of its own for that. A panic of a destructor is logged, and
+/// goes no further.
 #[derive(Clone)]
 pub struct Message {
     bytes: Bytes,

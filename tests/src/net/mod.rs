@@ -10,6 +10,7 @@ mod kernel; // what it keeps for a server's peers
 mod machine; // what the machine itself does to a test
 mod namespace; // a network stack of its own
 mod network; // two of them and a cable, so that peers can vanish
+mod nginx; // a proxy, set up as the README says
 mod peer; // a client that is only a socket
 mod process; // programs of others
 mod site; // a server under test
@@ -20,6 +21,7 @@ pub use kernel::{Share, attached, kernel_shares, open_sockets};
 pub use machine::{Machine, resident};
 pub use namespace::Namespace;
 pub use network::Network;
+pub use nginx::Nginx;
 pub use peer::{Answer, Peer, narrow};
 pub use process::{Child, curl, found, skipped};
 pub use site::{Site, descriptors, eventually};

@@ -98,6 +98,13 @@ impl Peer {
         self.send(format!("GET {path}{query}transport={transport} HTTP/1.1\r\nHost: test\r\n{upgrade}\r\n"));
     }
 
+    /// Has its kernel send each write at once, and not wait until the one before was acknowledged.
+    #[must_use]
+    pub fn hurried(self) -> Self {
+        self.stream.set_nodelay(true).expect("a socket");
+        self
+    }
+
     /// Its own address, by which the server knows it.
     pub fn addr(&self) -> SocketAddr {
         self.addr

@@ -14,10 +14,11 @@ use serde_json::{Value, json};
 
 const LAUNCH: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1"#;
 
-const FLAGS: [&str; 9] = [
+const FLAGS: [&str; 10] = [
     "--remote-debugging-pipe",
     "--headless",
-    "--no-sandbox", // only pages of our own are opened, and tests may run as root
+    "--no-sandbox",                // only pages of our own are opened, and tests may run as root
+    "--ignore-certificate-errors", // those of our own proxy, which nobody has signed
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",

@@ -75,3 +75,81 @@ fn a_page_of_an_allowed_origin_does_what_an_own_page_does() {
     here.close();
     there.close();
 }
+
+#[test]
+fn a_page_of_an_allowed_origin_may_send_what_is_allowed_and_read_why_it_is_refused() {
+    let Some(mut browser) = Browser::open() else { return };
+    let here = House::open();
+    let origin = here.origin();
+    let there = House::open_with(|server| server.allowed_origins([origin]).allowed_headers(["X-CSRF-Token"]));
+    let page = browser.page(&here.origin());
+    let went = browser.evaluate(
+        &page,
+        &format!(
+            "(async () => {{
+               const went = {{}}, to = {:?};
+               const ask = (path, headers) => fetch(to + path, {{ cache: 'no-store', headers }})
+                 .then(answer => answer.status, () => 'refused');
+               went.token = await ask('/brief', {{ 'X-CSRF-Token': 'x' }});
+               went.other = await ask('/brief', {{ 'X-Other': 'x' }});
+               const first = new EventSource(to + '/once');
+               await new Promise(tell => first.addEventListener('hold', tell));
+               // It is refused behind its function, which said whose it is.
+               went.second = await ask('/once', {{}});
+               first.close();
+               return went;
+             }})()",
+            there.origin()
+        ),
+    );
+    assert_eq!(went, json!({ "token": 204, "other": "refused", "second": 429 }));
+    browser.close(page);
+    here.close();
+    there.close();
+}
+
+#[test]
+fn a_page_without_an_origin_connects_where_all_may_but_never_with_credentials() {
+    let Some(mut browser) = Browser::open() else { return };
+    let here = House::open();
+    let (all, null) = (
+        House::open_with(|server| server.allowed_origins(["*"])),
+        House::open_with(|server| server.allowed_origins(["null"])),
+    );
+    let page = browser.page(&here.origin());
+    let mut tried = |to: &House| {
+        let script = format!(
+            "const to = {:?};
+             const ask = credentials => fetch(to + '/brief', {{ cache: 'no-store', credentials }})
+               .then(answer => answer.status, () => 'refused');
+             const socket = new Promise(tell => {{
+               const socket = new WebSocket(to.replace('http', 'ws') + '/guest');
+               socket.onopen = () => {{ socket.close(); tell('open'); }};
+               socket.onerror = () => tell('refused');
+             }});
+             Promise.all([ask('omit'), ask('include'), socket]).then(went => parent.postMessage(went, '*'));",
+            to.origin()
+        );
+        // A sandboxed frame has the origin `null`.
+        browser.evaluate(
+            &page,
+            &format!(
+                "new Promise(tell => {{
+                   addEventListener('message', event => tell(event.data), {{ once: true }});
+                   const frame = document.createElement('iframe');
+                   frame.sandbox = 'allow-scripts';
+                   frame.srcdoc = '<script>' + {} + '</' + 'script>';
+                   document.body.append(frame);
+                 }})",
+                json!(script)
+            ),
+        )
+    };
+    assert_eq!(tried(&all), json!([204, "refused", "open"]));
+    assert_eq!(tried(&null), json!([204, 204, "open"]));
+    assert_eq!(tried(&here), json!(["refused", "refused", "refused"]));
+    browser.close(page);
+    here.close();
+    all.close();
+    null.close();
+}

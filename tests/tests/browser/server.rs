@@ -1,7 +1,7 @@
 //! A server in this process, with an empty page to run scripts in and a record of how its holds ended.
 
 use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
@@ -39,6 +39,12 @@ async fn bench(State(record): Record) -> Suspend<Guest> {
     Suspend::with(Guest(record)).join("bench")
 }
 
+/// One for each user, and all are the same.
+#[suspend(path = "/once", max_per_key = 1)]
+async fn once(State(record): Record) -> Suspend<Guest> {
+    Suspend::with(Guest(record)).key("ada")
+}
+
 impl Lifecycle for Guest {
     async fn on_message(&mut self, held: &Held, message: Message) {
         match message.as_text() {
@@ -64,11 +70,16 @@ pub(crate) struct House {
 
 impl House {
     pub(crate) fn open() -> Self {
-        Self::open_to(&[])
+        Self::open_with(|server| server)
     }
 
     /// With pages of these other origins allowed.
     pub(crate) fn open_to(origins: &[String]) -> Self {
+        Self::open_with(|server| server.allowed_origins(origins))
+    }
+
+    /// With other settings.
+    pub(crate) fn open_with(set_up: impl FnOnce(Server) -> Server) -> Self {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let (record, ends) = channel();
         let page = Router::new().route("/", get(async || Html("<!doctype html><title>empty</title>")));
@@ -77,15 +88,19 @@ impl House {
             .mount(brief)
             .mount(throne)
             .mount(bench)
+            .mount(once)
             .state(record)
-            .allowed_origins(origins)
             .fallback(page);
-        let running = runtime.block_on(server.bind("127.0.0.1:0")).expect("a server");
+        let running = runtime.block_on(set_up(server).bind("127.0.0.1:0")).expect("a server");
         House { runtime, running, ends }
     }
 
     pub(crate) fn hub(&self) -> Hub {
         self.running.hub()
+    }
+
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.running.addr()
     }
 
     pub(crate) fn origin(&self) -> String {

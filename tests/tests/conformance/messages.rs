@@ -1,5 +1,7 @@
 //! RFC 9112: HTTP/1.1.
 
+use abeyance_tests::dice::Dice;
+
 use super::{Rule, keep, told, town};
 
 const PLAIN: &str = "GET /plain HTTP/1.1\r\nhost: a\r\n\r\n";
@@ -185,4 +187,102 @@ async fn rfc_9112_section_9_6_an_answer_before_the_body_says_that_it_is_the_last
         }
     }
     house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rfc_9112_section_3_and_5_what_is_too_long_is_told_so() {
+    let house = town().open();
+    let long = "x".repeat(70_000);
+    for (request, statuses) in [
+        (format!("GET /{long} HTTP/1.1\r\nhost: a\r\n\r\n"), [414, 431]),
+        (format!("GET /plain HTTP/1.1\r\nhost: a\r\nx: {long}\r\n\r\n"), [431, 431]),
+        (format!("GET /plain HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(200)), [431, 431]),
+    ] {
+        let (answers, closed) = told(&house, request).await;
+        assert!(closed && answers.len() == 1, "{answers:?}");
+        let head = &answers[0].head;
+        assert!(statuses.contains(&head.status), "{head:?}");
+        assert_eq!((head.all("date").len(), head.is_kept()), (1, false), "{head:?}");
+    }
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn rfc_9112_section_9_3_2_requests_are_answered_in_order_however_they_are_torn() {
+    let house = town().open();
+    let requests = [
+        (PLAIN.to_owned(), "plain"),
+        ("\r\nGET /hold HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(), "one"),
+        (
+            "POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 9\r\n\r\na\n\nGET\r\nb".to_owned(),
+            "a\n\nGET\r\nb",
+        ),
+        (
+            "POST /echo HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n\
+             3;x\r\nc\n\n\r\n02\r\n\r\n\r\n0\r\nx: y\r\n\r\n"
+                .to_owned(),
+            "c\n\n\r\n",
+        ),
+        (format!("POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 9000\r\n\r\n{}", "d\n".repeat(4500)), ""),
+        ("GET /nothing HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(), ""),
+        ("PUT /hold HTTP/1.1\r\nhost: a\r\ncontent-length: 0\r\n\r\n".to_owned(), "put"),
+    ];
+    let large = "d\n".repeat(4500);
+    let mut dice = Dice::new(9);
+    for round in 0..100 {
+        let asked: Vec<_> = (0..1 + dice.roll(8)).map(|_| &requests[dice.roll(requests.len())]).collect();
+        let bytes: String = asked.iter().map(|(request, _)| request.as_str()).collect();
+        let mut rest = bytes.as_bytes();
+        let reader = house.dial();
+        let (stream, mut writer) = tokio::io::split(reader.stream);
+        let most = [9, 60, 5000, 100_000][dice.roll(4)];
+        let write = async {
+            while !rest.is_empty() {
+                let count = (1 + dice.roll(most)).min(rest.len());
+                tokio::io::AsyncWriteExt::write_all(&mut writer, &rest[..count]).await.unwrap();
+                rest = &rest[count..];
+                for _ in 0..dice.roll(4) {
+                    tokio::task::yield_now().await;
+                }
+            }
+        };
+        let read = read_bodies(stream, asked.len());
+        let ((), bodies) = tokio::join!(write, read);
+        let expected: Vec<_> = asked
+            .iter()
+            .map(|(request, body)| if request.contains("9000") { large.as_str() } else { body })
+            .collect();
+        assert_eq!(bodies, expected, "round {round}: {bytes:?}");
+    }
+    house.close().await;
+}
+
+/// The bodies of so many answers, which all tell their length.
+async fn read_bodies(mut stream: impl tokio::io::AsyncRead + Unpin, count: usize) -> Vec<String> {
+    let (mut unread, mut bodies) = (Vec::new(), Vec::new());
+    let mut buffer = [0; 4096];
+    while bodies.len() < count {
+        let head = unread.windows(4).position(|four| four == b"\r\n\r\n");
+        let length = head.map(|end| {
+            let head = String::from_utf8_lossy(&unread[..end]).to_ascii_lowercase();
+            let length = head
+                .split("content-length: ")
+                .nth(1)
+                .and_then(|rest| rest.lines().next()?.parse::<usize>().ok());
+            (end + 4, length.unwrap_or_else(|| panic!("no length: {head}")))
+        });
+        match length {
+            Some((begin, length)) if unread.len() >= begin + length => {
+                let rest: Vec<u8> = unread.split_off(begin + length);
+                bodies.push(String::from_utf8(unread.split_off(begin)).unwrap());
+                unread = rest;
+            }
+            _ => {
+                let read = tokio::io::AsyncReadExt::read(&mut stream, &mut buffer).await.unwrap();
+                assert!(read > 0, "closed after {bodies:?}");
+                unread.extend_from_slice(&buffer[..read]);
+            }
+        }
+    }
+    bodies
 }

@@ -239,6 +239,21 @@ async fn frames_that_may_come_are_understood() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn section_4_1_what_a_client_sends_before_it_has_read_the_answer_is_not_lost() {
+    let house = plan().server(|server| server.mount(super::socket)).open();
+    let mut reader = house.dial();
+    let head =
+        [&["GET /socket HTTP/1.1", "host: a", UPGRADE, CONNECTION, VERSION, KEY][..], &["", ""]].concat();
+    reader
+        .write([head.join("\r\n").into_bytes(), frame(TEXT, b"early\n\n"), frame(TEXT, b"bird")].concat())
+        .await;
+    assert_eq!(reader.head().await.unwrap().status, 101);
+    until("both", || house.record.heard() == ["early\n\n", "bird"]).await;
+    drop(reader);
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn section_5_5_1_and_7_1_a_close_is_answered_and_the_server_closes_first() {
     for (payload, expected) in [
         (&b""[..], None),

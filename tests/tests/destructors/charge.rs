@@ -14,8 +14,10 @@ use bytes::Bytes;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     Panics,
-    /// It waits for a lock of the application; whoever has that calls the hub meanwhile.
+    /// It waits for a lock of the application; another thread has that, and calls the hub meanwhile.
     Waits,
+    /// It takes a lock of the application, which calls the hub while it has that.
+    Takes,
     Calls,
 }
 
@@ -79,6 +81,12 @@ impl Yard {
         Bytes::from_owner(Body(vec![b'x'; length], self.charge()))
     }
 
+    /// Calls the hub as the application does: with its lock, if it has one.
+    pub(crate) fn call<T>(&self, act: impl FnOnce() -> T) -> T {
+        let _mine = matches!(self.0.kind, Kind::Takes).then(|| self.0.lock.lock().unwrap());
+        act()
+    }
+
     /// How many have been dropped.
     pub(crate) fn dropped(&self) -> usize {
         self.0.dropped.load(SeqCst)
@@ -112,6 +120,7 @@ impl Drop for Charge {
         dropped.fetch_add(1, SeqCst);
         let hub = self.0.hub();
         match (kind, hub) {
+            (Kind::Takes, _) => drop(lock.lock().unwrap()),
             (Kind::Panics, _) => panic!("a destructor, on purpose"),
             (Kind::Calls, Some(hub)) => call(&hub),
             (Kind::Waits, Some(hub)) => thread::scope(|scope| {

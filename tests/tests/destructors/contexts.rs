@@ -1,10 +1,14 @@
 //! What a function gives with its hold: the context, a driver, replies, a header; held and ended, or refused after the
 //! function said yes.
 
+use std::future::pending;
+use std::sync::Arc;
 use std::time::Duration;
 
 use abeyance::Transport;
 use abeyance_tests::house::until;
+use axum::Router;
+use axum::routing::get;
 use tokio::time::sleep;
 
 use crate::charge::Yard;
@@ -99,6 +103,79 @@ async fn refused_for_a_forged_id(yard: Yard) {
     close(house, yard).await;
 }
 
+async fn in_a_function_that_is_cut(yard: Yard) {
+    let taken = yard.clone();
+    let plan = ground(&yard).function(move |_| {
+        let charge = taken.charge();
+        async move {
+            pending::<()>().await;
+            drop(charge);
+            Ok(())
+        }
+    });
+    let house = open(plan, &yard);
+    for transport in Transport::ALL {
+        assert_eq!(house.visit(transport).refused().await.head.status, 503);
+    }
+    dropped(&yard, 4).await;
+    close(house, yard).await;
+}
+
+async fn in_hooks_that_are_cut(yard: Yard) {
+    let (on_suspend, on_message, on_end) = (yard.clone(), yard.clone(), yard.clone());
+    let plan = ground(&yard)
+        .on_suspend(move |held| {
+            let is_first = held.path() == "/hold" && held.transport() == Transport::Sse;
+            let charge = is_first.then(|| on_suspend.charge());
+            async move {
+                if charge.is_some() {
+                    pending::<()>().await;
+                }
+            }
+        })
+        .on_message(move |_, _| {
+            let charge = on_message.charge();
+            async move {
+                pending::<()>().await;
+                drop(charge);
+            }
+        })
+        .on_end(move |ended, _| {
+            let charge = (ended.path() == "/hold").then(|| on_end.charge());
+            async move {
+                if charge.is_some() {
+                    pending::<()>().await;
+                }
+            }
+        });
+    let house = open(plan, &yard);
+    let first = house.enter(Transport::Sse).await;
+    let mut second = house.enter(Transport::WebSocket).await;
+    second.say("hello").await;
+    drop((first, second));
+    until("the ends", || house.hub.tally().hooks_failed == 2).await;
+    dropped(&yard, 4).await;
+    close(house, yard).await;
+}
+
+async fn of_the_server(yard: Yard) {
+    let (state, service) = (Arc::new(yard.charge()), Arc::new(yard.charge()));
+    let router = Router::new().route(
+        "/charged/here",
+        get(move || {
+            let service = service.clone();
+            async move {
+                drop(service);
+                "here"
+            }
+        }),
+    );
+    let house = open(ground(&yard).server(|server| server.state(state).fallback(router)), &yard);
+    let answer = house.ask("GET /charged/here HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n").await;
+    assert_eq!(answer.body, "here");
+    close(house, yard).await;
+}
+
 places! {
     of_a_hold,
     of_holds_when_the_server_stops,
@@ -106,4 +183,7 @@ places! {
     refused_for_its_key,
     refused_for_terms_that_contradict,
     refused_for_a_forged_id,
+    in_a_function_that_is_cut,
+    in_hooks_that_are_cut,
+    of_the_server,
 }

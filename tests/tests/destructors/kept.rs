@@ -11,10 +11,11 @@ use crate::ground::{close, dropped, ground, open};
 async fn pushed_out(yard: Yard) {
     let house = open(ground(&yard), &yard);
     for count in 0..10 {
-        house.hub.publish("kept/a", yard.message(10));
+        let message = yard.message(10);
+        yard.call(|| house.hub.publish("kept/a", message));
         dropped(&yard, count).await;
     }
-    house.hub.publish("kept/a", "the last");
+    yard.call(|| house.hub.publish("kept/a", "the last"));
     dropped(&yard, 10).await;
     close(house, yard).await;
 }
@@ -22,7 +23,8 @@ async fn pushed_out(yard: Yard) {
 async fn too_old(yard: Yard) {
     let house = open(ground(&yard), &yard);
     for topic in ["aged/a", "aged/a", "aged/b"] {
-        house.hub.publish(topic, yard.message(10));
+        let message = yard.message(10);
+        yard.call(|| house.hub.publish(topic, message));
     }
     assert_eq!(yard.dropped(), 0);
     dropped(&yard, 3).await;
@@ -32,7 +34,8 @@ async fn too_old(yard: Yard) {
 async fn too_much_of_all_topics(yard: Yard) {
     let house = open(ground(&yard).server(|server| server.history(4 << 10)), &yard);
     for number in 0..10 {
-        house.hub.publish(format!("log/{number}"), yard.message(2_000));
+        let message = yard.message(2_000);
+        yard.call(|| house.hub.publish(format!("log/{number}"), message));
     }
     dropped(&yard, 9).await;
     close(house, yard).await;
@@ -40,7 +43,8 @@ async fn too_much_of_all_topics(yard: Yard) {
 
 async fn too_large_to_be_kept(yard: Yard) {
     let house = open(ground(&yard).server(|server| server.history(4 << 10)), &yard);
-    house.hub.publish("log/a", yard.message(8 << 10));
+    let message = yard.message(8 << 10);
+    yard.call(|| house.hub.publish("log/a", message));
     dropped(&yard, 1).await;
     close(house, yard).await;
 }
@@ -48,9 +52,10 @@ async fn too_large_to_be_kept(yard: Yard) {
 async fn the_answer_of_a_poll(yard: Yard) {
     let house = open(ground(&yard).hold(|hold| hold.join("kept/a")), &yard);
     let mut client = house.enter(Transport::LongPoll).await;
-    house.hub.publish("kept/a", yard.message(10));
+    let message = yard.message(10);
+    yard.call(|| house.hub.publish("kept/a", message));
     // It is kept no longer: what is left of it is the answer.
-    house.hub.publish("kept/a", "another");
+    yard.call(|| house.hub.publish("kept/a", "another"));
     assert_eq!(client.message().await, "xxxxxxxxxx");
     dropped(&yard, 1).await;
     drop(client);
@@ -60,7 +65,8 @@ async fn the_answer_of_a_poll(yard: Yard) {
 async fn read_by_who_comes_back(yard: Yard) {
     let house = open(ground(&yard).hold(|hold| hold.join_with_history("log/a")), &yard);
     for _ in 0..5 {
-        house.hub.publish("log/a", yard.message(9_000));
+        let message = yard.message(9_000);
+        yard.call(|| house.hub.publish("log/a", message));
     }
     for transport in [Transport::Sse, Transport::Stream, Transport::WebSocket, Transport::LongPoll] {
         let mut client = house.enter(transport).await;
@@ -74,7 +80,8 @@ async fn read_by_who_comes_back(yard: Yard) {
 async fn left_when_the_last_hub_goes(yard: Yard) {
     let house = open(ground(&yard), &yard);
     for _ in 0..5 {
-        house.hub.publish("log/a", yard.message(10));
+        let message = yard.message(10);
+        yard.call(|| house.hub.publish("log/a", message));
     }
     close(house, yard).await;
 }

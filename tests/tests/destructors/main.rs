@@ -1,5 +1,6 @@
-//! Values of the application's whose destructors do what they should not: in each place where one can be dropped, three
-//! kinds of them. One panics, one waits for a lock of the application, one calls the hub. None costs anybody anything:
+//! Values of the application's whose destructors do what they should not: in each place where one can be dropped, four
+//! kinds of them. One panics, one waits for a lock of the application whose owner calls the hub, one takes the lock that
+//! the application has while it calls the hub, one calls the hub itself. None costs anybody anything:
 //! each is dropped, every hold has its end, the clocks and the schedule go on, and nothing waits for ever.
 #![expect(
     clippy::unwrap_used,
@@ -19,6 +20,11 @@ macro_rules! places {
                 #[test]
                 fn with_a_destructor_that_waits_for_a_lock_of_the_application() {
                     $crate::ground::try_out($crate::charge::Kind::Waits, super::$name);
+                }
+
+                #[test]
+                fn with_a_destructor_that_takes_the_lock_of_who_calls_the_hub() {
+                    $crate::ground::try_out($crate::charge::Kind::Takes, super::$name);
                 }
 
                 #[test]

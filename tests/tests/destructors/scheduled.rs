@@ -30,7 +30,7 @@ async fn published(yard: Yard) {
     once.detach();
     dropped(&yard, 1).await;
     sleep(3 * SECOND).await;
-    assert!(again.cancel() && made.cancel());
+    assert!(yard.call(|| again.cancel() && made.cancel()));
     dropped(&yard, 3).await;
     close(house, yard).await;
 }
@@ -46,7 +46,8 @@ async fn made_each_time(yard: Yard) {
 
 async fn cancelled_by_its_handle(yard: Yard) {
     let house = open(ground(&yard), &yard);
-    drop(schedule(&house.hub, &yard, "room"));
+    let scheduled = schedule(&house.hub, &yard, "room");
+    yard.call(|| drop(scheduled));
     dropped(&yard, 3).await;
     close(house, yard).await;
 }
@@ -67,9 +68,13 @@ async fn refused(yard: Yard) {
         let _maker = &maker;
         "made"
     };
-    assert!(house.hub.publish_after(Duration::MAX, "room", yard.message(10)).is_err());
-    assert!(house.hub.publish_every(Duration::ZERO, "room", yard.message(10)).is_err());
-    assert!(house.hub.publish_every_with(Duration::MAX, "room", make).is_err());
+    let messages = [yard.message(10), yard.message(10)];
+    yard.call(|| {
+        let [one, other] = messages;
+        assert!(house.hub.publish_after(Duration::MAX, "room", one).is_err());
+        assert!(house.hub.publish_every(Duration::ZERO, "room", other).is_err());
+        assert!(house.hub.publish_every_with(Duration::MAX, "room", make).is_err());
+    });
     dropped(&yard, 3).await;
     close(house, yard).await;
 }

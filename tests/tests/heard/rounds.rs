@@ -116,7 +116,7 @@ fn five_messages_of_three_fragments_each_byte_in_a_segment_of_its_own() {
     let notes = Notes::default();
     let site = Site::start(ear::server(&notes));
     play(|name| {
-        let mut peer = Peer::hold(site.addr, &format!("/ear/{name}"), Transport::WebSocket);
+        let mut peer = Peer::hold(site.addr, &format!("/ear/{name}"), Transport::WebSocket).hurried();
         for number in 0..MESSAGES {
             let text = number.to_string();
             for part in [frame(0x01, b""), frame(0x00, text.as_bytes()), frame(0x89, b""), frame(0x80, b"")] {

@@ -6,10 +6,12 @@ mod descriptors; // none is left
 mod exhausted; // memory, backlogs, topics, permits
 mod heads; // that are none, or do not end
 mod held; // within a hold
+mod inbound; // bodies, where memory is short
 mod silent; // connections that say nothing
 mod slow; // heads and bodies that come a byte now and then
 mod smuggled; // requests in requests
 mod town; // what the attacks share
+mod waiting; // connections that wait for their own peer
 
 /// A deadline that no test waits for.
 const LONG: std::time::Duration = std::time::Duration::from_secs(600);

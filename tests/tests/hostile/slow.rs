@@ -101,21 +101,26 @@ fn a_body_that_stops_is_not_waited_for_for_long() {
 }
 
 #[test]
-fn one_address_with_slow_bodies_leaves_places_for_the_others() {
+fn one_address_with_slow_bodies_makes_room_for_itself_and_leaves_places_for_the_others() {
     let town = Town::open(|server| server.max_unheld_per_peer(10).head_deadline(super::LONG));
     let mut attackers: Vec<_> = (0..10).map(|_| connect_from(7, town.addr())).collect();
     for peer in &mut attackers {
         peer.send(
             "POST /echo HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 60000\r\n\r\n",
         );
+        // It is waited for once it was told to go on.
+        assert_eq!(peer.head().status, 100);
     }
-    // They are being answered once they were told to go on.
-    attackers.iter_mut().for_each(|peer| assert_eq!(peer.head().status, 100));
-    for _ in 0..GOOD {
-        let refused = connect_from(7, town.addr()).answer();
-        assert_eq!(refused.status, 429);
-        assert!(refused.header("retry-after").is_some());
+    for turn in 0..GOOD {
         drop(town.answers(8));
+        assert_eq!(town.connections_from(7), 10, "{turn}: they take no place of others");
+        if turn < attackers.len() {
+            let newcomer = town.answers(7);
+            let refused = attackers[turn].answer();
+            assert_eq!(refused.status, 503);
+            assert!(refused.header("retry-after").is_some());
+            attackers[turn] = newcomer;
+        }
     }
     drop(attackers);
     town.until_empty();

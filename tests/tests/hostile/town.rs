@@ -10,6 +10,7 @@ use abeyance::extract::State;
 use abeyance::{Server, Suspend, Transport, suspend};
 use abeyance_tests::net::{Diary, Peer, Site, Witness, eventually};
 use axum::Router;
+use axum::extract::ws::WebSocketUpgrade;
 use axum::routing::{get, post};
 use socket2::{Domain, Socket, Type};
 
@@ -28,7 +29,7 @@ async fn poll(State(diary): State<Diary>) -> Suspend<Witness> {
 pub(crate) struct Town {
     pub(crate) site: Site,
     pub(crate) diary: Diary,
-    /// How often `/marker` was asked for, which nobody should get to.
+    /// How often `/marker` was asked for, which nobody should get to, or `/never`, which does not answer.
     pub(crate) marked: Arc<AtomicUsize>,
 }
 
@@ -40,7 +41,18 @@ impl Town {
             count.fetch_add(1, SeqCst);
             "marked"
         };
+        let count = marked.clone();
+        let never = move |_: String| async move {
+            count.fetch_add(1, SeqCst);
+            std::future::pending::<()>().await;
+        };
+        let socket = |upgrade: WebSocketUpgrade| async {
+            upgrade.on_upgrade(|mut socket| async move { while socket.recv().await.is_some() {} })
+        };
         let router = Router::new()
+            .route("/never", post(never))
+            .route("/large", get(|| async { vec![b'x'; 8 << 20] }))
+            .route("/socket", get(socket))
             .route("/plain", get(|| async { "plain" }))
             .route("/echo", post(|body: String| async { body }))
             .route("/marker", get(marker));

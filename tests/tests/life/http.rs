@@ -29,6 +29,11 @@ async fn alone(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result
     stage.enter(asked).await
 }
 
+#[suspend(path = "/newest", max_suspended = 1, when_full = "resume_oldest")]
+async fn newest(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+    stage.enter(asked).await
+}
+
 #[suspend(path = "/known")]
 async fn known(State(stage): State<Stage>, headers: HeaderMap) -> Result<Suspend<Guest>, Refuse> {
     match headers.contains_key("cookie") {
@@ -436,7 +441,8 @@ async fn where_all_may_connect_nobody_is_known_by_a_cookie(transport: Transport)
 
 contract!(a_page_that_may_connect_can_read_every_refusal of all);
 async fn a_page_that_may_connect_can_read_every_refusal(transport: Transport) {
-    let set_up = |server: Server| server.mount(alone).allowed_origins(["https://friend.example"]);
+    let set_up =
+        |server: Server| server.mount(alone).mount(newest).allowed_origins(["https://friend.example"]);
     let house = plan().server(set_up).open();
     let visit = || house.visit(transport).path("/alone").field("origin", "https://friend.example");
     // Of the key the function says whose it is, so this is known only when the connection is no longer hyper's.
@@ -451,5 +457,12 @@ async fn a_page_that_may_connect_can_read_every_refusal(transport: Transport) {
     assert_eq!(answer.head.status, 404);
     assert_eq!(answer.head.get("access-control-allow-origin"), Some("https://friend.example"));
     drop(first);
+    // Nor is it known before that nobody may be ended for a newcomer.
+    let young = house.visit(transport).path("/newest").enter().await;
+    let visit = house.visit(transport).path("/newest").field("origin", "https://friend.example");
+    let answer = visit.refused().await;
+    assert_eq!((answer.head.status, answer.head.all("date").len()), (503, 1));
+    assert_eq!(answer.head.get("access-control-allow-origin"), Some("https://friend.example"));
+    drop(young);
     house.close().await;
 }

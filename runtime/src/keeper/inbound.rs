@@ -1,0 +1,186 @@
+//! Bodies that are being received, of all peers together: they count with what waits for peers, and have a share of the
+//! server's memory. When it is exceeded, the largest is given up.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::{Acquire, Release};
+
+use tokio::sync::Notify;
+
+use crate::sync::{AtomicBool, Mutex};
+
+use super::Keeper;
+
+/// Of the server's memory, so much is for bodies: the rest stays for what goes out, however many bodies come. One alone may
+/// have twice that, or no message could be that large.
+const SHARE: usize = 4;
+
+/// All bodies that are being received. Its lock is a leaf: nothing is done under it but counting.
+#[derive(Default)]
+pub(super) struct Inbound(Mutex<Bodies>);
+
+#[derive(Default)]
+struct Bodies {
+    /// How many there ever were.
+    came: u64,
+    bytes: usize,
+    /// By size, and by number among equals.
+    sizes: BTreeMap<(usize, u64), Arc<Fate>>,
+}
+
+/// What became of one body.
+#[derive(Default)]
+struct Fate {
+    is_given_up: AtomicBool,
+    told: Notify,
+}
+
+/// What is counted of one body; dropping it gives it back.
+pub(crate) struct Received {
+    keeper: Arc<Keeper>,
+    number: u64,
+    bytes: usize,
+    fate: Arc<Fate>,
+}
+
+/// There is no room for a body, or another needs it more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct GivenUp;
+
+impl Keeper {
+    /// A body begins to arrive.
+    pub(crate) fn receive(self: &Arc<Self>) -> Received {
+        let mut bodies = self.inbound.0.lock();
+        bodies.came += 1;
+        Received { keeper: self.clone(), number: bodies.came, bytes: 0, fate: Arc::default() }
+    }
+}
+
+impl Bodies {
+    /// Counts a body anew; what that took or gave is the caller's to tell.
+    fn count(&mut self, number: u64, before: usize, after: usize, fate: &Arc<Fate>) {
+        if before > 0 {
+            self.sizes.remove(&(before, number));
+        }
+        if after > 0 {
+            self.sizes.insert((after, number), fate.clone());
+        }
+        self.bytes = self.bytes - before + after;
+    }
+
+    /// The largest, if there is not room for all.
+    fn excess(&mut self, memory: usize) -> Option<(usize, Arc<Fate>)> {
+        let share = if self.sizes.len() > 1 { memory / SHARE } else { memory / SHARE * 2 };
+        let is_too_much = self.bytes > share;
+        let ((bytes, _), fate) = is_too_much.then(|| self.sizes.pop_last()).flatten()?;
+        self.bytes -= bytes;
+        Some((bytes, fate))
+    }
+}
+
+impl Received {
+    /// So much of the body is in memory now.
+    ///
+    /// # Errors
+    /// It is given up: drop what came.
+    pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), GivenUp> {
+        let mut given_up = Vec::new();
+        {
+            let mut bodies = self.keeper.inbound.0.lock();
+            if self.is_given_up() {
+                return Err(GivenUp);
+            }
+            bodies.count(self.number, self.bytes, bytes, &self.fate);
+            self.keeper.memory.changed(self.bytes, bytes);
+            self.bytes = bytes;
+            while let Some((bytes, fate)) = bodies.excess(self.keeper.policy().memory) {
+                self.keeper.memory.changed(bytes, 0);
+                fate.is_given_up.store(true, Release);
+                given_up.push(fate);
+            }
+        }
+        given_up.iter().for_each(|fate| fate.told.notify_one());
+        self.keeper.relieve();
+        if self.is_given_up() { Err(GivenUp) } else { Ok(()) }
+    }
+
+    /// Returns when it is given up.
+    pub(crate) async fn given_up(&self) {
+        while !self.is_given_up() {
+            self.fate.told.notified().await;
+        }
+    }
+
+    fn is_given_up(&self) -> bool {
+        self.fate.is_given_up.load(Acquire)
+    }
+}
+
+impl Drop for Received {
+    fn drop(&mut self) {
+        let mut bodies = self.keeper.inbound.0.lock();
+        if !self.is_given_up() {
+            bodies.count(self.number, self.bytes, 0, &self.fate);
+            self.keeper.memory.changed(self.bytes, 0);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::words::policy::Policy;
+
+    fn keeper() -> Arc<Keeper> {
+        let keeper = Keeper::new();
+        keeper.configure(Policy { memory: 400, ..Policy::default() }, Vec::new());
+        keeper
+    }
+
+    fn is_told(body: &Received) -> bool {
+        let mut given_up = std::pin::pin!(body.given_up());
+        given_up.as_mut().poll(&mut Context::from_waker(Waker::noop())) == Poll::Ready(())
+    }
+
+    #[test]
+    fn what_arrives_is_counted_and_given_back() {
+        let keeper = keeper();
+        let (mut one, mut other) = (keeper.receive(), keeper.receive());
+        assert_eq!((one.hold(20), one.hold(50), other.hold(50)), (Ok(()), Ok(()), Ok(())));
+        assert_eq!(keeper.memory.waiting(), 100);
+        drop(one);
+        assert_eq!(keeper.memory.waiting(), 50);
+        drop(other);
+        assert_eq!(keeper.memory.waiting(), 0);
+        let bodies = keeper.inbound.0.lock();
+        assert!(bodies.bytes == 0 && bodies.sizes.is_empty());
+    }
+
+    #[test]
+    fn the_largest_is_given_up_whoever_comes_last() {
+        let keeper = keeper();
+        let (mut large, mut small, mut third) = (keeper.receive(), keeper.receive(), keeper.receive());
+        assert_eq!((large.hold(60), small.hold(30)), (Ok(()), Ok(())));
+        assert!(!is_told(&large));
+        assert_eq!(third.hold(20), Ok(()));
+        assert!(is_told(&large) && !is_told(&small));
+        assert_eq!((keeper.memory.waiting(), large.hold(61)), (50, Err(GivenUp)));
+        // Now it is the largest itself.
+        assert_eq!(third.hold(90), Err(GivenUp));
+        assert_eq!(keeper.memory.waiting(), 30);
+        drop((large, third));
+        assert_eq!(keeper.memory.waiting(), 30);
+        drop(small);
+        assert_eq!(keeper.memory.waiting(), 0);
+    }
+
+    #[test]
+    fn one_alone_may_have_half_of_the_memory() {
+        let keeper = keeper();
+        let mut alone = keeper.receive();
+        assert_eq!((alone.hold(200), alone.hold(201)), (Ok(()), Err(GivenUp)));
+        assert_eq!(keeper.memory.waiting(), 0);
+    }
+}

@@ -1,0 +1,54 @@
+//! What is being sent to the server and is not whole yet, in a server with little memory.
+
+use abeyance::Transport;
+use abeyance_tests::net::{Peer, eventually};
+
+use super::LONG;
+use super::town::{Town, status};
+
+const MEMORY: usize = 1 << 20;
+
+/// The greatest share of it that bodies have.
+const SHARE: usize = MEMORY / 4;
+
+#[test]
+fn bodies_that_wait_for_their_last_byte_count_and_the_largest_are_refused() {
+    let town = Town::open(|server| server.memory(MEMORY).head_deadline(LONG));
+    let mut held = Peer::connect(town.addr());
+    held.ask("/hold", Transport::Stream);
+    let token = held.head().header("abeyance-hold").expect("a token").to_owned();
+    let head =
+        format!("POST /hold HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAbeyance-Hold: {token}\r\n");
+    let post = |length: usize| format!("{head}Content-Length: {length}\r\n\r\n");
+    let waiting = || town.site.hub.tally().waiting;
+    let mut attackers = Vec::new();
+    for _ in 0..100 {
+        let mut peer = Peer::connect(town.addr());
+        peer.try_send(post(60_000) + &"x".repeat(59_999));
+        attackers.push(peer);
+        assert!(waiting() <= SHARE, "{}", waiting());
+    }
+    eventually("most of a share to wait", || waiting() > SHARE / 2);
+    // A small message finds room, whatever waits.
+    for _ in 0..20 {
+        let mut good = Peer::connect(town.addr());
+        good.send(post(5) + "hello");
+        assert_eq!(good.answer().status, 202);
+        assert!(waiting() <= SHARE);
+    }
+    let mut refused = 0;
+    for mut peer in attackers {
+        // The last byte of those that still have a place.
+        peer.try_send("x");
+        match status(&peer.read_to_end().0) {
+            Some(429) => refused += 1,
+            // An RST for the rest of the body may have destroyed the answer.
+            None => refused += 1,
+            other => assert_eq!(other, Some(202)),
+        }
+    }
+    assert!(refused >= 100 - SHARE / 60_000, "{refused}");
+    eventually("nothing to wait", || waiting() == 0);
+    drop(held);
+    town.until_empty();
+}

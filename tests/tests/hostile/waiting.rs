@@ -1,0 +1,116 @@
+//! Connections that wait for their own peer: bodies that do not come or trickle, answers that nobody takes. They make room
+//! for everybody else, wherever there is none: among the connections, among the parsers.
+
+use abeyance::{Server, Transport};
+use abeyance_tests::net::{Peer, eventually, narrow};
+
+use super::LONG;
+use super::town::{Town, connect_from, status};
+
+const ATTACKERS: usize = 60;
+const GOOD: usize = 30;
+
+/// Halves of requests, for every place where the rest is waited for.
+fn halves(token: &str) -> [String; 6] {
+    [
+        "GET /plain HTTP/1.1\r\nHost: test\r\nX-Slow: ".into(),
+        "POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 9000000\r\n\r\n".into(),
+        "POST /echo HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\nea60\r\n".into(),
+        "GET /poll HTTP/1.1\r\nHost: test\r\nContent-Length: 100\r\n\r\n".into(),
+        format!(
+            "POST /hold HTTP/1.1\r\nHost: test\r\nAbeyance-Hold: {token}\r\nContent-Length: 6000\r\n\r\n"
+        ),
+        "GET /large HTTP/1.1\r\nHost: test\r\n\r\n".into(),
+    ]
+}
+
+/// Good clients come while attackers keep what they have, byte by byte, and come anew where they lost it.
+fn besiege(set_up: impl Fn(Server) -> Server) {
+    let town = Town::open(|server| set_up(server).head_deadline(LONG).write_deadline(LONG));
+    let mut held = Peer::connect(town.addr());
+    held.ask("/hold", Transport::Stream);
+    let token = held.head().header("abeyance-hold").expect("a token").to_owned();
+    for half in halves(&token) {
+        let attack = || {
+            let mut peer = narrow(town.addr());
+            peer.send(&half);
+            peer
+        };
+        let mut attackers: Vec<_> = (0..ATTACKERS).map(|_| attack()).collect();
+        for turn in 0..GOOD {
+            attackers.iter_mut().for_each(|peer| peer.try_send("x"));
+            attackers.push(attack());
+            let good = town.answers(2);
+            if turn == 0 {
+                // It is served on, though others wait.
+                drop(good);
+                town.serves(2);
+            }
+        }
+        // Each that made room was told so, if nothing had been said before and no RST destroyed it.
+        for mut peer in attackers.drain(..10) {
+            let told = status(&peer.read_to_end().0);
+            assert!(matches!(told, None | Some(200 | 503)), "{half}: {told:?}");
+        }
+        drop(attackers);
+        eventually("the attackers to be gone", || town.connections_from(1) == 1);
+    }
+    assert_eq!(town.site.hub.held(), 1, "who is held is not to blame");
+    assert_eq!(town.diary.read(|pages| pages.heard.len()), 0);
+    drop(held);
+    town.until_empty();
+}
+
+#[test]
+fn a_house_full_of_halves_serves_everybody_else() {
+    besiege(|server| server.max_connections(40));
+}
+
+#[test]
+fn halves_that_take_every_parser_serve_everybody_else() {
+    besiege(|server| server.max_requests(20));
+}
+
+#[test]
+fn requests_that_are_being_answered_make_no_room_and_newcomers_are_told_so() {
+    let town = Town::open(|server| server.max_requests(4).head_deadline(LONG));
+    let mut busy: Vec<_> = (0..4).map(|_| Peer::connect(town.addr())).collect();
+    for peer in &mut busy {
+        peer.send("POST /never HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\nbody");
+    }
+    eventually("all to be asked", || town.marks() == 4);
+    for _ in 0..20 {
+        let mut newcomer = connect_from(2, town.addr());
+        newcomer.send("GET /plain HTTP/1.1\r\nHost: test\r\n\r\n");
+        let answer = newcomer.answer();
+        assert!(answer.status == 503 && answer.header("retry-after").is_some(), "{answer:?}");
+    }
+    assert_eq!(town.connections_from(1), 4);
+    drop(busy);
+    eventually("them to be gone", || town.connections_from(1) == 0);
+    town.serves(2);
+    town.until_empty();
+}
+
+#[test]
+fn websockets_of_the_fallback_leave_places_for_other_addresses() {
+    let town = Town::open(|server| server.max_connections(40).max_unheld_per_peer(10));
+    let upgrade = || {
+        let mut peer = connect_from(7, town.addr());
+        peer.ask("/socket", Transport::WebSocket);
+        let status = peer.head().status;
+        (peer, status)
+    };
+    let upgraded: Vec<_> = (0..60).map(|_| upgrade()).collect();
+    let taken = upgraded.iter().filter(|(_, status)| *status == 101).count();
+    assert_eq!(taken, 10);
+    assert!(upgraded[10..].iter().all(|(_, status)| *status == 429));
+    for _ in 0..GOOD {
+        drop(town.answers(8));
+    }
+    town.serves(8);
+    drop(upgraded);
+    eventually("them to be gone", || town.connections_from(7) == 0);
+    assert_eq!(upgrade().1, 101);
+    town.until_empty();
+}
