@@ -34,6 +34,12 @@ pub struct Running {
     _audits: Audits,
 }
 
+/// It is shared among threads, and held across awaits.
+const _: fn() = || {
+    fn is_shared<T: Send + Sync>() {}
+    is_shared::<Running>();
+};
+
 /// What a shutdown came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -70,7 +70,7 @@ pub enum Disconnect {
         /// The reason the application gave.
         reason: Arc<str>,
     },
-    /// The hold failed on our side: a hook panicked or overran its deadline, or a driver panicked or failed.
+    /// The hold failed on our side: a hook or a driver panicked or returned an error, or a hook overran its deadline.
     Failed,
     /// The server stopped before the hold's end had begun.
     Shutdown,
