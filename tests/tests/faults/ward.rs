@@ -109,17 +109,27 @@ struct Patient {
     gate: Gate,
 }
 
+impl Gate {
+    /// Waits until it is open, or the hold's end has begun: no hook is cut in its middle, so it must learn of it.
+    async fn pass(&self, held: &Held) {
+        tokio::select! {
+            _ = self.0.acquire() => {}
+            () = held.ended() => {}
+        }
+    }
+}
+
 impl Lifecycle for Patient {
     async fn on_suspend(&mut self, held: &Held) {
         self.book.write(held.peer().ip(), |page| page.hold = Some(held.id()));
         if self.state == axes::State::Opening {
-            let _ = self.gate.0.acquire().await;
+            self.gate.pass(held).await;
         }
     }
 
     async fn on_message(&mut self, held: &Held, _: Message) {
         self.book.write(held.peer().ip(), |page| page.heard += 1);
-        let _ = self.gate.0.acquire().await;
+        self.gate.pass(held).await;
     }
 
     async fn on_end(self, ended: &Ended, end: End) {
