@@ -101,7 +101,7 @@ fn open(log: &Log) -> (Running, Dialer) {
         .topic("kept", keep)
         .head_deadline(second)
         .function_deadline(second)
-        .hook_deadline(second)
+        .hook_deadline(seat::HOOK_DEADLINE)
         .write_deadline(second)
         .polite_end(second)
         .keep_alive(second)

@@ -88,8 +88,8 @@
 //!   cancels it. A write to a database is not cut in the middle because a client left.
 //! - `on_suspend` always runs, before every other hook. The end hook runs last.
 //! - A message that has arrived is heard, whatever ends the hold: one that was read, one that lay whole in the socket when
-//!   the end began, one whose `POST` was answered with `202`. They are given to `on_message` in their order, all within one
-//!   `hook_deadline` from the beginning of the end. What this does not suffice for is counted
+//!   the end began, one whose `POST` was answered with `202`. They are given to `on_message` in their order; all of
+//!   them are begun within one `hook_deadline` from the beginning of the end. What this does not suffice for is counted
 //!   ([`Ended::unheard`], [`Tally::unheard`]).
 //! - What is not begun is cut off, and counted, where the application [disconnects](Held::disconnect) the peer, where the peer
 //!   resets the connection or floods the server, and when a drain is over. A hook that runs then has one more second. After a hook that

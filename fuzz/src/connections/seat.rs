@@ -18,6 +18,9 @@ pub(super) fn mount(server: Server, log: &Log) -> Server {
 /// How long a message may keep those behind it waiting.
 pub(super) const LONGEST_HOOK: Duration = Duration::from_millis(300);
 
+/// How long a hook may take, and within what time those that wait when an end begins are begun.
+pub(super) const HOOK_DEADLINE: Duration = Duration::from_secs(1);
+
 /// A hold that does what it is told.
 struct Seat(Log);
 

@@ -10,7 +10,7 @@ use super::Peer;
 use super::answers::Answer;
 use super::listener::Listener;
 use super::log::{Heard, Log, Over};
-use super::seat::LONGEST_HOOK;
+use super::seat::{HOOK_DEADLINE, LONGEST_HOOK};
 use super::wire;
 use crate::event_stream::Event;
 
@@ -38,7 +38,9 @@ pub(super) fn check(peer: &Peer, listener: Option<&Listener>, log: &Log) {
                 is_ended = true;
             }
             ("POST" | "DELETE", 404) if is_ours => {
-                let is_over = over.is_some_and(|over| over.at <= at);
+                // Its end has begun, and its end hook comes when the hooks before it are over.
+                let busy = heard.last().map(|last| last.at + LONGEST_HOOK).into_iter().chain([at]).max();
+                let is_over = over.is_some_and(|over| Some(over.at) <= busy);
                 assert!(is_over, "held, and unknown: {request:?}");
             }
             ("POST", 413) => assert!(request.message().is_none(), "not too much: {request:?}"),
@@ -55,7 +57,12 @@ pub(super) fn check(peer: &Peer, listener: Option<&Listener>, log: &Log) {
         assert_eq!(heard.message, *said, "heard otherwise than said");
     }
     if let Some((message, at)) = taken.get(heard.len()) {
-        // It waited behind another, and the end came first.
+        // It waited behind another, and the end cut it off.
+        let is_cut_off =
+            matches!(over.cause, "kicked" | "reset" | "violation" | "flood" | "overload" | "shutdown");
+        // Or what came before it took all the time that there is for those that wait.
+        let is_late = heard.last().is_some_and(|last| last.at + LONGEST_HOOK >= *at + HOOK_DEADLINE);
+        assert!(is_cut_off || is_late, "taken, and never heard although it was {}: {message:?}", over.cause);
         let busy = heard.last().map(|last| last.at + LONGEST_HOOK).into_iter().chain([*at]).max();
         assert!(busy >= Some(over.at), "taken, and never heard: {message:?}");
         // One more was on its way.

@@ -1,5 +1,6 @@
 //! What arrived is heard, although the end has begun: the hook that runs goes on, and the messages that were taken follow
-//! it, in order, within one hook deadline for all of them.
+//! it, in order. All of them are begun within one hook deadline; the last that is begun has its own, so that nothing is cut
+//! in the middle.
 //!
 //! Taken is what was read, what lay whole in the socket, and what was answered with `202`. Some ends cut off what was not
 //! begun: the application wants nothing more of this peer, the peer broke the rules or the connection, or the server has
@@ -103,8 +104,8 @@ impl Hearing {
             return;
         }
         hold.note_message();
-        let deadline = self.until.since(now).min(keeper.policy().hook_deadline);
-        hooks.start(hold, Call::Message(message), deadline);
+        // Its own deadline, though that is later: what is begun is not cut in the middle.
+        hooks.start(hold, Call::Message(message), keeper.policy().hook_deadline);
     }
 
     /// The next message that was taken.

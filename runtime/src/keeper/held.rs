@@ -238,10 +238,7 @@ impl Held {
     /// A topic that [keeps its past](crate::Server::topic) keeps this message, too. It is left out for this hold only: a
     /// client that comes back is another hold, and gets the message if it stands before it, as everybody does.
     pub fn publish_others(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
-        foreign::aside(move || match self.0.note() {
-            Some(_) => 0,
-            None => self.0.keeper().publish(topic.as_ref(), &message.into().but_for(self.0.id)),
-        })
+        foreign::aside(move || self.0.keeper().publish(topic.as_ref(), &message.into().but_for(self.0.id)))
     }
 
     fn kick(&self, code: Option<u16>, reason: &str) {

@@ -185,12 +185,12 @@ async fn all_that_waits_has_one_deadline_together(transport: Transport) {
     client.fin().await;
     let begun = house.none_held().await;
     let told = house.told(1).await;
-    // The first has its own; the second is begun within that of all, and overruns it; the third is not begun.
+    // The second is begun within that of all, and goes on behind it to its own end; the third is not begun.
     let after = told.at - begun;
-    assert!((seconds(5) - LATE..=seconds(5) + LATE).contains(&after), "{after:?}");
-    assert_eq!(calls.count(), (2, 1));
+    assert!((seconds(8) - LATE..=seconds(8) + LATE).contains(&after), "{after:?}");
+    assert_eq!(calls.count(), (2, 2));
     assert_eq!((told.ended.messages_in(), told.ended.unheard()), (2, 1));
-    assert_eq!(house.hub.tally().hooks_failed, 1);
+    assert_eq!(house.hub.tally().hooks_failed, 0);
     house.close().await;
 }
 
