@@ -177,7 +177,7 @@ impl<T: Send + 'static> Drop for Foreign<T> {
 mod tests {
     use std::panic::panic_any;
     use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-    use std::sync::mpsc::{Receiver, TryRecvError, channel};
+    use std::sync::mpsc::{Receiver, Sender, TryRecvError, channel};
     use std::thread::{self, ThreadId};
     use std::time::Duration;
 
@@ -244,18 +244,24 @@ mod tests {
 
     #[test]
     fn a_chain_of_destructors_does_not_nest() {
-        fn link(left: usize, depth: &'static AtomicUsize) -> impl Send {
+        fn link(left: usize, depth: &'static AtomicUsize, last: Sender<()>) -> impl Send {
             OnDrop(move || {
                 assert_eq!(depth.fetch_add(1, SeqCst), 0);
                 if left > 0 {
-                    let next: Box<dyn Send> = Box::new(link(left - 1, depth));
+                    let next: Box<dyn Send> = Box::new(link(left - 1, depth, last.clone()));
                     let_go(next);
                 }
                 depth.fetch_sub(1, SeqCst);
+                if left == 0 {
+                    let _ = last.send(());
+                }
             })
         }
         static DEPTH: AtomicUsize = AtomicUsize::new(0);
-        let_go(link(100_000, &DEPTH));
+        let (last, told) = channel();
+        // The first is dropped here, and all others by a thread that takes one after the other.
+        let_go(link(100_000, &DEPTH, last));
+        assert_eq!(told.recv_timeout(PATIENCE), Ok(()));
         assert_eq!(DEPTH.load(SeqCst), 0);
     }
 

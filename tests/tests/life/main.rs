@@ -43,13 +43,13 @@ mod failures;
 mod finishing;
 mod histories;
 mod http;
+mod inbound;
 mod introductions;
 mod keys;
 mod leaving;
 mod limits;
 mod nuisances;
 mod past;
-
 mod reaching;
 mod refusals;
 mod replay;

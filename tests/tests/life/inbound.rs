@@ -1,0 +1,89 @@
+//! What came from peers and is not heard yet counts in the server's memory, whatever it is; beyond the bound the largest go.
+
+use std::future::pending;
+
+use abeyance::{Disconnect, End, Transport};
+use abeyance_tests::client::Client;
+use abeyance_tests::house::{House, plan, until};
+
+/// The bound of these servers.
+const MEMORY: usize = 1 << 20;
+
+/// How many clients come, each with 60,000 bytes: three times the bound.
+const CROWD: usize = 50;
+
+const EACH: usize = 60_000;
+
+async fn crowd(house: &House, transport: Transport, bytes: &[u8]) -> Vec<Client> {
+    let mut clients = Vec::new();
+    for _ in 0..CROWD {
+        let mut client = house.enter(transport).await;
+        client.write(bytes).await;
+        until("all of it to be read", || {
+            let tally = house.hub.tally();
+            assert!(tally.waiting <= MEMORY, "{tally:?}");
+            tally.waiting >= clients.len().min(10) * EACH
+        })
+        .await;
+        clients.push(client);
+    }
+    clients
+}
+
+/// So much was ended that the rest fits, and no more than that.
+async fn assert_bounded(house: House, clients: Vec<Client>) {
+    let tally = house.hub.tally();
+    let most = MEMORY / EACH;
+    assert!((most / 2..=most).contains(&tally.held), "{tally:?}");
+    let ends = house.record.ends();
+    assert_eq!(ends.len() + tally.held, CROWD);
+    assert!(ends.iter().all(|end| *end == End::from(Disconnect::Overload)), "{ends:?}");
+    drop(clients);
+    until("everything to be given back", || house.hub.tally().waiting == 0).await;
+    house.close().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn half_frames_of_many_websockets() {
+    let house = plan().server(|server| server.memory(MEMORY)).open();
+    let mut half = vec![0x82, 0xfe, 0xff, 0xdc, 0, 0, 0, 0];
+    half.resize(8 + EACH, b'x');
+    let mut clients = crowd(&house, Transport::WebSocket, &half).await;
+    let ended = house.record.begun().iter().position(|held| held.is_ended()).expect("the first to go");
+    assert_eq!(clients[ended].end().await, "1008 overload");
+    assert_bounded(house, clients).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_behind_many_long_polls() {
+    let house = plan().server(|server| server.memory(MEMORY)).open();
+    let behind = format!("POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: {EACH}\r\n\r\n{}", "x".repeat(EACH));
+    let mut clients = crowd(&house, Transport::LongPoll, behind.as_bytes()).await;
+    let ended = house.record.begun().iter().position(|held| held.is_ended()).expect("the first to go");
+    assert_eq!(clients[ended].end().await, "429 retry overload, close");
+    assert_bounded(house, clients).await;
+}
+
+contract!(posts_that_wait_for_a_hook of streams);
+async fn posts_that_wait_for_a_hook(transport: Transport) {
+    let house = plan().on_message(|_, _| pending()).server(|server| server.memory(MEMORY)).open();
+    let mut clients = Vec::new();
+    let (mut taken, mut refused) = (0, 0);
+    for _ in 0..5 {
+        let client = house.enter(transport).await;
+        for _ in 0..8 {
+            match client.post(&"x".repeat(EACH)).await.head.status {
+                202 => taken += 1,
+                429 => refused += 1,
+                other => panic!("{other}"),
+            }
+            let waiting = house.hub.tally().waiting;
+            assert!(waiting <= MEMORY, "{waiting}");
+        }
+        clients.push(client);
+    }
+    assert!(taken >= MEMORY / EACH - 6 && refused > 0, "{taken}, {refused}");
+    assert_eq!(house.hub.held(), 5, "what was accepted costs nobody its hold");
+    drop(clients);
+    house.close().await;
+}
