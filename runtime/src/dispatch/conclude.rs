@@ -89,8 +89,11 @@ impl Attendant<'_> {
         let has_more = reads && matches!(self.look_ahead(cx), Ahead::More);
         let keeper = self.hold.keeper();
         let due = keeper.time().mark().plus(keeper.policy().polite_end);
+        let hearing = Hearing::new(&self.hold, &note.end, has_more);
+        // What came by `POST` left the inbox, and waits on.
+        self.hold.count_inbound(hearing.bytes(&self.reader));
         self.stage = Stage::Ending(Box::new(Ending {
-            hearing: Hearing::new(&self.hold, &note.end, has_more),
+            hearing,
             due: Deadline::at(due, keeper.time()),
             note,
             wire: Wire::Begun,
@@ -120,7 +123,7 @@ impl Attendant<'_> {
 
     /// The connection is let go of while a hook runs: that goes on in a task of its own.
     fn leave_hooks(&mut self, ending: Ending) {
-        let unfinished = self.hold.keeper().leave_hooks();
+        let unfinished = self.hold.keeper().leave_hooks(ending.hearing.bytes(&self.reader));
         let hooks = std::mem::replace(&mut self.hooks, Hooks::Gone);
         let reader = std::mem::replace(&mut self.reader, Reader::Strays(0));
         let mut rest = Rest { hold: self.hold.clone(), hooks, reader, ending, _unfinished: unfinished };

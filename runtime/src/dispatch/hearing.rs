@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::keeper::hold::Hold;
+use crate::keeper::pen::posted;
 use crate::mechanisms::wire::assembler::Incoming;
 use crate::socket::Socket;
 use crate::words::cause::{Disconnect, End};
@@ -83,6 +84,11 @@ impl Hearing {
             turn.made_progress();
             self.hear(hold, hooks, message);
         }
+    }
+
+    /// How many bytes wait to be heard.
+    pub(super) fn bytes(&self, reader: &Reader) -> usize {
+        self.posted.iter().map(posted).sum::<usize>() + reader.bytes()
     }
 
     /// Whether the socket is still read for messages.

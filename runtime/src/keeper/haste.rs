@@ -23,12 +23,15 @@ pub(super) struct Haste {
 /// A hold that is done with its connection and not with its hooks: counted among the hooks that run, until it is dropped.
 pub(crate) struct UnfinishedHooks {
     keeper: Arc<Keeper>,
+    /// How many bytes of messages wait to be heard.
+    bytes: usize,
     _running: RunningHook,
 }
 
 impl Drop for UnfinishedHooks {
     fn drop(&mut self) {
         self.keeper.haste.unfinished.fetch_sub(1, Release);
+        self.keeper.memory.changed(self.bytes, 0);
     }
 }
 
@@ -52,10 +55,11 @@ impl Keeper {
         are_to_come
     }
 
-    /// A hold's connection is done with, and its hooks are not.
-    pub(crate) fn leave_hooks(self: &Arc<Self>) -> UnfinishedHooks {
+    /// A hold's connection is done with, and its hooks are not: messages of so many bytes wait for them.
+    pub(crate) fn leave_hooks(self: &Arc<Self>, bytes: usize) -> UnfinishedHooks {
         self.haste.unfinished.fetch_add(1, Acquire);
-        UnfinishedHooks { keeper: self.clone(), _running: self.begin_hook() }
+        self.memory.changed(0, bytes);
+        UnfinishedHooks { keeper: self.clone(), bytes, _running: self.begin_hook() }
     }
 
     /// Returns when the hooks that run are cut.
