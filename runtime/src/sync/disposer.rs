@@ -10,13 +10,22 @@ use std::thread;
 
 use super::foreign::let_go;
 
-/// How many values may wait for the thread. Where destructors are slower than what is let go of, the others are dropped by
-/// who lets go of them, so that it slows down, too.
-const MOST: usize = 65_536;
+/// How many bytes of values may wait for the thread. Where destructors are slower than what is let go of, or one hangs, the
+/// others are dropped by the thread that lets go of them, so that it slows down, too.
+const MOST: usize = 64 << 20;
 
-/// Values of any type.
-pub(super) type Values = Vec<Box<dyn Send>>;
+/// What a value costs beside its bytes while it waits.
+const COST: usize = 128;
 
+/// A value of any type, and how many bytes are its own.
+pub(super) struct Value {
+    pub(super) value: Box<dyn Send>,
+    pub(super) bytes: usize,
+}
+
+pub(super) type Values = Vec<Value>;
+
+/// How many bytes wait.
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 /// The way to the thread, which is started by the first values; `None` where the system has no thread for it.
@@ -25,20 +34,29 @@ static DOOR: OnceLock<Option<Sender<Values>>> = OnceLock::new();
 /// Has the thread drop them; gives back what it has no room for.
 pub(super) fn hand_over(values: Values) -> Result<(), Values> {
     let Some(door) = DOOR.get_or_init(start) else { return Err(values) };
-    let count = values.len();
-    if WAITING.fetch_add(count, Relaxed) + count > MOST {
-        WAITING.fetch_sub(count, Relaxed);
+    let cost = values.iter().map(Value::cost).sum();
+    let before = WAITING.fetch_add(cost, Relaxed);
+    // However large they are, if nothing else waits.
+    if before > 0 && before.saturating_add(cost) > MOST {
+        WAITING.fetch_sub(cost, Relaxed);
         return Err(values);
     }
     door.send(values).map_err(|refused| refused.0)
+}
+
+impl Value {
+    fn cost(&self) -> usize {
+        self.bytes.saturating_add(COST)
+    }
 }
 
 fn start() -> Option<Sender<Values>> {
     let (door, values) = channel::<Values>();
     let dispose = move || {
         for value in values.into_iter().flatten() {
-            let_go(value);
-            WAITING.fetch_sub(1, Relaxed);
+            let cost = value.cost();
+            let_go(value.value);
+            WAITING.fetch_sub(cost, Relaxed);
         }
     };
     thread::Builder::new().name("abeyance-drops".into()).spawn(dispose).ok().map(|_| door)

@@ -18,7 +18,7 @@ use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::disposer::{Values, hand_over};
+use super::disposer::{Value, Values, hand_over};
 use super::raw::thread_local;
 
 /// A value of the application's, dropped as the rules above say.
@@ -40,8 +40,13 @@ thread_local! {
 
 /// Drops a value of the application's: at once, or on another thread if this one holds a lock of ours.
 pub(crate) fn let_go<T: Send + 'static>(value: T) {
+    let_go_of(value, size_of::<T>());
+}
+
+/// As [`let_go`], of a value to which so many bytes belong.
+pub(crate) fn let_go_of<T: Send + 'static>(value: T, bytes: usize) {
     if sections() > 0 {
-        return put_by(Box::new(value));
+        return put_by(Value { value: Box::new(value), bytes });
     }
     let _section = Section::begin();
     drop_alone(value);
@@ -93,7 +98,7 @@ fn tell(what: &str, fault: &str) {
     let _ = caught(|| tracing::error!(fault, "{what}"));
 }
 
-fn put_by(value: Box<dyn Send>) {
+fn put_by(value: Value) {
     let mut value = Some(value);
     let put = BIN.try_with(|bin| bin.borrow_mut().extend(value.take()));
     match put {
@@ -124,7 +129,7 @@ impl Drop for Section {
         // The last one is left when the bin is empty, so that what a destructor lets go of comes after it, not within.
         while sections() == 1 && IS_FILLED.with(Cell::get) {
             if let Err(refused) = hand_over(take_bin()) {
-                refused.into_iter().for_each(drop_alone);
+                refused.into_iter().for_each(|refused| drop_alone(refused.value));
             }
         }
         SECTIONS.with(|sections| sections.set(sections.get() - 1));

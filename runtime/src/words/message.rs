@@ -143,7 +143,9 @@ impl Message {
 impl Drop for Message {
     fn drop(&mut self) {
         if self.is_foreign {
-            foreign::let_go(std::mem::take(&mut self.bytes));
+            let bytes = std::mem::take(&mut self.bytes);
+            let length = bytes.len();
+            foreign::let_go_of(bytes, length);
         }
     }
 }
