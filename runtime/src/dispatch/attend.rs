@@ -240,7 +240,9 @@ impl<'a> Attendant<'a> {
                 Read::Fault(breach) => break Ahead::Last(violated(breach)),
                 Read::More => {}
             }
-            if self.reader.ahead() > LOOK_AHEAD {
+            self.count_inbound();
+            // Where there is no room for it, it stays in the socket.
+            if self.reader.ahead() > LOOK_AHEAD || !self.hold.keeper().has_room_ahead() {
                 break Ahead::More;
             }
             match self.line.poll_read(cx, &mut buffer) {

@@ -106,6 +106,7 @@ impl Attendant<'_> {
         let Stage::Ending(ending) = stage else { return Poll::Ready(After::Close) };
         ending.poll_written(hold, &***line, reader, cx);
         let heard = ending.hearing.poll(hold, hooks, reader, Some(&***line), cx);
+        hold.count_inbound(reader.bytes() + ending.hearing.bytes());
         if heard.is_ready() {
             ending.report(hold, hooks);
         }
@@ -120,10 +121,13 @@ impl Attendant<'_> {
 
     /// The connection is let go of while a hook runs: that goes on in a task of its own.
     fn leave_hooks(&mut self, ending: Ending) {
-        let unfinished = self.hold.keeper().leave_hooks();
+        let mut unfinished = self.hold.keeper().leave_hooks();
+        // Not twice at any moment.
+        self.hold.count_inbound(0);
+        unfinished.count(self.reader.bytes() + ending.hearing.bytes());
         let hooks = std::mem::replace(&mut self.hooks, Hooks::Gone);
         let reader = std::mem::replace(&mut self.reader, Reader::Strays(0));
-        let mut rest = Rest { hold: self.hold.clone(), hooks, reader, ending, _unfinished: unfinished };
+        let mut rest = Rest { hold: self.hold.clone(), hooks, reader, ending, unfinished };
         tokio::spawn(async move {
             std::future::poll_fn(|cx| rest.poll(cx)).await;
         });
@@ -333,13 +337,15 @@ struct Rest {
     reader: Reader,
     ending: Ending,
     /// Counted among the hooks that run, until the end hook is.
-    _unfinished: UnfinishedHooks,
+    unfinished: UnfinishedHooks,
 }
 
 impl Rest {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Rest { hold, hooks, reader, ending, .. } = self;
-        ready!(ending.hearing.poll(hold, hooks, reader, None, cx));
+        let Rest { hold, hooks, reader, ending, unfinished } = self;
+        let heard = ending.hearing.poll(hold, hooks, reader, None, cx);
+        unfinished.count(reader.bytes() + ending.hearing.bytes());
+        ready!(heard);
         ending.report(hold, hooks);
         Poll::Ready(())
     }

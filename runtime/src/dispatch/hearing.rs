@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::keeper::hold::Hold;
+use crate::keeper::pen::posted;
 use crate::mechanisms::wire::assembler::Incoming;
 use crate::socket::Socket;
 use crate::words::cause::{Disconnect, End};
@@ -69,7 +70,17 @@ impl Hearing {
     ) -> Poll<()> {
         loop {
             match hooks.poll(cx) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    // What will not be heard need not wait in memory for the hook that runs.
+                    while !self.is_open || hold.keeper().is_hurried() {
+                        let turn = std::task::ready!(tokio::task::coop::poll_proceed(cx));
+                        let Some(message) = std::task::ready!(self.next(hold, reader, line, cx)) else { break };
+                        turn.made_progress();
+                        self.unheard += 1;
+                        super::guard::drop_quietly(message);
+                    }
+                    return Poll::Pending;
+                }
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err((name, fault))) => {
                     tracing::error!(hold = %hold.id, path = %Escaped(&hold.path), %fault, "{name} failed");
@@ -83,6 +94,11 @@ impl Hearing {
             turn.made_progress();
             self.hear(hold, hooks, message);
         }
+    }
+
+    /// How many bytes wait to be heard, beside those of the reader.
+    pub(super) fn bytes(&self) -> usize {
+        self.posted.iter().map(posted).sum()
     }
 
     /// Whether the socket is still read for messages.
@@ -130,9 +146,9 @@ impl Hearing {
                 Read::Item(_) => continue,
                 Read::More => {}
             }
-            let Some(line) = line.filter(|_| self.reads && self.taken < MOST_TAKEN) else {
-                return Poll::Ready(None);
-            };
+            // A peer that sends without end would have us read for ever, and nothing else ends that.
+            self.reads &= self.taken < MOST_TAKEN;
+            let Some(line) = line.filter(|_| self.reads) else { return Poll::Ready(None) };
             match line.poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(count @ 1..)) => {
                     self.taken += count;

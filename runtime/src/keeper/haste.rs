@@ -23,11 +23,21 @@ pub(super) struct Haste {
 /// A hold that is done with its connection and not with its hooks: counted among the hooks that run, until it is dropped.
 pub(crate) struct UnfinishedHooks {
     keeper: Arc<Keeper>,
+    /// How many bytes wait to be heard.
+    waiting: usize,
     _running: RunningHook,
+}
+
+impl UnfinishedHooks {
+    /// So many bytes wait to be heard now.
+    pub(crate) fn count(&mut self, waiting: usize) {
+        self.keeper.memory.changed(std::mem::replace(&mut self.waiting, waiting), waiting);
+    }
 }
 
 impl Drop for UnfinishedHooks {
     fn drop(&mut self) {
+        self.count(0);
         self.keeper.haste.unfinished.fetch_sub(1, Release);
     }
 }
@@ -55,7 +65,7 @@ impl Keeper {
     /// A hold's connection is done with, and its hooks are not.
     pub(crate) fn leave_hooks(self: &Arc<Self>) -> UnfinishedHooks {
         self.haste.unfinished.fetch_add(1, Acquire);
-        UnfinishedHooks { keeper: self.clone(), _running: self.begin_hook() }
+        UnfinishedHooks { keeper: self.clone(), waiting: 0, _running: self.begin_hook() }
     }
 
     /// Returns when the hooks that run are cut.

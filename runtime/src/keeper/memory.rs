@@ -65,6 +65,12 @@ impl Keeper {
         self.memory.waiting().saturating_add(more) <= self.policy().memory
     }
 
+    /// Whether more may be read than is asked for. Half of the bound: of what is read ahead nobody can be relieved, and who
+    /// is merely slow must not pay for it.
+    pub(crate) fn has_room_ahead(&self) -> bool {
+        self.memory.waiting() <= self.policy().memory / 2
+    }
+
     /// Keeps what waits for all peers within its bound. To be called by whoever has queued something, once every lock is
     /// released; it is one load unless the bound is exceeded.
     ///

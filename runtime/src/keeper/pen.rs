@@ -250,7 +250,7 @@ impl Pen {
 }
 
 /// What a message that came by `POST` costs while it waits.
-pub(super) fn posted(message: &Message) -> usize {
+pub(crate) fn posted(message: &Message) -> usize {
     message.len() + Backlog::COST
 }
 

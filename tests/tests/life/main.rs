@@ -35,6 +35,7 @@ macro_rules! contract {
 
 mod beginning;
 mod blocked;
+mod breaker;
 mod cleanup;
 mod clocks;
 mod drain;

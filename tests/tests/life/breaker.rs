@@ -1,0 +1,119 @@
+//! What a hostile reviewer found.
+
+use std::net::SocketAddr;
+
+use abeyance::Transport;
+use abeyance_tests::house::plan;
+use tokio::time::sleep;
+
+use super::seconds;
+
+fn frame(size: usize) -> Vec<u8> {
+    let mut frame = vec![0x82, 0xfe, (size >> 8) as u8, size as u8, 0, 0, 0, 0];
+    frame.resize(8 + size, b'x');
+    frame
+}
+
+/// What waits for a hook after its connection is gone is still in memory, and counts.
+#[tokio::test(start_paused = true)]
+async fn b_what_waits_behind_a_hook_counts_when_its_connection_is_gone() {
+    let house = plan().on_message(|_, _| sleep(seconds(20))).server(|s| s.memory(1 << 20)).open();
+    for _ in 0..40 {
+        let mut client = house.enter(Transport::WebSocket).await;
+        client.say("first").await;
+        sleep(seconds(1) / 100).await;
+        client.write(frame(60_000)).await;
+        client.fin().await;
+        drop(client);
+    }
+    sleep(seconds(1)).await;
+    let tally = house.hub.tally();
+    println!("{tally:?}");
+    // 40 times 60,000 bytes are in the server.
+    assert!(tally.waiting >= 1 << 19, "{}", tally.waiting);
+    house.close().await;
+}
+
+/// Ends read what lies in sockets: not beyond the server's bound, and nobody else pays for it.
+#[tokio::test(start_paused = true)]
+async fn c_what_ends_read_ahead_stays_in_the_bound_and_harms_nobody() {
+    const MEMORY: usize = 1 << 20;
+    let house = plan()
+        .on_message(|_, _| sleep(seconds(20)))
+        .hold(|hold| hold.join("news"))
+        .server(|s| s.memory(MEMORY))
+        .open();
+    let innocent = house.enter(Transport::Sse).await;
+    let id = house.record.newest().id();
+    let mut clients = Vec::new();
+    for _ in 0..40 {
+        let mut client = house.enter(Transport::WebSocket).await;
+        client.say("first").await;
+        sleep(seconds(1) / 100).await;
+        client.write(frame(60_000)).await;
+        clients.push(client);
+    }
+    // A peer that is a little behind.
+    let held = house.hub.get(id).unwrap();
+    for _ in 0..3 {
+        let _ = held.send("x".repeat(40_000));
+    }
+    println!("before {}", house.hub.tally().waiting);
+    for listed in house.hub.list() {
+        if listed.id != id {
+            house.hub.end(listed.id);
+        }
+    }
+    sleep(seconds(1)).await;
+    let tally = house.hub.tally();
+    println!("{tally:?}");
+    assert!(tally.waiting <= MEMORY, "{}", tally.waiting);
+    assert!(!held.is_ended(), "slow: {}", tally.ended("slow"));
+    drop((innocent, clients));
+    house.close().await;
+}
+
+/// Hooks that outlive their holds are bounded, but one peer must not have all of them.
+#[tokio::test(start_paused = true)]
+async fn d_one_peer_does_not_have_all_the_hooks() {
+    let house = plan().on_suspend(|_| sleep(seconds(20))).server(|s| s.max_per_peer(2).max_suspended(500)).open();
+    let mut lines = 0;
+    for _ in 0..1_100 {
+        let Ok(mut client) = house.visit(Transport::Stream).from([10, 0, 0, 66]).attempt().await else { break };
+        client.fin().await;
+        lines += 1;
+        tokio::task::yield_now().await;
+    }
+    println!("{lines} {:?}", house.hub.tally().hooks_running);
+    let other = house.visit(Transport::Stream).from([10, 0, 0, 7]).attempt().await;
+    assert!(other.is_ok(), "{:?}", other.err());
+    drop(other);
+    house.close().await;
+}
+
+/// A long poll's client that comes back on the same connection while `on_suspend` runs.
+#[tokio::test(start_paused = true)]
+async fn e_polls_on_one_connection_while_their_hooks_run() {
+    let house = plan().on_suspend(|_| sleep(seconds(5))).open();
+    let mut client = house.enter(Transport::LongPoll).await;
+    for round in 0..20 {
+        house.record.newest().resume();
+        assert_eq!(client.end().await, "204");
+        let request = house.visit(Transport::LongPoll).text();
+        client.write(request).await;
+        abeyance_tests::house::until("next", || house.record.begun().len() == round + 2).await;
+    }
+    client.fin().await;
+    drop(client);
+    house.told(21).await;
+    assert_eq!(house.hub.tally().waiting, 0);
+    house.close().await;
+}
+
+/// On `Overload` what came is let go of, although a hook runs.
+#[tokio::test(start_paused = true)]
+async fn f_overload_frees_what_it_ends() {
+    let house = plan().on_message(|_, _| sleep(seconds(20))).server(|s| s.memory(1 << 20)).open();
+    let _ = SocketAddr::from(([10, 0, 0, 1], 1));
+    house.close().await;
+}
