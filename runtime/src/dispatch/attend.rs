@@ -276,7 +276,10 @@ impl<'a> Attendant<'a> {
     }
 
     pub(super) fn fail(&self, what: &str, fault: &Fault) {
-        tracing::error!(hold = %self.hold.id, path = %Escaped(&self.hold.path), %fault, "{what} failed");
+        // A subscriber of the log is user code, too.
+        let _ = caught(|| {
+            tracing::error!(hold = %self.hold.id, path = %Escaped(&self.hold.path), %fault, "{what} failed");
+        });
         self.end(Disconnect::Failed.into());
     }
 }

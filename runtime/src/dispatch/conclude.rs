@@ -28,7 +28,7 @@ use http::HeaderMap;
 use super::attend::{Ahead, Attendant, Stage};
 use super::date::http_date;
 use super::discard::{Ending as Peer, discard};
-use super::guard::{Guarded, drop_quietly, settled};
+use super::guard::{Guarded, caught, drop_quietly, settled};
 use super::hearing::Hearing;
 use super::hooks::Hooks;
 use super::reader::Reader;
@@ -309,18 +309,21 @@ impl Ending {
         ended.heard(hold, self.hearing.unheard);
         keeper.count_unheard(hold, self.hearing.unheard);
         let end = self.note.end.clone();
-        tracing::info!(
-            hold = %hold.id,
-            path = %Escaped(&hold.path),
-            transport = hold.transport().as_str(),
-            peer = %hold.peer(),
-            cause = end.as_str(),
-            held_for = ?ended.held_for(),
-            // Only where there is something to say.
-            dropped = Some(ended.dropped()).filter(|dropped| *dropped > 0),
-            unheard = Some(ended.unheard()).filter(|unheard| *unheard > 0),
-            "a hold ended: {end}"
-        );
+        // A subscriber of the log is user code, too: the end hook follows, whatever it does.
+        let _ = caught(|| {
+            tracing::info!(
+                hold = %hold.id,
+                path = %Escaped(&hold.path),
+                transport = hold.transport().as_str(),
+                peer = %hold.peer(),
+                cause = end.as_str(),
+                held_for = ?ended.held_for(),
+                // Only where there is something to say.
+                dropped = Some(ended.dropped()).filter(|dropped| *dropped > 0),
+                unheard = Some(ended.unheard()).filter(|unheard| *unheard > 0),
+                "a hold ended: {end}"
+            );
+        });
         keeper.remember(hold, &ended, &end);
         let Some(context) = hooks.take() else { return };
         let mut hook = Box::pin(end_hook(keeper, context, ended, end));
@@ -391,7 +394,7 @@ async fn end_hook(keeper: Arc<Keeper>, context: Box<dyn Erased>, ended: Ended, e
         End::Disconnect(cause) => context.on_disconnect(&ended, cause),
     };
     if let Err(fault) = settled(Guarded::start(call, deadline, keeper.time()).await) {
-        tracing::error!(hold = %id, path = %Escaped(ended.path()), %cause, %fault, "an end hook failed");
         running.failed();
+        tracing::error!(hold = %id, path = %Escaped(ended.path()), %cause, %fault, "an end hook failed");
     }
 }

@@ -83,7 +83,9 @@ impl Hearing {
                 }
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err((name, fault))) => {
-                    tracing::error!(hold = %hold.id, path = %Escaped(&hold.path), %fault, "{name} failed");
+                    let _ = super::guard::caught(|| {
+                        tracing::error!(hold = %hold.id, path = %Escaped(&hold.path), %fault, "{name} failed");
+                    });
                     hold.keeper().note_hook_failed();
                 }
             }

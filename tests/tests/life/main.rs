@@ -36,6 +36,7 @@ macro_rules! contract {
 mod beginning;
 mod blocked;
 mod breaker;
+mod chaos;
 mod cleanup;
 mod clocks;
 mod drain;
