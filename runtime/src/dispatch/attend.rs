@@ -242,7 +242,7 @@ impl<'a> Attendant<'a> {
             }
             self.count_inbound();
             // Where there is no room for it, it stays in the socket.
-            if self.reader.ahead() > LOOK_AHEAD || !self.hold.keeper().has_room_ahead() {
+            if self.reader.ahead() > LOOK_AHEAD || !self.hold.keeper().has_room_ahead(0) {
                 break Ahead::More;
             }
             match self.line.poll_read(cx, &mut buffer) {

@@ -60,15 +60,10 @@ impl Memory {
 }
 
 impl Keeper {
-    /// Whether so many more bytes may wait.
-    pub(crate) fn has_room(&self, more: usize) -> bool {
-        self.memory.waiting().saturating_add(more) <= self.policy().memory
-    }
-
-    /// Whether more may be read than is asked for. Half of the bound: of what is read ahead nobody can be relieved, and who
-    /// is merely slow must not pay for it.
-    pub(crate) fn has_room_ahead(&self) -> bool {
-        self.memory.waiting() <= self.policy().memory / 2
+    /// Whether so many more bytes may wait that will be heard and not be given up. Half of the bound: who is merely slow
+    /// must not pay for them.
+    pub(crate) fn has_room_ahead(&self, more: usize) -> bool {
+        self.memory.waiting().saturating_add(more) <= self.policy().memory / 2
     }
 
     /// Keeps what waits for all peers within its bound. To be called by whoever has queued something, once every lock is

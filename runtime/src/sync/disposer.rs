@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
-use super::foreign::drop_alone;
+use super::foreign::let_go;
 
 /// How many values may wait for the thread. Where destructors are slower than what is let go of, the others are dropped by
 /// who lets go of them, so that it slows down, too.
@@ -37,7 +37,8 @@ fn start() -> Option<Sender<Values>> {
     let (door, values) = channel::<Values>();
     let dispose = move || {
         for value in values.into_iter().flatten() {
-            drop_alone(value);
+            // Not within another: what this one lets go of comes after it.
+            let_go(value);
             WAITING.fetch_sub(1, Relaxed);
         }
     };

@@ -117,3 +117,41 @@ async fn f_overload_frees_what_it_ends() {
     let _ = SocketAddr::from(([10, 0, 0, 1], 1));
     house.close().await;
 }
+
+/// What is promised to be heard cannot be taken back; so it must leave room for what goes out, or everybody pays but who
+/// posted.
+#[tokio::test(start_paused = true)]
+async fn g_who_posts_does_not_have_others_pay() {
+    const MEMORY: usize = 1 << 20;
+    let house = plan().on_message(|_, _| sleep(seconds(20))).server(|s| s.memory(MEMORY)).open();
+    let mut posters = Vec::new();
+    let text = "x".repeat(60_000);
+    'all: for _ in 0..10 {
+        let poster = house.visit(Transport::Stream).from([10, 0, 0, 66]).enter().await;
+        for _ in 0..9 {
+            let status = poster.post(&text).await.head.status;
+            if status != 202 && house.hub.tally().waiting > MEMORY / 4 {
+                if house.hub.tally().waiting > MEMORY - 61_000 {
+                    posters.push(poster);
+                    break 'all;
+                }
+                break;
+            }
+        }
+        posters.push(poster);
+    }
+    println!("{}", house.hub.tally().waiting);
+    let mut innocent = Vec::new();
+    for number in 0..10 {
+        let mut client = house.visit(Transport::Sse).from([10, 0, 1, number]).enter().await;
+        client.stream().window(0);
+        let held = house.record.newest();
+        let _ = held.send("x".repeat(10_000));
+        innocent.push((client, held));
+    }
+    println!("{:?}", house.hub.tally());
+    let ended = innocent.iter().filter(|(_, held)| held.is_ended()).count();
+    assert_eq!(ended, 0, "of 10 that had 10,000 bytes each");
+    drop((posters, innocent));
+    house.close().await;
+}
