@@ -121,7 +121,7 @@ impl Attendant<'_> {
 
     /// The connection is let go of while a hook runs: that goes on in a task of its own.
     fn leave_hooks(&mut self, ending: Ending) {
-        let mut unfinished = self.hold.keeper().leave_hooks();
+        let mut unfinished = self.hold.keeper().leave_hooks(self.hold.peer().ip().into());
         // Not twice at any moment.
         self.hold.count_inbound(0);
         unfinished.count(self.reader.bytes() + ending.hearing.bytes());

@@ -60,6 +60,10 @@ impl Keeper {
         if self.hooks().0 >= books.limits.server().max(LEAST_HOOKS) {
             return Err(Refused::Full(Full::Server));
         }
+        // Whoever comes and goes while its hooks run must not have those of everybody.
+        if self.policy().max_per_peer.is_some_and(|most| self.unfinished_of(peer) >= most) {
+            return Err(Refused::Full(Full::Peer));
+        }
         match books.limits.take(endpoint, peer) {
             Ok(permit) => Ok(Place::Permit(permit)),
             Err(_) if self.evicts(endpoint) && books.limits.begin_admitting(endpoint) => Ok(Place::Asking),
