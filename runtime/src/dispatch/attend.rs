@@ -172,7 +172,7 @@ impl<'a> Attendant<'a> {
                         return self.hold.poll_noted(cx).map(|()| None);
                     }
                     Poll::Ready(Ok(0)) => self.end(Disconnect::Gone.into()),
-                    Poll::Ready(Err(error)) => self.broke(&error),
+                    Poll::Ready(Err(error)) => self.broke(&error, cx),
                     Poll::Ready(Ok(count)) => self.feed(&buffer[..count]),
                 },
                 Read::Item(Incoming::Pong | Incoming::Crumb) => {}
@@ -200,7 +200,7 @@ impl<'a> Attendant<'a> {
     /// What goes on beside reading, and while a hook runs.
     fn poll_beside(&mut self, cx: &mut Context<'_>) {
         if let Poll::Ready(Err(error)) = self.hold.poll_flush(cx) {
-            self.broke(&error);
+            self.broke(&error, cx);
         }
         if let Some(driver) = &mut self.driver
             && let Poll::Ready(outcome) = poll_caught(driver, cx)
@@ -216,7 +216,7 @@ impl<'a> Attendant<'a> {
     fn poll_left(&mut self, cx: &mut Context<'_>) {
         match self.line.poll_gone(cx) {
             Poll::Pending => {}
-            Poll::Ready(Err(error)) => self.broke(&error),
+            Poll::Ready(Err(error)) => self.broke(&error, cx),
             Poll::Ready(Ok(())) if self.hold.transport() != Transport::WebSocket => {
                 self.end(Disconnect::Gone.into());
             }
@@ -232,6 +232,7 @@ impl<'a> Attendant<'a> {
     /// Reads on, without giving anything away, as far as something lies in the socket and as much as may be read ahead.
     pub(super) fn look_ahead(&mut self, cx: &mut Context<'_>) -> Ahead {
         let mut buffer = [0; 8 * 1024];
+        let (mut taken, most) = (0, LOOK_AHEAD + self.hold.post.terms.max_message);
         self.line.mistrust();
         let ahead = loop {
             match self.reader.look() {
@@ -240,13 +241,18 @@ impl<'a> Attendant<'a> {
                 Read::Fault(breach) => break Ahead::Last(violated(breach)),
                 Read::More => {}
             }
-            if self.reader.ahead() > LOOK_AHEAD {
+            self.count_inbound();
+            // Where there is no room for it, it stays in the socket.
+            if self.reader.ahead() > LOOK_AHEAD || taken > most || !self.hold.keeper().has_room_ahead(0) {
                 break Ahead::More;
             }
             match self.line.poll_read(cx, &mut buffer) {
                 Poll::Pending => break Ahead::Nothing,
                 Poll::Ready(Ok(0)) => break Ahead::Last(Disconnect::Gone.into()),
-                Poll::Ready(Ok(count)) => self.feed(&buffer[..count]),
+                Poll::Ready(Ok(count)) => {
+                    taken += count;
+                    self.feed(&buffer[..count]);
+                }
                 Poll::Ready(Err(error)) => {
                     break Ahead::Last(self.hold.fault(&error, Some(&**self.line)).into());
                 }
@@ -269,12 +275,24 @@ impl<'a> Attendant<'a> {
         self.hold.keeper().end(&self.hold, note);
     }
 
-    fn broke(&self, error: &io::Error) {
-        self.end(self.hold.fault(error, Some(&**self.line)).into());
+    /// The connection broke. A client that says goodbye and closes before it has read everything resets the connection: then
+    /// its goodbye is the true cause, and lies in the socket.
+    fn broke(&mut self, error: &io::Error, cx: &mut Context<'_>) {
+        let note = match self.hold.transport() {
+            Transport::WebSocket => match self.look_ahead(cx) {
+                Ahead::Last(note) if note.is_goodbye() => Some(note),
+                _ => None,
+            },
+            _ => None,
+        };
+        self.end(note.unwrap_or_else(|| self.hold.fault(error, Some(&**self.line)).into()));
     }
 
     pub(super) fn fail(&self, what: &str, fault: &Fault) {
-        tracing::error!(hold = %self.hold.id, path = %Escaped(&self.hold.path), %fault, "{what} failed");
+        // A subscriber of the log is user code, too.
+        let _ = caught(|| {
+            tracing::error!(hold = %self.hold.id, path = %Escaped(&self.hold.path), %fault, "{what} failed");
+        });
         self.end(Disconnect::Failed.into());
     }
 }

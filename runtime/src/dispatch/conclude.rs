@@ -28,7 +28,7 @@ use http::HeaderMap;
 use super::attend::{Ahead, Attendant, Stage};
 use super::date::http_date;
 use super::discard::{Ending as Peer, discard};
-use super::guard::{Guarded, drop_quietly, settled};
+use super::guard::{Guarded, caught, drop_quietly, settled};
 use super::hearing::Hearing;
 use super::hooks::Hooks;
 use super::reader::Reader;
@@ -84,16 +84,15 @@ impl Attendant<'_> {
         }
         // Nobody can end what has ended: there is a note.
         let note = self.hold.note().unwrap_or_else(|| Disconnect::Shutdown.into());
-        let is_over = matches!(note.end, End::Disconnect(Disconnect::Closed { .. }));
-        let reads = self.hold.transport() == Transport::WebSocket && !is_over;
-        let has_more = reads && matches!(self.look_ahead(cx), Ahead::More);
+        let reads = self.hold.transport() == Transport::WebSocket && !note.is_goodbye();
+        let ahead = if reads { self.look_ahead(cx) } else { Ahead::Nothing };
+        let has_more = matches!(ahead, Ahead::More);
+        // A publisher may have met the reset first. What stands before a goodbye was said in good order all the same.
+        let said_goodbye = matches!(ahead, Ahead::Last(last) if last.is_goodbye());
         let keeper = self.hold.keeper();
         let due = keeper.time().mark().plus(keeper.policy().polite_end);
-        let hearing = Hearing::new(&self.hold, &note.end, has_more);
-        // What came by `POST` left the inbox, and waits on.
-        self.hold.count_inbound(hearing.bytes(&self.reader));
         self.stage = Stage::Ending(Box::new(Ending {
-            hearing,
+            hearing: Hearing::new(&self.hold, &note.end, has_more, said_goodbye),
             due: Deadline::at(due, keeper.time()),
             note,
             wire: Wire::Begun,
@@ -109,6 +108,7 @@ impl Attendant<'_> {
         let Stage::Ending(ending) = stage else { return Poll::Ready(After::Close) };
         ending.poll_written(hold, &***line, reader, cx);
         let heard = ending.hearing.poll(hold, hooks, reader, Some(&***line), cx);
+        hold.count_inbound(reader.bytes() + ending.hearing.bytes());
         if heard.is_ready() {
             ending.report(hold, hooks);
         }
@@ -123,10 +123,13 @@ impl Attendant<'_> {
 
     /// The connection is let go of while a hook runs: that goes on in a task of its own.
     fn leave_hooks(&mut self, ending: Ending) {
-        let unfinished = self.hold.keeper().leave_hooks(ending.hearing.bytes(&self.reader));
+        let mut unfinished = self.hold.keeper().leave_hooks(self.hold.peer().ip().into());
+        // Not twice at any moment.
+        self.hold.count_inbound(0);
+        unfinished.count(self.reader.bytes() + ending.hearing.bytes());
         let hooks = std::mem::replace(&mut self.hooks, Hooks::Gone);
         let reader = std::mem::replace(&mut self.reader, Reader::Strays(0));
-        let mut rest = Rest { hold: self.hold.clone(), hooks, reader, ending, _unfinished: unfinished };
+        let mut rest = Rest { hold: self.hold.clone(), hooks, reader, ending, unfinished };
         tokio::spawn(async move {
             std::future::poll_fn(|cx| rest.poll(cx)).await;
         });
@@ -308,18 +311,21 @@ impl Ending {
         ended.heard(hold, self.hearing.unheard);
         keeper.count_unheard(hold, self.hearing.unheard);
         let end = self.note.end.clone();
-        tracing::info!(
-            hold = %hold.id,
-            path = %Escaped(&hold.path),
-            transport = hold.transport().as_str(),
-            peer = %hold.peer(),
-            cause = end.as_str(),
-            held_for = ?ended.held_for(),
-            // Only where there is something to say.
-            dropped = Some(ended.dropped()).filter(|dropped| *dropped > 0),
-            unheard = Some(ended.unheard()).filter(|unheard| *unheard > 0),
-            "a hold ended: {end}"
-        );
+        // A subscriber of the log is user code, too: the end hook follows, whatever it does.
+        let _ = caught(|| {
+            tracing::info!(
+                hold = %hold.id,
+                path = %Escaped(&hold.path),
+                transport = hold.transport().as_str(),
+                peer = %hold.peer(),
+                cause = end.as_str(),
+                held_for = ?ended.held_for(),
+                // Only where there is something to say.
+                dropped = Some(ended.dropped()).filter(|dropped| *dropped > 0),
+                unheard = Some(ended.unheard()).filter(|unheard| *unheard > 0),
+                "a hold ended: {end}"
+            );
+        });
         keeper.remember(hold, &ended, &end);
         let Some(context) = hooks.take() else { return };
         let mut hook = Box::pin(end_hook(keeper, context, ended, end));
@@ -336,20 +342,26 @@ struct Rest {
     reader: Reader,
     ending: Ending,
     /// Counted among the hooks that run, until the end hook is.
-    _unfinished: UnfinishedHooks,
+    unfinished: UnfinishedHooks,
 }
 
 impl Rest {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Rest { hold, hooks, reader, ending, .. } = self;
-        ready!(ending.hearing.poll(hold, hooks, reader, None, cx));
+        let Rest { hold, hooks, reader, ending, unfinished } = self;
+        let heard = ending.hearing.poll(hold, hooks, reader, None, cx);
+        unfinished.count(reader.bytes() + ending.hearing.bytes());
+        ready!(heard);
         ending.report(hold, hooks);
         Poll::Ready(())
     }
 }
 
+/// The runtime is going away: the end is remembered all the same.
 impl Drop for Rest {
     fn drop(&mut self) {
+        if let (false, Some(ended)) = (self.ending.is_reported, &self.ending.ended) {
+            self.hold.keeper().remember(&self.hold, ended, &self.ending.note.end);
+        }
         drop_quietly(std::mem::replace(&mut self.hooks, Hooks::Gone));
     }
 }
@@ -388,7 +400,7 @@ async fn end_hook(keeper: Arc<Keeper>, context: Box<dyn Erased>, ended: Ended, e
         End::Disconnect(cause) => context.on_disconnect(&ended, cause),
     };
     if let Err(fault) = settled(Guarded::start(call, deadline, keeper.time()).await) {
-        tracing::error!(hold = %id, path = %Escaped(ended.path()), %cause, %fault, "an end hook failed");
         running.failed();
+        tracing::error!(hold = %id, path = %Escaped(ended.path()), %cause, %fault, "an end hook failed");
     }
 }

@@ -46,12 +46,14 @@ const MOST_TAKEN: usize = 16 << 20;
 const READS: usize = 16;
 
 impl Hearing {
-    /// `has_more` says whether there was more in the socket than was read ahead.
-    pub(super) fn new(hold: &Hold, end: &End, has_more: bool) -> Self {
+    /// `has_more` says whether there was more in the socket than was read ahead, `said_goodbye` whether a goodbye was read
+    /// there.
+    pub(super) fn new(hold: &Hold, end: &End, has_more: bool, said_goodbye: bool) -> Self {
         let keeper = hold.keeper();
         Hearing {
             until: keeper.time().mark().plus(keeper.policy().hook_deadline),
-            is_open: !cuts_off(end, hold.transport()),
+            is_open: !cuts_off(end, hold.transport())
+                || (said_goodbye && *end == End::from(Disconnect::Reset)),
             reads: has_more,
             taken: 0,
             posted: std::iter::from_fn(|| hold.take_posted()).collect(),
@@ -70,10 +72,24 @@ impl Hearing {
     ) -> Poll<()> {
         loop {
             match hooks.poll(cx) {
-                Poll::Pending => return Poll::Pending,
+                Poll::Pending => {
+                    // What will not be heard need not wait in memory for the hook that runs.
+                    while !self.is_open || hold.keeper().is_hurried() {
+                        let turn = std::task::ready!(tokio::task::coop::poll_proceed(cx));
+                        let Some(message) = std::task::ready!(self.next(hold, reader, line, cx)) else {
+                            break;
+                        };
+                        turn.made_progress();
+                        self.unheard += 1;
+                        super::guard::drop_quietly(message);
+                    }
+                    return Poll::Pending;
+                }
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err((name, fault))) => {
-                    tracing::error!(hold = %hold.id, path = %Escaped(&hold.path), %fault, "{name} failed");
+                    let _ = super::guard::caught(|| {
+                        tracing::error!(hold = %hold.id, path = %Escaped(&hold.path), %fault, "{name} failed");
+                    });
                     hold.keeper().note_hook_failed();
                 }
             }
@@ -86,9 +102,9 @@ impl Hearing {
         }
     }
 
-    /// How many bytes wait to be heard.
-    pub(super) fn bytes(&self, reader: &Reader) -> usize {
-        self.posted.iter().map(posted).sum::<usize>() + reader.bytes()
+    /// How many bytes wait to be heard, beside those of the reader.
+    pub(super) fn bytes(&self) -> usize {
+        self.posted.iter().map(posted).sum()
     }
 
     /// Whether the socket is still read for messages.
@@ -136,9 +152,9 @@ impl Hearing {
                 Read::Item(_) => continue,
                 Read::More => {}
             }
-            let Some(line) = line.filter(|_| self.reads && self.taken < MOST_TAKEN) else {
-                return Poll::Ready(None);
-            };
+            // A peer that sends without end would have us read for ever, and nothing else ends that.
+            self.reads &= self.taken < MOST_TAKEN;
+            let Some(line) = line.filter(|_| self.reads) else { return Poll::Ready(None) };
             match line.poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(count @ 1..)) => {
                     self.taken += count;

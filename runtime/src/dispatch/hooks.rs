@@ -46,6 +46,9 @@ pub(super) struct Ran {
 impl Hooks {
     /// Starts a hook, if none runs and none has failed.
     pub(super) fn start(&mut self, hold: &Arc<Hold>, call: Call, deadline: Duration) {
+        if !self.is_free() {
+            return;
+        }
         let Hooks::Free(mut context) = std::mem::replace(self, Hooks::Gone) else { return };
         let hold = hold.clone();
         let name = match call {

@@ -45,6 +45,9 @@ const SETTLED: std::time::Duration = std::time::Duration::from_secs(1);
 /// less, are enough: before they are fewer, nobody is held anew. So what clients that come and go leave behind is bounded.
 const LEAST_HOOKS: usize = 1_024;
 
+/// Of those, one address may leave this part behind; it is refused with `429` until they are fewer.
+const SHARE: usize = 4;
+
 impl Keeper {
     /// Takes a place for a newcomer of `endpoint`, before its function runs.
     pub(crate) fn admit(self: &Arc<Self>, endpoint: u32, peer: Peer) -> Result<Admission, Refused> {
@@ -57,8 +60,17 @@ impl Keeper {
         if books.draining {
             return Err(Refused::Draining);
         }
-        if self.hooks().0 >= books.limits.server().max(LEAST_HOOKS) {
+        let hooks = books.limits.server().max(LEAST_HOOKS);
+        if self.hooks().0 >= hooks {
             return Err(Refused::Full(Full::Server));
+        }
+        // A peer that comes and goes while its hooks run must not have those of all.
+        let share = match peer.is_loopback() {
+            true => usize::MAX,
+            false => hooks / SHARE,
+        };
+        if self.unfinished_of(peer) >= self.policy().max_per_peer.unwrap_or(share).min(share) {
+            return Err(Refused::Full(Full::Peer));
         }
         match books.limits.take(endpoint, peer) {
             Ok(permit) => Ok(Place::Permit(permit)),

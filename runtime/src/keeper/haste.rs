@@ -1,12 +1,14 @@
 //! A shutdown that has no more time: first no hook is begun any more but end hooks, then those that run are cut.
 
+use std::collections::HashMap;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering::{Acquire, Release};
 
 use tokio::sync::Notify;
 
-use crate::sync::{AtomicBool, AtomicUsize};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex};
+use crate::words::peer::Peer;
 
 use super::{Keeper, RunningHook};
 
@@ -18,20 +20,38 @@ pub(super) struct Haste {
     cut: Notify,
     /// How many holds are done with their connection and not with their hooks.
     unfinished: AtomicUsize,
+    /// The same of each peer. A leaf among the locks.
+    of_peers: Mutex<HashMap<Peer, usize>>,
 }
 
 /// A hold that is done with its connection and not with its hooks: counted among the hooks that run, until it is dropped.
 pub(crate) struct UnfinishedHooks {
     keeper: Arc<Keeper>,
-    /// How many bytes of messages wait to be heard.
-    bytes: usize,
+    peer: Peer,
+    /// How many bytes wait to be heard.
+    waiting: usize,
     _running: RunningHook,
+}
+
+impl UnfinishedHooks {
+    /// So many bytes wait to be heard now.
+    pub(crate) fn count(&mut self, waiting: usize) {
+        self.keeper.memory.changed(std::mem::replace(&mut self.waiting, waiting), waiting);
+    }
 }
 
 impl Drop for UnfinishedHooks {
     fn drop(&mut self) {
+        self.count(0);
+        let mut of_peers = self.keeper.haste.of_peers.lock();
+        if let Some(count) = of_peers.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                of_peers.remove(&self.peer);
+            }
+        }
+        drop(of_peers);
         self.keeper.haste.unfinished.fetch_sub(1, Release);
-        self.keeper.memory.changed(self.bytes, 0);
     }
 }
 
@@ -55,11 +75,16 @@ impl Keeper {
         are_to_come
     }
 
-    /// A hold's connection is done with, and its hooks are not: messages of so many bytes wait for them.
-    pub(crate) fn leave_hooks(self: &Arc<Self>, bytes: usize) -> UnfinishedHooks {
+    /// A hold's connection is done with, and its hooks are not.
+    pub(crate) fn leave_hooks(self: &Arc<Self>, peer: Peer) -> UnfinishedHooks {
+        *self.haste.of_peers.lock().entry(peer).or_default() += 1;
         self.haste.unfinished.fetch_add(1, Acquire);
-        self.memory.changed(0, bytes);
-        UnfinishedHooks { keeper: self.clone(), bytes, _running: self.begin_hook() }
+        UnfinishedHooks { keeper: self.clone(), peer, waiting: 0, _running: self.begin_hook() }
+    }
+
+    /// How many holds of a peer are done with their connection and not with their hooks.
+    pub(super) fn unfinished_of(&self, peer: Peer) -> usize {
+        self.haste.of_peers.lock().get(&peer).copied().unwrap_or(0)
     }
 
     /// Returns when the hooks that run are cut.

@@ -23,8 +23,8 @@ impl Hold {
         if pen.note.is_some() {
             return Err(PostRefusal::Ended);
         }
-        // What was accepted is heard. So it is refused before, where too much waits already.
-        if !self.keeper().has_room(posted(&message)) {
+        // What was accepted is heard. So it is refused before, where too much waits already: nobody else shall pay for it.
+        if !self.keeper().has_room_ahead(posted(&message)) {
             return Err(PostRefusal::Full);
         }
         let inbox = pen.inbox.get_or_insert_default();

@@ -60,9 +60,10 @@ impl Memory {
 }
 
 impl Keeper {
-    /// Whether so many more bytes may wait.
-    pub(crate) fn has_room(&self, more: usize) -> bool {
-        self.memory.waiting().saturating_add(more) <= self.policy().memory
+    /// Whether so many more bytes may wait that will be heard and not be given up. Half of the bound: who is merely slow
+    /// must not pay for them.
+    pub(crate) fn has_room_ahead(&self, more: usize) -> bool {
+        self.memory.waiting().saturating_add(more) <= self.policy().memory / 2
     }
 
     /// Keeps what waits for all peers within its bound. To be called by whoever has queued something, once every lock is

@@ -19,6 +19,13 @@ impl Note {
     }
 }
 
+impl Note {
+    /// Whether the peer said that it leaves.
+    pub(crate) fn is_goodbye(&self) -> bool {
+        matches!(self.end, End::Disconnect(Disconnect::Closed { .. }))
+    }
+}
+
 impl From<End> for Note {
     fn from(end: End) -> Self {
         Note { end, farewell: Vec::new(), code: None }

@@ -252,6 +252,8 @@ impl<H: Host> Drop for Service<H> {
         let (connections, holds) = (self.house.count(), self.house.host.held());
         if connections > 0 {
             tracing::warn!(connections, holds, "the server was dropped without `shutdown`: cut what it had");
+        }
+        if connections > 0 || self.house.host.hooks() > 0 {
             let _ = self.house.host.cut();
             self.house.halt.ring();
         }

@@ -190,7 +190,7 @@ mod tests {
     use crate::sync::Mutex;
 
     /// How long a thread may take to run.
-    const PATIENCE: Duration = Duration::from_secs(60);
+    const PATIENCE: Duration = Duration::from_secs(20);
 
     /// Does something when it is dropped.
     struct OnDrop<F: FnMut() + Send>(F);

@@ -18,6 +18,14 @@ impl From<IpAddr> for Peer {
     }
 }
 
+impl Peer {
+    /// Whether it is this machine, which is where most proxies are.
+    pub(crate) fn is_loopback(self) -> bool {
+        const V4: u64 = 0xffff_7f00_0000;
+        self.0.get() & 0xffff_ffff_ff00_0000 == V4 || self.0 == NonZeroU64::MIN
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -29,5 +37,11 @@ mod tests {
         assert_ne!(parse("2001:db8::1"), parse("2001:db8:0:1::1"));
         assert_eq!(parse("::ffff:10.0.0.1"), parse("10.0.0.1"));
         assert_ne!(parse("10.0.0.1"), parse("10.0.0.2"));
+        assert!(
+            parse("127.0.0.1").is_loopback()
+                && parse("127.9.9.9").is_loopback()
+                && parse("::1").is_loopback()
+        );
+        assert!(!parse("126.0.0.1").is_loopback() && !parse("2001:db8::1").is_loopback());
     }
 }

@@ -39,6 +39,7 @@ macro_rules! places {
 mod charge; // a value whose destructor does what it should not
 mod contexts; // what a function gives with its hold
 mod ground; // a server, and what must be true of it afterwards
+mod hanging; // one that never returns
 mod kept; // messages that topics keep
 mod payloads; // what a panic carries
 mod scheduled; // what is published later

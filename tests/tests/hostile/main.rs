@@ -2,6 +2,7 @@
 //! on serving others.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
 
+mod deluge; // a peer that never stops sending
 mod descriptors; // none is left
 mod exhausted; // memory, backlogs, topics, permits
 mod heads; // that are none, or do not end

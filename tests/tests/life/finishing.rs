@@ -156,6 +156,27 @@ async fn a_reset_cuts_off_what_was_not_begun(transport: Transport) {
     assert_cut_off(house, calls, |end| *end == Disconnect::Reset.into()).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_reset_behind_a_goodbye_is_a_goodbye_and_all_is_heard() {
+    // A client that closes before it has read everything resets the connection.
+    for meets_publisher in [false, true] {
+        let (plan, calls) = slow();
+        let house = plan.hold(|hold| hold.join("news")).open();
+        let mut client = house.enter(Transport::WebSocket).await;
+        say_three(&house, &mut client).await;
+        client.goodbye(1000, "").await;
+        client.into_stream().reset();
+        if meets_publisher {
+            // Its write is what meets the reset.
+            assert_eq!(house.hub.publish("news", "to nobody"), 0);
+        }
+        let told = house.told(1).await;
+        let is_closed = matches!(told.end, End::Disconnect(Disconnect::Closed { .. }));
+        assert!(is_closed || meets_publisher && told.end == Disconnect::Reset.into(), "{:?}", told.end);
+        assert_heard(house, calls, told.end).await;
+    }
+}
+
 contract!(a_hook_that_fails_is_the_last_but_the_end_hook of lasting);
 async fn a_hook_that_fails_is_the_last_but_the_end_hook(transport: Transport) {
     let house = plan()

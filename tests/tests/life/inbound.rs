@@ -82,7 +82,8 @@ async fn posts_that_wait_for_a_hook(transport: Transport) {
         }
         clients.push(client);
     }
-    assert!(taken >= MEMORY / EACH - 6 && refused > 0, "{taken}, {refused}");
+    // Half of it stays for what goes out.
+    assert!(taken >= MEMORY / 2 / EACH - 1 && refused > 0, "{taken}, {refused}");
     assert_eq!(house.hub.held(), 5, "what was accepted costs nobody its hold");
     drop(clients);
     house.close().await;

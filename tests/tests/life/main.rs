@@ -35,11 +35,13 @@ macro_rules! contract {
 
 mod beginning;
 mod blocked;
+mod chaos;
 mod cleanup;
 mod clocks;
 mod drain;
 mod endings;
 mod failures;
+mod fairness;
 mod finishing;
 mod histories;
 mod http;

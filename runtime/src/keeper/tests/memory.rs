@@ -201,7 +201,7 @@ async fn a_post_counts_until_it_is_heard_and_is_refused_where_too_much_waits() {
     let house = house(&[STILL]);
     let guest = house.suspend(SSE);
     guest.hold.open(Vec::new());
-    let large = || Message::from("x".repeat(MEMORY / 3));
+    let large = || Message::from("x".repeat(MEMORY / 6));
     assert_eq!([guest.hold.post(large()), guest.hold.post(large())], [Ok(()), Ok(())]);
     assert_eq!(guest.hold.post(large()), Err(PostRefusal::Full));
     assert_eq!(guest.cause(), None, "what was accepted will be heard");
