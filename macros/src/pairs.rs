@@ -130,7 +130,37 @@ fn key_of(text: &LitStr, known: &[&'static str]) -> Option<&'static str> {
     known.iter().find(|key| **key == meant).copied()
 }
 
+/// What only a `Server` has: the nearest key of an attribute would be another bound.
+const OF_THE_SERVER: [&str; 23] = [
+    "after_drain",
+    "allowed_headers",
+    "allowed_origins",
+    "fallback",
+    "function_deadline",
+    "head_deadline",
+    "history",
+    "hook_deadline",
+    "keep_alive",
+    "last_ends",
+    "max_admitting",
+    "max_connections",
+    "max_connects_per_peer",
+    "max_head",
+    "max_per_key",
+    "max_requests",
+    "max_scheduled",
+    "max_topics",
+    "max_unheld_per_peer",
+    "memory",
+    "polite_end",
+    "topic",
+    "write_deadline",
+];
+
 fn unknown(name: &str, known: &[&str]) -> String {
+    if OF_THE_SERVER.contains(&name) {
+        return format!("there is no key `{name}` here: it is a setting of the server, `Server::{name}`");
+    }
     match nearest(name, known.iter().copied()) {
         Some(meant) => format!("there is no key `{name}`; did you mean `{meant}`?"),
         None => format!("there is no key `{name}`; there are {}", known.join(", ")),

@@ -93,7 +93,9 @@
 //!   ([`Ended::unheard`], [`Tally::unheard`]).
 //! - What is not begun is cut off, and counted, where the application [disconnects](Held::disconnect) the peer, where the peer
 //!   resets the connection or floods the server, and when a drain is over. A hook that runs then has one more second. After a hook that
-//!   failed only the end hook runs.
+//!   failed, `on_suspend` among them, only the end hook runs.
+//! - A WebSocket client that closes while something lies unread at its side resets the connection. If its close frame lies in
+//!   the socket, that is the cause, and all that stands before it is heard.
 //! - In a hook that runs when the end begins, [`Held::is_ended`] says so, and [`Held::ended`] waits for it. Sending to
 //!   this peer fails; publishing to others works.
 //! - A driver has no such promise: it is dropped at its next await when the end begins.
@@ -361,7 +363,7 @@ pub mod extract {
 /// | `max_suspended` | how many holds there may be; a count | none: the server's own limit |
 /// | `max_per_peer` | how many of them from one address; a count | none: the server's own limit |
 /// | `max_per_key` | how many with one [`key`](Suspend::key); a hold without a key is not counted; a count | none |
-/// | `when_full` | what happens to a newcomer then: `"reject"` or `"resume_oldest"` | `"reject"` |
+/// | `when_full` | what happens to a newcomer then: `"reject"` or `"resume_oldest"` | that of the server |
 /// | `when_evicted` | what the oldest is told that is resumed for a newcomer: `"come_back"` or `"stay_away"` ([`WhenEvicted`]) | `"come_back"` |
 /// | `backlog` | bytes that may wait for one peer, the kernel's share included; a size of at least `"32KiB"` | `"256KiB"` |
 /// | `when_slow` | what happens when more is published than may wait: `"disconnect"`, `"drop_oldest"` or `"drop_newest"` ([`WhenSlow`]) | `"disconnect"` |

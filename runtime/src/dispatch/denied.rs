@@ -28,6 +28,12 @@ pub(super) fn because(why: Denial, mut response: Response<Body>) -> Response<Bod
     response
 }
 
+/// Says of an answer that is none of refusal what it refuses all the same.
+pub(super) fn noting(why: Denial, text: String, mut response: Response<Body>) -> Response<Body> {
+    response.extensions_mut().insert(Denied { why, text: text.into() });
+    response
+}
+
 /// Whose request it is that may be refused.
 pub(super) struct Asker {
     peer: SocketAddr,

@@ -221,8 +221,17 @@ impl Dispatch {
             Method::OPTIONS => {
                 let mut response = refusal::empty(StatusCode::NO_CONTENT);
                 response.headers_mut().insert(header::ALLOW, methods(served));
-                origin::preflight(&passage, &self.policy().allowed_headers, response.headers_mut());
-                response
+                let allowed = &self.policy().allowed_headers;
+                origin::preflight(&passage, allowed, response.headers_mut());
+                match origin::unmet(&passage, allowed, request.headers()) {
+                    // Its page learns no more than that the request failed.
+                    Some(name) => denied::noting(
+                        Denial::Preflight,
+                        format!("{name:?} is not among `allowed_headers`"),
+                        response,
+                    ),
+                    None => response,
+                }
             }
             Method::POST | Method::DELETE => match speak::token(&request) {
                 Some(token) => self.speak(served, &token, request).await,

@@ -117,13 +117,29 @@ pub(super) fn preflight(passage: &Passage, allowed: &[String], headers: &mut Hea
     }
     let methods = HeaderValue::from_static("GET, POST, DELETE");
     headers.insert(header::ACCESS_CONTROL_ALLOW_METHODS, methods);
-    let ours = "Abeyance-Hold, Last-Event-ID, Content-Type, Cache-Control, Authorization";
-    let names = allowed.iter().fold(ours.to_owned(), |names, name| names + ", " + name);
+    let names = OURS.iter().copied().chain(allowed.iter().map(String::as_str)).collect::<Vec<_>>().join(", ");
     // What was set up are names of fields, so this always is a value.
     if let Ok(names) = HeaderValue::try_from(names) {
         headers.insert(header::ACCESS_CONTROL_ALLOW_HEADERS, names);
     }
     headers.insert(header::ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("7200"));
+}
+
+/// What a page of another site may always send.
+const OURS: [&str; 5] = ["Abeyance-Hold", "Last-Event-ID", "Content-Type", "Cache-Control", "Authorization"];
+
+/// The first header for which a preflight asks and that its page may not send.
+pub(super) fn unmet(passage: &Passage, allowed: &[String], headers: &HeaderMap) -> Option<String> {
+    if *passage == Passage::Own {
+        return None;
+    }
+    let asked = headers.get_all(header::ACCESS_CONTROL_REQUEST_HEADERS).iter();
+    let names = asked.filter_map(|value| value.to_str().ok()).flat_map(|value| value.split(','));
+    let is_met = |name: &str| {
+        let known = OURS.iter().copied().chain(allowed.iter().map(String::as_str));
+        name.is_empty() || known.into_iter().any(|known| known.eq_ignore_ascii_case(name))
+    };
+    names.map(str::trim).find(|name| !is_met(name)).map(str::to_owned)
 }
 
 impl fmt::Display for Stranger {

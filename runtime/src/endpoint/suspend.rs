@@ -223,7 +223,8 @@ impl<C> Suspend<C> {
         self
     }
 
-    /// Overrides `timeout`; `None` for none.
+    /// Overrides `timeout`; `None` for none. A long poll has one always: there `None` is a contradiction, and answered with
+    /// `500`.
     pub fn timeout(mut self, timeout: impl Into<Option<Duration>>) -> Self {
         self.settings.timeout = Some(timeout.into());
         self

@@ -65,7 +65,9 @@ pub struct Tally {
     /// | `transport`: not offered; `upgrade`: missing, or another version; `handshake`: otherwise wrong | `406`, `426`, `400` |
     /// | `malformed`: no HTTP, or what a proxy may read otherwise | `400` or `431` |
     /// | `head_late`, `body_late`, `too_large`, `expectation` | `408`, `408`, `413`, `417` |
-    /// | `last_event_id`: none that this server gave | `400` |
+    /// | `last_event_id`: of a message that is yet to come | `400` |
+    /// | `stay_away`: an event stream that was evicted and told to stay away | `204` |
+    /// | `preflight`: a page of an allowed origin asked for a header that is not in `allowed_headers` | `204` |
     /// | `token`: of no hold; `inbox`: too many messages wait for `on_message` | `404`, `429` |
     /// | `connections`: there is no place; `max_requests` | `503` |
     /// | `max_unheld_per_peer`, `max_connects_per_peer` | `429` |

@@ -68,7 +68,7 @@ pub struct PastEnd {
     /// From the beginning of the hold to the end of its wire, without what stalls of the server took.
     #[serde(serialize_with = "serialize::seconds")]
     pub held_for: Duration,
-    /// How many messages the peer sent.
+    /// How many messages of the peer `on_message` was called with.
     pub messages_in: u64,
     /// How many messages were handed to the peer's connection.
     pub messages_out: u64,

@@ -70,6 +70,8 @@ denials! {
     LastEventId "last_event_id",
     /// The client was evicted and told to stay away.
     StayAway "stay_away",
+    /// A page asked before a request whether it may send a header that it may not.
+    Preflight "preflight",
     /// No hold has the token of a `POST` or `DELETE`.
     Token "token",
     /// Too much waits for `on_message`.

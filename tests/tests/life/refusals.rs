@@ -216,3 +216,23 @@ async fn what_a_client_chose_cannot_forge_a_line_of_the_log() {
     assert!(lines.len() == 1 && !lines[0].contains('\n'), "{lines:?}");
     house.close().await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_preflight_for_a_header_that_is_not_allowed_is_told_since_its_browser_does_not_say_why() {
+    let site = "https://friend.example";
+    let house =
+        plan().server(|server| server.allowed_origins([site]).allowed_headers(["x-csrf-token"])).open();
+    let (log, mut told) = (Log::listen(), Vec::new());
+    let ask = |names: &str| {
+        format!(
+            "OPTIONS /hold HTTP/1.1\r\nhost: a\r\norigin: {site}\r\naccess-control-request-method: POST\r\n\
+             access-control-request-headers: {names}\r\nconnection: close\r\n\r\n"
+        )
+    };
+    assert_eq!(house.ask(ask("last-event-id, X-CSRF-Token")).await.head.status, 204);
+    assert!(house.hub.tally().refusals.is_empty());
+    assert_eq!(house.ask(ask("last-event-id, traceparent")).await.head.status, 204);
+    assert_told(&house, &log, &mut told, "preflight");
+    assert_eq!(log.lines(&["traceparent", "allowed_headers"]).len(), 1);
+    house.close().await;
+}
