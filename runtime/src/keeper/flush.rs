@@ -158,6 +158,8 @@ impl Hold {
                     _ => Disconnect::Unreachable.into(),
                 }
             }
+            // A reset that only answers what was written after the peer's FIN.
+            io::ErrorKind::BrokenPipe => Disconnect::Gone.into(),
             io::ErrorKind::HostUnreachable | io::ErrorKind::NetworkUnreachable => {
                 Disconnect::Unreachable.into()
             }

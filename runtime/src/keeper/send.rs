@@ -244,6 +244,12 @@ impl Hold {
                 keeper.relieve();
                 Ok(())
             }
+            // The peer has closed its side, and a reset answered what was written since. What it said before lies in the
+            // socket, a goodbye perhaps: its own task reads that, and tells the cause.
+            Placed::Broke(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                wake(pen);
+                Err(Refusal::Ended)
+            }
             Placed::Broke(error) => {
                 let end = self.fault(&error, pen.line.as_deref());
                 drop(pen);

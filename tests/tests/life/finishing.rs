@@ -177,6 +177,40 @@ async fn a_reset_behind_a_goodbye_is_a_goodbye_and_all_is_heard() {
     }
 }
 
+contract!(a_publisher_that_meets_the_fin_first_cuts_nothing_off of lasting);
+async fn a_publisher_that_meets_the_fin_first_cuts_nothing_off(transport: Transport) {
+    let (plan, calls) = slow();
+    let house = plan.hold(|hold| hold.join("news")).open();
+    let mut client = house.enter(transport).await;
+    say_three(&house, &mut client).await;
+    drop(client);
+    // The first is answered with a reset, and the next meets it: before the hold's own task has seen the FIN.
+    for _ in 0..3 {
+        house.hub.publish("news", "to nobody");
+    }
+    assert_heard(house, calls, Disconnect::Gone).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_publisher_that_meets_the_fin_first_hides_no_goodbye() {
+    let (plan, calls) = slow();
+    let house = plan.hold(|hold| hold.join("news")).open();
+    let mut client = house.enter(Transport::WebSocket).await;
+    say_three(&house, &mut client).await;
+    client.goodbye(4003, "bye").await;
+    drop(client);
+    for _ in 0..3 {
+        house.hub.publish("news", "to nobody");
+    }
+    let told = house.told(1).await;
+    assert!(
+        matches!(told.end, End::Disconnect(Disconnect::Closed { code: Some(4003), .. })),
+        "{:?}",
+        told.end
+    );
+    assert_heard(house, calls, told.end).await;
+}
+
 contract!(a_hook_that_fails_is_the_last_but_the_end_hook of lasting);
 async fn a_hook_that_fails_is_the_last_but_the_end_hook(transport: Transport) {
     let house = plan()
