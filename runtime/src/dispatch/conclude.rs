@@ -19,6 +19,7 @@ use crate::mechanisms::backlog::{Kind, Piece};
 use crate::mechanisms::wire::ending::ending;
 use crate::mechanisms::wire::finish::Finish;
 use crate::mechanisms::wire::{Encoded, Form, head, long_poll};
+use crate::socket::Socket;
 use crate::words::cause::{Disconnect, End};
 use crate::words::escaped::Escaped;
 use crate::words::event_id::Numbered;
@@ -138,13 +139,7 @@ impl Attendant<'_> {
 
 impl Ending {
     /// Writes the ending, as far as the peer, the deadline and the bound on endings allow.
-    fn poll_written(
-        &mut self,
-        hold: &Hold,
-        line: &dyn crate::socket::Socket,
-        reader: &Reader,
-        cx: &mut Context<'_>,
-    ) {
+    fn poll_written(&mut self, hold: &Hold, line: &dyn Socket, reader: &Reader, cx: &mut Context<'_>) {
         if self.wire == Wire::Begun {
             self.wire = self.begin_writing(hold, line, reader);
         }
@@ -164,7 +159,7 @@ impl Ending {
     }
 
     /// Puts the ending behind what waits. What needs no waiting for the peer is done at once.
-    fn begin_writing(&mut self, hold: &Hold, line: &dyn crate::socket::Socket, reader: &Reader) -> Wire {
+    fn begin_writing(&mut self, hold: &Hold, line: &dyn Socket, reader: &Reader) -> Wire {
         let last = |pieces: &mut dyn Iterator<Item = Piece>, is_kept| match hold.write_last(pieces) {
             Ok(()) => Wire::Writing(is_kept),
             Err(_) => {
@@ -208,7 +203,7 @@ impl Ending {
     }
 
     /// The ending is written, or given up.
-    fn wrote(&mut self, hold: &Hold, line: &dyn crate::socket::Socket, reader: &Reader) {
+    fn wrote(&mut self, hold: &Hold, line: &dyn Socket, reader: &Reader) {
         let Wire::Written(written, is_kept) = self.wire else { return };
         if hold.form == Form::LongPoll {
             self.count_answer(hold, reader, written);
@@ -277,7 +272,7 @@ impl Ending {
     fn poll_let_go(
         &mut self,
         hold: &Hold,
-        line: &dyn crate::socket::Socket,
+        line: &dyn Socket,
         reader: &mut Reader,
         cx: &mut Context<'_>,
     ) -> Poll<After> {

@@ -8,7 +8,9 @@
 
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
+
+use tokio::task::coop;
 
 use crate::keeper::hold::Hold;
 use crate::keeper::pen::posted;
@@ -20,6 +22,7 @@ use crate::words::message::Message;
 use crate::words::terms::Transport;
 use crate::words::tick::Tick;
 
+use super::guard::{caught, drop_quietly};
 use super::hooks::{Call, Hooks};
 use super::reader::{Read, Reader};
 
@@ -75,26 +78,26 @@ impl Hearing {
                 Poll::Pending => {
                     // What will not be heard need not wait in memory for the hook that runs.
                     while !self.is_open || hold.keeper().is_hurried() {
-                        let turn = std::task::ready!(tokio::task::coop::poll_proceed(cx));
-                        let Some(message) = std::task::ready!(self.next(hold, reader, line, cx)) else {
+                        let turn = ready!(coop::poll_proceed(cx));
+                        let Some(message) = ready!(self.next(hold, reader, line, cx)) else {
                             break;
                         };
                         turn.made_progress();
                         self.unheard += 1;
-                        super::guard::drop_quietly(message);
+                        drop_quietly(message);
                     }
                     return Poll::Pending;
                 }
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err((name, fault))) => {
-                    let _ = super::guard::caught(|| {
+                    let _ = caught(|| {
                         tracing::error!(hold = %hold.id, path = %Escaped(&hold.path), %fault, "{name} failed");
                     });
                     hold.keeper().note_hook_failed();
                 }
             }
-            let turn = std::task::ready!(tokio::task::coop::poll_proceed(cx));
-            let Some(message) = std::task::ready!(self.next(hold, reader, line, cx)) else {
+            let turn = ready!(coop::poll_proceed(cx));
+            let Some(message) = ready!(self.next(hold, reader, line, cx)) else {
                 return Poll::Ready(());
             };
             turn.made_progress();
@@ -122,7 +125,7 @@ impl Hearing {
         let now = keeper.time().now();
         if !self.is_open || !hooks.is_free() || now >= self.until || keeper.is_hurried() {
             self.unheard += 1;
-            super::guard::drop_quietly(message);
+            drop_quietly(message);
             return;
         }
         hold.note_message();
