@@ -39,8 +39,8 @@ pub(super) struct Attendant<'a> {
     pub(super) driver: Option<BoxFuture<'static, Result<(), BoxError>>>,
     pub(super) reader: Reader,
     pub(super) stage: Stage,
-    /// How many bytes of the reader the server's account has.
-    counted: usize,
+    /// How many bytes that came and wait the server's account has.
+    pub(super) counted: usize,
 }
 
 /// Where a hold is in its life.

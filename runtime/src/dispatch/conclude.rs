@@ -105,11 +105,15 @@ impl Attendant<'_> {
 
     /// Ready when the wire is finished.
     pub(super) fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<After> {
-        let Attendant { hold, line, hooks, reader, stage, .. } = self;
+        let Attendant { hold, line, hooks, reader, stage, counted, .. } = self;
         let Stage::Ending(ending) = stage else { return Poll::Ready(After::Close) };
         ending.poll_written(hold, &***line, reader, cx);
         let heard = ending.hearing.poll(hold, hooks, reader, Some(&***line), cx);
-        hold.count_inbound(reader.bytes() + ending.hearing.bytes());
+        let waiting = reader.bytes() + ending.hearing.bytes();
+        if waiting != *counted {
+            *counted = waiting;
+            hold.count_inbound(waiting);
+        }
         if heard.is_ready() {
             ending.report(hold, hooks);
         }

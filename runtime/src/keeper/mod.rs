@@ -3,7 +3,7 @@
 //! Ground rules:
 //! 1. Three orders of locks: the turn at the memory, then the books, then one hold's pen; a shard of topics, then one
 //!    hold's pen; a shard of topics, then the schedule. The archive's lock may be taken under any of them, and none under
-//!    it; the locks of the last ends, of the audits and of the bodies that arrive are taken alone. No lock is held over
+//!    it; the locks of the last ends, of the audits and of the bodies that arrive are taken alone; that of the hooks each peer has left behind is a leaf. No lock is held over
 //!    an await or while user code runs. A waker is user code, so is a subscriber of the log, and so is dropping a message:
 //!    its bytes may be the application's own. `sync::foreign` sees to the last of these.
 //! 2. A hold's end begins in one place, [`Keeper::end`], under the books: the first cause stands, the permit goes back,
