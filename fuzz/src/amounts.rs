@@ -1,9 +1,8 @@
 //! Durations, sizes and counts: what is read is what is written, and what is not read is told with a right form.
 
-use std::fmt::Display;
 use std::time::Duration;
 
-use crate::words::amount::{self, LONGEST, Misread};
+use abeyance_settings::amount::{self, LONGEST, Misread};
 
 const MILLIS: [(&str, u128); 5] =
     [("ms", 1), ("s", 1_000), ("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];

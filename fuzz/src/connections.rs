@@ -26,7 +26,7 @@ use answers::{Answer, answers};
 use asked::{Asked, asked};
 use listener::Listener;
 use log::Log;
-use script::{Close, Script, request};
+use script::{Close, Script};
 
 /// What a peer has said by then it never ends saying.
 const LONGEST: usize = 4096;

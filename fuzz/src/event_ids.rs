@@ -1,6 +1,6 @@
 //! What a client brings along when it comes back: an id is exactly what was once written.
 
-use crate::words::event_id::EventId;
+use abeyance_core::words::event_id::EventId;
 
 /// A text; its bytes are a place in the sequence, too.
 pub(crate) fn event_ids(data: &[u8]) {

@@ -2,13 +2,12 @@
 
 use std::io::{self, Read, Write};
 
-use tokio_tungstenite::tungstenite;
-use tungstenite::error::{CapacityError, ProtocolError};
+use tungstenite::error::ProtocolError;
 use tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
 
-use crate::mechanisms::wire::assembler::{Assembler, Incoming};
-use crate::mechanisms::wire::fault::Fault;
 use crate::pieces::pieces;
+use abeyance_core::mechanisms::wire::assembler::{Assembler, Incoming};
+use abeyance_core::mechanisms::wire::fault::Fault;
 
 /// What was understood, and whether it ended with a fault.
 pub(crate) type Understood = (Vec<Incoming>, Option<Fault>);

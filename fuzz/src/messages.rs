@@ -6,19 +6,18 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, StatusCode};
-use tokio_tungstenite::tungstenite;
 use tungstenite::protocol::{Role, WebSocket};
 
 use crate::event_stream::{Event, events};
-use crate::mechanisms::wire::ending::ending;
-use crate::mechanisms::wire::finish::Finish;
-use crate::mechanisms::wire::head::{self, Exchange};
-use crate::mechanisms::wire::{Encoded, Form, long_poll};
 use crate::pieces::first_line;
-use crate::words::cause::{Disconnect, End, Resume};
-use crate::words::event_id::{EventId, Position};
-use crate::words::message::Message;
-use crate::words::terms::WhenEvicted;
+use abeyance_core::mechanisms::wire::ending::ending;
+use abeyance_core::mechanisms::wire::finish::Finish;
+use abeyance_core::mechanisms::wire::head::{self, Exchange};
+use abeyance_core::mechanisms::wire::{Encoded, Form, long_poll};
+use abeyance_core::words::cause::{Disconnect, End, Resume};
+use abeyance_core::words::event_id::{EventId, Position};
+use abeyance_core::words::message::Message;
+use abeyance_settings::terms::WhenEvicted;
 
 /// A line that names the message, lines of fields for the answer's head up to an empty line, and what the message says.
 pub(crate) fn messages(data: &[u8]) {
@@ -133,7 +132,7 @@ fn batch(all: &[Message], fields: &HeaderMap) {
 fn endings(reason: &str, fields: &HeaderMap) {
     let after = Duration::from_millis(1500);
     let code = Some(4000 + (reason.len() % 1000) as u16);
-    let kicked = End::from(Disconnect::Kicked { code, reason: reason.into() });
+    let kicked = End::from(Disconnect::kicked(code, reason));
     let exchange = exchange(fields, None);
     let told = |form| match ending(form, &kicked, after, None, WhenEvicted::ComeBack, &exchange) {
         Finish::Polite(bytes) | Finish::Answer { bytes, .. } => bytes,

@@ -2,8 +2,8 @@
 
 use std::sync::OnceLock;
 
-use crate::token::Secret;
-use crate::words::id::Id;
+use abeyance_core::mechanisms::token::Secret;
+use abeyance_core::words::id::Id;
 
 /// Eight bytes of a hold's id; then pairs of a place in its token and a byte for it, and what stands behind.
 pub(crate) fn tokens(data: &[u8]) {

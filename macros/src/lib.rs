@@ -3,13 +3,14 @@
 //! Each goes three ways: `parse` what was written, `check` it, `expand` what was checked. Expanding cannot fail; what
 //! it generates is a constant record and calls, and all behaviour lives in the runtime.
 
+#[cfg(test)]
+mod annotations; // tests with whatever may be written
 mod entry;
 mod faults;
 mod function;
 mod pairs;
 mod setting;
 mod suspend;
-mod words;
 
 use proc_macro::TokenStream;
 

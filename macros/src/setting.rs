@@ -6,8 +6,8 @@ use syn::{LitInt, LitStr};
 
 use crate::faults::Faults;
 use crate::pairs::{Value, pieces};
-use crate::words::amount::{A_COUNT, A_SIZE, Misread};
-use crate::words::terms::{Contradiction, Key, Settings, Transport};
+use abeyance_settings::amount::{A_COUNT, A_SIZE, Misread};
+use abeyance_settings::terms::{Contradiction, Key, Settings, Transport};
 
 /// Settings as they are read, and where each stands.
 #[derive(Default)]

@@ -277,18 +277,12 @@ extern crate self as abeyance;
 
 // The layers, lowest first; a file imports its own module or a lower layer only (`ARCHITECTURE.md`).
 
-/// Locks and atomics, from one place so that a test can put others there; and the application's values, which are not
-/// dropped while a lock is held.
-mod sync;
-
-/// Plain data: causes, ids, messages, terms, ticks.
-mod words;
-
-/// Pure parts that know one thing each: `now` comes in, what is due comes out.
-mod mechanisms;
-
 /// All holds: the only locks, the only waiter on time.
 mod keeper;
+
+/// The keeper in many orders of its threads.
+#[cfg(all(test, shuttle))]
+mod model;
 
 /// The real lines: TCP, and one in memory for tests.
 mod socket;
@@ -305,6 +299,11 @@ mod server;
 #[doc(hidden)]
 #[path = "private.rs"]
 pub mod __private;
+
+#[doc(hidden)]
+#[cfg(feature = "__fuzzing")]
+#[path = "fuzzing.rs"]
+pub mod __fuzzing;
 
 pub mod extract {
     #![doc = "What an annotated function can take."]
@@ -425,6 +424,12 @@ pub mod memory {
     pub use crate::socket::memory::{Dialer, MemoryStream};
 }
 
+pub use abeyance_core::words::cause::{Disconnect, End, Resume};
+pub use abeyance_core::words::id::{Id, ParseIdError};
+pub use abeyance_core::words::keep::Keep;
+pub use abeyance_core::words::message::Message;
+pub use abeyance_core::words::topic::Topic;
+pub use abeyance_settings::terms::{Transport, WhenEvicted, WhenFull, WhenSlow};
 pub use axum_core::body::Body;
 pub use endpoint::BoxError;
 pub use endpoint::lifecycle::Lifecycle;
@@ -442,12 +447,6 @@ pub use server::builder::Server;
 pub use server::running::{Drained, Running};
 pub use server::signals::shutdown_signal;
 pub use server::start::StartError;
-pub use words::cause::{Disconnect, End, Resume};
-pub use words::id::{Id, ParseIdError};
-pub use words::keep::Keep;
-pub use words::message::Message;
-pub use words::terms::{Transport, WhenEvicted, WhenFull, WhenSlow};
-pub use words::topic::Topic;
 
 /// The program of the README compiles.
 #[cfg(doctest)]

@@ -3,7 +3,6 @@
 use std::io::{self, Read, Write};
 
 use serde_json::Value;
-use tokio_tungstenite::tungstenite;
 use tungstenite::error::ProtocolError;
 use tungstenite::protocol::{Role, WebSocket};
 

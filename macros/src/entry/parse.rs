@@ -10,8 +10,8 @@ use crate::faults::Faults;
 use crate::function::Function;
 use crate::pairs::{Value, pairs};
 use crate::setting::Written;
-use crate::words::amount::{self, A_DURATION, Misread};
-use crate::words::terms::Key;
+use abeyance_settings::amount::{self, A_DURATION, Misread};
+use abeyance_settings::terms::Key;
 
 /// An annotation and its `main`, as written.
 pub(super) struct Parsed {

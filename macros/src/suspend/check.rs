@@ -7,10 +7,10 @@ use syn::spanned::Spanned;
 use syn::{Attribute, FnArg, Ident, ReturnType, Type};
 
 use super::parse::Parsed;
-use super::path;
 use crate::faults::Faults;
 use crate::function::judge_argument;
-use crate::words::terms::Settings;
+use abeyance_settings::path;
+use abeyance_settings::terms::Settings;
 
 /// An endpoint that can be expanded.
 pub(super) struct Checked {

@@ -1,5 +1,6 @@
 //! The record of a function, and the two small functions that run it.
 
+use std::fmt;
 use std::time::Duration;
 
 use proc_macro2::{Span, TokenStream};
@@ -10,7 +11,7 @@ use syn::{Ident, LitStr, Type};
 
 use super::check::Checked;
 use crate::setting::option_of;
-use crate::words::terms::{Settings, Transport, WhenEvicted, WhenFull, WhenSlow};
+use abeyance_settings::terms::{Settings, Transport, WhenEvicted, WhenFull, WhenSlow};
 
 /// What stands beside the function.
 pub(super) fn expand(endpoint: Checked) -> TokenStream {
@@ -178,35 +179,29 @@ fn settings(settings: &Settings, p: &TokenStream) -> TokenStream {
 }
 
 fn transport(transport: Transport, p: &TokenStream) -> TokenStream {
-    match transport {
-        Transport::WebSocket => quote!(#p::Transport::WebSocket),
-        Transport::Sse => quote!(#p::Transport::Sse),
-        Transport::Stream => quote!(#p::Transport::Stream),
-        Transport::LongPoll => quote!(#p::Transport::LongPoll),
-    }
+    let variant = variant(&transport);
+    quote!(#p::Transport::#variant)
 }
 
 fn when_evicted(rule: WhenEvicted, p: &TokenStream) -> TokenStream {
-    match rule {
-        WhenEvicted::ComeBack => quote!(#p::WhenEvicted::ComeBack),
-        WhenEvicted::StayAway => quote!(#p::WhenEvicted::StayAway),
-    }
+    let variant = variant(&rule);
+    quote!(#p::WhenEvicted::#variant)
 }
 
 fn when_slow(rule: WhenSlow, p: &TokenStream) -> TokenStream {
-    match rule {
-        WhenSlow::Disconnect => quote!(#p::WhenSlow::Disconnect),
-        WhenSlow::DropOldest => quote!(#p::WhenSlow::DropOldest),
-        WhenSlow::DropNewest => quote!(#p::WhenSlow::DropNewest),
-    }
+    let variant = variant(&rule);
+    quote!(#p::WhenSlow::#variant)
 }
 
 /// A rule, as the runtime names it.
 pub(crate) fn when_full(rule: WhenFull, p: &TokenStream) -> TokenStream {
-    match rule {
-        WhenFull::Reject => quote!(#p::WhenFull::Reject),
-        WhenFull::ResumeOldest => quote!(#p::WhenFull::ResumeOldest),
-    }
+    let variant = variant(&rule);
+    quote!(#p::WhenFull::#variant)
+}
+
+/// The name of an enum's variant, which its derived `Debug` writes.
+fn variant(value: &impl fmt::Debug) -> Ident {
+    format_ident!("{value:?}")
 }
 
 /// A duration; the longest that can be written has far less than 2^64 milliseconds.

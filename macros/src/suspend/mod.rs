@@ -3,7 +3,6 @@
 mod check;
 mod expand;
 mod parse;
-mod path;
 #[cfg(test)]
 mod tests;
 

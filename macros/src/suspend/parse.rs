@@ -7,7 +7,7 @@ use crate::faults::Faults;
 use crate::function::Function;
 use crate::pairs::{Value, pairs};
 use crate::setting::Written;
-use crate::words::terms::Key;
+use abeyance_settings::terms::Key;
 
 /// An annotation and its function, as written.
 pub(super) struct Parsed {

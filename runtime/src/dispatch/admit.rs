@@ -16,21 +16,21 @@ use crate::endpoint::suspension::Suspension;
 use crate::keeper::archive::{Arrival, Forged};
 use crate::keeper::hold::Post;
 use crate::keeper::hub::Hub;
-use crate::mechanisms::limits::Peer;
-use crate::words::denial::Denial;
-use crate::words::terms::{Settings, Transport};
+use abeyance_core::mechanisms::limits::Peer;
+use abeyance_core::words::denial::Denial;
+use abeyance_settings::terms::{Settings, Transport};
 
-use super::asked::Asked;
-use super::choose::choose;
-use super::client::Client;
 use super::denied::because;
 use super::fallback::{arriving, is_late};
 use super::guard::{Fault, Guarded};
 use super::introduction::introduce;
-use super::origin::Passage;
 use super::standing::Standing;
 use super::suspend::Admitted;
 use super::{Dispatch, Served, misfit_answer, refusal};
+use abeyance_core::request::asked::Asked;
+use abeyance_core::request::choose::choose;
+use abeyance_core::request::client::Client;
+use abeyance_core::request::origin::Passage;
 
 /// What a `GET` may bring as a body; nothing is done with it.
 const MAX_BODY: usize = 64 * 1024;

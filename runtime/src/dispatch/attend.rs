@@ -15,20 +15,20 @@ use crate::endpoint::{BoxError, BoxFuture};
 use crate::keeper::held::Held;
 use crate::keeper::hold::Hold;
 use crate::keeper::note::Note;
-use crate::mechanisms::wire::assembler::Incoming;
-use crate::mechanisms::wire::fault::Fault as Breach;
-use crate::mechanisms::wire::websocket;
 use crate::socket::Socket;
-use crate::words::cause::Disconnect;
-use crate::words::escaped::Escaped;
-use crate::words::message::Message;
-use crate::words::terms::Transport;
+use abeyance_core::mechanisms::wire::assembler::Incoming;
+use abeyance_core::mechanisms::wire::fault::Fault as Breach;
+use abeyance_core::mechanisms::wire::websocket;
+use abeyance_core::words::cause::Disconnect;
+use abeyance_core::words::escaped::Escaped;
+use abeyance_core::words::message::Message;
+use abeyance_settings::terms::Transport;
 
 use super::After;
 use super::conclude::Ending;
 use super::guard::{Fault, caught, drop_quietly, poll_caught, settled};
 use super::hooks::{Call, Hooks};
-use super::reader::{Read, Reader};
+use abeyance_core::request::reader::{Read, Reader};
 
 /// Everything one hold needs while it is held. It lies in the connection's task, and its size is part of the memory of
 /// every hold: what is needed only for a moment is boxed for that moment.
@@ -165,7 +165,7 @@ impl<'a> Attendant<'a> {
         }
         let mut buffer = [0; 8 * 1024];
         for _ in 0..READS {
-            match self.reader.next() {
+            match self.reader.next_item() {
                 Read::More => match self.line.poll_read(cx, &mut buffer) {
                     Poll::Pending => {
                         self.count_inbound();
@@ -298,7 +298,7 @@ impl<'a> Attendant<'a> {
 }
 
 fn closed(code: Option<u16>, reason: &str) -> Note {
-    Disconnect::Closed { code, reason: reason.into() }.into()
+    Disconnect::closed(code, reason).into()
 }
 
 fn violated(breach: Breach) -> Note {

@@ -4,10 +4,10 @@
 use http::header::{self, HeaderMap, HeaderName};
 use http::{Method, Request};
 
-use crate::mechanisms::wire::head::HOLD;
+use abeyance_core::mechanisms::wire::head::HOLD;
 
-use super::choose::query_value;
 use super::speak;
+use abeyance_core::request::choose::query_value;
 
 /// Whether it is the endpoint's: it wants to be held, or speaks for a hold; or it is a preflight of such a request.
 pub(super) fn to_endpoint<B>(request: &Request<B>) -> bool {

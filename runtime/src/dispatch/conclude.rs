@@ -15,15 +15,15 @@ use crate::keeper::ended::Ended;
 use crate::keeper::haste::UnfinishedHooks;
 use crate::keeper::hold::Hold;
 use crate::keeper::note::Note;
-use crate::mechanisms::backlog::{Kind, Piece};
-use crate::mechanisms::wire::ending::ending;
-use crate::mechanisms::wire::finish::Finish;
-use crate::mechanisms::wire::{Encoded, Form, head, long_poll};
 use crate::socket::Socket;
-use crate::words::cause::{Disconnect, End};
-use crate::words::escaped::Escaped;
-use crate::words::event_id::Numbered;
-use crate::words::terms::Transport;
+use abeyance_core::mechanisms::backlog::{Kind, Piece};
+use abeyance_core::mechanisms::wire::ending::ending;
+use abeyance_core::mechanisms::wire::finish::Finish;
+use abeyance_core::mechanisms::wire::{Encoded, Form, head, long_poll};
+use abeyance_core::words::cause::{Disconnect, End};
+use abeyance_core::words::escaped::Escaped;
+use abeyance_core::words::event_id::Numbered;
+use abeyance_settings::terms::Transport;
 use http::HeaderMap;
 
 use super::attend::{Ahead, Attendant, Stage};
@@ -32,9 +32,9 @@ use super::discard::{Ending as Peer, discard};
 use super::guard::{Guarded, caught, drop_quietly, settled};
 use super::hearing::Hearing;
 use super::hooks::Hooks;
-use super::reader::Reader;
 use super::refusal::retry_after;
 use super::{After, Deadline};
+use abeyance_core::request::reader::Reader;
 
 /// How much is discarded at most. What a peer had under way when its ending came is less, whatever its and our buffers; one
 /// that does not listen would have us read for as long as the polite end lasts.

@@ -9,8 +9,8 @@ use tracing::Level;
 
 use crate::keeper::Keeper;
 use crate::keeper::admission::Refused;
-use crate::mechanisms::limits::Full;
-use crate::words::denial::Denial;
+use abeyance_core::mechanisms::limits::Full;
+use abeyance_core::words::denial::Denial;
 
 /// Stands with an answer that refuses, until it is told.
 #[derive(Clone)]

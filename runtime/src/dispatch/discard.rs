@@ -3,7 +3,7 @@
 
 use std::task::{Context, Poll};
 
-use crate::words::line::Line;
+use abeyance_core::words::line::Line;
 
 /// How a peer takes its ending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

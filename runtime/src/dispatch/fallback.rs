@@ -19,10 +19,10 @@ use tower_service::Service;
 use crate::endpoint::{BoxError, BoxFuture};
 use crate::keeper::Keeper;
 use crate::keeper::deadline::Deadline;
-use crate::mechanisms::patience::Patience;
-use crate::sync::foreign::Foreign;
-use crate::words::escaped::Escaped;
-use crate::words::tick::Tick;
+use abeyance_core::mechanisms::patience::Patience;
+use abeyance_core::sync::foreign::Foreign;
+use abeyance_core::words::escaped::Escaped;
+use abeyance_core::words::tick::Tick;
 
 use super::guard::{caught, poll_caught};
 use super::standing::Standing;

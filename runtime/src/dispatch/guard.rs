@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::endpoint::{BoxError, BoxFuture};
 use crate::keeper::deadline::Deadline;
 use crate::keeper::time::Time;
-use crate::sync::foreign;
-use crate::words::escaped::Escaped;
+use abeyance_core::sync::foreign;
+use abeyance_core::words::escaped::Escaped;
 
 /// A future of the application's that is given up at its deadline, in served time.
 ///

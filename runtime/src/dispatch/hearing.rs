@@ -14,17 +14,17 @@ use tokio::task::coop;
 
 use crate::keeper::hold::Hold;
 use crate::keeper::pen::posted;
-use crate::mechanisms::wire::assembler::Incoming;
 use crate::socket::Socket;
-use crate::words::cause::{Disconnect, End};
-use crate::words::escaped::Escaped;
-use crate::words::message::Message;
-use crate::words::terms::Transport;
-use crate::words::tick::Tick;
+use abeyance_core::mechanisms::wire::assembler::Incoming;
+use abeyance_core::words::cause::{Disconnect, End};
+use abeyance_core::words::escaped::Escaped;
+use abeyance_core::words::message::Message;
+use abeyance_core::words::tick::Tick;
+use abeyance_settings::terms::Transport;
 
 use super::guard::{caught, drop_quietly};
 use super::hooks::{Call, Hooks};
-use super::reader::{Read, Reader};
+use abeyance_core::request::reader::{Read, Reader};
 
 /// What is left to be heard of one hold.
 pub(super) struct Hearing {
@@ -146,7 +146,7 @@ impl Hearing {
         }
         let mut buffer = [0; 8 * 1024];
         for _ in 0..READS {
-            match reader.next() {
+            match reader.next_item() {
                 Read::Item(Incoming::Message(message)) => return Poll::Ready(Some(message)),
                 Read::Item(Incoming::Close { .. }) | Read::Fault(_) => {
                     self.reads = false;

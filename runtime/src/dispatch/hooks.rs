@@ -14,7 +14,7 @@ use crate::endpoint::BoxFuture;
 use crate::endpoint::erased::Erased;
 use crate::keeper::held::Held;
 use crate::keeper::hold::Hold;
-use crate::words::message::Message;
+use abeyance_core::words::message::Message;
 
 use super::guard::{Fault, Guarded, settled};
 

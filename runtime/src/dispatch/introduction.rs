@@ -7,10 +7,10 @@ use std::sync::Arc;
 use http::Extensions;
 
 use crate::endpoint::extract::ClientIp;
-use crate::sync::foreign::Foreign;
+use abeyance_core::sync::foreign::Foreign;
 
-use super::client::Client;
 use super::guard::{Fault, caught};
+use abeyance_core::request::client::Client;
 
 type Insert = dyn Fn(SocketAddr, &mut Extensions) + Send + Sync;
 

@@ -1,12 +1,9 @@
 //! The order of things: route, admit, run the function, suspend, attend, conclude.
 
 mod admit; // from a request to a place and the function's word
-mod asked; // what is remembered of a request
 mod attend; // while it is held
 mod belongs; // the endpoint's or the fallback's
-mod choose; // which transport
 pub(crate) mod cleanup; // what the application does in the end
-mod client; // whose request it is
 mod collect; // a message that comes as a body
 mod conclude; // the one exit door
 mod date; // the `Date` header
@@ -19,9 +16,7 @@ mod hearing; // what arrived before the end
 mod hooks; // the context, and the hook that runs
 mod host; // for which host a request is
 pub(crate) mod introduction; // telling handlers who asks
-mod origin; // pages of other sites
 mod publisher; // what was scheduled
-mod reader; // what a held peer's bytes mean
 mod refusal; // answers for requests that are not held
 mod report; // what is in effect
 mod speak; // POST and DELETE with a hold's token
@@ -49,25 +44,25 @@ use crate::endpoint::states::States;
 use crate::keeper::Keeper;
 use crate::keeper::hold::Post;
 use crate::keeper::hub::Hub;
-use crate::mechanisms::limits::Ceiling;
-use crate::words::cause::Disconnect;
-use crate::words::denial::Denial;
-use crate::words::policy::Policy;
-use crate::words::terms::{Settings, Transport};
+use abeyance_core::mechanisms::limits::Ceiling;
+use abeyance_core::words::cause::Disconnect;
+use abeyance_core::words::denial::Denial;
+use abeyance_core::words::policy::Policy;
+use abeyance_settings::terms::{Settings, Transport};
 
+use abeyance_core::request::origin::Passage;
 pub(crate) use date::http_date;
 use denied::{Asker, because};
 pub(crate) use discard::discard;
 use fallback::Fallback;
 use introduction::{Introduction, introduce};
-use origin::Passage;
 pub(crate) use standing::{Standing, Waits};
 pub(crate) use suspend::Admitted;
 
 // The server's deadlines are in the same time, and its connections are probed by the same rules.
 pub(crate) use crate::keeper::deadline::Deadline;
 pub(crate) use crate::keeper::time::Time;
-pub(crate) use crate::mechanisms::clock::probing_unheld;
+pub(crate) use abeyance_core::mechanisms::clock::probing_unheld;
 
 /// Everything that answers requests, one for each server.
 pub(crate) struct Dispatch {
@@ -122,8 +117,8 @@ impl Dispatch {
     pub(crate) fn new(policy: Policy, plan: Plan) -> Result<Arc<Self>, Vec<StartFault>> {
         let Plan { hub, states, endpoints, fallback, introduction } = plan;
         let keeper = hub.keeper().clone();
-        let records: Vec<_> = endpoints.iter().map(|(endpoint, _)| *endpoint).collect();
-        let router = Router::new(&records)?;
+        let paths: Vec<_> = endpoints.iter().map(|(endpoint, _)| (endpoint.path, endpoint)).collect();
+        let router = Router::new(&paths)?;
         let when_full = policy.when_full;
         let kept = |(endpoint, settings): &(&'static Endpoint, Settings)| {
             let terms = settings.resolve();
@@ -204,11 +199,12 @@ impl Dispatch {
             // Of its pages, too: who may read what it answers, it says itself.
             return Err(self.fall_back(request, peer).await);
         }
-        let client = client::of(peer, request.headers(), &self.policy().trusted_proxies);
+        let client =
+            abeyance_core::request::client::of(peer, request.headers(), &self.policy().trusted_proxies);
         let passage = self.passage(request.headers(), client.is_proxied)?;
-        origin::disarm(&passage, request.headers_mut());
+        abeyance_core::request::origin::disarm(&passage, request.headers_mut());
         let allowed = |mut response: Response<Body>| {
-            origin::permit(&passage, response.headers_mut());
+            abeyance_core::request::origin::permit(&passage, response.headers_mut());
             response
         };
         let answer = match *request.method() {
@@ -222,8 +218,8 @@ impl Dispatch {
                 let mut response = refusal::empty(StatusCode::NO_CONTENT);
                 response.headers_mut().insert(header::ALLOW, methods(served));
                 let allowed = &self.policy().allowed_headers;
-                origin::preflight(&passage, allowed, response.headers_mut());
-                match origin::unmet(&passage, allowed, request.headers()) {
+                abeyance_core::request::origin::preflight(&passage, allowed, response.headers_mut());
+                match abeyance_core::request::origin::unmet(&passage, allowed, request.headers()) {
                     // Its page learns no more than that the request failed.
                     Some(name) => denied::noting(
                         Denial::Preflight,
@@ -246,7 +242,9 @@ impl Dispatch {
     /// Whether a request may pass, by the page that it comes from.
     #[expect(clippy::result_large_err, reason = "an answer, made once a request and only moved")]
     fn passage(&self, headers: &HeaderMap, is_proxied: bool) -> Result<Passage, Response<Body>> {
-        match guard::caught(|| origin::judge(headers, is_proxied, &self.policy().allowed_origins)) {
+        match guard::caught(|| {
+            abeyance_core::request::origin::judge(headers, is_proxied, &self.policy().allowed_origins)
+        }) {
             Ok(judged) => judged.map_err(|stranger| {
                 because(Denial::Origin, refusal::plain(StatusCode::FORBIDDEN, stranger.to_string()))
             }),
@@ -263,7 +261,8 @@ impl Dispatch {
         let mut request =
             request.map(|body| fallback::arriving(body, self.policy().head_deadline, &self.keeper, standing));
         request.extensions_mut().insert(Hub::new(self.keeper.clone()));
-        let client = client::of(peer, request.headers(), &self.policy().trusted_proxies);
+        let client =
+            abeyance_core::request::client::of(peer, request.headers(), &self.policy().trusted_proxies);
         let introduced = introduce(self.introduction.as_ref(), peer, client, request.extensions_mut());
         if let Err(fault) = introduced {
             tracing::error!(%fault, "`connect_info` failed");
@@ -279,9 +278,11 @@ impl Dispatch {
             (method, _) if !belongs::is_known(method) => unknown_method(),
             _ => refusal::plain(StatusCode::NOT_FOUND, "nothing is served here"),
         };
-        let is_proxied = client::of(peer, request.headers(), &self.policy().trusted_proxies).is_proxied;
+        let is_proxied =
+            abeyance_core::request::client::of(peer, request.headers(), &self.policy().trusted_proxies)
+                .is_proxied;
         if let Ok(passage) = self.passage(request.headers(), is_proxied) {
-            origin::permit(&passage, response.headers_mut());
+            abeyance_core::request::origin::permit(&passage, response.headers_mut());
         }
         response
     }
@@ -369,7 +370,7 @@ impl Drop for Dispatch {
     }
 }
 
-fn misfit_answer(misfit: &choose::Misfit) -> Response<Body> {
+fn misfit_answer(misfit: &abeyance_core::request::choose::Misfit) -> Response<Body> {
     let mut response = refusal::plain(misfit.status(), misfit.to_string());
     if misfit.status() == StatusCode::BAD_REQUEST {
         response = because(Denial::Handshake, response);

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::keeper::Keeper;
 use crate::keeper::schedule::Job;
-use crate::mechanisms::agenda::Due;
-use crate::sync::{foreign, lasting};
-use crate::words::tick::Tick;
+use abeyance_core::mechanisms::agenda::Due;
+use abeyance_core::sync::{foreign, lasting};
+use abeyance_core::words::tick::Tick;
 
 use super::guard::caught;
 
@@ -68,11 +68,11 @@ mod tests {
     use crate::keeper::Plan;
     use crate::keeper::hold::{Hold, Origins, Post};
     use crate::keeper::hub::Hub;
-    use crate::mechanisms::limits::{Ceiling, Peer};
-    use crate::mechanisms::wire::Form;
-    use crate::words::line::Line;
-    use crate::words::policy::Policy;
-    use crate::words::terms::{Settings, WhenFull};
+    use abeyance_core::mechanisms::limits::{Ceiling, Peer};
+    use abeyance_core::mechanisms::wire::Form;
+    use abeyance_core::words::line::Line;
+    use abeyance_core::words::policy::Policy;
+    use abeyance_settings::terms::{Settings, WhenFull};
 
     /// A line that panics, as only a fault of ours does.
     struct Broken;
@@ -106,7 +106,7 @@ mod tests {
             false
         }
 
-        fn probe(&self, _: crate::words::probing::Probing) {}
+        fn probe(&self, _: abeyance_core::words::probing::Probing) {}
 
         fn take_little(&self, _: usize) {}
 

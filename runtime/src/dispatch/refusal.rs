@@ -8,7 +8,7 @@ use http::header::{self, HeaderValue};
 use http::{Response, StatusCode};
 
 use crate::keeper::admission::Refused;
-use crate::words::denial::Denial;
+use abeyance_core::words::denial::Denial;
 
 use super::denied::{Denied, because};
 

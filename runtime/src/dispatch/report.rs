@@ -2,10 +2,10 @@
 //! over all of them, and one of the topics that keep something.
 
 use crate::endpoint::record::Endpoint;
-use crate::words::amount::{spell_clock, spell_duration, spell_size};
-use crate::words::keep::{Keep, Rule};
-use crate::words::policy::Policy;
-use crate::words::terms::{Terms, Transport, WhenFull};
+use abeyance_core::words::keep::{Keep, Rule};
+use abeyance_core::words::policy::Policy;
+use abeyance_settings::amount::{spell_clock, spell_duration, spell_size};
+use abeyance_settings::terms::{Terms, Transport, WhenFull};
 
 /// The line of one handler.
 pub(super) fn handler(endpoint: &Endpoint, terms: &Terms, policy: &Policy) -> String {
@@ -92,8 +92,8 @@ mod tests {
     const DEADLINES: &str = "deadlines: drain=10s head_deadline=10s function_deadline=10s hook_deadline=30s \
                              write_deadline=10s polite_end=5s keep_alive=1m15s";
     use crate::endpoint::record::tests::endpoint;
-    use crate::words::keep::Pattern;
-    use crate::words::terms::{Settings, WhenSlow};
+    use abeyance_core::words::keep::Pattern;
+    use abeyance_settings::terms::{Settings, WhenSlow};
 
     #[test]
     fn the_line_of_a_handler_tells_what_is_in_effect() {

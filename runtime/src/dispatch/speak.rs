@@ -6,17 +6,17 @@ use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 
 use crate::keeper::inbox::PostRefusal;
-use crate::mechanisms::wire::Form;
-use crate::mechanisms::wire::head::HOLD;
-use crate::words::cause::Disconnect;
-use crate::words::denial::Denial;
-use crate::words::message::Message;
+use abeyance_core::mechanisms::wire::Form;
+use abeyance_core::mechanisms::wire::head::HOLD;
+use abeyance_core::words::cause::Disconnect;
+use abeyance_core::words::denial::Denial;
+use abeyance_core::words::message::Message;
 
-use super::choose::query_value;
 use super::denied::because;
 use super::fallback::arriving;
 use super::standing::Standing;
 use super::{Dispatch, Served, refusal};
+use abeyance_core::request::choose::query_value;
 
 /// The token a request brings, in the `Abeyance-Hold` header or as `?hold=`.
 pub(super) fn token<B>(request: &Request<B>) -> Option<String> {
@@ -39,7 +39,7 @@ impl Dispatch {
         });
         let Some(hold) = hold else { return unknown() };
         if request.method() == Method::DELETE {
-            let goodbye = Disconnect::Closed { code: None, reason: "".into() };
+            let goodbye = Disconnect::closed(None, "");
             return match self.keeper.end(&hold, goodbye.into()) {
                 true => refusal::empty(StatusCode::NO_CONTENT),
                 false => unknown(),

@@ -12,23 +12,23 @@ use crate::endpoint::suspension::Suspension;
 use crate::keeper::admission::{Admission, Refused};
 use crate::keeper::archive::Arrival;
 use crate::keeper::hold::{Hold, Origins, Post};
-use crate::mechanisms::wire::{Form, chunk, head, long_poll, sse};
 use crate::socket::Socket;
-use crate::sync::foreign::Foreign;
-use crate::words::event_id::Position;
-use crate::words::line::Line;
-use crate::words::terms::WhenSlow;
+use abeyance_core::mechanisms::wire::{Form, chunk, head, long_poll, sse};
+use abeyance_core::sync::foreign::Foreign;
+use abeyance_core::words::event_id::Position;
+use abeyance_core::words::line::Line;
+use abeyance_settings::terms::WhenSlow;
 
 use super::After;
-use super::asked::Asked;
 use super::attend::{Attendant, Opening, Stage};
 use super::date::http_date;
 use super::denied;
 use super::guard::caught;
 use super::hooks::{Call, Hooks};
-use super::origin::{self, Passage};
-use super::reader::{Exchange, Reader, Rest};
 use super::refusal;
+use abeyance_core::request::asked::Asked;
+use abeyance_core::request::origin::Passage;
+use abeyance_core::request::reader::{Exchange, Reader, Rest};
 
 /// A request that is to be held, with its place.
 pub(crate) struct Admitted {
@@ -48,7 +48,7 @@ const UNSENT: usize = 16 << 10;
 impl Admitted {
     /// Adds the headers with which a page of another site may read the answer.
     pub(super) fn permit(&mut self, passage: &Passage) {
-        origin::permit(passage, &mut self.suspension.headers);
+        abeyance_core::request::origin::permit(passage, &mut self.suspension.headers);
         self.passage = passage.clone();
     }
 
@@ -158,7 +158,7 @@ fn refuse(
     let (status, text) = refusal::words(refused);
     let keep_alive = exchange.keep_alive && refused != Refused::Draining;
     let mut extra = HeaderMap::new();
-    origin::permit(passage, &mut extra);
+    abeyance_core::request::origin::permit(passage, &mut extra);
     let date = http_date();
     let exchange = head::Exchange {
         version_11: exchange.version_11,

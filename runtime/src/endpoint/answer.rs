@@ -8,7 +8,7 @@ use super::outcome::Outcome;
 use super::suspend::Suspend;
 use super::suspension::Suspension;
 use super::{BoxFuture, Response};
-use crate::words::denial::Denial;
+use abeyance_core::words::denial::Denial;
 
 /// A function's answer: hold the connection, or refuse to. `O` is what the hooks of its context return.
 #[diagnostic::on_unimplemented(

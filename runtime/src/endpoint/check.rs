@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::record::Endpoint;
 use super::states::States;
-use crate::words::terms::{Contradiction, Settings};
+use abeyance_settings::terms::{Contradiction, Settings};
 
 /// Why the server cannot start.
 #[derive(Clone, Debug, PartialEq, Eq)]

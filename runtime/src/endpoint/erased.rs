@@ -11,8 +11,8 @@ use super::outcome::Outcome;
 use super::{BoxError, BoxFuture};
 use crate::keeper::ended::Ended;
 use crate::keeper::held::Held;
-use crate::words::cause::{Disconnect, Resume};
-use crate::words::message::Message;
+use abeyance_core::words::cause::{Disconnect, Resume};
+use abeyance_core::words::message::Message;
 
 /// The hooks of some [`Lifecycle`]. A hook that was not written allocates nothing.
 ///

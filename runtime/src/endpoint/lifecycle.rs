@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 use super::outcome::Outcome;
 use crate::keeper::ended::Ended;
 use crate::keeper::held::Held;
-use crate::words::cause::{Disconnect, End, Resume};
-use crate::words::message::Message;
+use abeyance_core::words::cause::{Disconnect, End, Resume};
+use abeyance_core::words::message::Message;
 
 /// What a context does while its connection is held, and when the hold ends.
 ///

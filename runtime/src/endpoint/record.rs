@@ -10,7 +10,7 @@ use super::need::Need;
 use super::states::States;
 use super::suspension::Suspension;
 use super::{BoxFuture, Response};
-use crate::words::terms::Settings;
+use abeyance_settings::terms::Settings;
 
 /// One annotated function. Generated code fills it in; all fields are constants.
 #[derive(Debug)]

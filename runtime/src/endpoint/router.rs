@@ -1,10 +1,10 @@
 //! Which function a path belongs to.
 
+use std::fmt::Display;
 use std::sync::Arc;
 
 use super::check::StartFault;
 use super::extract::Captures;
-use super::record::Endpoint;
 
 /// The paths of all functions.
 #[derive(Debug, Default)]
@@ -15,17 +15,17 @@ pub(crate) struct Router {
 }
 
 impl Router {
-    /// A table that gives the place of an endpoint in `endpoints`.
+    /// A table that gives the place of an endpoint in `endpoints`, which have paths and names.
     ///
     /// # Errors
-    /// All paths that stand there twice, or that cannot be told from another, with both places.
-    pub(crate) fn new(endpoints: &[&Endpoint]) -> Result<Self, Vec<StartFault>> {
+    /// All paths that stand there twice, or that cannot be told from another, with both names.
+    pub(crate) fn new<N: Display>(endpoints: &[(&str, N)]) -> Result<Self, Vec<StartFault>> {
         let mut router = Router::default();
         let mut faults = Vec::new();
-        for (index, endpoint) in endpoints.iter().enumerate() {
-            router.names.push(capture_names(endpoint.path));
-            if let Err(fault) = router.table.insert(endpoint.path, index) {
-                faults.push(conflict(endpoint, &endpoints[..index], &fault));
+        for (index, (path, name)) in endpoints.iter().enumerate() {
+            router.names.push(capture_names(path));
+            if let Err(fault) = router.table.insert(*path, index) {
+                faults.push(conflict(path, name, &endpoints[..index], &fault));
             }
         }
         if faults.is_empty() { Ok(router) } else { Err(faults) }
@@ -43,18 +43,22 @@ impl Router {
     }
 }
 
-fn conflict(endpoint: &Endpoint, before: &[&Endpoint], fault: &matchit::InsertError) -> StartFault {
-    let path = endpoint.path;
+fn conflict<N: Display>(
+    path: &str,
+    name: &N,
+    before: &[(&str, N)],
+    fault: &matchit::InsertError,
+) -> StartFault {
     let matchit::InsertError::Conflict { with } = fault else {
-        return StartFault::new(format!("{endpoint}: the path `{path}` cannot be read: {fault}"));
+        return StartFault::new(format!("{name}: the path `{path}` cannot be read: {fault}"));
     };
-    let others = before.iter().filter(|other| other.path == with);
-    let others: Vec<String> = others.map(ToString::to_string).collect();
+    let others = before.iter().filter(|(other, _)| other == with);
+    let others: Vec<String> = others.map(|(_, other)| other.to_string()).collect();
     let others = if others.is_empty() { String::from("another function") } else { others.join(" and ") };
     StartFault::new(if with == path {
-        format!("{endpoint} and {others} both have the path `{path}`")
+        format!("{name} and {others} both have the path `{path}`")
     } else {
-        format!("{endpoint} has the path `{path}`, which cannot be told from `{with}` of {others}")
+        format!("{name} has the path `{path}`, which cannot be told from `{with}` of {others}")
     })
 }
 
@@ -67,11 +71,16 @@ fn capture_names(path: &str) -> Vec<Arc<str>> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::record::Endpoint;
     use super::super::record::tests::endpoint;
     use super::*;
 
+    fn router(endpoints: &[&Endpoint]) -> Result<Router, Vec<StartFault>> {
+        Router::new(&endpoints.iter().map(|endpoint| (endpoint.path, endpoint)).collect::<Vec<_>>())
+    }
+
     fn told(endpoints: &[&Endpoint]) -> Vec<String> {
-        let faults = Router::new(endpoints).expect_err("a conflict");
+        let faults = router(endpoints).expect_err("a conflict");
         faults.iter().map(ToString::to_string).collect()
     }
 
@@ -81,7 +90,7 @@ mod tests {
         let seat = endpoint("seat", "/rooms/{room}/seat-{seat}.json", 2);
         let files = endpoint("files", "/files/{*rest}", 3);
         let braces = endpoint("braces", "/{{x}}/{y}", 4);
-        let router = Router::new(&[&room, &seat, &files, &braces]).expect("no conflict");
+        let router = router(&[&room, &seat, &files, &braces]).expect("no conflict");
         let at = |path| router.at(path).map(|(index, captures)| (index, captures.pairs()));
         assert_eq!(at("/rooms/a%20b"), Some((0, vec![("room", "a%20b")].into_iter().map(own).collect())));
         let both = vec![("room", "1"), ("seat", "2")].into_iter().map(own).collect();

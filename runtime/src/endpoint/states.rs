@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::sync::foreign::Foreign;
+use abeyance_core::sync::foreign::Foreign;
 
 /// What the server was given with `Server::state`. Cloning it shares the values.
 ///

@@ -14,10 +14,10 @@ use super::lifecycle::Lifecycle;
 use super::outcome::Outcome;
 use super::suspension::{Driver, Suspension};
 use crate::keeper::held::Held;
-use crate::sync::foreign::{self, Foreign};
-use crate::words::message::Message;
-use crate::words::terms::{Settings, WhenEvicted, WhenSlow};
-use crate::words::topic::Topic;
+use abeyance_core::sync::foreign::{self, Foreign};
+use abeyance_core::words::message::Message;
+use abeyance_core::words::topic::Topic;
+use abeyance_settings::terms::{Settings, WhenEvicted, WhenSlow};
 
 /// Holds the connection, with a context that lives as long as the hold.
 ///

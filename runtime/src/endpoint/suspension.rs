@@ -7,10 +7,10 @@ use http::{HeaderMap, HeaderValue};
 use super::erased::Erased;
 use super::{BoxError, BoxFuture};
 use crate::keeper::held::Held;
-use crate::sync::foreign::Foreign;
-use crate::words::message::Message;
-use crate::words::terms::{Contradiction, Settings, Terms, Transport};
-use crate::words::topic::Topic;
+use abeyance_core::sync::foreign::Foreign;
+use abeyance_core::words::message::Message;
+use abeyance_core::words::topic::Topic;
+use abeyance_settings::terms::{Contradiction, Settings, Terms, Transport};
 
 /// A hold that was asked for and has not begun.
 pub struct Suspension {
@@ -67,7 +67,7 @@ mod tests {
 
     use super::super::suspend::Suspend;
     use super::*;
-    use crate::words::terms::WhenSlow;
+    use abeyance_settings::terms::WhenSlow;
 
     #[test]
     fn an_override_stands_before_the_handlers_settings() {

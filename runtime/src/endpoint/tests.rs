@@ -16,7 +16,7 @@ use super::router::Router;
 use super::states::States;
 use super::suspend::Suspend;
 use super::suspension::Suspension;
-use crate::words::terms::{Settings, Transport, WhenFull};
+use abeyance_settings::terms::{Settings, Transport, WhenFull};
 
 #[derive(serde::Deserialize)]
 struct Who {
@@ -68,7 +68,7 @@ fn record<F: 'static>(_: &F) -> &'static Endpoint {
 
 async fn ask(uri: &'static str, states: States) -> Result<Suspension, Response> {
     let endpoint = record(&enter);
-    let router = Router::new(&[endpoint]).expect("no conflict");
+    let router = Router::new(&[(endpoint.path, endpoint)]).expect("no conflict");
     let request = http::Request::builder().uri(uri).header("Last-Event-ID", "7");
     let (mut parts, ()) = request.body(()).expect("a request").into_parts();
     let (_, captures) = router.at(parts.uri.path()).expect("the path of `enter`");

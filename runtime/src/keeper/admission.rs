@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use crate::mechanisms::limits::{Full, Peer, Permit};
-use crate::words::cause::Resume;
-use crate::words::id::Id;
-use crate::words::terms::WhenFull;
-use crate::words::tick::Tick;
+use abeyance_core::mechanisms::limits::{Full, Peer, Permit};
+use abeyance_core::words::cause::Resume;
+use abeyance_core::words::id::Id;
+use abeyance_core::words::tick::Tick;
+use abeyance_settings::terms::WhenFull;
 
 use super::end::Aftermath;
 use super::hold::Hold;

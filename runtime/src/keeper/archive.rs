@@ -1,12 +1,12 @@
 //! The histories of topics, behind one lock that is held for a moment only and under which no other is taken.
 
-use crate::mechanisms::history::{Entry, Histories, Pulled, Recorded, Rules};
-use crate::sync::Mutex;
-use crate::words::event_id::{EventId, Numbered};
-use crate::words::id::Id;
-use crate::words::keep::Rule;
-use crate::words::message::Message;
-use crate::words::topic::Topic;
+use abeyance_core::mechanisms::history::{Entry, Histories, Pulled, Recorded, Rules};
+use abeyance_core::sync::Mutex;
+use abeyance_core::words::event_id::{EventId, Numbered};
+use abeyance_core::words::id::Id;
+use abeyance_core::words::keep::Rule;
+use abeyance_core::words::message::Message;
+use abeyance_core::words::topic::Topic;
 
 use super::Keeper;
 use super::replay::Following;

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::mechanisms::audit::{Findings, Judge, News};
-use crate::sync::Mutex;
-use crate::words::look::Look;
-use crate::words::serialize;
+use abeyance_core::mechanisms::audit::{Findings, Judge, News};
+use abeyance_core::sync::Mutex;
+use abeyance_core::words::look::Look;
+use abeyance_core::words::serialize;
 
 use super::Keeper;
 use super::hub::Hub;

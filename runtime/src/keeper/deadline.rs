@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use tokio::time::{Instant, Sleep, sleep};
 
-use crate::words::tick::Tick;
+use abeyance_core::words::tick::Tick;
 
 use super::time::Time;
 

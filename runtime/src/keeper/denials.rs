@@ -4,9 +4,9 @@ use std::array;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::sync::AtomicU64;
-use crate::words::denial::Denial;
-use crate::words::tick::Tick;
+use abeyance_core::sync::AtomicU64;
+use abeyance_core::words::denial::Denial;
+use abeyance_core::words::tick::Tick;
 
 use super::Keeper;
 

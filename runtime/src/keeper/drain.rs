@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::mechanisms::drain::Departures;
-use crate::words::cause::Resume;
+use abeyance_core::mechanisms::drain::Departures;
+use abeyance_core::words::cause::Resume;
 
 use super::Keeper;
 use super::deadline::Deadline;

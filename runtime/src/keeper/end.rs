@@ -5,10 +5,10 @@ use std::task::Waker;
 
 use tokio::sync::Notify;
 
-use crate::mechanisms::topics::Place;
-use crate::sync::foreign;
-use crate::words::cause::{Disconnect, End};
-use crate::words::topic::Topic;
+use abeyance_core::mechanisms::topics::Place;
+use abeyance_core::sync::foreign;
+use abeyance_core::words::cause::{Disconnect, End};
+use abeyance_core::words::topic::Topic;
 
 use super::hold::Hold;
 use super::note::Note;

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::sync::foreign;
-use crate::words::id::Id;
-use crate::words::message::Message;
-use crate::words::terms::Transport;
+use abeyance_core::sync::foreign;
+use abeyance_core::words::id::Id;
+use abeyance_core::words::message::Message;
+use abeyance_settings::terms::Transport;
 
 use super::Keeper;
 use super::hold::Hold;
@@ -48,7 +48,7 @@ impl Ended {
             transport: hold.transport(),
             peer: hold.peer(),
             held_for: now.since(hold.began),
-            silent_for: now.since(crate::words::tick::Tick(hold.life.load(Relaxed))),
+            silent_for: now.since(abeyance_core::words::tick::Tick(hold.life.load(Relaxed))),
             messages_in: u64::from(hold.messages_in.load(Relaxed)),
             messages_out: pen.messages_out,
             bytes_in: hold.bytes_in.load(Relaxed),

@@ -3,13 +3,13 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use crate::mechanisms::backlog::Piece;
-use crate::mechanisms::clock::is_unreachable;
-use crate::sync::foreign;
-use crate::words::cause::{Disconnect, End};
-use crate::words::line::Line;
-use crate::words::pace;
-use crate::words::tick::Since;
+use abeyance_core::mechanisms::backlog::Piece;
+use abeyance_core::mechanisms::clock::is_unreachable;
+use abeyance_core::sync::foreign;
+use abeyance_core::words::cause::{Disconnect, End};
+use abeyance_core::words::line::Line;
+use abeyance_core::words::pace;
+use abeyance_core::words::tick::Since;
 
 use super::hold::Hold;
 use super::pen::Pen;

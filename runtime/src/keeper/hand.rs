@@ -2,9 +2,9 @@
 
 use std::ops::{Deref, DerefMut};
 
-use crate::mechanisms::backlog::Room;
-use crate::sync::MutexGuard;
-use crate::words::terms::WhenSlow;
+use abeyance_core::mechanisms::backlog::Room;
+use abeyance_core::sync::MutexGuard;
+use abeyance_settings::terms::WhenSlow;
 
 use super::hold::Hold;
 use super::pen::Pen;

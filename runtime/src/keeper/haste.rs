@@ -7,8 +7,8 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use tokio::sync::Notify;
 
-use crate::sync::{AtomicBool, AtomicUsize, Mutex};
-use crate::words::peer::Peer;
+use abeyance_core::sync::{AtomicBool, AtomicUsize, Mutex};
+use abeyance_core::words::peer::Peer;
 
 use super::{Keeper, RunningHook};
 

@@ -6,13 +6,13 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::mechanisms::wire::Encoded;
-use crate::sync::foreign;
-use crate::words::cause::{Disconnect, Resume};
-use crate::words::id::Id;
-use crate::words::message::Message;
-use crate::words::terms::Transport;
-use crate::words::topic::Topic;
+use abeyance_core::mechanisms::wire::Encoded;
+use abeyance_core::sync::foreign;
+use abeyance_core::words::cause::{Disconnect, Resume};
+use abeyance_core::words::id::Id;
+use abeyance_core::words::message::Message;
+use abeyance_core::words::topic::Topic;
+use abeyance_settings::terms::Transport;
 
 use super::hold::Hold;
 use super::hub::Hub;
@@ -242,7 +242,7 @@ impl Held {
     }
 
     fn kick(&self, code: Option<u16>, reason: &str) {
-        self.0.keeper().end(&self.0, Disconnect::Kicked { code, reason: reason.into() }.into());
+        self.0.keeper().end(&self.0, Disconnect::kicked(code, reason).into());
     }
 }
 

@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::mechanisms::clock::{Beats, Clocks};
-use crate::mechanisms::wire::Form;
-use crate::sync::{AtomicU32, AtomicU64, Mutex};
-use crate::words::id::Id;
-use crate::words::line::Line;
-use crate::words::terms::{Terms, Transport};
-use crate::words::tick::Tick;
+use abeyance_core::mechanisms::clock::{Beats, Clocks};
+use abeyance_core::mechanisms::wire::Form;
+use abeyance_core::sync::{AtomicU32, AtomicU64, Mutex};
+use abeyance_core::words::id::Id;
+use abeyance_core::words::line::Line;
+use abeyance_core::words::tick::Tick;
+use abeyance_settings::terms::{Terms, Transport};
 
 use super::Keeper;
 use super::hand::InHand;

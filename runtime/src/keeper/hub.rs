@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::mechanisms::ledger::Counts;
-use crate::mechanisms::wire::Encoded;
-use crate::sync::{AtomicU64, foreign};
-use crate::words::cause::{CAUSES, Disconnect, Resume};
-use crate::words::id::Id;
-use crate::words::message::Message;
-use crate::words::serialize;
-use crate::words::terms::Transport;
-use crate::words::topic::Topic;
+use abeyance_core::mechanisms::ledger::Counts;
+use abeyance_core::mechanisms::wire::Encoded;
+use abeyance_core::sync::{AtomicU64, foreign};
+use abeyance_core::words::cause::{CAUSES, Disconnect, Resume};
+use abeyance_core::words::id::Id;
+use abeyance_core::words::message::Message;
+use abeyance_core::words::serialize;
+use abeyance_core::words::topic::Topic;
+use abeyance_settings::terms::Transport;
 
 use super::Keeper;
 use super::held::Held;
@@ -235,7 +235,7 @@ impl Hub {
 
     /// Ends a hold as [`Disconnect::Kicked`], telling the peer the reason; `false` if it is not held (any more).
     pub fn disconnect(&self, id: Id, reason: impl AsRef<str>) -> bool {
-        let cause = Disconnect::Kicked { code: None, reason: reason.as_ref().into() };
+        let cause = Disconnect::kicked(None, reason.as_ref());
         self.0.find(id).is_some_and(|hold| self.0.end(&hold, cause.into()))
     }
 
@@ -314,7 +314,7 @@ impl Hub {
 
     /// As [`end_key`](Hub::end_key), but ends them as [`Disconnect::Kicked`], telling the peers the reason.
     pub fn disconnect_key(&self, key: impl AsRef<str>, reason: impl AsRef<str>) -> usize {
-        let cause = Disconnect::Kicked { code: None, reason: reason.as_ref().into() };
+        let cause = Disconnect::kicked(None, reason.as_ref());
         self.0.end_key(key.as_ref(), &cause.into())
     }
 }

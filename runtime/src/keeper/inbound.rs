@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::{Acquire, Release};
 
 use tokio::sync::Notify;
 
-use crate::sync::{AtomicBool, Mutex};
+use abeyance_core::sync::{AtomicBool, Mutex};
 
 use super::Keeper;
 
@@ -132,7 +132,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use super::*;
-    use crate::words::policy::Policy;
+    use abeyance_core::words::policy::Policy;
 
     fn keeper() -> Arc<Keeper> {
         let keeper = Keeper::new();

@@ -1,7 +1,7 @@
 //! What came from a peer, on its way to `on_message`: messages by `POST`, and the account of what the reader has.
 
-use crate::words::cause::Disconnect;
-use crate::words::message::Message;
+use abeyance_core::words::cause::Disconnect;
+use abeyance_core::words::message::Message;
 
 use super::hold::Hold;
 use super::pen::{posted, wake};

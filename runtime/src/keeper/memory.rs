@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::mechanisms::wire::Form;
-use crate::sync::{AtomicU64, AtomicUsize, Mutex};
-use crate::words::cause::{Disconnect, Resume};
-use crate::words::terms::WhenSlow;
-use crate::words::tick::Tick;
+use abeyance_core::mechanisms::wire::Form;
+use abeyance_core::sync::{AtomicU64, AtomicUsize, Mutex};
+use abeyance_core::words::cause::{Disconnect, Resume};
+use abeyance_core::words::tick::Tick;
+use abeyance_settings::terms::WhenSlow;
 
 use super::Keeper;
 use super::end::Aftermath;

@@ -40,7 +40,6 @@ pub(crate) mod send; // sending to one peer
 pub(crate) mod silence; // time in which we could not hear a peer
 pub(crate) mod sweep; // the clocks
 pub(crate) mod time; // served time
-pub(crate) mod token; // who may speak for a hold
 
 #[cfg(test)]
 mod tests;
@@ -52,14 +51,15 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 use tokio::sync::Notify;
 
-use crate::mechanisms::deadlines::Deadlines;
-use crate::mechanisms::ledger::Ledger;
-use crate::mechanisms::limits::{Ceiling, Limits, Permit, Roof};
-use crate::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, foreign};
-use crate::words::id::Id;
-use crate::words::policy::Policy;
-use crate::words::terms::WhenFull;
+use abeyance_core::mechanisms::deadlines::Deadlines;
+use abeyance_core::mechanisms::ledger::Ledger;
+use abeyance_core::mechanisms::limits::{Ceiling, Limits, Permit, Roof};
+use abeyance_core::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, foreign};
+use abeyance_core::words::id::Id;
+use abeyance_core::words::policy::Policy;
+use abeyance_settings::terms::WhenFull;
 
+use abeyance_core::mechanisms::token::Secret;
 use archive::Archive;
 use audit::Audits;
 use denials::Denials;
@@ -71,7 +71,6 @@ use past::Past;
 use publish::TopicShards;
 use schedule::Schedule;
 use time::Time;
-use token::Secret;
 
 /// All holds of one server.
 pub(crate) struct Keeper {

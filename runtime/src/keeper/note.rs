@@ -1,7 +1,7 @@
 //! The note an end leaves: what the hold's own task reads and concludes from.
 
-use crate::words::cause::{Disconnect, End, Resume};
-use crate::words::event_id::Numbered;
+use abeyance_core::words::cause::{Disconnect, End, Resume};
+use abeyance_core::words::event_id::Numbered;
 
 /// What the hold's task reads when an end has begun.
 #[derive(Clone, Debug, PartialEq, Eq)]

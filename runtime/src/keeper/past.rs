@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use crate::mechanisms::ring::Ring;
-use crate::sync::Mutex;
-use crate::words::cause::{CAUSES, Disconnect, End};
-use crate::words::id::Id;
-use crate::words::serialize;
-use crate::words::terms::Transport;
+use abeyance_core::mechanisms::ring::Ring;
+use abeyance_core::sync::Mutex;
+use abeyance_core::words::cause::{CAUSES, Disconnect, End};
+use abeyance_core::words::id::Id;
+use abeyance_core::words::serialize;
+use abeyance_settings::terms::Transport;
 
 use super::Keeper;
 use super::ended::Ended;
@@ -170,6 +170,6 @@ mod tests {
     #[test]
     fn the_last_ends_take_as_much_as_is_said() {
         assert_eq!(size_of::<Entry>(), 88);
-        assert!(size_of::<Entry>() * crate::words::policy::Policy::default().last_ends <= 1_000_000);
+        assert!(size_of::<Entry>() * abeyance_core::words::policy::Policy::default().last_ends <= 1_000_000);
     }
 }

@@ -10,14 +10,14 @@ use std::task::{Context, Waker};
 
 use tokio::sync::Notify;
 
-use crate::mechanisms::backlog::{Backlog, Piece};
-use crate::mechanisms::topics::Place;
-use crate::words::event_id::Numbered;
-use crate::words::line::Line;
-use crate::words::message::Message;
-use crate::words::terms::WhenSlow;
-use crate::words::tick::Since;
-use crate::words::topic::Topic;
+use abeyance_core::mechanisms::backlog::{Backlog, Piece};
+use abeyance_core::mechanisms::topics::Place;
+use abeyance_core::words::event_id::Numbered;
+use abeyance_core::words::line::Line;
+use abeyance_core::words::message::Message;
+use abeyance_core::words::tick::Since;
+use abeyance_core::words::topic::Topic;
+use abeyance_settings::terms::WhenSlow;
 
 use super::hand::InHand;
 use super::note::Note;
@@ -103,7 +103,7 @@ impl Opening {
             let dropped = match rule {
                 WhenSlow::DropOldest => self.live.pop_front(),
                 WhenSlow::DropNewest => self.live.pop_back(),
-                WhenSlow::Disconnect => None,
+                _ => None,
             };
             let Some(Numbered { message, .. }) = dropped else { break };
             freed += message.len() + Backlog::COST;

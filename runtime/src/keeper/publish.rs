@@ -3,11 +3,11 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use crate::mechanisms::topics::{Place, Topics};
-use crate::mechanisms::wire::Encoded;
-use crate::sync::{Mutex, RandomState};
-use crate::words::message::Message;
-use crate::words::topic::Topic;
+use abeyance_core::mechanisms::topics::{Place, Topics};
+use abeyance_core::mechanisms::wire::Encoded;
+use abeyance_core::sync::{Mutex, RandomState};
+use abeyance_core::words::message::Message;
+use abeyance_core::words::topic::Topic;
 
 use super::Keeper;
 use super::archive::Arrival;

@@ -10,12 +10,12 @@
 
 use std::io;
 
-use crate::mechanisms::history::{Entry, Pulled};
-use crate::mechanisms::wire::{Encoded, Form};
-use crate::words::cause::Disconnect;
-use crate::words::event_id::{Numbered, Position};
-use crate::words::message::Message;
-use crate::words::topic::Topic;
+use abeyance_core::mechanisms::history::{Entry, Pulled};
+use abeyance_core::mechanisms::wire::{Encoded, Form};
+use abeyance_core::words::cause::Disconnect;
+use abeyance_core::words::event_id::{Numbered, Position};
+use abeyance_core::words::message::Message;
+use abeyance_core::words::topic::Topic;
 
 use super::archive::{Archive, Arrival, Landing};
 use super::hand::InHand;

@@ -9,13 +9,13 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use crate::mechanisms::agenda::{Agenda, Due, Entry, Number};
-use crate::sync::foreign::Foreign;
-use crate::sync::{AtomicU64, AtomicUsize, Mutex};
-use crate::words::amount::LONGEST;
-use crate::words::message::Message;
-use crate::words::tick::Tick;
-use crate::words::topic::Topic;
+use abeyance_core::mechanisms::agenda::{Agenda, Due, Entry, Number};
+use abeyance_core::sync::foreign::Foreign;
+use abeyance_core::sync::{AtomicU64, AtomicUsize, Mutex};
+use abeyance_core::words::message::Message;
+use abeyance_core::words::tick::Tick;
+use abeyance_core::words::topic::Topic;
+use abeyance_settings::amount::LONGEST;
 
 use super::Keeper;
 use super::scheduled::ScheduleError;

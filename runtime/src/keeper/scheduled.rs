@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::mechanisms::agenda::Number;
-use crate::sync::foreign::Foreign;
-use crate::words::message::Message;
-use crate::words::topic::Topic;
+use abeyance_core::mechanisms::agenda::Number;
+use abeyance_core::sync::foreign::Foreign;
+use abeyance_core::words::message::Message;
+use abeyance_core::words::topic::Topic;
 
 use super::Keeper;
 use super::hub::Hub;

@@ -4,12 +4,12 @@ use std::io;
 
 use bytes::Bytes;
 
-use crate::mechanisms::backlog::{Kind, Piece};
-use crate::mechanisms::wire::{Encoded, Form};
-use crate::words::cause::{Disconnect, Resume};
-use crate::words::event_id::Numbered;
-use crate::words::message::Message;
-use crate::words::terms::WhenSlow;
+use abeyance_core::mechanisms::backlog::{Kind, Piece};
+use abeyance_core::mechanisms::wire::{Encoded, Form};
+use abeyance_core::words::cause::{Disconnect, Resume};
+use abeyance_core::words::event_id::Numbered;
+use abeyance_core::words::message::Message;
+use abeyance_settings::terms::WhenSlow;
 
 use super::hand::InHand;
 use super::hold::Hold;

@@ -3,8 +3,8 @@
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::words::line::Line;
-use crate::words::tick::{Since, Tick};
+use abeyance_core::words::line::Line;
+use abeyance_core::words::tick::{Since, Tick};
 
 use super::hold::Hold;
 use super::pen::Pen;

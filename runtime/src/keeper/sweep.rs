@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
-use crate::mechanisms::clock::{Beats, Clocks, Due, Signs};
-use crate::mechanisms::wire;
-use crate::sync::{foreign, lasting};
-use crate::words::cause::{Disconnect, End};
-use crate::words::line::Line;
-use crate::words::terms::Transport;
-use crate::words::tick::Tick;
+use abeyance_core::mechanisms::clock::{Beats, Clocks, Due, Signs};
+use abeyance_core::mechanisms::wire;
+use abeyance_core::sync::{foreign, lasting};
+use abeyance_core::words::cause::{Disconnect, End};
+use abeyance_core::words::line::Line;
+use abeyance_core::words::tick::Tick;
+use abeyance_settings::terms::Transport;
 
 use super::Keeper;
 use super::hold::{Hold, drawn};

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::sync::{AtomicU64, Mutex};
-use crate::words::amount::LONGEST;
-use crate::words::tick::Tick;
+use abeyance_core::sync::{AtomicU64, Mutex};
+use abeyance_core::words::tick::Tick;
+use abeyance_settings::amount::LONGEST;
 
 /// The clock of one server.
 ///

@@ -10,7 +10,7 @@ use super::host::Host;
 use super::house::House;
 use super::turned_away::Away;
 use crate::socket::Listener;
-use crate::sync::lasting;
+use abeyance_core::sync::lasting;
 
 /// Accepts for as long as it is polled; no error ends it.
 pub(super) async fn accept<H: Host>(mut door: impl Listener, house: Arc<House<H>>) {

@@ -9,8 +9,8 @@ use tokio::time::{Instant, sleep};
 use super::host::Host;
 use super::house::House;
 use crate::keeper::hub::Hub;
-use crate::sync::lasting;
-use crate::words::look::Look;
+use abeyance_core::sync::lasting;
+use abeyance_core::words::look::Look;
 
 /// The audits of one server; they end when this is dropped.
 #[derive(Debug)]

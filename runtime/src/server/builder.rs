@@ -256,7 +256,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::words::keep::Keep;
+    use abeyance_core::words::keep::Keep;
 
     fn fault(server: Server, variables: &[(&str, &str)]) -> String {
         let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));

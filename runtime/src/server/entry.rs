@@ -12,7 +12,7 @@ use super::rouse::Rouser;
 use super::running::{Drained, Running};
 use super::signals::Signals;
 use super::wishes::Wishes;
-use crate::words::terms::WhenFull;
+use abeyance_settings::terms::WhenFull;
 
 /// What was written in `#[abeyance::main]`.
 #[derive(Clone, Copy, Debug)]

@@ -1,24 +1,24 @@
 //! What the environment says: `ABEYANCE_<SETTING>` for the server, `ABEYANCE_<FUNCTION>_<SETTING>` for a function.
 
 use super::wishes::{Setting, Wishes};
-use crate::words::terms::{Key, Settings};
+use abeyance_settings::terms::{Key, Settings};
 
 const PREFIX: &str = "ABEYANCE_";
 
 /// What was read.
 #[derive(Debug, Default)]
-pub(super) struct Environment {
-    pub(super) server: Wishes,
+pub(crate) struct Environment {
+    pub(crate) server: Wishes,
     /// By the function's name; functions of the same name in several modules share it. With the variables that say it.
     functions: Vec<(String, Settings, Vec<String>)>,
-    pub(super) faults: Vec<String>,
+    pub(crate) faults: Vec<String>,
 }
 
 impl Environment {
     /// Reads the variables that begin with `ABEYANCE_`; `functions` are the names that are mounted.
     ///
     /// A name that fits nothing is a fault: a limit with a slip of the pen in its name would not be one.
-    pub(super) fn read(
+    pub(crate) fn read(
         variables: impl IntoIterator<Item = (String, String)>,
         functions: &[&str],
     ) -> Environment {
@@ -35,13 +35,13 @@ impl Environment {
     }
 
     /// What was said of one function.
-    pub(super) fn function(&self, name: &str) -> Settings {
+    pub(crate) fn function(&self, name: &str) -> Settings {
         let said = self.functions.iter().find(|(known, ..)| *known == upper(name));
         said.map_or(Settings::NONE, |(_, settings, _)| *settings)
     }
 
     /// The variables that said something of one function.
-    pub(super) fn variables(&self, name: &str) -> &[String] {
+    pub(crate) fn variables(&self, name: &str) -> &[String] {
         let said = self.functions.iter().find(|(known, ..)| *known == upper(name));
         said.map_or(&[], |(.., variables)| variables)
     }
@@ -103,7 +103,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::words::terms::{WhenEvicted, WhenFull, WhenSlow};
+    use abeyance_settings::terms::{WhenEvicted, WhenFull, WhenSlow};
 
     fn read(variables: &[(&str, &str)]) -> Environment {
         let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));

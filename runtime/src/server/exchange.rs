@@ -5,9 +5,9 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::course::{Broken, Course, Follows};
-use crate::words::pace;
-use crate::words::policy::Policy;
-use crate::words::tick::Tick;
+use abeyance_core::words::pace;
+use abeyance_core::words::policy::Policy;
+use abeyance_core::words::tick::Tick;
 
 /// How long a connection may rest under hyper before its buffers are taken away.
 pub(super) const REST: Duration = Duration::from_secs(1);

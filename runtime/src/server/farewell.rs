@@ -8,7 +8,7 @@ use super::host::Host;
 use super::wire::Notes;
 use crate::dispatch::{Time, discard};
 use crate::socket::Socket;
-use crate::words::tick::Tick;
+use abeyance_core::words::tick::Tick;
 
 /// How much is discarded after our last word, of what has no place among the holds.
 const MOST_DISCARDED: usize = 1 << 20;

@@ -26,8 +26,8 @@ use super::wire::{Answer, Notes, Wire};
 use super::word::word;
 use crate::dispatch::{Deadline, Standing, Waits, probing_unheld};
 use crate::socket::Socket;
-use crate::words::denial::Denial;
-use crate::words::tick::Tick;
+use abeyance_core::words::denial::Denial;
+use abeyance_core::words::tick::Tick;
 
 /// How a connection comes to be read for a request.
 pub(super) enum Visit {

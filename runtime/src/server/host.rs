@@ -13,8 +13,8 @@ use hyper::body::Incoming;
 
 use crate::dispatch::{Admitted, After, Dispatch, Reply, Time};
 use crate::socket::Socket;
-use crate::words::denial::Denial;
-use crate::words::policy::Policy;
+use abeyance_core::words::denial::Denial;
+use abeyance_core::words::policy::Policy;
 
 /// Who answers requests.
 pub(super) trait Host: Send + Sync + 'static {

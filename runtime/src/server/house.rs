@@ -14,11 +14,11 @@ use super::conversation::converse;
 use super::host::Host;
 use super::place::{For, Parser, Place, WayOut};
 use super::turned_away::{Away, LINGERING};
-use crate::mechanisms::lobby::{Lobby, Ticket};
 use crate::socket::Socket;
 use crate::socket::kernel::Descriptors;
-use crate::words::peer::Peer;
-use crate::words::policy::Policy;
+use abeyance_core::mechanisms::lobby::{Lobby, Ticket};
+use abeyance_core::words::peer::Peer;
+use abeyance_core::words::policy::Policy;
 
 /// Of all places, and of all parsers, those that one address may have without holding anything: a share of so many, and a
 /// few at least.

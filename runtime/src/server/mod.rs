@@ -7,7 +7,7 @@ mod chunks;
 mod conversation;
 mod course;
 pub(crate) mod entry;
-mod environment;
+pub(crate) mod environment;
 mod exchange;
 mod farewell;
 mod first;
@@ -25,7 +25,7 @@ pub(crate) mod signals;
 pub(crate) mod start;
 mod turned_away;
 mod wire;
-mod wishes;
+pub(crate) mod wishes;
 mod word;
 
 #[cfg(test)]

@@ -12,9 +12,9 @@ use super::host::Host;
 use super::house::{Bell, House};
 use super::turned_away::Away;
 use crate::dispatch::Waits;
-use crate::mechanisms::lobby::{Lobby, Ticket};
 use crate::socket::Socket;
-use crate::words::peer::Peer;
+use abeyance_core::mechanisms::lobby::{Lobby, Ticket};
+use abeyance_core::words::peer::Peer;
 
 /// A connection that sends or takes so many bytes of a body has earned a [`WHILE`] in which it is not asked to leave, and
 /// counts as waiting from its end on. One that trickles has waited since it began to.

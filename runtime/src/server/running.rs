@@ -19,7 +19,7 @@ use crate::dispatch::cleanup::Cleanup;
 use crate::keeper::audit::Audit;
 use crate::keeper::hub::Hub;
 use crate::socket::Listener;
-use crate::words::look::Look;
+use abeyance_core::words::look::Look;
 
 /// A running server.
 ///

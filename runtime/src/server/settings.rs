@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use super::builder::Server;
 use super::wishes::{field, network, origin};
-use crate::words::keep::Keep;
-use crate::words::origins::Judge;
-use crate::words::terms::WhenFull;
+use abeyance_core::words::keep::Keep;
+use abeyance_core::words::origins::Judge;
+use abeyance_settings::terms::WhenFull;
 
 /// Limits, deadlines and whom it trusts.
 impl Server {

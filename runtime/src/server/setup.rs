@@ -16,7 +16,7 @@ use crate::keeper::hub::Hub;
 use crate::socket::Listener;
 use crate::socket::kernel::most_open_files;
 use crate::socket::tcp::TcpDoor;
-use crate::words::policy::Policy;
+use abeyance_core::words::policy::Policy;
 
 const LISTEN: &str = "ABEYANCE_LISTEN";
 

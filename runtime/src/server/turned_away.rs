@@ -10,9 +10,9 @@ use super::farewell::linger;
 use super::host::Host;
 use super::house::House;
 use super::word::word;
-use crate::mechanisms::lobby::Refused;
 use crate::socket::Socket;
-use crate::words::denial::Denial;
+use abeyance_core::mechanisms::lobby::Refused;
+use abeyance_core::words::denial::Denial;
 
 /// How many that were sent away may be waited for at once, so that their requests do not destroy the answer on its way:
 /// they have descriptors, of those that are never given to connections.

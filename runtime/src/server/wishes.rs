@@ -4,18 +4,18 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::words::amount::{self, Misread, spell_size};
-use crate::words::keep::{Keep, LEAST_HISTORY, Pattern, Rule};
-use crate::words::origins::{self, Judge, Origins};
-use crate::words::policy::Policy;
-use crate::words::terms::{LEAST_BACKLOG, WhenFull};
+use abeyance_core::words::keep::{Keep, LEAST_HISTORY, Pattern, Rule};
+use abeyance_core::words::origins::{self, Judge, Origins};
+use abeyance_core::words::policy::Policy;
+use abeyance_settings::amount::{self, Misread, spell_size};
+use abeyance_settings::terms::{LEAST_BACKLOG, WhenFull};
 
 /// How many descriptors are left for what is not held: the listener, newcomers, the application's own files.
-pub(super) const RESERVE: usize = 64;
+pub(crate) const RESERVE: usize = 64;
 
 /// How many descriptors are never given to connections: the listener, those that are sent away, the application's own
 /// files.
-pub(super) const SPARE: usize = 32;
+pub(crate) const SPARE: usize = 32;
 
 /// However few descriptors there are, so many connections are tried.
 const LEAST_CONNECTIONS: usize = 16;
@@ -28,7 +28,7 @@ const LEAST_HEAD: usize = 8 << 10;
 
 /// The name of one setting of the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Setting {
+pub(crate) enum Setting {
     Listen,
     MaxSuspended,
     MaxConnections,
@@ -59,41 +59,41 @@ pub(super) enum Setting {
 
 /// What was written.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Wishes {
-    pub(super) listen: Option<String>,
-    pub(super) max_suspended: Option<usize>,
-    pub(super) max_connections: Option<usize>,
-    pub(super) max_requests: Option<usize>,
-    pub(super) max_per_peer: Option<usize>,
-    pub(super) max_per_key: Option<usize>,
-    pub(super) max_unheld_per_peer: Option<usize>,
-    pub(super) max_connects_per_peer: Option<usize>,
-    pub(super) when_full: Option<WhenFull>,
-    pub(super) drain: Option<Duration>,
-    pub(super) head_deadline: Option<Duration>,
-    pub(super) function_deadline: Option<Duration>,
-    pub(super) hook_deadline: Option<Duration>,
-    pub(super) write_deadline: Option<Duration>,
-    pub(super) polite_end: Option<Duration>,
-    pub(super) keep_alive: Option<Duration>,
-    pub(super) memory: Option<usize>,
-    pub(super) history: Option<usize>,
-    pub(super) max_topics: Option<usize>,
-    pub(super) max_head: Option<usize>,
-    pub(super) max_admitting: Option<usize>,
-    pub(super) max_scheduled: Option<usize>,
-    pub(super) last_ends: Option<usize>,
+pub(crate) struct Wishes {
+    pub(crate) listen: Option<String>,
+    pub(crate) max_suspended: Option<usize>,
+    pub(crate) max_connections: Option<usize>,
+    pub(crate) max_requests: Option<usize>,
+    pub(crate) max_per_peer: Option<usize>,
+    pub(crate) max_per_key: Option<usize>,
+    pub(crate) max_unheld_per_peer: Option<usize>,
+    pub(crate) max_connects_per_peer: Option<usize>,
+    pub(crate) when_full: Option<WhenFull>,
+    pub(crate) drain: Option<Duration>,
+    pub(crate) head_deadline: Option<Duration>,
+    pub(crate) function_deadline: Option<Duration>,
+    pub(crate) hook_deadline: Option<Duration>,
+    pub(crate) write_deadline: Option<Duration>,
+    pub(crate) polite_end: Option<Duration>,
+    pub(crate) keep_alive: Option<Duration>,
+    pub(crate) memory: Option<usize>,
+    pub(crate) history: Option<usize>,
+    pub(crate) max_topics: Option<usize>,
+    pub(crate) max_head: Option<usize>,
+    pub(crate) max_admitting: Option<usize>,
+    pub(crate) max_scheduled: Option<usize>,
+    pub(crate) last_ends: Option<usize>,
     /// In code only: what a topic keeps is part of what the program means.
-    pub(super) topics: Option<Vec<Rule>>,
-    pub(super) trusted_proxies: Option<Vec<IpNet>>,
-    pub(super) allowed_origins: Option<Vec<String>>,
+    pub(crate) topics: Option<Vec<Rule>>,
+    pub(crate) trusted_proxies: Option<Vec<IpNet>>,
+    pub(crate) allowed_origins: Option<Vec<String>>,
     /// In code only.
-    pub(super) origins_if: Option<Judge>,
-    pub(super) allowed_headers: Option<Vec<String>>,
+    pub(crate) origins_if: Option<Judge>,
+    pub(crate) allowed_headers: Option<Vec<String>>,
 }
 
 impl Setting {
-    pub(super) const ALL: [Setting; 26] = [
+    pub(crate) const ALL: [Setting; 26] = [
         Setting::Listen,
         Setting::MaxSuspended,
         Setting::MaxConnections,
@@ -123,7 +123,7 @@ impl Setting {
     ];
 
     /// The setting as it is written in code.
-    pub(super) const fn as_str(&self) -> &'static str {
+    pub(crate) const fn as_str(&self) -> &'static str {
         match self {
             Setting::Listen => "listen",
             Setting::MaxSuspended => "max_suspended",
@@ -157,7 +157,7 @@ impl Setting {
 
 impl Wishes {
     /// Sets one setting from text; lists have commas.
-    pub(super) fn set(&mut self, setting: Setting, value: &str) -> Result<(), Misread> {
+    pub(crate) fn set(&mut self, setting: Setting, value: &str) -> Result<(), Misread> {
         match setting {
             Setting::Listen => self.listen = Some(address(value)?),
             Setting::MaxSuspended => self.max_suspended = Some(amount::count(value)?),
@@ -193,7 +193,7 @@ impl Wishes {
     ///
     /// # Errors
     /// What is wrong with the pattern or with what is to be kept.
-    pub(super) fn keep(&mut self, pattern: &str, keep: Keep) -> Result<(), String> {
+    pub(crate) fn keep(&mut self, pattern: &str, keep: Keep) -> Result<(), String> {
         let pattern = Pattern::read(pattern).map_err(|fault| fault.to_string())?;
         let topics = self.topics.get_or_insert_default();
         if topics.iter().any(|rule| rule.pattern == pattern) {
@@ -205,7 +205,7 @@ impl Wishes {
     }
 
     /// These wishes, and those of `fallback` where these say nothing.
-    pub(super) fn or(self, fallback: Wishes) -> Wishes {
+    pub(crate) fn or(self, fallback: Wishes) -> Wishes {
         Wishes {
             listen: self.listen.or(fallback.listen),
             max_suspended: self.max_suspended.or(fallback.max_suspended),
@@ -239,7 +239,7 @@ impl Wishes {
     }
 
     /// The policy, with the defaults where nothing was written; and what is wrong with it.
-    pub(super) fn resolve(self, descriptors: usize) -> (Policy, Vec<String>) {
+    pub(crate) fn resolve(self, descriptors: usize) -> (Policy, Vec<String>) {
         let preset = Policy::default();
         let fitting = descriptors.saturating_sub(SPARE).max(LEAST_CONNECTIONS);
         let connections = self.max_connections.map_or(fitting, |wished| wished.min(fitting));
@@ -403,7 +403,7 @@ fn address(text: &str) -> Result<String, Misread> {
 }
 
 /// Reads an address, or a network in CIDR notation.
-pub(super) fn network(text: &str) -> Result<IpNet, Misread> {
+pub(crate) fn network(text: &str) -> Result<IpNet, Misread> {
     let network = text.parse::<IpNet>().ok();
     network.or_else(|| text.parse().ok().map(|address: std::net::IpAddr| IpNet::from(address))).ok_or_else(
         || {
@@ -417,14 +417,14 @@ pub(super) fn network(text: &str) -> Result<IpNet, Misread> {
 }
 
 /// Reads an origin; gives it as browsers write it.
-pub(super) fn origin(text: &str) -> Result<String, Misread> {
+pub(crate) fn origin(text: &str) -> Result<String, Misread> {
     origins::read(text).map_err(|why| {
         Misread::new("an origin such as \"https://example.com\", \"null\" or \"*\"", format!("{text:?}"), why)
     })
 }
 
 /// Reads the name of a field of a request's head.
-pub(super) fn field(text: &str) -> Result<String, Misread> {
+pub(crate) fn field(text: &str) -> Result<String, Misread> {
     let is_letter = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     match !text.is_empty() && text != "*" && text.bytes().all(is_letter) {
         true => Ok(text.to_owned()),

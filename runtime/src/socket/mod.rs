@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use crate::words::line::Line;
+use abeyance_core::words::line::Line;
 
 use kernel::Descriptors;
 

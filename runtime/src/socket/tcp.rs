@@ -16,8 +16,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 
 use super::kernel::{self, Descriptors};
 use super::{Listener, Socket};
-use crate::words::line::Line;
-use crate::words::probing::Probing;
+use abeyance_core::words::line::Line;
+use abeyance_core::words::probing::Probing;
 
 /// A TCP socket that reads, writes and ends through `&self`.
 pub(crate) struct TcpLine {

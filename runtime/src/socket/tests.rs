@@ -14,8 +14,8 @@ use tokio::net::{TcpListener, TcpStream};
 use super::memory::{MemoryDoor, MemoryStream};
 use super::tcp::{TcpDoor, TcpLine};
 use super::{Listener, Socket};
-use crate::words::line::Line;
-use crate::words::probing::Probing;
+use abeyance_core::words::line::Line;
+use abeyance_core::words::probing::Probing;
 
 trait Peer: AsyncRead + AsyncWrite + Unpin + Send + Sized + 'static {
     fn reset(self);

@@ -7,7 +7,7 @@ use axum_core::extract::FromRequestParts;
 use http::request::Parts;
 use percent_encoding::percent_decode_str;
 
-use crate::words::stay_away;
+use abeyance_core::words::stay_away;
 
 /// The id of the last message the client has seen: the `Last-Event-ID` header that a returning `EventSource` sends, or
 /// else `?last_event_id=`; `None` for a client that is new.

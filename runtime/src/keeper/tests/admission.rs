@@ -4,8 +4,8 @@ use tokio::time::advance;
 
 use super::*;
 use crate::keeper::hub::Hub;
-use crate::mechanisms::limits::Full;
-use crate::words::terms::WhenFull::ResumeOldest;
+use abeyance_core::mechanisms::limits::Full;
+use abeyance_settings::terms::WhenFull::ResumeOldest;
 
 /// A minute later everybody is old enough to be evicted.
 async fn grow_old(house: &House) {

@@ -5,8 +5,8 @@ use tokio::time::{Instant, advance, sleep};
 
 use super::*;
 use crate::keeper::send::Origin;
-use crate::mechanisms::wire::Encoded;
-use crate::words::message::Message;
+use abeyance_core::mechanisms::wire::Encoded;
+use abeyance_core::words::message::Message;
 
 /// Has the keeper keep time until the set is dropped.
 #[must_use]
@@ -406,7 +406,7 @@ async fn what_a_sweep_forgets_is_dropped_on_another_thread_than_that_of_the_cloc
     use std::sync::mpsc::{Sender, channel};
     use std::thread::{self, ThreadId};
 
-    use crate::words::keep::{Keep, Pattern, Rule};
+    use abeyance_core::words::keep::{Keep, Pattern, Rule};
 
     struct Body(Sender<ThreadId>);
     impl AsRef<[u8]> for Body {

@@ -7,11 +7,11 @@ use super::*;
 use crate::keeper::ended::Ended;
 use crate::keeper::held::{Held, SendError};
 use crate::keeper::hub::Hub;
-use crate::mechanisms::backlog::Backlog;
-use crate::mechanisms::wire::Encoded;
-use crate::words::cause::Resume;
-use crate::words::message::Message;
-use crate::words::terms::WhenSlow::{self, Disconnect, DropNewest, DropOldest};
+use abeyance_core::mechanisms::backlog::Backlog;
+use abeyance_core::mechanisms::wire::Encoded;
+use abeyance_core::words::cause::Resume;
+use abeyance_core::words::message::Message;
+use abeyance_settings::terms::WhenSlow::{self, Disconnect, DropNewest, DropOldest};
 
 const BOUND: usize = 32 << 10;
 const RULES: [WhenSlow; 2] = [DropOldest, DropNewest];

@@ -5,8 +5,8 @@ use std::task::Wake;
 use super::*;
 use crate::keeper::ended::Ended;
 use crate::keeper::held::Held;
-use crate::mechanisms::backlog::{Kind, Piece};
-use crate::words::cause::{Disconnect, Resume};
+use abeyance_core::mechanisms::backlog::{Kind, Piece};
+use abeyance_core::words::cause::{Disconnect, Resume};
 
 /// A waker that does at once what a task would do later.
 struct Inline<F>(F);

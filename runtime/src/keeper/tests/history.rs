@@ -9,11 +9,11 @@ use tokio::time::advance;
 
 use super::*;
 use crate::keeper::send::Origin;
-use crate::mechanisms::wire::Encoded;
-use crate::words::cause::{Disconnect, End, Resume};
-use crate::words::keep::{Keep, Pattern, Rule};
-use crate::words::message::Message;
-use crate::words::terms::{WhenFull, WhenSlow};
+use abeyance_core::mechanisms::wire::Encoded;
+use abeyance_core::words::cause::{Disconnect, End, Resume};
+use abeyance_core::words::keep::{Keep, Pattern, Rule};
+use abeyance_core::words::message::Message;
+use abeyance_settings::terms::{WhenFull, WhenSlow};
 
 const TOPICS: [&str; 3] = ["a", "b", "c"];
 /// Little more than two backlogs.
@@ -216,7 +216,7 @@ fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, guest: &Guest, which: usiz
                 Resume::Released.into(),
                 Disconnect::Gone.into(),
                 Disconnect::Failed.into(),
-                Disconnect::Kicked { code: None, reason: "spam".into() }.into(),
+                Disconnect::kicked(None, "spam").into(),
             ];
             let had_ended = hold.note().is_some();
             assert_eq!(keeper.end(hold, sides[side].clone().into()), !had_ended);

@@ -8,8 +8,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use crate::words::line::Line;
-use crate::words::probing::Probing;
+use abeyance_core::words::line::Line;
+use abeyance_core::words::probing::Probing;
 
 /// Takes everything, until told otherwise.
 pub(super) struct FakeLine(Mutex<Script>);

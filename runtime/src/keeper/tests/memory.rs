@@ -8,10 +8,10 @@ use crate::keeper::ended::Ended;
 use crate::keeper::held::Held;
 use crate::keeper::hub::Hub;
 use crate::keeper::inbox::PostRefusal;
-use crate::mechanisms::backlog::{Backlog, Kind, Piece};
-use crate::words::cause::{Disconnect, Resume};
-use crate::words::message::Message;
-use crate::words::terms::WhenSlow::{self, DropNewest, DropOldest};
+use abeyance_core::mechanisms::backlog::{Backlog, Kind, Piece};
+use abeyance_core::words::cause::{Disconnect, Resume};
+use abeyance_core::words::message::Message;
+use abeyance_settings::terms::WhenSlow::{self, DropNewest, DropOldest};
 
 const MEMORY: usize = 80_000;
 /// What is left at most when somebody has paid.

@@ -22,10 +22,10 @@ use super::Keeper;
 use super::Plan;
 use super::admission::{Admission, Refused};
 use super::hold::{Hold, Origins, Post};
-use crate::mechanisms::limits::{Ceiling, Peer};
-use crate::mechanisms::wire::Form;
-use crate::words::policy::Policy;
-use crate::words::terms::Settings;
+use abeyance_core::mechanisms::limits::{Ceiling, Peer};
+use abeyance_core::mechanisms::wire::Form;
+use abeyance_core::words::policy::Policy;
+use abeyance_settings::terms::Settings;
 
 use line::{Answers, FakeLine};
 

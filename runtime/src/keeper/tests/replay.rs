@@ -8,11 +8,11 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use super::*;
 use crate::keeper::archive::{Arrival, Forged};
-use crate::mechanisms::wire::Encoded;
-use crate::words::event_id::EventId;
-use crate::words::keep::{Keep, Pattern, Rule};
-use crate::words::message::Message;
-use crate::words::topic::Topic;
+use abeyance_core::mechanisms::wire::Encoded;
+use abeyance_core::words::event_id::EventId;
+use abeyance_core::words::keep::{Keep, Pattern, Rule};
+use abeyance_core::words::message::Message;
+use abeyance_core::words::topic::Topic;
 
 const BOUND: usize = 32 << 10;
 
@@ -108,7 +108,7 @@ fn whoever_comes_back_gets_exactly_what_it_missed_of_all_its_topics_in_order_the
     let first = house.come(SSE, &["a", "b"], Arrival::New);
     house.publish("a", &["1"]);
     let seen = house.archived().id(1);
-    house.keeper.end(&first.hold, crate::words::cause::Disconnect::Gone.into());
+    house.keeper.end(&first.hold, abeyance_core::words::cause::Disconnect::Gone.into());
     house.publish("b", &["2"]);
     house.publish("c", &["not mine"]);
     house.publish("a", &["4"]);
@@ -300,7 +300,7 @@ fn a_message_too_large_for_an_answer_is_passed_over_and_not_asked_for_again() {
         let guest = house.come(Form::LongPoll, topics, Arrival::New);
         assert_eq!(house.keeper.publish("a", &"x".repeat(BOUND + 1).into()), 0);
         assert_eq!(guest.cause(), None);
-        house.keeper.end(&guest.hold, crate::words::cause::Resume::Timeout.into());
+        house.keeper.end(&guest.hold, abeyance_core::words::cause::Resume::Timeout.into());
         assert_eq!(guest.stands(0), (vec![], Some(1), false));
         let back = house.come(Form::LongPoll, topics, Arrival::Back(0));
         assert_eq!(back.cause(), None);
@@ -314,7 +314,7 @@ fn topics_leave_no_memory_when_nobody_follows_and_nothing_is_kept() {
     let guest = house.come(SSE, &["a", "b"], Arrival::New);
     house.publish("a", &["1"]);
     house.keeper.leave(&guest.hold, "b");
-    house.keeper.end(&guest.hold, crate::words::cause::Resume::Released.into());
+    house.keeper.end(&guest.hold, abeyance_core::words::cause::Resume::Released.into());
     house.keeper.settle(&guest.hold);
     assert!(house.keeper.topics.is_empty());
     assert!(!house.archived().is_empty(), "what is kept is kept");
@@ -363,7 +363,7 @@ fn under_racing_publishers_a_client_that_comes_back_sees_no_gap_and_no_double() 
                 std::thread::yield_now();
                 guest.hold.open(Vec::new());
                 std::thread::yield_now();
-                house.keeper.end(&guest.hold, crate::words::cause::Disconnect::Gone.into());
+                house.keeper.end(&guest.hold, abeyance_core::words::cause::Disconnect::Gone.into());
                 let text = guest.line.text();
                 house.keeper.settle(&guest.hold);
                 for event in events(&text) {

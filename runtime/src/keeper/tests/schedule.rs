@@ -8,9 +8,9 @@ use super::*;
 use crate::keeper::hub::Hub;
 use crate::keeper::schedule::Job;
 use crate::keeper::scheduled::{ScheduleError, Scheduled};
-use crate::words::cause::Resume;
-use crate::words::keep::{Keep, Pattern, Rule};
-use crate::words::message::Message;
+use abeyance_core::words::cause::Resume;
+use abeyance_core::words::keep::{Keep, Pattern, Rule};
+use abeyance_core::words::message::Message;
 
 /// What its owner does when it is dropped.
 struct OnDrop<F: FnMut()>(F);

@@ -4,9 +4,9 @@ use std::task::Wake;
 
 use super::*;
 use crate::keeper::held::{Held, SendError};
-use crate::mechanisms::wire::websocket;
-use crate::words::cause::Resume;
-use crate::words::message::Message;
+use abeyance_core::mechanisms::wire::websocket;
+use abeyance_core::words::cause::Resume;
+use abeyance_core::words::message::Message;
 
 const BOUND: usize = 32 << 10;
 

@@ -4,8 +4,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 
 use super::*;
 use crate::keeper::held::Held;
-use crate::words::cause::{Disconnect, End, Resume};
-use crate::words::terms::{WhenFull, WhenSlow};
+use abeyance_core::words::cause::{Disconnect, End, Resume};
+use abeyance_settings::terms::{WhenFull, WhenSlow};
 
 const THREADS: u8 = 4;
 const ROUNDS: usize = 400;

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::keeper::publish::JoinRefusal;
-use crate::words::topic::Topic;
+use abeyance_core::words::topic::Topic;
 
 impl House {
     fn members(&self, topic: &str) -> usize {
@@ -34,7 +34,7 @@ fn whose_end_has_begun_is_no_member_and_joins_nothing() {
     let house = House::of(STILL);
     let guest = house.suspend(SSE);
     house.keeper.join(&guest.hold, "a".into()).unwrap();
-    house.keeper.end(&guest.hold, crate::words::cause::Resume::Released.into());
+    house.keeper.end(&guest.hold, abeyance_core::words::cause::Resume::Released.into());
     assert_eq!(house.keeper.join(&guest.hold, "b".into()), Err(JoinRefusal::Ended));
     assert_eq!((house.members("a"), house.members("b")), (0, 0));
     assert_eq!(house.keeper.publish("a", &"x".into()), 0);

@@ -27,9 +27,9 @@ use crate::keeper::time::Time;
 use crate::socket::Socket;
 use crate::socket::memory::{Dialer, MemoryDoor, MemoryStream};
 use crate::socket::tcp::TcpDoor;
-use crate::words::denial::Denial;
-use crate::words::line::Line;
-use crate::words::policy::Policy;
+use abeyance_core::words::denial::Denial;
+use abeyance_core::words::line::Line;
+use abeyance_core::words::policy::Policy;
 
 mod audit;
 mod deadlines;

@@ -11,8 +11,8 @@ use tokio::sync::mpsc;
 use super::Dialer;
 use super::cable::Cable;
 use crate::socket::{Listener, Socket};
-use crate::words::line::Line;
-use crate::words::probing::Probing;
+use abeyance_core::words::line::Line;
+use abeyance_core::words::probing::Probing;
 
 /// The server's end.
 pub(crate) struct MemoryLine {

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use tokio::time::advance;
 
 use super::*;
-use crate::words::cause::{Disconnect, End, Resume};
-use crate::words::event_id::{Numbered, Position};
+use abeyance_core::words::cause::{Disconnect, End, Resume};
+use abeyance_core::words::event_id::{Numbered, Position};
 
 const TOPICS: [&str; 3] = ["count", "bytes", "age"];
 

@@ -1,7 +1,7 @@
 //! Where its client stands when a hold has ended, whenever that was: from there it comes back.
 
 use super::*;
-use crate::words::cause::Resume;
+use abeyance_core::words::cause::Resume;
 
 #[test]
 fn an_answer_without_a_kept_message_says_how_far_its_client_has_got() {

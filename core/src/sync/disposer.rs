@@ -1,0 +1,67 @@
+//! The thread that drops what was let go of under a lock: nobody else waits for a destructor that waits.
+//!
+//! Where the lock is free again would be early enough for our own locks. But who publishes may hold a lock of the
+//! application, and be the one whose message pushes out another whose destructor takes that lock.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::mpsc::{Sender, channel};
+use std::thread;
+
+use super::foreign::let_go;
+use super::raw::HAS_THREADS;
+
+/// How many bytes of values may wait for the thread. Where destructors are slower than what is let go of, or one hangs, the
+/// others are dropped by the thread that lets go of them, so that it slows down, too.
+const MOST: usize = 64 << 20;
+
+/// What a value costs beside its bytes while it waits.
+const COST: usize = 128;
+
+/// A value of any type, and how many bytes are its own.
+pub(super) struct Value {
+    pub(super) value: Box<dyn Send>,
+    pub(super) bytes: usize,
+}
+
+pub(super) type Values = Vec<Value>;
+
+/// How many bytes wait.
+static WAITING: AtomicUsize = AtomicUsize::new(0);
+
+/// The way to the thread, which is started by the first values; `None` where the system has no thread for it.
+static DOOR: OnceLock<Option<Sender<Values>>> = OnceLock::new();
+
+/// Has the thread drop them; gives back what it has no room for.
+pub(super) fn hand_over(values: Values) -> Result<(), Values> {
+    if !HAS_THREADS {
+        return Err(values);
+    }
+    let Some(door) = DOOR.get_or_init(start) else { return Err(values) };
+    let cost = values.iter().map(Value::cost).sum();
+    let before = WAITING.fetch_add(cost, Relaxed);
+    // However large they are, if nothing else waits.
+    if before > 0 && before.saturating_add(cost) > MOST {
+        WAITING.fetch_sub(cost, Relaxed);
+        return Err(values);
+    }
+    door.send(values).map_err(|refused| refused.0)
+}
+
+impl Value {
+    fn cost(&self) -> usize {
+        self.bytes.saturating_add(COST)
+    }
+}
+
+fn start() -> Option<Sender<Values>> {
+    let (door, values) = channel::<Values>();
+    let dispose = move || {
+        for value in values.into_iter().flatten() {
+            let cost = value.cost();
+            let_go(value.value);
+            WAITING.fetch_sub(cost, Relaxed);
+        }
+    };
+    thread::Builder::new().name("abeyance-drops".into()).spawn(dispose).ok().map(|_| door)
+}

@@ -1,0 +1,137 @@
+//! What a topic keeps of its past: for clients that come back, and for newcomers.
+
+use std::fmt;
+use std::time::Duration;
+
+use abeyance_settings::amount::{LONGEST, Misread};
+
+/// How much of its past a topic keeps (`Server::topic`). Whatever is reached first counts: the
+/// oldest messages go. A client that comes back and has missed one of those is told so.
+///
+/// Each topic has these bounds for itself. All topics together have `Server::history`, where
+/// the oldest message of all goes first: a busy topic with a large `bytes` can push out what quiet ones keep. What is
+/// kept is in memory, and ends with the process.
+///
+/// ```
+/// use abeyance::{Keep, Server};
+///
+/// let server = Server::new()
+///     .topic("news", Keep::default())
+///     .topic("rooms/*", Keep { count: 20, ..Keep::default() });
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Keep {
+    /// How many messages.
+    pub count: usize,
+    /// How many bytes, 1 KiB at least, with what keeping a message costs beside its own (128 bytes each). A message that is larger goes to
+    /// those who are there; neither it nor what came before is kept.
+    pub bytes: usize,
+    /// How long, in time that the server served: while it was stalled, nothing ages.
+    pub age: Duration,
+}
+
+impl Default for Keep {
+    /// 1,000 messages, 1 MiB, 10 minutes.
+    fn default() -> Self {
+        Keep { count: 1_000, bytes: 1 << 20, age: Duration::from_secs(600) }
+    }
+}
+
+/// The least that can be kept, in bytes: one short message with what keeping it costs.
+pub const LEAST_HISTORY: usize = 1 << 10;
+
+/// Which topics keep something.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Pattern {
+    /// The topic of this name.
+    Name(Box<str>),
+    /// Every topic whose name begins so.
+    Prefix(Box<str>),
+}
+
+/// Which topics keep how much.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rule {
+    pub pattern: Pattern,
+    pub keep: Keep,
+}
+
+impl Pattern {
+    /// Reads a name, or a prefix that ends in `*`.
+    ///
+    /// # Errors
+    /// When a `*` stands elsewhere, or there is nothing.
+    pub fn read(text: &str) -> Result<Pattern, Misread> {
+        let misread = |why| {
+            Err(Misread::new(
+                "the name of a topic, or a prefix such as \"rooms/*\"",
+                format!("{text:?}"),
+                why,
+            ))
+        };
+        let (name, is_prefix) = match text.strip_suffix('*') {
+            Some(prefix) => (prefix, true),
+            None => (text, false),
+        };
+        if name.contains('*') {
+            return misread("a `*` stands at the end only");
+        }
+        match is_prefix {
+            true => Ok(Pattern::Prefix(name.into())),
+            false if name.is_empty() => misread(""),
+            false => Ok(Pattern::Name(name.into())),
+        }
+    }
+}
+
+/// As it was written.
+impl fmt::Display for Pattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Pattern::Name(name) => f.write_str(name),
+            Pattern::Prefix(prefix) => write!(f, "{prefix}*"),
+        }
+    }
+}
+
+impl Keep {
+    /// What cannot be meant: nothing that keeps nothing, and no age that never comes.
+    pub fn fault(&self) -> Option<&'static str> {
+        match self {
+            Keep { count: 0, .. } => Some("`count` 0 keeps nothing"),
+            Keep { bytes: ..LEAST_HISTORY, .. } => Some("`bytes` must be at least 1KiB, or no message fits"),
+            Keep { age, .. } if age.is_zero() => Some("`age` 0 keeps nothing"),
+            Keep { age, .. } if *age > LONGEST => Some("`age` may be a year at most"),
+            Keep { .. } => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pattern_is_a_name_or_a_prefix() {
+        assert_eq!(Pattern::read("news"), Ok(Pattern::Name("news".into())));
+        assert_eq!(Pattern::read("rooms/*"), Ok(Pattern::Prefix("rooms/".into())));
+        assert_eq!(Pattern::read("*"), Ok(Pattern::Prefix("".into())));
+        for right in ["news", "rooms/*", "*"] {
+            assert_eq!(Pattern::read(right).expect("a pattern").to_string(), right);
+        }
+        for wrong in ["", "a*b", "a**", "*a"] {
+            assert!(Pattern::read(wrong).is_err(), "{wrong:?}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_nothing_is_a_fault() {
+        let none = Duration::ZERO;
+        assert!(Keep { count: 0, ..Keep::default() }.fault().is_some());
+        assert!(Keep { bytes: LEAST_HISTORY - 1, ..Keep::default() }.fault().is_some());
+        assert_eq!(Keep { bytes: LEAST_HISTORY, ..Keep::default() }.fault(), None);
+        assert!(Keep { age: none, ..Keep::default() }.fault().is_some());
+        assert!(Keep { age: LONGEST * 2, ..Keep::default() }.fault().is_some());
+        assert_eq!(Keep::default().fault(), None);
+    }
+}

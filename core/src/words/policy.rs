@@ -1,0 +1,99 @@
+//! What holds for the whole server: limits, deadlines and whom it trusts.
+
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+use super::keep::Rule;
+use super::origins::Origins;
+use abeyance_settings::terms::WhenFull;
+
+/// The server-wide settings, resolved.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// Where to listen, as `host:port`.
+    pub listen: String,
+    /// How many holds there may be at once; the descriptor limit less 64 where nothing was said.
+    pub max_suspended: usize,
+    pub max_per_peer: Option<usize>,
+    /// How many connections there may be, held or not; the descriptor limit less 32 where nothing was said.
+    pub max_connections: usize,
+    /// How many requests may be read or answered at once.
+    pub max_requests: usize,
+    /// How many holds of one key there may be, over all endpoints.
+    pub max_per_key: Option<usize>,
+    /// How many connections of one address there may be that hold nothing; a quarter of all where nothing was said, and
+    /// then not of this machine.
+    pub max_unheld_per_peer: Option<usize>,
+    /// How many new connections one address may open a second.
+    pub max_connects_per_peer: Option<usize>,
+    pub when_full: WhenFull,
+    /// How long a shutdown may take.
+    pub drain: Duration,
+    /// From the first moment of a connection (or the first byte of a later request) to the end of the request's head.
+    pub head_deadline: Duration,
+    pub function_deadline: Duration,
+    pub hook_deadline: Duration,
+    /// How long a write may make no progress.
+    pub write_deadline: Duration,
+    /// How long writing an ending and waiting for the peer's FIN may take.
+    pub polite_end: Duration,
+    /// How long a connection may rest between two requests.
+    pub keep_alive: Duration,
+    /// How many bytes may wait for all peers together.
+    pub memory: usize,
+    /// How many bytes all topics together may keep of their past.
+    pub history: usize,
+    /// How many topics one hold may have joined at once.
+    pub max_topics: usize,
+    /// How many bytes the head of a request may have.
+    pub max_head: usize,
+    /// How many functions of one endpoint may run at once without a place to come.
+    pub max_admitting: usize,
+    /// How much may be scheduled at once.
+    pub max_scheduled: usize,
+    /// How many ends are remembered.
+    pub last_ends: usize,
+    /// Which topics keep how much of their past.
+    pub topics: Vec<Rule>,
+    /// Peers whose `X-Forwarded-For` and `X-Forwarded-Host` are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Origins that may connect although they are not the server's own.
+    pub allowed_origins: Origins,
+    /// Fields that pages of these origins may send, beside those that are always allowed.
+    pub allowed_headers: Vec<String>,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Policy {
+            listen: String::from("127.0.0.1:8080"),
+            max_suspended: usize::MAX,
+            max_per_peer: None,
+            max_connections: usize::MAX,
+            max_requests: 16 * 1024,
+            max_per_key: None,
+            max_unheld_per_peer: None,
+            max_connects_per_peer: None,
+            when_full: WhenFull::Reject,
+            drain: Duration::from_secs(10),
+            head_deadline: Duration::from_secs(10),
+            function_deadline: Duration::from_secs(10),
+            hook_deadline: Duration::from_secs(30),
+            write_deadline: Duration::from_secs(10),
+            polite_end: Duration::from_secs(5),
+            keep_alive: Duration::from_secs(75),
+            memory: 256 << 20,
+            history: 64 << 20,
+            max_topics: 128,
+            max_head: 16 << 10,
+            max_admitting: 64,
+            max_scheduled: 65_536,
+            last_ends: 10_000,
+            topics: Vec::new(),
+            trusted_proxies: Vec::new(),
+            allowed_origins: Origins::default(),
+            allowed_headers: Vec::new(),
+        }
+    }
+}

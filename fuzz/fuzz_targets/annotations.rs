@@ -1,4 +1,0 @@
-//! The target `annotations` for `cargo fuzz`.
-#![no_main]
-
-libfuzzer_sys::fuzz_target!(|data: &[u8]| abeyance_fuzz::run("annotations", data));

@@ -1,1 +1,0 @@
-../../../../runtime/src/words/terms/contradiction.rs

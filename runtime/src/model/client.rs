@@ -1,0 +1,224 @@
+//! Whoever comes back with the last id it was given, and what it learned on the way.
+
+use std::future::poll_fn;
+
+use shuttle::rand::Rng;
+
+use crate::keeper::archive::Arrival;
+use crate::model::explore::scope;
+use crate::model::guest::Guest;
+use crate::model::house::{House, SSE};
+use crate::model::line::Event;
+use crate::model::sequence::Sequence;
+use abeyance_core::mechanisms::wire::Form;
+use abeyance_core::words::cause::{Disconnect, Resume};
+use abeyance_core::words::event_id::{EventId, Position};
+use abeyance_core::words::topic::Topic;
+
+/// A client of some topics, across its holds.
+pub(crate) struct Client {
+    topics: Vec<&'static str>,
+    with_past: bool,
+    /// Whether it may be told that something is lost although nothing is.
+    may_err: bool,
+    last: Option<EventId>,
+    learned: Vec<Learned>,
+}
+
+#[derive(Clone, Debug)]
+enum Learned {
+    /// It has everything up to there; of a past that it still gets, what there is of it.
+    Stands(EventId),
+    /// It has missed something for good, and everything after this is to come.
+    Lost(EventId),
+    /// It has missed something for good, and what there is of the past is to come.
+    Anew,
+    Got(Event),
+}
+
+/// When a client came that still gets the past; 0 for one that has got it.
+fn midway(id: &EventId) -> u64 {
+    if id.came > id.offset { id.came } else { 0 }
+}
+
+impl Client {
+    pub(crate) fn new(topics: &[&'static str]) -> Self {
+        Client { topics: topics.to_vec(), with_past: false, may_err: false, last: None, learned: Vec::new() }
+    }
+
+    /// As a newcomer it wants what there is of the past.
+    pub(crate) fn with_past(self) -> Self {
+        Client { with_past: true, ..self }
+    }
+
+    /// Its topics may be forgotten whole, and of those nobody knows what there was for it.
+    pub(crate) fn of_forgotten(self) -> Self {
+        Client { may_err: true, ..self }
+    }
+
+    /// A stream that ends in good order, or is cut when its client has seen only the first part of what was written.
+    pub(crate) fn stream(&mut self, house: &House) -> Guest {
+        let guest = self.stay(house);
+        let is_polite = shuttle::rand::thread_rng().r#gen();
+        match is_polite {
+            true => house.end(&guest, Resume::Timeout),
+            false => house.end(&guest, Disconnect::Gone),
+        };
+        let mut events = guest.line.events();
+        if !is_polite {
+            events.truncate(shuttle::rand::thread_rng().gen_range(0..=events.len()));
+        }
+        events.into_iter().for_each(|event| self.get(event));
+        if is_polite {
+            self.stand_still(guest.hold.last_position(&[]));
+        }
+        guest
+    }
+
+    /// A stream that nobody disturbs.
+    pub(crate) fn stream_whole(&mut self, house: &House) -> Guest {
+        let guest = self.stay(house);
+        house.end(&guest, Disconnect::Gone);
+        self.see(&guest);
+        guest
+    }
+
+    /// A stream that goes on.
+    pub(crate) fn stay(&mut self, house: &House) -> Guest {
+        let guest = self.arrive(house, SSE, usize::MAX);
+        guest.hold.open(Vec::new());
+        guest
+    }
+
+    /// It sees all that was written to a stream.
+    pub(crate) fn see(&mut self, guest: &Guest) {
+        guest.line.events().into_iter().for_each(|event| self.get(event));
+    }
+
+    /// A stream whose peer takes so many bytes, one time after the other, and is cut.
+    pub(crate) fn crawl(&mut self, house: &House, steps: &[usize]) -> Guest {
+        let guest = self.arrive(house, SSE, 0);
+        guest.hold.open(Vec::new());
+        scope(|scope| {
+            scope.spawn(|| guest.attend());
+            steps.iter().for_each(|step| guest.line.widen(*step));
+            house.end(&guest, Disconnect::Gone);
+        });
+        self.see(&guest);
+        guest
+    }
+
+    /// A long poll, which runs into its timeout if nothing comes before.
+    pub(crate) fn poll(&mut self, house: &House) -> Guest {
+        let guest = self.arrive(house, Form::LongPoll, usize::MAX);
+        scope(|scope| {
+            scope.spawn(|| house.end(&guest, Resume::Timeout));
+            guest.hold.open(Vec::new());
+            shuttle::future::block_on(poll_fn(|cx| guest.hold.poll_noted(cx)));
+        });
+        self.answered(&guest);
+        guest
+    }
+
+    /// Its answer carries one message or, as lines, all that wait.
+    fn answered(&mut self, guest: &Guest) {
+        let seen = guest.seen();
+        let farewell = guest.hold.note().expect("answered").farewell;
+        let carried = match shuttle::rand::thread_rng().r#gen() {
+            true => farewell.len(),
+            false => farewell.len().min(1),
+        };
+        let position = guest.hold.last_position(&farewell[..carried]);
+        seen.into_iter().take(carried).for_each(|event| self.get(event));
+        self.stand_still(position);
+    }
+
+    /// What it is told at the end: where it stands. That something is lost it has learned when it came.
+    fn stand_still(&mut self, position: Position) {
+        self.stand(Position { is_lost: false, ..position });
+    }
+
+    fn arrive(&mut self, house: &House, form: Form, window: usize) -> Guest {
+        let last = self.last.map(|id| id.to_string());
+        let named: Vec<_> = self.topics.iter().map(|topic| Topic::from(*topic)).collect();
+        let arrival = house.keeper.arrival(named.iter(), last.as_deref()).expect("an id that it was given");
+        assert_eq!(arrival == Arrival::New, last.is_none());
+        let topics: Vec<_> = self.topics.iter().map(|topic| (*topic, self.with_past)).collect();
+        let guest = house.arrive_with(form, topics, arrival, window).expect("there is a place");
+        self.stand(guest.hold.first_position());
+        guest
+    }
+
+    /// Whether it was given an id to bring back.
+    pub(crate) fn knows_where_it_stands(&self) -> bool {
+        self.last.is_some()
+    }
+
+    fn stand(&mut self, position: Position) {
+        self.last = position.id.or(self.last);
+        match (position.id, position.is_lost) {
+            (Some(id), true) => self.learned.push(Learned::Lost(id)),
+            (Some(id), false) => self.learned.push(Learned::Stands(id)),
+            (None, true) => self.learned.push(Learned::Anew),
+            (None, false) => {}
+        }
+    }
+
+    fn get(&mut self, event: Event) {
+        self.last = event.id.or(self.last);
+        self.learned.push(Learned::Got(event));
+    }
+
+    /// All that it learned is true: no gap, none twice, none that is not its own, and where it was told that something
+    /// is lost, something was. In the end it has everything.
+    pub(crate) fn check(&self, sequence: &Sequence) {
+        let at = self.check_so_far(sequence);
+        let rest = at.and_then(|at| self.between(sequence, at, u64::MAX));
+        assert_eq!(rest, None, "never came: {:?}", self.learned);
+    }
+
+    fn check_so_far(&self, sequence: &Sequence) -> Option<u64> {
+        let mut at: Option<u64> = None;
+        // What of the past is forgotten while it still gets it, it gets no more: it was published before it came.
+        let mut came = 0;
+        for (place, learned) in self.learned.iter().enumerate() {
+            let story = || format!("step {place} of {:?}", self.learned);
+            let (to, missed) = match learned {
+                Learned::Stands(id) => {
+                    came = came.max(midway(id));
+                    (id.offset, id.offset)
+                }
+                Learned::Got(event) => {
+                    let id = event.id.expect("kept messages have an id");
+                    let offset = id.offset;
+                    came = came.max(midway(&id));
+                    let topic = sequence.topic(offset, &event.text);
+                    assert!(self.topics.contains(&topic), "not its own: {}", story());
+                    assert!(at.is_none_or(|at| at < offset), "came twice: {}", story());
+                    (offset, offset - 1)
+                }
+                Learned::Lost(id) => {
+                    let is_so = at.is_none_or(|at| self.between(sequence, at, id.came).is_some());
+                    assert!(is_so || self.may_err, "nothing was lost: {}", story());
+                    at = Some(id.offset);
+                    came = came.max(midway(id));
+                    (id.offset, id.offset)
+                }
+                Learned::Anew => {
+                    at = None;
+                    continue;
+                }
+            };
+            assert!(at.is_none_or(|at| at <= to), "went back: {}", story());
+            let gap = at.and_then(|at| self.between(sequence, at.max(came), missed));
+            assert_eq!(gap, None, "a gap: {}", story());
+            at = Some(to);
+        }
+        at.map(|at| at.max(came))
+    }
+
+    /// A message of its topics behind `after` and up to `until`.
+    fn between<'s>(&self, sequence: &'s Sequence, after: u64, until: u64) -> Option<&'s str> {
+        sequence.between(&self.topics, after, until)
+    }
+}

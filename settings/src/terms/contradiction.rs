@@ -1,0 +1,277 @@
+//! Settings that cannot both be meant.
+
+use std::fmt;
+use std::time::Duration;
+
+use super::{DEFAULT_MAX_IDLE, Key, LEAST_BACKLOG, Settings, Transport};
+use crate::amount::{LONGEST, spell_duration, spell_size};
+
+/// Two settings that cannot both be meant, or one whose value cannot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Contradiction {
+    /// The setting to blame; it was always written, never a default.
+    pub key: Key,
+    /// The setting it contradicts; itself if the value alone is wrong.
+    pub other: Key,
+    sentence: String,
+}
+
+impl fmt::Display for Contradiction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.sentence)
+    }
+}
+
+impl std::error::Error for Contradiction {}
+
+impl Contradiction {
+    fn new(key: Key, other: Key, sentence: impl Into<String>) -> Self {
+        Contradiction { key, other, sentence: sentence.into() }
+    }
+
+    fn alone(key: Key, sentence: impl Into<String>) -> Self {
+        Contradiction::new(key, key, sentence)
+    }
+
+    /// A transport is listed again.
+    pub fn twice(transport: Transport) -> Self {
+        Contradiction::alone(Key::Transports, format!("`{}` stands here twice", transport.as_str()))
+    }
+
+    /// No transport is listed.
+    pub fn no_transport() -> Self {
+        Contradiction::alone(
+            Key::Transports,
+            "without a transport nobody can be held: list some, or leave the key out to offer all four",
+        )
+    }
+}
+
+impl Settings {
+    /// Everything in these settings that cannot be meant, defaults included; empty if all is well.
+    pub fn contradictions(&self) -> Vec<Contradiction> {
+        let mut found = Vec::new();
+        self.judge_transports(&mut found);
+        self.judge_clocks(&mut found);
+        self.judge_counts(&mut found);
+        self.judge_sizes(&mut found);
+        found
+    }
+
+    fn judge_transports(&self, found: &mut Vec<Contradiction>) {
+        let offered = self.transports.unwrap_or(&Transport::ALL);
+        if offered.is_empty() {
+            found.push(Contradiction::no_transport());
+        }
+        for (place, transport) in offered.iter().enumerate() {
+            if offered[..place].contains(transport) {
+                found.push(Contradiction::twice(*transport));
+            }
+        }
+        if self.timeout == Some(None) && offered.contains(&Transport::LongPoll) {
+            let cure = match self.transports {
+                Some([Transport::LongPoll]) => "give it a duration",
+                Some(_) => "give it a duration, or take `long_poll` out of `transports`",
+                None => {
+                    "long_poll is offered because no `transports` are written: list those without it, \
+                     or give `timeout` a duration"
+                }
+            };
+            let sentence =
+                format!("a long poll needs a `timeout`, or it would wait for ever for its answer; {cure}");
+            found.push(Contradiction::new(Key::Timeout, Key::Transports, sentence));
+        }
+    }
+
+    fn judge_clocks(&self, found: &mut Vec<Contradiction>) {
+        let clocks = [
+            (Key::Timeout, self.timeout),
+            (Key::MaxIdle, self.max_idle),
+            (Key::MaxLifetime, self.max_lifetime),
+            (Key::Heartbeat, self.heartbeat),
+        ];
+        for (key, clock) in clocks {
+            if clock.flatten() == Some(Duration::ZERO) {
+                let sentence = format!("`{}` is zero; to switch it off write \"none\"", key.as_str());
+                found.push(Contradiction::alone(key, sentence));
+            }
+            // Only code can write that.
+            if let Some(long) = clock.flatten().filter(|clock| *clock > LONGEST) {
+                let sentence = format!(
+                    "`{}` ({}) is longer than a year; to switch it off write \"none\"",
+                    key.as_str(),
+                    spell_duration(long),
+                );
+                found.push(Contradiction::alone(key, sentence));
+            }
+        }
+
+        let max_idle = self.max_idle.unwrap_or(Some(DEFAULT_MAX_IDLE));
+        if let (Some(Some(heartbeat)), Some(max_idle)) = (self.heartbeat, max_idle)
+            && heartbeat >= max_idle
+        {
+            let default = if self.max_idle.is_none() { ", the default" } else { "" };
+            let sentence = format!(
+                "`heartbeat` ({}) must be shorter than `max_idle` ({}{default}), or a living peer is taken for gone \
+                 before it is asked",
+                spell_duration(heartbeat),
+                spell_duration(max_idle),
+            );
+            found.push(Contradiction::new(Key::Heartbeat, Key::MaxIdle, sentence));
+        }
+        if let (Some(Some(heartbeat)), Some(Some(timeout))) = (self.heartbeat, self.timeout)
+            && heartbeat >= timeout
+        {
+            let sentence = format!(
+                "`heartbeat` ({}) must be shorter than `timeout` ({}), or nobody can tell a quiet peer from a dead \
+                 one when the timeout comes",
+                spell_duration(heartbeat),
+                spell_duration(timeout),
+            );
+            found.push(Contradiction::new(Key::Heartbeat, Key::Timeout, sentence));
+        }
+        if let (Some(Some(lifetime)), Some(Some(timeout))) = (self.max_lifetime, self.timeout)
+            && lifetime <= timeout
+        {
+            let sentence = format!(
+                "`max_lifetime` ({}) must be longer than `timeout` ({}), or the timeout never comes",
+                spell_duration(lifetime),
+                spell_duration(timeout),
+            );
+            found.push(Contradiction::new(Key::MaxLifetime, Key::Timeout, sentence));
+        }
+
+        // A long poll always has a timeout, or was refused above.
+        let unbounded = max_idle.is_none()
+            && self.heartbeat == Some(None)
+            && self.timeout.flatten().is_none()
+            && self.max_lifetime.flatten().is_none()
+            && self.transports != Some(&[Transport::LongPoll]);
+        if unbounded {
+            let sentence = "with `max_idle` and `heartbeat` both \"none\", and neither `timeout` nor `max_lifetime`, \
+                            nothing would ever notice a dead peer; give one of them a duration";
+            found.push(Contradiction::new(Key::MaxIdle, Key::Heartbeat, sentence));
+        }
+    }
+
+    fn judge_counts(&self, found: &mut Vec<Contradiction>) {
+        let counts = [
+            (Key::MaxSuspended, self.max_suspended),
+            (Key::MaxPerPeer, self.max_per_peer),
+            (Key::MaxPerKey, self.max_per_key),
+        ];
+        for (key, count) in counts {
+            let name = key.as_str();
+            if count == Some(0) {
+                found.push(Contradiction::alone(
+                    key,
+                    format!("`{name}` is zero, which would refuse everybody"),
+                ));
+            }
+            if let (Some(count), Some(all)) = (count, self.max_suspended)
+                && count > all
+            {
+                let sentence =
+                    format!("`{name}` ({count}) is above `max_suspended` ({all}) and never reached");
+                found.push(Contradiction::new(key, Key::MaxSuspended, sentence));
+            }
+        }
+    }
+
+    fn judge_sizes(&self, found: &mut Vec<Contradiction>) {
+        if let Some(backlog) = self.backlog.filter(|backlog| *backlog < LEAST_BACKLOG) {
+            let sentence = format!(
+                "`backlog` ({}) must be at least {}: what the kernel keeps for a peer counts",
+                spell_size(backlog),
+                spell_size(LEAST_BACKLOG),
+            );
+            found.push(Contradiction::alone(Key::Backlog, sentence));
+        }
+        if self.max_message == Some(0) {
+            found.push(Contradiction::alone(Key::MaxMessage, "`max_message` is zero, which no message fits"));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    type Texts = &'static [(Key, &'static str)];
+
+    fn written(settings: Texts) -> Vec<(Key, Key)> {
+        let mut read = Settings::NONE;
+        for (key, value) in settings {
+            read.set(*key, value).expect("a value in the test's own hand");
+        }
+        read.contradictions().into_iter().map(|found| (found.key, found.other)).collect()
+    }
+
+    #[test]
+    fn sensible_settings_contradict_nothing() {
+        let sensible: [Texts; 13] = [
+            &[],
+            &[(Key::Timeout, "30s"), (Key::MaxIdle, "5m"), (Key::Heartbeat, "20s")],
+            &[(Key::Timeout, "1h"), (Key::MaxIdle, "1m")],
+            &[(Key::Heartbeat, "1m")],
+            &[(Key::Heartbeat, "none")],
+            &[(Key::MaxIdle, "none")],
+            &[(Key::MaxLifetime, "20s")],
+            &[(Key::MaxLifetime, "1m"), (Key::MaxIdle, "5m")],
+            &[(Key::Transports, "websocket"), (Key::Timeout, "none")],
+            &[(Key::MaxSuspended, "5"), (Key::MaxPerPeer, "5"), (Key::MaxPerKey, "1")],
+            &[(Key::Backlog, "32KiB"), (Key::MaxMessage, "1GiB")],
+            &[(Key::Transports, "long_poll"), (Key::MaxIdle, "none"), (Key::Heartbeat, "none")],
+            // Messages also wait for a poll, until `on_suspend` is through.
+            &[(Key::Transports, "long_poll"), (Key::WhenSlow, "drop_oldest")],
+        ];
+        for settings in sensible {
+            assert_eq!(written(settings), [], "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn a_contradiction_names_the_setting_to_blame_and_the_one_it_contradicts() {
+        use Key::*;
+        let cases: [(Texts, (Key, Key)); 14] = [
+            (&[(Heartbeat, "5m"), (MaxIdle, "5m")], (Heartbeat, MaxIdle)),
+            (&[(Heartbeat, "10m")], (Heartbeat, MaxIdle)),
+            (&[(Heartbeat, "30s"), (Timeout, "30s")], (Heartbeat, Timeout)),
+            (&[(MaxLifetime, "1m"), (Timeout, "1m")], (MaxLifetime, Timeout)),
+            (&[(Timeout, "none")], (Timeout, Transports)),
+            (&[(Timeout, "none"), (Transports, "long_poll")], (Timeout, Transports)),
+            (&[(Timeout, "none"), (Transports, "sse, long_poll")], (Timeout, Transports)),
+            (&[(Transports, "sse, sse")], (Transports, Transports)),
+            (&[(Transports, "")], (Transports, Transports)),
+            (&[(Backlog, "31KiB")], (Backlog, Backlog)),
+            (&[(MaxPerPeer, "6"), (MaxSuspended, "5")], (MaxPerPeer, MaxSuspended)),
+            (&[(MaxPerKey, "6"), (MaxSuspended, "5")], (MaxPerKey, MaxSuspended)),
+            (&[(MaxIdle, "none"), (Heartbeat, "none")], (MaxIdle, Heartbeat)),
+            (&[(MaxIdle, "none"), (Heartbeat, "none"), (MaxLifetime, "none")], (MaxIdle, Heartbeat)),
+        ];
+        for (settings, expected) in cases {
+            assert_eq!(written(settings), [expected], "{settings:?}");
+        }
+    }
+
+    #[test]
+    fn values_that_no_text_can_say_are_judged_too() {
+        let settings = Settings {
+            timeout: Some(Some(Duration::ZERO)),
+            max_suspended: Some(0),
+            max_message: Some(0),
+            ..Settings::NONE
+        };
+        let found = settings.contradictions();
+        let keys: Vec<Key> = found.iter().map(|found| found.key).collect();
+        assert_eq!(keys, [Key::Timeout, Key::MaxSuspended, Key::MaxMessage], "{found:?}");
+    }
+
+    #[test]
+    fn the_sentence_says_when_a_default_is_contradicted() {
+        let heartbeat = Settings { heartbeat: Some(Some(Duration::from_secs(600))), ..Settings::NONE };
+        assert!(heartbeat.contradictions()[0].to_string().contains("`max_idle` (5m, the default)"));
+        let timeout = Settings { timeout: Some(None), ..Settings::NONE };
+        assert!(timeout.contradictions()[0].to_string().contains("no `transports` are written"));
+    }
+}
