@@ -175,7 +175,7 @@ mod tests {
 
     fn gather(kind: Kind, wire: Wire) -> (Box<dyn Server>, Crowd) {
         let server = kind.start(wire, PEERS).unwrap();
-        let crowd = Crowd::gather(kind, wire, PEERS, server.addr()).unwrap();
+        let crowd = Crowd::gather(kind, wire, PEERS, server.local_addr()).unwrap();
         (server, crowd)
     }
 

@@ -75,7 +75,7 @@ pub(crate) fn serve(arguments: &[String]) -> Result<(), Fault> {
     let (kind, wire, peers): (Kind, Wire, usize) = (kind.parse()?, wire.parse()?, peers.parse()?);
     raise_descriptors(peers)?;
     let mut server = kind.start(wire, peers)?;
-    say(server.addr())?;
+    say(server.local_addr())?;
     for order in io::stdin().lock().lines() {
         let order = order?;
         if order == "processor" {

@@ -92,7 +92,7 @@ impl Wishes {
         (Task { times, burst, size }, rounds.clamp(self.least, self.rounds))
     }
 
-    /// From a message's number on, as long as a burst fits within a peer's backlog.
+    /// From a message's number on, as long as a burst fits within a peer's send buffer.
     const SIZES: std::ops::RangeInclusive<usize> = crate::wire::Batch::LEAST..=2048;
 }
 

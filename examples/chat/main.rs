@@ -14,7 +14,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use abeyance::extract::{Path, Query};
 use abeyance::{
-    End, Ended, Held, Hub, Keep, Lifecycle, Message, Refuse, Resume, Server, Suspend, Topic, Transport,
+    End, Ended, Held, Hub, Lifecycle, Message, Refusal, Resume, Retention, Server, Suspend, Topic, Transport,
     suspend,
 };
 use axum::extract::{DefaultBodyLimit, Path as Room};
@@ -44,9 +44,9 @@ fn event(kind: &str, nick: &str, text: &str) -> Message {
 
 // No `timeout`: somebody who only listens is welcome. A long poll has one of 30 s all the same.
 #[suspend(path = "/rooms/{room}", max_idle = "5m", heartbeat = "20s")]
-async fn enter(Path(room): Path<String>, Query(Who { nick }): Query<Who>) -> Result<Suspend<Seat>, Refuse> {
+async fn enter(Path(room): Path<String>, Query(Who { nick }): Query<Who>) -> Result<Suspend<Seat>, Refusal> {
     if !(1..=32).contains(&nick.chars().count()) {
-        return Err(Refuse::new(StatusCode::BAD_REQUEST, "a nick of 1 to 32 characters, please"));
+        return Err(Refusal::new(StatusCode::BAD_REQUEST, "a nick of 1 to 32 characters, please"));
     }
     let door = Topic::from(format!("doors/{room}"));
     let room = Topic::from(format!("rooms/{room}"));
@@ -88,5 +88,5 @@ async fn main() -> Server {
     let page = get(async || Html(include_str!("index.html")));
     let router = Router::new().route("/", page).route("/say/{room}", say);
     // What is said is kept for whoever comes later; who came and left is not.
-    Server::new().topic("rooms/*", Keep { count: 20, ..Keep::default() }).fallback(router)
+    Server::new().topic("rooms/*", Retention { count: 20, ..Retention::default() }).fallback(router)
 }

@@ -31,7 +31,7 @@
 //! curl -i '127.0.0.1:8080/news?last_event_id=0123456789ab-000000000001'   # 204 at once, `abeyance-resync: true`
 //! ```
 
-use abeyance::{Hub, Keep, Server, Suspend, suspend};
+use abeyance::{Hub, Retention, Server, Suspend, suspend};
 use axum::Router;
 use axum::routing::post;
 
@@ -49,6 +49,6 @@ async fn publish(hub: Hub, text: String) -> String {
 #[abeyance::main(listen = "127.0.0.1:8080")]
 async fn main() -> Server {
     // Whatever is reached first: the last 100, 1 MiB, 10 minutes.
-    let keep = Keep { count: 100, ..Keep::default() };
+    let keep = Retention { count: 100, ..Retention::default() };
     Server::new().topic("news", keep).fallback(Router::new().route("/news", post(publish)))
 }

@@ -30,6 +30,6 @@ impl Lifecycle for Seat {
 
 #[abeyance::main(listen = "127.0.0.1:8080")]
 async fn main() -> Server {
-    let count = async |hub: Hub| format!("held {}, at most {}\n", hub.held(), hub.peak());
+    let count = async |hub: Hub| format!("held {}, at most {}\n", hub.held_count(), hub.peak());
     Server::new().fallback(Router::new().route("/", get(count)))
 }

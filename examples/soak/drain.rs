@@ -3,11 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use abeyance::{Drained, Running};
+use abeyance::{DrainReport, ServerHandle};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use super::hotel::{Counts, POLITE_END};
+use super::hotel::{CLOSE_TIMEOUT, Counts};
 use super::line::Line;
 use super::options::Options;
 use super::process::Child;
@@ -19,7 +19,7 @@ const FILL: u64 = 4;
 
 /// If one side stood still for longer, what was late because of that is told, and not judged: it is the machine's doing.
 /// An ending takes a few turns of tasks, and each may come as late as this.
-const LONGEST_STOP: Duration = Duration::from_millis(POLITE_END.as_millis() as u64 / 3);
+const LONGEST_STOP: Duration = Duration::from_millis(CLOSE_TIMEOUT.as_millis() as u64 / 3);
 
 /// Of so many, some must be clients that tell what they saw, and not all may end at once.
 const CROWD: u64 = 100;
@@ -50,18 +50,18 @@ pub(super) struct Departure {
 
 /// Lets a crowd come, shuts the server down among it, and hears both sides.
 pub(super) async fn drain(
-    server: Running,
+    server: ServerHandle,
     counts: &Arc<Counts>,
     line: &mut Line,
     options: &Options,
 ) -> Departure {
     let hub = server.hub();
     let pulse = Pulse::start();
-    let clients = Child::start(server.addr(), &Options { is_diary_kept: true, ..*options });
+    let clients = Child::start(server.local_addr(), &Options { is_diary_kept: true, ..*options });
     for _ in 0..FILL {
         line.tell_after_a_second(&hub, "fill").await;
     }
-    let held = hub.held();
+    let held = hub.held_count();
     let closing = counts.clone();
     let shutdown = tokio::spawn(async move {
         let drained = server.shutdown().await;
@@ -71,7 +71,7 @@ pub(super) async fn drain(
     while !shutdown.is_finished() {
         line.tell_after_a_second(&hub, "drain").await;
     }
-    let Drained { holds_cut, connections_cut, hooks_unfinished, took, .. } =
+    let DrainReport { holds_cut, connections_cut, hooks_unfinished, took, .. } =
         shutdown.await.expect("a shutdown that was not aborted");
     let stop = pulse.longest_stop();
     // They find it out by themselves; whoever does not was forgotten.
@@ -79,11 +79,11 @@ pub(super) async fn drain(
     let (their_stop, seen) = heard.unwrap_or_else(|fault| std::panic::resume_unwind(fault.into_panic()));
     let entries = counts.take_register();
     let drained_at = entries.iter().filter(|entry| entry.cause == "drained").map(|entry| entry.at).collect();
-    let tally = hub.tally();
+    let stats = hub.stats();
     Departure {
         held,
-        drained: tally.ended("drained"),
-        shutdown: tally.ended("shutdown"),
+        drained: stats.ended("drained"),
+        shutdown: stats.ended("shutdown"),
         holds_cut,
         connections_cut,
         hooks_unfinished,

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use abeyance::extract::{Path, Query, State};
 use abeyance::{
-    BoxError, End, Ended, Held, Hub, Keep, Lifecycle, Message, Resume, Running, Server, StartError, Suspend,
-    WhenSlow, suspend,
+    BoxError, End, Ended, Held, Hub, Lifecycle, Message, Resume, Retention, Server, ServerHandle, StartError,
+    Suspend, WhenSlow, suspend,
 };
 use serde::Deserialize;
 use tokio::task::JoinSet;
@@ -54,7 +54,7 @@ const DRAIN: Duration = Duration::from_secs(12);
 
 /// So long that whoever reads has its ending by then, also on a machine that has much else to do; and a quarter of the
 /// drain, so that the last have as long.
-pub(super) const POLITE_END: Duration = Duration::from_secs(3);
+pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// All clocks at once, and a topic with a past.
 #[suspend(path = "/rooms/{room}", timeout = "4s", max_idle = "3s", heartbeat = "1s", max_lifetime = "10s")]
@@ -87,7 +87,7 @@ async fn crowded(State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Gues
 }
 
 /// More than anybody can read; each of the ways to be slow.
-#[suspend(path = "/flood/{rule}", transports = [websocket, sse, stream], max_idle = "3s", max_lifetime = "6s", backlog = "32KiB")]
+#[suspend(path = "/flood/{rule}", transports = [websocket, sse, stream], max_idle = "3s", max_lifetime = "6s", send_buffer = "32KiB")]
 async fn flood(Path(rule): Path<usize>, State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Guest> {
     let rule = [WhenSlow::Disconnect, WhenSlow::DropOldest, WhenSlow::DropNewest][rule % 3];
     Suspend::with(Guest::new(counts, &card)).when_slow(rule).join("flood")
@@ -203,15 +203,15 @@ impl Counts {
 }
 
 /// Starts the server.
-pub(super) async fn open(counts: Arc<Counts>) -> Result<Running, StartError> {
+pub(super) async fn open(counts: Arc<Counts>) -> Result<ServerHandle, StartError> {
     Server::new()
         .state(counts)
         .mount_all()
-        .topic("rooms/*", Keep { count: 50, bytes: 64 << 10, age: KEPT_FOR })
-        .memory(8 << 20)
-        .head_deadline(Duration::from_secs(2))
-        .write_deadline(Duration::from_secs(2))
-        .polite_end(POLITE_END)
+        .topic("rooms/*", Retention { count: 50, bytes: 64 << 10, age: KEPT_FOR })
+        .max_buffered(8 << 20)
+        .head_timeout(Duration::from_secs(2))
+        .write_timeout(Duration::from_secs(2))
+        .close_timeout(CLOSE_TIMEOUT)
         .drain(DRAIN)
         .keep_alive(Duration::from_secs(2))
         .bind("127.0.0.1:0")

@@ -23,16 +23,16 @@ impl Line {
 
     pub(super) async fn tell_after_a_second(&mut self, hub: &Hub, stage: &str) {
         sleep(Duration::from_secs(1)).await;
-        let (tally, level) = (hub.tally(), Level::now());
-        let came = tally.suspended - std::mem::replace(&mut self.suspended, tally.suspended);
+        let (stats, level) = (hub.stats(), Level::now());
+        let came = stats.suspended - std::mem::replace(&mut self.suspended, stats.suspended);
         println!(
             "{:4.0?} s {stage} | held {:5} (+{came}) ending {:4} | resident {} heap {} waiting {} | descriptors {} | late {:.1?} | {}",
             self.begun.elapsed().as_secs(),
-            tally.held,
-            tally.ending,
+            stats.held,
+            stats.ending,
             level.resident.map_or("?".into(), mib),
             mib(level.heap),
-            mib(tally.waiting),
+            mib(stats.waiting),
             level.descriptors.map_or("?".into(), |count| count.to_string()),
             self.counts.lateness.recent(),
             ends(hub),
@@ -42,7 +42,7 @@ impl Line {
 
 /// How many ended, by cause.
 pub(super) fn ends(hub: &Hub) -> String {
-    let ended = hub.tally().ended;
+    let ended = hub.stats().ended;
     ended.iter().map(|(cause, count)| format!("{cause} {count}")).collect::<Vec<_>>().join(", ")
 }
 

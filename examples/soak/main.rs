@@ -40,7 +40,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abeyance::{Hub, Running};
+use abeyance::{Hub, ServerHandle};
 use peak_alloc::PeakAlloc;
 use tokio::time::{Instant, sleep};
 
@@ -92,7 +92,7 @@ async fn main() -> ExitCode {
     let departure = drain::drain(server, &counts, &mut line, &options).await;
     publishing.shutdown().await;
     println!("\n{}", line::ends(&hub));
-    let tally = hub.tally();
+    let stats = hub.stats();
     // The last handle: the books go, too.
     drop(hub);
     let outcome = Outcome {
@@ -106,11 +106,11 @@ async fn main() -> ExitCode {
         max_late: options.max_late,
         ..outcome
     };
-    outcome.pronounce(&tally)
+    outcome.pronounce(&stats)
 }
 
 /// Warms up, soaks, and waits until everybody is gone.
-async fn soak(server: &Running, line: &mut Line, options: &Options) -> Outcome {
+async fn soak(server: &ServerHandle, line: &mut Line, options: &Options) -> Outcome {
     let hub = server.hub();
     println!("seed {}: {} clients at a time, for {} s", options.seed, options.clients, options.seconds);
     // All that is taken once is taken now, by as many.
@@ -120,10 +120,10 @@ async fn soak(server: &Running, line: &mut Line, options: &Options) -> Outcome {
         seed: options.seed.wrapping_add(1),
         ..*options
     };
-    run(server.addr(), &hub, line, "warm", &warm).await;
+    run(server.local_addr(), &hub, line, "warm", &warm).await;
     quiet(&hub, line).await;
     let warm = Level::now();
-    run(server.addr(), &hub, line, "soak", options).await;
+    run(server.local_addr(), &hub, line, "soak", options).await;
     let is_quiet = quiet(&hub, line).await;
     let mut audit = None;
     for _ in 0..3 {
@@ -156,8 +156,8 @@ async fn run(server: SocketAddr, hub: &Hub, line: &mut Line, stage: &str, option
 async fn quiet(hub: &Hub, line: &mut Line) -> bool {
     let deadline = Instant::now() + PATIENCE;
     let is_quiet = || {
-        let tally = hub.tally();
-        tally.held + tally.ending + tally.hooks_running == 0
+        let stats = hub.stats();
+        stats.held + stats.ending + stats.hooks_running == 0
     };
     while !is_quiet() && Instant::now() < deadline {
         line.tell_after_a_second(hub, "wait").await;

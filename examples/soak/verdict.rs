@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use abeyance::{Audit, Tally};
+use abeyance::{Audit, Stats};
 
 use super::drain::Departure;
 use super::lateness::Summary;
@@ -58,14 +58,14 @@ struct Account {
 
 impl Outcome {
     /// Says whether all is well.
-    pub(super) fn pronounce(&self, tally: &Tally) -> ExitCode {
+    pub(super) fn pronounce(&self, stats: &Stats) -> ExitCode {
         let account = Account {
-            suspended: tally.suspended,
-            left: tally.held + tally.ending + tally.hooks_running,
-            is_lawful: tally.is_lawful(),
-            hooks_failed: tally.hooks_failed,
+            suspended: stats.suspended,
+            left: stats.held + stats.ending + stats.hooks_running,
+            is_lawful: stats.is_lawful(),
+            hooks_failed: stats.hooks_failed,
         };
-        println!("{} were held, at most {} at once; {} end hooks", tally.suspended, tally.peak, self.hooks);
+        println!("{} were held, at most {} at once; {} end hooks", stats.suspended, stats.peak, self.hooks);
         for (name, level) in
             [("begun", self.begun), ("warm", self.warm), ("quiet", self.quiet), ("over", self.over)]
         {

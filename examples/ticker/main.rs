@@ -24,7 +24,7 @@ async fn ticks(Query(Ticks { count }): Query<Ticks>) -> Suspend<Ticker> {
         let mut clock = tokio::time::interval(Duration::from_secs(1));
         for tick in 1..=count {
             clock.tick().await;
-            // Waits while a slow reader's backlog is full; fails once the hold has ended.
+            // Waits while a slow reader's send buffer is full; fails once the hold has ended.
             if held.send_when_ready(Message::from(tick.to_string()).named("tick")).await.is_err() {
                 return;
             }

@@ -49,7 +49,7 @@ async fn list(State(prices): State<Prices>) -> Json<BTreeMap<String, f64>> {
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let app = Router::new().route("/prices", get(list).post(quote)).with_state(Prices::default());
     let server = Server::new().mount(follow).fallback(app).bind("127.0.0.1:8080").await?;
-    println!("listening on {}", server.addr());
+    println!("listening on {}", server.local_addr());
     abeyance::shutdown_signal().await?;
     server.shutdown().await;
     Ok(())

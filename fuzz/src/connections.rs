@@ -17,7 +17,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use abeyance::memory::{Dialer, MemoryStream};
-use abeyance::{Hub, Keep, Running, Server, Transport};
+use abeyance::{Hub, Retention, Server, ServerHandle, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -76,11 +76,11 @@ async fn visit(script: &Script, bytes: &[u8]) {
 /// Not at once where the peer has vanished, or reads nothing.
 async fn all_over(hub: &Hub) {
     let is_over = timeout(PATIENCE, async {
-        while hub.tally().held + hub.tally().ending + hub.tally().hooks_running > 0 {
+        while hub.stats().held + hub.stats().ending + hub.stats().hooks_running > 0 {
             sleep(Duration::from_millis(100)).await;
         }
     });
-    assert!(is_over.await.is_ok(), "held for ever: {:?}", hub.tally());
+    assert!(is_over.await.is_ok(), "held for ever: {:?}", hub.stats());
 }
 
 /// What a peer said, and what it heard.
@@ -94,16 +94,16 @@ struct Peer {
 }
 
 /// A server that waits for nobody long.
-fn open(log: &Log) -> (Running, Dialer) {
+fn open(log: &Log) -> (ServerHandle, Dialer) {
     let second = Duration::from_secs(1);
-    let keep = Keep { count: 3, ..Keep::default() };
+    let keep = Retention { count: 3, ..Retention::default() };
     let server = seat::mount(Server::new(), log)
         .topic("kept", keep)
-        .head_deadline(second)
-        .function_deadline(second)
-        .hook_deadline(seat::HOOK_DEADLINE)
-        .write_deadline(second)
-        .polite_end(second)
+        .head_timeout(second)
+        .function_timeout(second)
+        .hook_timeout(seat::HOOK_TIMEOUT)
+        .write_timeout(second)
+        .close_timeout(second)
         .keep_alive(second)
         .drain(second)
         .max_suspended(4)
@@ -222,12 +222,12 @@ async fn ask(dialer: &Dialer, line: &str, body: &str) -> String {
     String::from_utf8_lossy(&answer).into_owned()
 }
 
-async fn shut_down(running: Running, log: &Log) {
+async fn shut_down(running: ServerHandle, log: &Log) {
     let hub = running.hub();
     let stopped = timeout(PATIENCE, running.shutdown()).await;
     assert!(stopped.is_ok(), "the server never stops");
-    let tally = hub.tally();
-    assert!(tally.is_lawful() && tally.held == 0 && tally.ending == 0, "{tally:?}");
-    assert_eq!((tally.hooks_failed, tally.ended("failed"), tally.waiting), (0, 0, 0), "{tally:?}");
-    log.check(tally.suspended);
+    let stats = hub.stats();
+    assert!(stats.is_lawful() && stats.held == 0 && stats.ending == 0, "{stats:?}");
+    assert_eq!((stats.hooks_failed, stats.ended("failed"), stats.waiting), (0, 0, 0), "{stats:?}");
+    log.check(stats.suspended);
 }

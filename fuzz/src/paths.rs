@@ -12,7 +12,7 @@ use percent_encoding::{NON_ALPHANUMERIC, percent_decode_str, utf8_percent_encode
 use serde::de::DeserializeOwned;
 
 use abeyance::__fuzzing::Routes;
-use abeyance::Refuse;
+use abeyance::Refusal;
 use abeyance::extract::Path;
 use abeyance_settings::path::captures;
 
@@ -97,7 +97,7 @@ fn extracts(parts: &Parts, (pattern, names): &(&str, Vec<String>), path: &str) {
     let _ = extract::<serde_json::Value>(parts);
 }
 
-fn extract<T: DeserializeOwned>(parts: &Parts) -> Result<T, Refuse> {
+fn extract<T: DeserializeOwned>(parts: &Parts) -> Result<T, Refusal> {
     let mut parts = parts.clone();
     let mut reading = pin!(Path::<T>::from_request_parts(&mut parts, &()));
     match reading.as_mut().poll(&mut Context::from_waker(Waker::noop())) {

@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use abeyance_core::mechanisms::token::Secret;
-use abeyance_core::words::id::Id;
+use abeyance_core::words::id::HoldId;
 
 /// Eight bytes of a hold's id; then pairs of a place in its token and a byte for it, and what stands behind.
 pub(crate) fn tokens(data: &[u8]) {
@@ -15,7 +15,7 @@ pub(crate) fn tokens(data: &[u8]) {
     }
 
     let Some((id, edits)) = data.split_first_chunk::<8>() else { return };
-    let id = Id::from_bits(u64::from_be_bytes(*id));
+    let id = HoldId::from_bits(u64::from_be_bytes(*id));
     let token = secret.token(id);
     assert_eq!(secret.open(&token), Some(id));
     let mut edited = token.clone().into_bytes();

@@ -1,7 +1,7 @@
 //! Which topics keep their past: a pattern is written as it was read, and the most exact rule counts.
 
 use abeyance_core::mechanisms::history::Rules;
-use abeyance_core::words::keep::{Keep, Pattern, Rule};
+use abeyance_core::words::keep::{Pattern, Retention, Rule};
 
 /// Patterns, a line each, up to an empty line; then names of topics.
 pub(crate) fn topics(data: &[u8]) {
@@ -25,7 +25,7 @@ pub(crate) fn topics(data: &[u8]) {
         }
     }
     let rule =
-        |line: &&str| Rule { pattern: Pattern::read(line).expect("read before"), keep: Keep::default() };
+        |line: &&str| Rule { pattern: Pattern::read(line).expect("read before"), keep: Retention::default() };
     let rules = Rules::new(patterns.iter().map(rule).collect());
     for topic in lines {
         let fits = |pattern: &&&str| match pattern.strip_suffix('*') {

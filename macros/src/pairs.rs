@@ -136,10 +136,10 @@ const OF_THE_SERVER: [&str; 23] = [
     "allowed_headers",
     "allowed_origins",
     "fallback",
-    "function_deadline",
-    "head_deadline",
+    "function_timeout",
+    "head_timeout",
     "history",
-    "hook_deadline",
+    "hook_timeout",
     "keep_alive",
     "last_ends",
     "max_admitting",
@@ -152,9 +152,9 @@ const OF_THE_SERVER: [&str; 23] = [
     "max_topics",
     "max_unheld_per_peer",
     "memory",
-    "polite_end",
+    "close_timeout",
     "topic",
-    "write_deadline",
+    "write_timeout",
 ];
 
 fn unknown(name: &str, known: &[&str]) -> String {

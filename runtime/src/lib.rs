@@ -5,7 +5,7 @@
 //!
 //! ```no_run
 //! use abeyance::extract::{Path, Query};
-//! use abeyance::{Disconnect, Ended, Held, Keep, Lifecycle, Message, Refuse, Server, Suspend, suspend};
+//! use abeyance::{Disconnect, Ended, Held, Keep, Lifecycle, Message, Refusal, Server, Suspend, suspend};
 //!
 //! /// What the application keeps while one connection is held.
 //! struct Seat { room: String, nick: String }
@@ -14,9 +14,9 @@
 //! struct Who { nick: String }
 //!
 //! #[suspend(path = "/rooms/{room}")]
-//! async fn enter(Path(room): Path<String>, Query(who): Query<Who>) -> Result<Suspend<Seat>, Refuse> {
+//! async fn enter(Path(room): Path<String>, Query(who): Query<Who>) -> Result<Suspend<Seat>, Refusal> {
 //!     if who.nick.is_empty() {
-//!         return Err(Refuse::bad_request("a nick, please"));
+//!         return Err(Refusal::bad_request("a nick, please"));
 //!     }
 //!     let room = format!("rooms/{room}");
 //!     Ok(Suspend::with(Seat { room: room.clone(), nick: who.nick }).join(room))
@@ -34,7 +34,7 @@
 //!
 //! #[abeyance::main(listen = "127.0.0.1:8080")]
 //! async fn main() -> Server {
-//!     Server::new().topic("rooms/*", Keep::default())
+//!     Server::new().topic("rooms/*", Retention::default())
 //! }
 //! ```
 //!
@@ -70,27 +70,27 @@
 //!    then what its client missed of what its topics keep, then what is published. From the end of `on_suspend` on, the [driver](Suspend::drive) runs.
 //! 4. While it is held, [`on_message`](Lifecycle::on_message) runs for each message of the peer, one after the other;
 //!    meanwhile the peer is not read. [`Held::send`] and [`Hub::publish`] never wait: what a peer has not taken waits
-//!    in its backlog, which is bounded in bytes, the kernel's share included. [`Hub::publish_after`] and
+//!    in its send buffer, which is bounded in bytes, the kernel's share included. [`Hub::publish_after`] and
 //!    [`Hub::publish_every`] publish later, for as long as somebody is there.
 //! 5. Something ends it: a clock, a limit, the peer, the application, a fault. The first cause stands. The hold leaves
 //!    its topics and gives its place back, its driver is dropped at its next await, and the polite end of its transport is
 //!    written. A hook that runs goes on to its end, and the messages that had arrived follow it (next section).
 //! 6. One end hook runs, once: [`on_resume`](Lifecycle::on_resume) or [`on_disconnect`](Lifecycle::on_disconnect), both
 //!    of which call [`on_end`](Lifecycle::on_end) unless you write them. It owns the context and gets a snapshot,
-//!    [`Ended`]. It also runs after a panic in another hook. It does not run when the process is killed, or when [`Running`] is
+//!    [`Ended`]. It also runs after a panic in another hook. It does not run when the process is killed, or when [`ServerHandle`] is
 //!    dropped without [`shutdown`](Running::shutdown).
 //!
-//! At every moment `suspended = held + ending + ended`, which [`Hub::tally`] shows.
+//! At every moment `suspended = held + ending + ended`, which [`Hub::stats`] shows.
 //!
 //! # What a hook may rely on
 //!
-//! - A hook that has begun goes on to its end or to [`hook_deadline`](Server::hook_deadline): no FIN, clock, eviction or drain
+//! - A hook that has begun goes on to its end or to [`hook_timeout`](Server::hook_timeout): no FIN, clock, eviction or drain
 //!   cancels it. A write to a database is not cut in the middle because a client left.
 //! - `on_suspend` always runs, before every other hook. The end hook runs last.
 //! - A message that has arrived is heard, whatever ends the hold: one that was read, one that lay whole in the socket when
 //!   the end began, one whose `POST` was answered with `202`. They are given to `on_message` in their order; all of
-//!   them are begun within one `hook_deadline` from the beginning of the end. What this does not suffice for is counted
-//!   ([`Ended::unheard`], [`Tally::unheard`]).
+//!   them are begun within one `hook_timeout` from the beginning of the end. What this does not suffice for is counted
+//!   ([`Ended::unheard`], [`Stats::unheard`]).
 //! - What is not begun is cut off, and counted, where the application [disconnects](Held::disconnect) the peer, where the peer
 //!   resets the connection or floods the server, and when a drain is over. A hook that runs then has one more second. After a hook that
 //!   failed, `on_suspend` among them, only the end hook runs.
@@ -118,7 +118,7 @@
 //! and `max_idle` stands still, but only as long as its host answers ours. So a peer that has vanished, without a FIN or an
 //! RST, has its end within `max_idle` in every state. There is one exception, for a `max_idle` of a few seconds: while a
 //! write is blocked a kernel asks in intervals that double, and silence of up to half of that time and a second is none.
-//! At [`write_deadline`](Server::write_deadline) such a peer is [`Stalled`](Disconnect::Stalled), or
+//! At [`write_timeout`](Server::write_timeout) such a peer is [`Stalled`](Disconnect::Stalled), or
 //! [`Unreachable`](Disconnect::Unreachable) where its host has not answered either. A peer that is there and takes nothing
 //! of what our kernel has for it is `Stalled` too, not idle, though no write is blocked. Nothing that we write is ever a sign of
 //! life, and no clock waits for a write, a hook or a driver.
@@ -146,7 +146,7 @@
 //! With `heartbeat = "none"` only received bytes count, so a peer that says nothing is cut after `max_idle`.
 //!
 //! The kernel is told of all this: it probes a silent peer after every `heartbeat` (TCP keepalive; in whole seconds, of which
-//! two fit into `max_idle`), asks one that does not answer again, up to 24 times within `max_idle`, and gives up on its own a heartbeat after `max_idle` and `write_deadline`
+//! two fit into `max_idle`), asks one that does not answer again, up to 24 times within `max_idle`, and gives up on its own a heartbeat after `max_idle` and `write_timeout`
 //! (`TCP_USER_TIMEOUT`), which ends a hold as `Unreachable`. With `max_idle = "none"` that is what notices a peer that
 //! vanished, after five heartbeats. A long poll cannot be asked more often than once a second, so the least `max_idle` there
 //! is two. Where packets get lost, let it be at least 10 s longer than `heartbeat`: ten questions of which nine in ten
@@ -163,17 +163,17 @@
 //!
 //! | a peer that | may do so | then |
 //! |---|---|---|
-//! | connects and says nothing, or sends its request's head a byte now and then | for [`head_deadline`](Server::head_deadline), or until the house is full and nobody has waited longer | it is closed, or told `408`; or cut, to make room |
+//! | connects and says nothing, or sends its request's head a byte now and then | for [`head_timeout`](Server::head_timeout), or until the house is full and nobody has waited longer | it is closed, or told `408`; or cut, to make room |
 //! | has connections that hold nothing | [`max_unheld_per_peer`](Server::max_unheld_per_peer) | its own that has waited longest for its peer leaves; else `429` |
 //! | sends more requests at once than there are parsers | [`max_requests`](Server::max_requests), of one address as `max_unheld_per_peer` | the one leaves that has waited longest for its peer; else `503` |
 //! | opens connections | [`max_connects_per_peer`](Server::max_connects_per_peer) a second | `429` |
 //! | pings, sends pongs that nobody asked for, or messages in parts of less than 125 bytes (WebSocket) | 1,000 times at once, 100 times a second | [`Disconnect::Flood`] |
 //! | begins a message, and does not go on (WebSocket) | for `max_idle` (where there is none, 5 minutes), not counting a second for each 512 bytes of it | [`Disconnect::Unfinished`] |
-//! | sends a body, and does not go on | for [`head_deadline`](Server::head_deadline), not counting a second for each 512 bytes; or until there is no place or parser left and no connection has waited longer | `408`, or `503` to make room; the hold stays |
-//! | sends large bodies to holds, all at once | a quarter of [`memory`](Server::memory) | `429` for the largest; the holds stay |
-//! | takes next to nothing of what waits for it | for [`write_deadline`](Server::write_deadline), not counting a second for each 512 bytes | [`Disconnect::Stalled`]; where it is not held, it is cut, and sooner to make room |
+//! | sends a body, and does not go on | for [`head_timeout`](Server::head_timeout), not counting a second for each 512 bytes; or until there is no place or parser left and no connection has waited longer | `408`, or `503` to make room; the hold stays |
+//! | sends large bodies to holds, all at once | a quarter of [`max_buffered`](Server::max_buffered) | `429` for the largest; the holds stay |
+//! | takes next to nothing of what waits for it | for [`write_timeout`](Server::write_timeout), not counting a second for each 512 bytes | [`Disconnect::Stalled`]; where it is not held, it is cut, and sooner to make room |
 //! | sends what nobody asked for behind its request (all but WebSocket) | 64 KiB | [`Disconnect::Violation`] |
-//! | goes on sending although its hold has ended | 16 MiB, for `polite_end` at most | it is cut |
+//! | goes on sending although its hold has ended | 16 MiB, for `close_timeout` at most | it is cut |
 //!
 //! Messages have no such bound: while `on_message` runs, nothing is read. Extensions, compression among them, are never agreed
 //! on.
@@ -190,7 +190,7 @@
 //!     Suspend::new().join("news")
 //! }
 //!
-//! let server = Server::new().mount(news).topic("news", Keep::default());
+//! let server = Server::new().mount(news).topic("news", Retention::default());
 //! ```
 //!
 //! Now its messages have ids, `epoch-offset`: the epoch is drawn when the server starts, the offset counts all that is
@@ -203,14 +203,14 @@
 //! |---|---|---|
 //! | where the client stands | the `id:` of events, of the first (`hold`) already; where something is gone, of the `resync` | the header `Last-Event-ID` of every answer to a held poll, also of a `204` or `503` |
 //! | coming back | an `EventSource` brings its last id by itself, a new one is given `?last_event_id=` | the next poll brings it |
-//! | what it missed | events, each with its id | one message a poll; with `Accept: application/x-ndjson` all that fit into the backlog |
+//! | what it missed | events, each with its id | one message a poll; with `Accept: application/x-ndjson` all that fit into the send buffer |
 //! | resync | `event: resync`, with the id to go on from | an answer at once, with the header `Abeyance-Resync: true` |
 //! | an id of this start of the server that is yet to come | `400` | `400` |
 //!
 //! A resync is due where a message of these topics that is newer than the id is forgotten, and for every text that is no
 //! id of this start of the server: an `EventSource` brings back what any server gave it at this URL. It is also due where
 //! the server cannot know. How far a topic had come of which nothing is left it knows of those that were forgotten last
-//! ([`Server::history`] says how many). A newcomer, who brings no id, gets what is published from now on; with
+//! ([`Server::max_retained`] says how many). A newcomer, who brings no id, gets what is published from now on; with
 //! [`join_with_history`](Suspend::join_with_history) first all that is kept, and so does a client after a resync.
 //! WebSocket and stream clients carry no ids: they always come as newcomers. What is not published to a topic that keeps
 //! it (replies, [`Held::send`], other topics) has no id and is not replayed.
@@ -219,13 +219,13 @@
 //!
 //! | bound | default | beyond it |
 //! |---|---|---|
-//! | [`Keep::count`], [`Keep::bytes`], [`Keep::age`]: one topic | 1,000; 1 MiB; 10 min | its oldest messages go |
-//! | [`Server::history`]: all topics | 64 MiB | the oldest messages of all go |
+//! | [`Retention::count`], [`Retention::bytes`], [`Retention::age`]: one topic | 1,000; 1 MiB; 10 min | its oldest messages go |
+//! | [`Server::max_retained`]: all topics | 64 MiB | the oldest messages of all go |
 //! | [`Server::max_topics`]: joined by one hold | 128 | [`Held::join`] fails; a function that joins more is answered with `500` |
-//! | `backlog`: waiting for one peer | 256 KiB | `when_slow`; what is replayed waits until there is room |
-//! | [`Server::memory`]: waiting for all peers | 256 MiB | the largest backlog pays, by its `when_slow` |
+//! | `send_buffer`: waiting for one peer | 256 KiB | `when_slow`; what is replayed waits until there is room |
+//! | [`Server::max_buffered`]: waiting for all peers | 256 MiB | the largest send buffer pays, by its `when_slow` |
 //!
-//! What a peer's kernel has not acknowledged counts in its backlog, so one peer gets at most a backlog per round trip:
+//! What a peer's kernel has not acknowledged counts in its send buffer, so one peer gets at most a send buffer per round trip:
 //! 256 KiB at 100 ms are 2.5 MB a second. A peer that reads its replay more slowly than its topics forget ends as
 //! [`Slow`](Disconnect::Slow). Whoever ends as `Slow` comes back with its last id and gets the rest, if it is still kept;
 //! what `drop_oldest` or `drop_newest` dropped is passed over for good. So topics that keep their past go well with
@@ -238,7 +238,7 @@
 //! # Tests
 //!
 //! An annotated function stays a function that a unit test can call, and [`Suspend::context`] shows what it made.
-//! For the life of a hold there is [`Server::bind_memory`]: a network in [`memory`], in which paused time is exact.
+//! For the life of a hold there is [`Server::bind_memory`]: a network in [`max_buffered`], in which paused time is exact.
 //!
 //! ```
 //! use abeyance::{Server, Suspend, suspend};
@@ -266,7 +266,7 @@
 //! }
 //! ```
 //!
-//! Hooks are tested in the same way. When a hold ends, the server waits for the FIN of its peer, for `polite_end` at
+//! Hooks are tested in the same way. When a hold ends, the server waits for the FIN of its peer, for `close_timeout` at
 //! most, and a shutdown waits with it. So a peer that keeps its end open delays a shutdown: drop the peers first.
 //!
 //! Let paused time run by itself, as here, or in small steps: to a server, one large `tokio::time::advance` is a stall of
@@ -317,7 +317,7 @@ pub mod extract {
 ///
 /// ```no_run
 /// use abeyance::extract::{Path, Query};
-/// use abeyance::{Disconnect, Ended, Held, Lifecycle, Message, Refuse, Suspend, suspend};
+/// use abeyance::{Disconnect, Ended, Held, Lifecycle, Message, Refusal, Suspend, suspend};
 ///
 /// struct Seat { room: String, nick: String }
 ///
@@ -325,9 +325,9 @@ pub mod extract {
 /// struct Who { nick: String }
 ///
 /// #[suspend(path = "/rooms/{room}", max_idle = "2m", heartbeat = "20s")]
-/// async fn enter(Path(room): Path<String>, Query(who): Query<Who>) -> Result<Suspend<Seat>, Refuse> {
+/// async fn enter(Path(room): Path<String>, Query(who): Query<Who>) -> Result<Suspend<Seat>, Refusal> {
 ///     if who.nick.is_empty() {
-///         return Err(Refuse::bad_request("a nick, please"));
+///         return Err(Refusal::bad_request("a nick, please"));
 ///     }
 ///     Ok(Suspend::with(Seat { room: room.clone(), nick: who.nick }).join(room))
 /// }
@@ -347,7 +347,7 @@ pub mod extract {
 ///
 /// The function runs once for each request, before anything is answered. Its arguments are
 /// [extractors](crate::extract); it returns `Suspend<C>` or `Result<Suspend<C>, E>`, where `C` is a [`Lifecycle`] and
-/// `E` an answer, such as [`Refuse`]. It stays a plain function, which unit tests can call.
+/// `E` an answer, such as [`Refusal`]. It stays a plain function, which unit tests can call.
 ///
 /// # Keys
 ///
@@ -364,7 +364,7 @@ pub mod extract {
 /// | `max_per_key` | how many with one [`key`](Suspend::key); a hold without a key is not counted; a count | none |
 /// | `when_full` | what happens to a newcomer then: `"reject"` or `"resume_oldest"` | that of the server |
 /// | `when_evicted` | what the oldest is told that is resumed for a newcomer: `"come_back"` or `"stay_away"` ([`WhenEvicted`]) | `"come_back"` |
-/// | `backlog` | bytes that may wait for one peer, the kernel's share included; a size of at least `"32KiB"` | `"256KiB"` |
+/// | `send_buffer` | bytes that may wait for one peer, the kernel's share included; a size of at least `"32KiB"` | `"256KiB"` |
 /// | `when_slow` | what happens when more is published than may wait: `"disconnect"`, `"drop_oldest"` or `"drop_newest"` ([`WhenSlow`]) | `"disconnect"` |
 /// | `max_message` | bytes the peer may send as one message; a size | `"64KiB"` |
 /// | `crate` | the path to this crate, where another re-exports it: `crate = ::framework::abeyance` | `::abeyance` |
@@ -425,8 +425,8 @@ pub mod memory {
 }
 
 pub use abeyance_core::words::cause::{Disconnect, End, Resume};
-pub use abeyance_core::words::id::{Id, ParseIdError};
-pub use abeyance_core::words::keep::Keep;
+pub use abeyance_core::words::id::{HoldId, ParseHoldIdError};
+pub use abeyance_core::words::keep::Retention;
 pub use abeyance_core::words::message::Message;
 pub use abeyance_core::words::topic::Topic;
 pub use abeyance_settings::terms::{Transport, WhenEvicted, WhenFull, WhenSlow};
@@ -434,17 +434,17 @@ pub use axum_core::body::Body;
 pub use endpoint::BoxError;
 pub use endpoint::lifecycle::Lifecycle;
 pub use endpoint::outcome::Outcome;
-pub use endpoint::refuse::Refuse;
+pub use endpoint::refuse::Refusal;
 pub use endpoint::suspend::Suspend;
 pub use http;
 pub use keeper::audit::Audit;
 pub use keeper::ended::Ended;
 pub use keeper::held::{Held, JoinError, SendError};
-pub use keeper::hub::{Hub, Listed, Tally};
-pub use keeper::past::PastEnd;
+pub use keeper::hub::{HoldInfo, Hub, Stats};
+pub use keeper::past::EndRecord;
 pub use keeper::scheduled::{ScheduleError, Scheduled};
 pub use server::builder::Server;
-pub use server::running::{Drained, Running};
+pub use server::running::{DrainReport, ServerHandle};
 pub use server::signals::shutdown_signal;
 pub use server::start::StartError;
 

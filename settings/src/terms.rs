@@ -48,7 +48,7 @@ pub enum WhenEvicted {
     StayAway,
 }
 
-/// What happens to what is published when a peer reads more slowly than messages come, and its backlog has no room.
+/// What happens to what is published when a peer reads more slowly than messages come, and its send buffer has no room.
 ///
 /// Only what is published is ever dropped. What the application sends to one hold is refused when it has no room, with
 /// the message in `SendError::Full`, and what waits already is not dropped for it: whatever
@@ -57,8 +57,8 @@ pub enum WhenEvicted {
 /// A long poll's first message is its answer, so there the rule counts only for what is published while `on_suspend`
 /// still runs. That is little, but no contradiction: it may be set where long polling is all that is offered.
 ///
-/// `Ended::dropped` and `Tally::dropped` say how many were dropped. A
-/// peer that takes nothing at all is `Stalled` after `Server::write_deadline` under every rule.
+/// `Ended::dropped` and `Stats::dropped` say how many were dropped. A
+/// peer that takes nothing at all is `Stalled` after `Server::write_timeout` under every rule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum WhenSlow {
@@ -98,7 +98,7 @@ pub struct Settings {
     /// What one is told that is ended for a newcomer.
     pub when_evicted: Option<WhenEvicted>,
     /// How many bytes may wait for one peer.
-    pub backlog: Option<usize>,
+    pub send_buffer: Option<usize>,
     /// What happens when more would have to wait.
     pub when_slow: Option<WhenSlow>,
     /// How many bytes a peer may send as one message.
@@ -125,7 +125,7 @@ pub struct Terms {
     /// What one is told that is ended for a newcomer.
     pub when_evicted: WhenEvicted,
     /// How many bytes may wait for one peer.
-    pub backlog: usize,
+    pub send_buffer: usize,
     /// What happens when more would have to wait.
     pub when_slow: WhenSlow,
     /// How many bytes a peer may send as one message.
@@ -140,10 +140,10 @@ pub const DEFAULT_MAX_IDLE: Duration = Duration::from_secs(300);
 pub const DEFAULT_POLL_TIMEOUT: Duration = Duration::from_secs(30);
 /// The longest `heartbeat` chosen by default: below the 30 s after which some proxies cut a silent connection.
 pub const DEFAULT_HEARTBEAT: Duration = Duration::from_secs(25);
-/// The `backlog` of a handler that says nothing, in bytes.
-pub const DEFAULT_BACKLOG: usize = 256 << 10;
-/// The least `backlog`, in bytes: what the kernel keeps for a peer counts, and is seldom less than half of this.
-pub const LEAST_BACKLOG: usize = 32 << 10;
+/// The `send_buffer` of a handler that says nothing, in bytes.
+pub const DEFAULT_SEND_BUFFER: usize = 256 << 10;
+/// The least `send_buffer`, in bytes: what the kernel keeps for a peer counts, and is seldom less than half of this.
+pub const LEAST_SEND_BUFFER: usize = 32 << 10;
 /// The `max_message` of a handler that says nothing, in bytes.
 pub const DEFAULT_MAX_MESSAGE: usize = 64 << 10;
 
@@ -225,7 +225,7 @@ impl Settings {
         max_per_key: None,
         when_full: None,
         when_evicted: None,
-        backlog: None,
+        send_buffer: None,
         when_slow: None,
         max_message: None,
     };
@@ -244,7 +244,7 @@ impl Settings {
             max_per_key: self.max_per_key.or(fallback.max_per_key),
             when_full: self.when_full.or(fallback.when_full),
             when_evicted: self.when_evicted.or(fallback.when_evicted),
-            backlog: self.backlog.or(fallback.backlog),
+            send_buffer: self.send_buffer.or(fallback.send_buffer),
             when_slow: self.when_slow.or(fallback.when_slow),
             max_message: self.max_message.or(fallback.max_message),
         }
@@ -261,7 +261,7 @@ impl Settings {
             max_per_key: self.max_per_key,
             when_full: self.when_full,
             when_evicted: self.when_evicted.unwrap_or(WhenEvicted::ComeBack),
-            backlog: self.backlog.unwrap_or(DEFAULT_BACKLOG),
+            send_buffer: self.send_buffer.unwrap_or(DEFAULT_SEND_BUFFER),
             when_slow: self.when_slow.unwrap_or(WhenSlow::Disconnect),
             max_message: self.max_message.unwrap_or(DEFAULT_MAX_MESSAGE),
             timeout: self.timeout,
@@ -303,7 +303,7 @@ mod tests {
         assert_eq!(terms.transports, Transport::ALL);
         assert_eq!(terms.max_idle, Some(secs(300)));
         assert_eq!((terms.max_lifetime, terms.max_suspended, terms.when_full), (None, None, None));
-        assert_eq!((terms.backlog, terms.max_message), (262_144, 65_536));
+        assert_eq!((terms.send_buffer, terms.max_message), (262_144, 65_536));
         assert_eq!((terms.when_slow, terms.when_evicted), (WhenSlow::Disconnect, WhenEvicted::ComeBack));
         assert_eq!(terms.timeout(Transport::LongPoll), Some(secs(30)));
         assert_eq!(terms.timeout(Transport::Sse), None);
@@ -324,9 +324,9 @@ mod tests {
 
     #[test]
     fn what_was_written_first_stands() {
-        let first = Settings { timeout: Some(None), backlog: Some(1), ..Settings::NONE };
+        let first = Settings { timeout: Some(None), send_buffer: Some(1), ..Settings::NONE };
         let second = Settings { timeout: Some(Some(secs(1))), max_message: Some(2), ..Settings::NONE };
         let both = first.or(second);
-        assert_eq!((both.timeout, both.backlog, both.max_message), (Some(None), Some(1), Some(2)));
+        assert_eq!((both.timeout, both.send_buffer, both.max_message), (Some(None), Some(1), Some(2)));
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use abeyance::{BoxError, Disconnect, End, Ended, Held, Id, Lifecycle, Message, Resume};
+use abeyance::{BoxError, Disconnect, End, Ended, Held, HoldId, Lifecycle, Message, Resume};
 use futures_util::future::BoxFuture;
 use parking_lot::Mutex;
 use tokio::time::Instant;
@@ -44,7 +44,7 @@ pub struct Record(Arc<Mutex<Pages>>);
 struct Pages {
     // Handles are never let go of: they must keep no socket open.
     begun: Vec<Held>,
-    heard: Vec<(Id, Message)>,
+    heard: Vec<(HoldId, Message)>,
     told: Vec<Told>,
 }
 
@@ -61,7 +61,8 @@ impl Record {
 
     /// All messages that came, in order, as text.
     pub fn heard(&self) -> Vec<String> {
-        let text = |(_, message): &(Id, Message)| String::from_utf8_lossy(message.as_bytes()).into_owned();
+        let text =
+            |(_, message): &(HoldId, Message)| String::from_utf8_lossy(message.as_bytes()).into_owned();
         self.0.lock().heard.iter().map(text).collect()
     }
 

@@ -10,7 +10,8 @@ use std::time::Duration;
 use abeyance::extract::{Query, State};
 use abeyance::memory::Dialer;
 use abeyance::{
-    BoxError, Drained, End, Ended, Held, Hub, Message, Refuse, Running, Server, Suspend, Transport, suspend,
+    BoxError, DrainReport, End, Ended, Held, Hub, Message, Refusal, Server, ServerHandle, Suspend, Transport,
+    suspend,
 };
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
@@ -28,7 +29,7 @@ use crate::reader::{Answer, Head, Reader};
 pub type Asked = HashMap<String, String>;
 
 type Shape = Arc<dyn Fn(Suspend<Guest>) -> Suspend<Guest> + Send + Sync>;
-type Word = Arc<dyn Fn(Asked) -> BoxFuture<'static, Result<(), Refuse>> + Send + Sync>;
+type Word = Arc<dyn Fn(Asked) -> BoxFuture<'static, Result<(), Refusal>> + Send + Sync>;
 
 /// What the endpoint does; a `State` of its function.
 #[derive(Clone)]
@@ -53,7 +54,7 @@ pub struct House {
     pub hub: Hub,
     /// Opens connections.
     pub dialer: Dialer,
-    running: Running,
+    running: ServerHandle,
     port: AtomicU16,
 }
 
@@ -69,7 +70,7 @@ pub struct Visit<'a> {
 }
 
 #[suspend(path = "/hold")]
-async fn hold(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+async fn hold(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
@@ -80,7 +81,7 @@ impl Stage {
     }
 
     /// What every endpoint of a test does: asks the test whether to hold, and holds as the test says.
-    pub async fn enter(self, asked: Asked) -> Result<Suspend<Guest>, Refuse> {
+    pub async fn enter(self, asked: Asked) -> Result<Suspend<Guest>, Refusal> {
         let key = asked.get("key").cloned();
         (self.word)(asked).await?;
         let mut suspend = Suspend::with(Guest::new(self.record, self.script));
@@ -117,7 +118,7 @@ impl Plan {
     /// What the function does before it says yes.
     pub fn function<F>(mut self, word: impl Fn(Asked) -> F + Send + Sync + 'static) -> Self
     where
-        F: Future<Output = Result<(), Refuse>> + Send + 'static,
+        F: Future<Output = Result<(), Refusal>> + Send + 'static,
     {
         self.stage.word = Arc::new(move |asked| Box::pin(word(asked)));
         self
@@ -234,35 +235,35 @@ impl House {
 
     /// Waits until no end has yet to begin; says when the last began, as far as the look at it is exact.
     pub async fn none_held(&self) -> Instant {
-        until("every end to begin", || self.hub.held() == 0).await;
+        until("every end to begin", || self.hub.held_count() == 0).await;
         Instant::now()
     }
 
     /// Waits until no hold is ending any more.
     pub async fn settled(&self) {
-        until("all to be settled", || self.hub.tally().ending == 0).await;
+        until("all to be settled", || self.hub.stats().ending == 0).await;
     }
 
     /// Fails if the books are wrong.
     pub fn assert_lawful(&self) {
-        let tally = self.hub.tally();
-        assert!(tally.is_lawful(), "{tally:?}");
+        let stats = self.hub.stats();
+        assert!(stats.is_lawful(), "{stats:?}");
         self.record.assert_once();
     }
 
     /// Shuts the server down; then every hold that ever began must have been told its one end.
-    pub async fn close(self) -> Drained {
+    pub async fn close(self) -> DrainReport {
         self.close_until(pending::<()>()).await
     }
 
     /// As [`close`](House::close), in a hurry when `hurry` is ready.
-    pub async fn close_until(self, hurry: impl Future) -> Drained {
+    pub async fn close_until(self, hurry: impl Future) -> DrainReport {
         self.assert_lawful();
         let drained = self.running.shutdown_until(hurry).await;
-        let tally = self.hub.tally();
-        assert!(tally.is_lawful() && tally.held == 0 && tally.ending == 0, "{tally:?}");
+        let stats = self.hub.stats();
+        assert!(stats.is_lawful() && stats.held == 0 && stats.ending == 0, "{stats:?}");
         self.record.assert_once();
-        assert_eq!(self.record.told().len() as u64, tally.suspended, "{tally:?}");
+        assert_eq!(self.record.told().len() as u64, stats.suspended, "{stats:?}");
         drained
     }
 }

@@ -23,10 +23,10 @@ fn an_audit_finds_what_is_there() {
     let hub = server.hub();
     assert_eq!(hub.audit(), None, "the first comes after a minute");
     let mut peers: Vec<_> =
-        TRANSPORTS.iter().map(|transport| Peer::hold(server.addr(), "/hold", *transport)).collect();
+        TRANSPORTS.iter().map(|transport| Peer::hold(server.local_addr(), "/hold", *transport)).collect();
     // It is a connection, and no hold.
-    peers.push(Peer::connect(server.addr()));
-    eventually("all to be held", || hub.held() == TRANSPORTS.len());
+    peers.push(Peer::connect(server.local_addr()));
+    eventually("all to be held", || hub.held_count() == TRANSPORTS.len());
     let audit = eventually_audited(&runtime, &server, TRANSPORTS.len() + 1);
     assert_eq!((audit.holds, audit.open, audit.is_clean()), (TRANSPORTS.len(), audit.connections, true));
     assert!(hub.audit().is_some_and(|last| last.connections == audit.connections));
@@ -36,7 +36,11 @@ fn an_audit_finds_what_is_there() {
     runtime.block_on(server.shutdown());
 }
 
-fn eventually_audited(runtime: &Runtime, server: &abeyance::Running, connections: usize) -> abeyance::Audit {
+fn eventually_audited(
+    runtime: &Runtime,
+    server: &abeyance::ServerHandle,
+    connections: usize,
+) -> abeyance::Audit {
     let mut last = None;
     eventually("the connections", || {
         last = runtime.block_on(server.audit());
@@ -65,7 +69,7 @@ async fn the_server_audits_itself_every_minute() {
 fn coming_and_going_raises_no_alarm() {
     let runtime = Runtime::new().unwrap();
     let server = runtime.block_on(Server::new().mount(hold).bind("127.0.0.1:0")).unwrap();
-    let addr = server.addr();
+    let addr = server.local_addr();
     let standing: Vec<_> =
         (0..200).map(|turn| Peer::hold(addr, "/hold", TRANSPORTS[turn % 4]).idle()).collect();
     let over = AtomicBool::new(false);

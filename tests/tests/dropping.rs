@@ -14,7 +14,7 @@ const BESIDE: usize = 100;
 
 #[suspend(
     path = "/oldest",
-    backlog = "64KiB",
+    send_buffer = "64KiB",
     when_slow = "drop_oldest",
     heartbeat = "none",
     max_idle = "1h"
@@ -25,7 +25,7 @@ async fn oldest(State(diary): State<Diary>) -> Suspend<Witness> {
 
 #[suspend(
     path = "/newest",
-    backlog = "64KiB",
+    send_buffer = "64KiB",
     when_slow = "drop_newest",
     heartbeat = "none",
     max_idle = "1h"
@@ -34,7 +34,13 @@ async fn newest(State(diary): State<Diary>) -> Suspend<Witness> {
     join(diary)
 }
 
-#[suspend(path = "/strict", backlog = "64KiB", when_slow = "disconnect", heartbeat = "none", max_idle = "1h")]
+#[suspend(
+    path = "/strict",
+    send_buffer = "64KiB",
+    when_slow = "disconnect",
+    heartbeat = "none",
+    max_idle = "1h"
+)]
 async fn strict(State(diary): State<Diary>) -> Suspend<Witness> {
     join(diary)
 }
@@ -69,7 +75,7 @@ fn next(peer: &mut Peer, transport: Transport) -> Option<usize> {
 fn one_that_does_not_read(path: &str, transport: Transport) -> (Site, Diary, Peer) {
     let diary = Diary::default();
     let server = Server::new().state(diary.clone()).mount(oldest).mount(newest).mount(strict);
-    let site = Site::start(server.write_deadline(Duration::from_secs(600)));
+    let site = Site::start(server.write_timeout(Duration::from_secs(600)));
     let mut peer = narrow(site.addr);
     peer.ask(path, transport);
     peer.begin(transport);
@@ -88,7 +94,7 @@ fn read_on(site: &Site, peer: &mut Peer, transport: Transport) -> (Vec<usize>, u
             let numbers = std::iter::from_fn(|| next(peer, transport));
             numbers.take_while(|number| *number != MESSAGES).collect()
         });
-        eventually("nothing that waits", || site.hub.tally().waiting == 0);
+        eventually("nothing that waits", || site.hub.stats().waiting == 0);
         let mut tries = 0;
         eventually("room for the last", || {
             tries += 1;
@@ -102,12 +108,12 @@ fn read_on(site: &Site, peer: &mut Peer, transport: Transport) -> (Vec<usize>, u
 #[track_caller]
 fn assert_counted(site: &Site, diary: &Diary, peer: &Peer, received: usize, dropped: usize) {
     peer.fin();
-    let (end, ended) = diary.end_of(peer.addr());
+    let (end, ended) = diary.end_of(peer.local_addr());
     assert_eq!(end, End::Disconnect(Disconnect::Gone));
     let counts = (ended.messages_out(), ended.dropped(), ended.undelivered());
     assert_eq!(counts, (received as u64, dropped as u64, 0));
-    let tally = site.hub.tally();
-    assert_eq!((tally.dropped, tally.waiting), (dropped as u64, 0));
+    let stats = site.hub.stats();
+    assert_eq!((stats.dropped, stats.waiting), (dropped as u64, 0));
 }
 
 /// How many bytes wait at most for that many messages.
@@ -128,7 +134,7 @@ fn assert_in_order(numbers: &[usize]) {
 fn a_peer_that_loses_the_oldest_gets_what_its_kernel_had_and_then_the_newest() {
     for transport in LASTING {
         let (site, diary, mut peer) = one_that_does_not_read("/oldest", transport);
-        assert_eq!(site.hub.held(), 1);
+        assert_eq!(site.hub.held_count(), 1);
         let (numbers, tries) = read_on(&site, &mut peer, transport);
         assert_in_order(&numbers);
         let newest = numbers.iter().rev().zip((0..MESSAGES).rev()).take_while(|(one, number)| *one == number);
@@ -157,9 +163,9 @@ fn a_peer_that_loses_the_newest_gets_the_oldest_and_then_what_comes() {
 fn a_peer_that_is_disconnected_loses_nothing_else() {
     for transport in LASTING {
         let (site, diary, peer) = one_that_does_not_read("/strict", transport);
-        let (end, ended) = diary.end_of(peer.addr());
+        let (end, ended) = diary.end_of(peer.local_addr());
         assert_eq!((end, ended.dropped()), (End::Disconnect(Disconnect::Slow), 0), "{transport:?}");
-        assert_eq!(site.hub.tally().dropped, 0);
+        assert_eq!(site.hub.stats().dropped, 0);
         drop(peer);
         site.until_quiet();
     }

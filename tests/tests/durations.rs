@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use abeyance::extract::State;
-use abeyance::{Keep, ScheduleError, Server, Suspend, Transport, suspend};
+use abeyance::{Retention, ScheduleError, Server, Suspend, Transport, suspend};
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Stage, plan, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -63,7 +63,7 @@ async fn a_hold_obeys_each_or_is_refused_and_has_its_end() {
                     }
                 }
             }
-            until("all ends", || house.hub.held() + house.hub.tally().ending == 0).await;
+            until("all ends", || house.hub.held_count() + house.hub.stats().ending == 0).await;
             house.close().await;
         }
     }
@@ -78,11 +78,11 @@ type Setting = fn(Server, Duration) -> Server;
 
 const SETTINGS: [(&str, Setting); 7] = [
     ("drain", |server, value| server.drain(value)),
-    ("head_deadline", |server, value| server.head_deadline(value)),
-    ("function_deadline", |server, value| server.function_deadline(value)),
-    ("hook_deadline", |server, value| server.hook_deadline(value)),
-    ("write_deadline", |server, value| server.write_deadline(value)),
-    ("polite_end", |server, value| server.polite_end(value)),
+    ("head_timeout", |server, value| server.head_timeout(value)),
+    ("function_timeout", |server, value| server.function_timeout(value)),
+    ("hook_timeout", |server, value| server.hook_timeout(value)),
+    ("write_timeout", |server, value| server.write_timeout(value)),
+    ("close_timeout", |server, value| server.close_timeout(value)),
     ("keep_alive", |server, value| server.keep_alive(value)),
 ];
 
@@ -115,8 +115,8 @@ async fn a_server_obeys_each_or_does_not_start() {
             sleep(Duration::from_secs(2)).await;
             let hub = running.hub();
             running.shutdown().await;
-            let tally = hub.tally();
-            assert!(tally.is_lawful() && tally.held + tally.ending == 0, "{setting} {value:?}: {tally:?}");
+            let stats = hub.stats();
+            assert!(stats.is_lawful() && stats.held + stats.ending == 0, "{setting} {value:?}: {stats:?}");
         }
     }
 }
@@ -124,7 +124,7 @@ async fn a_server_obeys_each_or_does_not_start() {
 #[tokio::test(start_paused = true)]
 async fn a_topic_keeps_its_past_for_each_or_the_server_does_not_start() {
     for value in VALUES {
-        let keep = Keep { age: value, ..Keep::default() };
+        let keep = Retention { age: value, ..Retention::default() };
         match Server::new().topic("news", keep).bind_memory() {
             Ok((running, dialer)) => {
                 assert!(is_span(value), "{value:?}");

@@ -69,9 +69,9 @@ impl House {
     /// Nothing is held, the books are right, every hold was told of its end, and every socket is closed.
     fn close(self) {
         self.site.until_quiet();
-        let tally = self.site.hub.tally();
+        let stats = self.site.hub.stats();
         self.diary
-            .wait("an end for each hold", |pages| (pages.ends.len() as u64 == tally.suspended).then_some(()));
+            .wait("an end for each hold", |pages| (pages.ends.len() as u64 == stats.suspended).then_some(()));
         eventually("all descriptors", || descriptors() <= self.descriptors);
         let drained = self.site.stop();
         assert_eq!((drained.holds_cut, drained.connections_cut), (0, 0));
@@ -183,7 +183,7 @@ fn curl_asks_for_the_head_only_and_is_told_that_this_is_not_allowed() {
     let house = House::open();
     let output = curl(&["-I", &house.url("/echo?transport=sse"), "-w", "%{http_code}"]);
     assert!(String::from_utf8_lossy(&output.stdout).ends_with("405"), "{output:?}");
-    assert_eq!(house.site.hub.tally().suspended, 0);
+    assert_eq!(house.site.hub.stats().suspended, 0);
     house.close();
 }
 
@@ -271,7 +271,7 @@ fn a_head_that_is_too_large_is_refused() {
     assert_eq!(peer.head().status, 431);
     peer.read_to_end();
     drop(peer);
-    assert_eq!(house.site.hub.tally().suspended, 0);
+    assert_eq!(house.site.hub.stats().suspended, 0);
     house.close();
 }
 
@@ -299,7 +299,7 @@ fn a_handshake_that_is_none_is_told_what_is_missing() {
             assert_eq!(answer.header("sec-websocket-version"), Some("13"), "{headers:?}");
         }
     }
-    assert_eq!(house.site.hub.tally().suspended, 0);
+    assert_eq!(house.site.hub.stats().suspended, 0);
     house.close();
 }
 
@@ -378,7 +378,7 @@ fn a_post_that_is_too_large_is_refused_and_the_hold_stays() {
     assert_eq!(status(&house.url("/echo?hold=other"), "x"), "404");
     peer.read_until(b"\n");
     assert_eq!(house.diary.read(|pages| pages.heard.len()), 1);
-    assert_eq!(house.site.hub.held(), 1);
+    assert_eq!(house.site.hub.held_count(), 1);
     peer.fin();
     house.ended_as("gone");
     drop(peer);

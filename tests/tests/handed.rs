@@ -99,7 +99,7 @@ fn a_restart_refuses_nobody_who_connects() {
 #[test]
 fn a_server_that_drains_leaves_newcomers_to_the_next() {
     let (socket, addr) = socket();
-    let old = inn(&socket, &[("ABEYANCE_POLITE_END", "10m"), ("ABEYANCE_DRAIN", "20m")]);
+    let old = inn(&socket, &[("ABEYANCE_CLOSE_TIMEOUT", "10m"), ("ABEYANCE_DRAIN", "20m")]);
     let mut held = Peer::hold(addr, "/hold", Transport::WebSocket);
     old.signal("TERM");
     // It does not close its side, so the old server waits for it.

@@ -27,9 +27,9 @@ fn a_peer_that_closes_its_side_before_it_is_held_is_noticed() {
         peer.read_to_end();
         site.until_quiet();
     }
-    let tally = site.hub.tally();
-    diary.wait("an end for each hold", |pages| (pages.ends.len() as u64 == tally.suspended).then_some(()));
-    assert_eq!(tally.ended("gone"), tally.suspended, "{tally:?}");
+    let stats = site.hub.stats();
+    diary.wait("an end for each hold", |pages| (pages.ends.len() as u64 == stats.suspended).then_some(()));
+    assert_eq!(stats.ended("gone"), stats.suspended, "{stats:?}");
 }
 
 #[test]
@@ -40,7 +40,7 @@ fn a_websocket_says_goodbye_with_and_without_a_code() {
     for (payload, code, reason) in goodbyes {
         let mut peer = Peer::hold(site.addr, "/hold", Transport::WebSocket);
         peer.send(frame(0x88, payload));
-        let (end, ended) = diary.end_of(peer.addr());
+        let (end, ended) = diary.end_of(peer.local_addr());
         let End::Disconnect(Disconnect::Closed { code: given, reason: said, .. }) = end else {
             panic!("{payload:?} ended as {end:?}");
         };
@@ -65,9 +65,9 @@ fn a_delete_with_the_token_is_a_goodbye() {
             String::from_utf8(curl(&["-X", "DELETE", &url, "-o", "/dev/null", "-w", "%{http_code}"]).stdout)
         };
         assert_eq!(delete("unknown").unwrap(), "404");
-        assert_eq!(site.hub.held(), 1, "nobody else says goodbye");
+        assert_eq!(site.hub.held_count(), 1, "nobody else says goodbye");
         assert_eq!(delete(token).unwrap(), "204");
-        let goodbye = diary.end_of(peer.addr()).0;
+        let goodbye = diary.end_of(peer.local_addr()).0;
         assert!(matches!(goodbye, End::Disconnect(Disconnect::Closed { code: None, .. })), "{goodbye:?}");
         assert_eq!(delete(token).unwrap(), "404");
     }

@@ -136,7 +136,7 @@ fn a_storm_on_a_limit_that_evicts_never_exceeds_it() {
         let (held, refused) = sorted(&answers, transport);
         assert_eq!(refused.len(), CLIENTS - LIMIT, "{transport:?}");
         for mut peer in oldest {
-            let (end, ended) = diary.end_of(peer.addr());
+            let (end, ended) = diary.end_of(peer.local_addr());
             assert_eq!(end, End::Resume(Resume::Evicted), "{transport:?}");
             assert!(ended.is_delivered());
             match transport {
@@ -157,7 +157,7 @@ fn a_storm_on_a_limit_that_evicts_never_exceeds_it() {
         release(&site, &answers, transport);
         drop(held);
         site.until_quiet();
-        let tally = site.hub.tally();
-        assert_eq!((tally.suspended, tally.ended("evicted")), (2 * LIMIT as u64, LIMIT as u64));
+        let stats = site.hub.stats();
+        assert_eq!((stats.suspended, stats.ended("evicted")), (2 * LIMIT as u64, LIMIT as u64));
     }
 }

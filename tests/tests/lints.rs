@@ -5,7 +5,7 @@
 #![forbid(unsafe_code)]
 
 use abeyance::extract::{ClientIp, LastEventId, Path};
-use abeyance::{Hub, Refuse, Suspend, suspend};
+use abeyance::{Hub, Refusal, Suspend, suspend};
 
 #[suspend]
 async fn none() -> Suspend {
@@ -19,8 +19,8 @@ async fn many(
     hub: Hub,
     ip: ClientIp,
     last: LastEventId,
-    refused: Result<Path<(u8,)>, Refuse>,
-) -> Result<Suspend, Refuse> {
+    refused: Result<Path<(u8,)>, Refusal>,
+) -> Result<Suspend, Refusal> {
     std::future::ready((hub, ip, last)).await;
     refused.map(|_| Suspend::new().join(room))
 }

@@ -13,7 +13,7 @@ fn child() {
     runtime.block_on(async {
         let log = Log::listen();
         let bound = Server::new().bind("127.0.0.1:0").await.unwrap();
-        assert_eq!(bound.addr().ip().to_string(), "127.0.0.1");
+        assert_eq!(bound.local_addr().ip().to_string(), "127.0.0.1");
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let served = Server::new().serve(listener).unwrap();
         let said = Server::new().listen("127.0.0.1:1").bind("127.0.0.1:0").await.unwrap();

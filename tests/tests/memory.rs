@@ -160,10 +160,10 @@ fn cycles(site: &Site, transport: Transport) {
     };
     round(400);
     let before = bytes();
-    let suspended = site.hub.tally().suspended;
+    let suspended = site.hub.stats().suspended;
     round(CYCLES);
     let left = bytes().saturating_sub(before);
-    let held = site.hub.tally().suspended - suspended;
+    let held = site.hub.stats().suspended - suspended;
     println!("{:9} {left} B are left after {held} were held and ended", transport.as_str());
     assert_eq!(held, CYCLES as u64, "{transport:?}");
     assert_eq!(site.hub.last_ends().count(), ENDS);
@@ -180,6 +180,6 @@ fn an_idle_hold_costs_little_and_leaves_nothing() {
         let site = Site::start(Server::new().state(()).mount(hold));
         idle(&site, transport);
         cycles(&site, transport);
-        assert!(site.hub.tally().is_lawful());
+        assert!(site.hub.stats().is_lawful());
     }
 }

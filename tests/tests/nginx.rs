@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use abeyance::extract::State;
-use abeyance::{Held, Keep, Lifecycle, Server, Suspend, suspend};
+use abeyance::{Held, Lifecycle, Retention, Server, Suspend, suspend};
 use abeyance_tests::net::{Diary, Nginx, Peer, Site, Witness, eventually};
 
 #[suspend(path = "/hold", transports = [long_poll], timeout = "30m", max_idle = "1h", heartbeat = "none")]
@@ -58,7 +58,7 @@ impl Lifecycle for Failing {
 
 fn site(diary: &Diary) -> Site {
     let server = Server::new().state(diary.clone()).mount(hold).mount(timeout).mount(idle).mount(evict);
-    Site::start(server.mount(fail).mount(news).topic("news", Keep::default()))
+    Site::start(server.mount(fail).mount(news).topic("news", Retention::default()))
 }
 
 fn functions(diary: &Diary) -> usize {
@@ -71,9 +71,9 @@ fn every_end_of_a_long_poll_reaches_the_client_once() {
     let sites = [site(&diary), site(&diary)];
     let Some(nginx) = Nginx::before(&[sites[0].addr, sites[1].addr]) else { return };
     let held = |count: usize| {
-        eventually("holds", || sites.iter().map(|site| site.hub.held()).sum::<usize>() == count);
+        eventually("holds", || sites.iter().map(|site| site.hub.held_count()).sum::<usize>() == count);
     };
-    let each = |act: &dyn Fn(&Site, abeyance::Id)| {
+    let each = |act: &dyn Fn(&Site, abeyance::HoldId)| {
         for site in &sites {
             site.hub.list().iter().for_each(|hold| act(site, hold.id));
         }
@@ -103,12 +103,12 @@ fn every_end_of_a_long_poll_reaches_the_client_once() {
     // The third takes the place of one of the first two, which have had theirs for more than a second.
     let mut polls: Vec<_> = (0..2).map(|_| nginx.ask("/evict")).collect();
     held(2);
-    assert!(sites.iter().all(|site| site.hub.held() == 1), "nginx takes turns");
+    assert!(sites.iter().all(|site| site.hub.held_count() == 1), "nginx takes turns");
     eventually("holds of a second", || {
         let mut listed = sites.iter().flat_map(|site| site.hub.list());
         listed.all(|hold| hold.held_for > Duration::from_millis(1100))
     });
-    let evicted = |site: &Site| site.hub.tally().ended("evicted");
+    let evicted = |site: &Site| site.hub.stats().ended("evicted");
     polls.push(nginx.ask("/evict"));
     eventually("an eviction", || sites.iter().map(evicted).sum::<u64>() == 1);
     each(&|site, id| assert!(site.hub.end(id)));
@@ -127,7 +127,7 @@ fn a_long_poll_of_a_server_that_stops_is_answered_and_the_other_serves_on() {
     let [first, second] = [site(&diary), site(&diary)];
     let Some(nginx) = Nginx::before(&[first.addr, second.addr]) else { return };
     let mut polls: Vec<_> = (0..4).map(|_| nginx.ask("/hold")).collect();
-    eventually("two holds on each", || first.hub.held() == 2 && second.hub.held() == 2);
+    eventually("two holds on each", || first.hub.held_count() == 2 && second.hub.held_count() == 2);
     let statuses = first.stop_beside(|| {
         eventually("the drain", || diary.read(|pages| pages.ends.len()) == 2);
         second.hub.list().iter().for_each(|hold| assert!(second.hub.end(hold.id)));

@@ -19,7 +19,7 @@ async fn unasked(State(diary): State<Diary>) -> Suspend<Witness> {
 
 /// After how many seconds of silence the kernel will probe this peer; nothing while something is under way to it.
 fn probe(server: SocketAddr, peer: &Peer) -> Option<u64> {
-    let filter = format!("sport = :{} and dport = :{}", server.port(), peer.addr().port());
+    let filter = format!("sport = :{} and dport = :{}", server.port(), peer.local_addr().port());
     let output = Command::new("ss").args(["-tnoH", &filter]).output().expect("ss");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let left = text.split_once("timer:(keepalive,")?.1.split(',').next()?.to_owned();

@@ -119,6 +119,6 @@ fn a_proxy_with_tls_answers_a_client_that_somebody_else_wrote() {
     let url = format!("https://chat.example:{port}/brief?transport=long_poll");
     let arguments = ["--insecure", "--resolve", &resolve, "--write-out", "%{http_code}", &url];
     assert_eq!(curl(&arguments).stdout, b"204");
-    eventually("an end", || site.hub.tally().ended("timeout") == 1);
+    eventually("an end", || site.hub.stats().ended("timeout") == 1);
     site.until_quiet();
 }

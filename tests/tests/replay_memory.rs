@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use abeyance::extract::Query;
 use abeyance::memory::Dialer;
-use abeyance::{Held, Hub, Keep, Lifecycle, Server, Suspend, Transport, suspend};
+use abeyance::{Held, Hub, Lifecycle, Retention, Server, Suspend, Transport, suspend};
 use abeyance_tests::events::EventReader;
 use abeyance_tests::house::until;
 use abeyance_tests::net::{Peer, Site, eventually, found, kernel_shares, narrow, skipped};
@@ -87,7 +87,7 @@ async fn wander(dialer: &Dialer, hub: &Hub, kind: &str, topics: usize) {
             assert_eq!(hub.publish(topic, "a message"), 1);
         }
     }
-    until("the last has left", || hub.held() == 0 && hub.tally().ending == 0).await;
+    until("the last has left", || hub.held_count() == 0 && hub.stats().ending == 0).await;
 }
 
 #[test]
@@ -96,8 +96,8 @@ fn a_hundred_thousand_topics_that_passed_leave_no_memory() {
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
         for (kind, bound) in [("plain", 64 << 20), ("kept", 64 << 20), ("kept", 1 << 20)] {
-            let keep = Keep { age: AGE, ..Keep::default() };
-            let server = Server::new().topic("kept/*", keep).history(bound).mount(many);
+            let keep = Retention { age: AGE, ..Retention::default() };
+            let server = Server::new().topic("kept/*", keep).max_retained(bound).mount(many);
             let (running, dialer) = server.bind_memory().expect("a server");
             let hub = running.hub();
             wander(&dialer, &hub, kind, 2_000).await;
@@ -122,7 +122,7 @@ const SIZE: usize = 4_400;
 /// More than 4 MiB of them.
 const MESSAGES: usize = 1_000;
 
-#[suspend(path = "/past", transports = [sse], backlog = "64KiB", heartbeat = "none", max_idle = "1h")]
+#[suspend(path = "/past", transports = [sse], send_buffer = "64KiB", heartbeat = "none", max_idle = "1h")]
 async fn past() -> Suspend {
     Suspend::new().join("past")
 }
@@ -183,7 +183,7 @@ fn read_all(stream: &mut TcpStream, begun: Vec<u8>, count: usize, mut look: impl
 fn a_replay_larger_than_the_backlog_costs_no_more_than_the_backlog_and_comes_whole() {
     const READERS: usize = 8;
     let _alone = alone();
-    let keep = Keep { count: 2 * MESSAGES, bytes: 16 << 20, ..Keep::default() };
+    let keep = Retention { count: 2 * MESSAGES, bytes: 16 << 20, ..Retention::default() };
     let site = Site::start(Server::new().topic("past", keep).mount(past));
     let mut first = Peer::connect(site.addr);
     first.ask("/past", Transport::Sse);
@@ -220,7 +220,7 @@ fn a_replay_larger_than_the_backlog_costs_no_more_than_the_backlog_and_comes_who
     drop(peers);
     site.until_held(1);
     peer.head();
-    let (addr, begun) = (peer.addr(), peer.take());
+    let (addr, begun) = (peer.local_addr(), peer.take());
     let mut stream = peer.idle();
     let mut most = 0;
     read_all(&mut stream, begun, MESSAGES, || {

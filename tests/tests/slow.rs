@@ -17,16 +17,16 @@ const READERS: usize = 3;
 const MESSAGES: usize = 3_000;
 const SIZE: usize = 8 * 1024;
 const BACKLOG: usize = 256 * 1024;
-/// How many messages may be under way to a good reader: a quarter of its backlog.
+/// How many messages may be under way to a good reader: a quarter of its send buffer.
 const AHEAD: usize = 8;
 
-#[suspend(path = "/news", backlog = "256KiB", heartbeat = "none", max_idle = "1h")]
+#[suspend(path = "/news", send_buffer = "256KiB", heartbeat = "none", max_idle = "1h")]
 async fn news(State(diary): State<Diary>) -> Suspend<Witness> {
     Suspend::with(diary.witness()).join("news")
 }
 
 // So large that it is never full.
-#[suspend(path = "/roomy", backlog = "64MiB", heartbeat = "none", max_idle = "1h")]
+#[suspend(path = "/roomy", send_buffer = "64MiB", heartbeat = "none", max_idle = "1h")]
 async fn roomy(State(diary): State<Diary>) -> Suspend<Witness> {
     Suspend::with(diary.witness()).join("roomy")
 }
@@ -79,14 +79,14 @@ fn one_that_never_reads(transport: Transport) {
         let count = site.hub.publish("news", numbered(number));
         assert!((READERS..=READERS + 1).contains(&count), "message {number} went to {count}");
         if has_ss && count > READERS {
-            let now = kernel_shares(site.addr, Some(bad.addr()));
-            share = share.max(now.get(&bad.addr()).copied().unwrap_or_default());
+            let now = kernel_shares(site.addr, Some(bad.local_addr()));
+            share = share.max(now.get(&bad.local_addr()).copied().unwrap_or_default());
         }
     }
     for _ in 0..AHEAD {
         readers.iter().for_each(|reader| reader.recv_timeout(PATIENCE).expect("a good reader"));
     }
-    let (end, ended) = diary.end_of(bad.addr());
+    let (end, ended) = diary.end_of(bad.local_addr());
     assert_eq!(end, End::Disconnect(Disconnect::Slow), "{transport:?}");
     // Ours is what it never got, the kernel's what it got and did not take.
     let ours = ended.undelivered() as usize * SIZE;
@@ -102,7 +102,7 @@ fn one_that_never_reads(transport: Transport) {
     }
     drop(bad);
     site.until_quiet();
-    assert_eq!(site.hub.tally().ended("slow"), 1);
+    assert_eq!(site.hub.stats().ended("slow"), 1);
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn one_stream_that_never_reads_is_ended_as_slow_and_the_others_get_everything() 
 fn a_slow_write_that_makes_progress_is_not_stalled() {
     for transport in LASTING {
         let diary = Diary::default();
-        let server = Server::new().state(diary.clone()).mount(roomy).write_deadline(Duration::from_secs(30));
+        let server = Server::new().state(diary.clone()).mount(roomy).write_timeout(Duration::from_secs(30));
         let site = Site::start(server);
         let mut peer = Peer::hold(site.addr, "/roomy", transport);
         diary.wait("on_suspend", |pages| (!pages.suspended.is_empty()).then_some(()));
@@ -137,7 +137,7 @@ fn a_slow_write_that_makes_progress_is_not_stalled() {
         let listed = site.hub.list();
         assert_eq!(listed.len(), 1, "{transport:?}");
         peer.fin();
-        let (end, ended) = diary.end_of(peer.addr());
+        let (end, ended) = diary.end_of(peer.local_addr());
         assert_eq!(end, End::Disconnect(Disconnect::Gone));
         assert_eq!((ended.messages_out(), ended.undelivered()), (1, 0));
     }

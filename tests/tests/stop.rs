@@ -78,7 +78,7 @@ fn a_signal_ends_every_hold_in_good_order_and_the_process_with_zero() {
 #[test]
 fn a_second_signal_stops_at_once() {
     // The peer does not close its side, so its ending takes as long as it may.
-    let (child, addr) = inn(&[("ABEYANCE_POLITE_END", "10m"), ("ABEYANCE_DRAIN", "20m")]);
+    let (child, addr) = inn(&[("ABEYANCE_CLOSE_TIMEOUT", "10m"), ("ABEYANCE_DRAIN", "20m")]);
     let mut peer = Peer::hold(addr, "/hold", Transport::WebSocket);
     child.signal("TERM");
     assert!(peer.frame().is_some_and(|frame| frame.close().is_some()));
@@ -169,7 +169,7 @@ fn a_second_signal_gives_the_clean_up_one_more_second() {
 
 #[test]
 fn what_does_not_end_in_time_is_cut() {
-    let (child, addr) = inn(&[("ABEYANCE_POLITE_END", "10m"), ("ABEYANCE_DRAIN", "200ms")]);
+    let (child, addr) = inn(&[("ABEYANCE_CLOSE_TIMEOUT", "10m"), ("ABEYANCE_DRAIN", "200ms")]);
     let mut peer = Peer::hold(addr, "/hold", Transport::WebSocket);
     child.signal("TERM");
     assert!(peer.frame().is_some_and(|frame| frame.close().is_some()));
@@ -240,7 +240,7 @@ fn a_server_without_descriptors_waits_and_serves_again() {
 
 #[test]
 fn a_client_that_says_nothing_or_hardly_anything_is_cut_at_the_head_deadline() {
-    let (_child, addr) = inn(&[("ABEYANCE_HEAD_DEADLINE", "300ms")]);
+    let (_child, addr) = inn(&[("ABEYANCE_HEAD_TIMEOUT", "300ms")]);
     let mut silent = Peer::connect(addr);
     let (said, _) = silent.read_to_end();
     assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 408"), "{said:?}");

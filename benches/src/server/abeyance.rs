@@ -3,14 +3,14 @@
 use std::io;
 use std::net::SocketAddr;
 
-use abeyance::{Hub, Running, Suspend, suspend};
+use abeyance::{Hub, ServerHandle, Suspend, suspend};
 use tokio::runtime::Runtime;
 
 use super::Server;
 
 pub(super) struct Abeyance {
     hub: Hub,
-    server: Running,
+    server: ServerHandle,
     runtime: Runtime,
 }
 
@@ -30,8 +30,8 @@ impl Abeyance {
 }
 
 impl Server for Abeyance {
-    fn addr(&self) -> SocketAddr {
-        self.server.addr()
+    fn local_addr(&self) -> SocketAddr {
+        self.server.local_addr()
     }
 
     fn publish(&mut self, text: String) -> usize {

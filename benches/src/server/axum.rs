@@ -49,7 +49,7 @@ impl Axum {
 }
 
 impl Server for Axum {
-    fn addr(&self) -> SocketAddr {
+    fn local_addr(&self) -> SocketAddr {
         self.addr
     }
 

@@ -24,7 +24,7 @@ impl Bare {
 }
 
 impl Server for Bare {
-    fn addr(&self) -> SocketAddr {
+    fn local_addr(&self) -> SocketAddr {
         self.addr
     }
 

@@ -24,7 +24,7 @@ pub(crate) enum Kind {
 
 /// A server that listens and publishes.
 pub(crate) trait Server {
-    fn addr(&self) -> SocketAddr;
+    fn local_addr(&self) -> SocketAddr;
 
     /// Publishes to all that are connected; gives the number of peers for which it was accepted.
     fn publish(&mut self, text: String) -> usize;

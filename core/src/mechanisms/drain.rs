@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::words::id::Id;
+use crate::words::id::HoldId;
 
 /// How long a hold may wait for the one before it. A crowd of fifty a second is none, so few holds do not wait long.
 const PACE: Duration = Duration::from_millis(20);
@@ -17,7 +17,7 @@ const PACE: Duration = Duration::from_millis(20);
 #[derive(Debug)]
 pub struct Departures {
     /// Those whose turn has not come; the next one is the last.
-    waiting: Vec<Id>,
+    waiting: Vec<HoldId>,
     /// How many there were.
     count: usize,
     window: Duration,
@@ -30,16 +30,16 @@ pub struct Departures {
 ///
 /// The last one must have the time for its ending before the drain is over: all that it may take, or a quarter of a
 /// short drain.
-fn window(holds: usize, drain: Duration, polite_end: Duration) -> Duration {
-    let manners = polite_end.min(drain / 4);
+fn window(holds: usize, drain: Duration, close_timeout: Duration) -> Duration {
+    let manners = close_timeout.min(drain / 4);
     (drain - manners).min(PACE * u32::try_from(holds).unwrap_or(u32::MAX))
 }
 
 impl Departures {
-    /// All of these go within `drain`, of which an ending may take `polite_end`.
-    pub fn plan(mut holds: Vec<Id>, drain: Duration, polite_end: Duration, mut random: Rng) -> Self {
+    /// All of these go within `drain`, of which an ending may take `close_timeout`.
+    pub fn plan(mut holds: Vec<HoldId>, drain: Duration, close_timeout: Duration, mut random: Rng) -> Self {
         random.shuffle(&mut holds);
-        let window = window(holds.len(), drain, polite_end);
+        let window = window(holds.len(), drain, close_timeout);
         let mut departures =
             Departures { count: holds.len(), waiting: holds, window, next: Duration::ZERO, random };
         departures.draw_next();
@@ -57,7 +57,7 @@ impl Departures {
     }
 
     /// Those whose turn has come when so much time has passed since the beginning, but `most` at most.
-    pub fn take_due(&mut self, passed: Duration, most: usize) -> Vec<Id> {
+    pub fn take_due(&mut self, passed: Duration, most: usize) -> Vec<HoldId> {
         let mut due = Vec::new();
         while due.len() < most
             && self.next <= passed
@@ -83,8 +83,8 @@ mod tests {
 
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn ids(count: usize) -> Vec<Id> {
-        (0..count as u32).map(|slot| Id::new(1, slot)).collect()
+    fn ids(count: usize) -> Vec<HoldId> {
+        (0..count as u32).map(|slot| HoldId::new(1, slot)).collect()
     }
 
     fn plan(count: usize, drain: Duration, seed: u64) -> Departures {
@@ -92,7 +92,7 @@ mod tests {
     }
 
     /// Who goes when.
-    fn course(mut departures: Departures) -> Vec<(Duration, Id)> {
+    fn course(mut departures: Departures) -> Vec<(Duration, HoldId)> {
         let mut course = Vec::new();
         while let Some(next) = departures.next() {
             course.extend(departures.take_due(next, 1).into_iter().map(|id| (next, id)));
@@ -113,7 +113,7 @@ mod tests {
     fn two_servers_do_not_march_in_step() {
         let (one, two) = (course(plan(1_000, 30 * SECOND, 1)), course(plan(1_000, 30 * SECOND, 2)));
         let slice = 20.0;
-        let phase = |(at, _): &(Duration, Id)| at.as_secs_f64() * 1_000.0 % slice / slice;
+        let phase = |(at, _): &(Duration, HoldId)| at.as_secs_f64() * 1_000.0 % slice / slice;
         for course in [&one, &two] {
             let early = course.iter().filter(|entry| phase(entry) < 0.5).count();
             assert!((400..600).contains(&early), "{early} of 1000 in the first half of their slice");

@@ -7,7 +7,7 @@
 use slab::Slab;
 
 use crate::words::cause::{CAUSES, End};
-use crate::words::id::Id;
+use crate::words::id::HoldId;
 use crate::words::tick::Tick;
 
 /// The book of all holds. `H` is what is kept while a hold is held; it is given back at its end.
@@ -41,7 +41,7 @@ struct Page {
 struct Entry<H, E> {
     state: State<H>,
     each: E,
-    id: Id,
+    id: HoldId,
     began: Tick,
     endpoint: u32,
     older: u32,
@@ -83,14 +83,14 @@ impl<H, E> Ledger<H, E> {
     }
 
     /// The id the next hold will have.
-    pub fn next_id(&self) -> Id {
+    pub fn next_id(&self) -> HoldId {
         let slot = self.entries.vacant_key();
-        assert!(slot < Id::MAX_SLOTS, "more than {} holds at once", Id::MAX_SLOTS);
-        Id::new(self.turn, slot as u32)
+        assert!(slot < HoldId::MAX_SLOTS, "more than {} holds at once", HoldId::MAX_SLOTS);
+        HoldId::new(self.turn, slot as u32)
     }
 
     /// A hold begins, under [`next_id`](Ledger::next_id). `each` stays until it is settled, `held` until its end.
-    pub fn begin(&mut self, endpoint: u32, now: Tick, each: E, held: H) -> Id {
+    pub fn begin(&mut self, endpoint: u32, now: Tick, each: E, held: H) -> HoldId {
         let id = self.next_id();
         self.turn += 1;
         let state = State::Held(held);
@@ -105,7 +105,7 @@ impl<H, E> Ledger<H, E> {
     }
 
     /// A hold's end begins. `None` if it had begun before: the first cause stands.
-    pub fn end(&mut self, id: Id, end: &End) -> Option<H> {
+    pub fn end(&mut self, id: HoldId, end: &End) -> Option<H> {
         let entry = self.entries.get_mut(id.slot() as usize).filter(|entry| entry.id == id)?;
         let State::Held(_) = entry.state else { return None };
         let State::Held(held) = std::mem::replace(&mut entry.state, State::Ending(end.index() as u8)) else {
@@ -122,7 +122,7 @@ impl<H, E> Ledger<H, E> {
     }
 
     /// A hold's wire is finished: it has ended, and its slot is free. `None` if it is not ending.
-    pub fn settle(&mut self, id: Id) -> Option<E> {
+    pub fn settle(&mut self, id: HoldId) -> Option<E> {
         let entry = self.entries.get(id.slot() as usize).filter(|entry| entry.id == id)?;
         let State::Ending(cause) = entry.state else { return None };
         let endpoint = entry.endpoint as usize;
@@ -139,7 +139,7 @@ impl<H, E> Ledger<H, E> {
     }
 
     /// The entry of a hold that has not settled yet.
-    pub fn get(&self, id: Id) -> Option<&E> {
+    pub fn get(&self, id: HoldId) -> Option<&E> {
         self.entries.get(id.slot() as usize).filter(|entry| entry.id == id).map(|entry| &entry.each)
     }
 
@@ -159,12 +159,12 @@ impl<H, E> Ledger<H, E> {
     }
 
     /// The oldest held hold of `endpoint`, and when it began.
-    pub fn oldest_of(&self, endpoint: u32) -> Option<(Id, Tick)> {
+    pub fn oldest_of(&self, endpoint: u32) -> Option<(HoldId, Tick)> {
         self.entries.get(self.endpoints[endpoint as usize].held.oldest as usize).map(Entry::age)
     }
 
     /// When the held hold in `slot` began, and where.
-    pub fn age(&self, slot: u32) -> Option<(Id, Tick)> {
+    pub fn age(&self, slot: u32) -> Option<(HoldId, Tick)> {
         self.entries.get(slot as usize).filter(|entry| entry.is_held()).map(Entry::age)
     }
 
@@ -195,7 +195,7 @@ impl<H, E> Entry<H, E> {
         matches!(self.state, State::Held(_))
     }
 
-    fn age(&self) -> (Id, Tick) {
+    fn age(&self) -> (HoldId, Tick) {
         (self.id, self.began)
     }
 }
@@ -285,7 +285,7 @@ mod tests {
         #[test]
         fn the_law_holds_at_every_step(steps in prop::collection::vec((0u8..3, 0usize..16, 0u32..3), 0..400)) {
             let mut ledger = Ledger::new(3);
-            let mut model: Vec<(Id, u32, bool)> = Vec::new();
+            let mut model: Vec<(HoldId, u32, bool)> = Vec::new();
             let mut settled = 0u64;
             for (now, (step, which, endpoint)) in steps.into_iter().enumerate() {
                 match (step, model.get_mut(which)) {

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
 
-use crate::words::id::Id;
+use crate::words::id::HoldId;
 
 pub struct Secret([u8; 16]);
 
@@ -21,7 +21,7 @@ impl Secret {
         Secret(key)
     }
 
-    pub fn token(&self, id: Id) -> String {
+    pub fn token(&self, id: HoldId) -> String {
         let mut bytes = [0; 24];
         bytes[..8].copy_from_slice(&id.bits().to_be_bytes());
         bytes[8..].copy_from_slice(&self.seal(id));
@@ -29,16 +29,16 @@ impl Secret {
     }
 
     /// The hold a token speaks for, if it is one of ours.
-    pub fn open(&self, token: &str) -> Option<Id> {
+    pub fn open(&self, token: &str) -> Option<HoldId> {
         let mut bytes = [0; 24];
         let length = URL_SAFE_NO_PAD.decode_slice(token, &mut bytes).ok()?;
         let (id, seal) = bytes[..length].split_first_chunk::<8>()?;
-        let id = Id::from_bits(u64::from_be_bytes(*id));
+        let id = HoldId::from_bits(u64::from_be_bytes(*id));
         let difference = seal.iter().zip(self.seal(id)).fold(0, |all, (a, b)| all | (a ^ b));
         (seal.len() == 16 && difference == 0).then_some(id)
     }
 
-    fn seal(&self, id: Id) -> [u8; 16] {
+    fn seal(&self, id: HoldId) -> [u8; 16] {
         let mut hasher = SipHasher24::new_with_key(&self.0);
         hasher.write_u64(id.bits());
         hasher.finish128().as_bytes()
@@ -52,7 +52,7 @@ mod tests {
     #[test]
     fn a_token_opens_to_its_own_hold_only() {
         let secret = Secret::draw();
-        let id = Id::new(7, 3);
+        let id = HoldId::new(7, 3);
         let token = secret.token(id);
         assert_eq!(secret.open(&token), Some(id));
         assert_eq!(Secret::draw().open(&token), None);
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn forged_and_mangled_tokens_open_to_nothing() {
         let secret = Secret::draw();
-        let token = secret.token(Id::new(7, 3));
+        let token = secret.token(HoldId::new(7, 3));
         for at in 0..token.len() {
             let mut forged = token.clone().into_bytes();
             forged[at] = if forged[at] == b'A' { b'B' } else { b'A' };

@@ -45,9 +45,9 @@ pub enum Disconnect {
     /// The peer's host stopped answering: the kernel gave up on it, or the write deadline passed and it had not answered since
     /// the write was blocked.
     Unreachable,
-    /// The peer read too slowly: its backlog was full, or the largest when too much waited for all peers together.
+    /// The peer read too slowly: its send buffer was full, or the largest when too much waited for all peers together.
     Slow,
-    /// Too much waited in the server (`Server::memory`), and most of it was this peer's: half of a
+    /// Too much waited in the server (`Server::max_buffered`), and most of it was this peer's: half of a
     /// message, or what it had sent and no hook had heard.
     Overload,
     /// The peer took nothing for the write deadline, or next to nothing for longer (less than 512 bytes a second), though
@@ -234,7 +234,7 @@ impl fmt::Display for Disconnect {
             Disconnect::Reset => f.write_str("reset by the peer"),
             Disconnect::Idle => f.write_str("idle: no sign of life"),
             Disconnect::Unreachable => f.write_str("unreachable"),
-            Disconnect::Slow => f.write_str("too slow: backlog full"),
+            Disconnect::Slow => f.write_str("too slow: send buffer full"),
             Disconnect::Overload => f.write_str("had most of what waited when too much did"),
             Disconnect::Stalled => f.write_str("stalled: took nothing, or next to nothing"),
             Disconnect::TooLarge => f.write_str("sent a message that is too large"),

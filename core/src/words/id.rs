@@ -10,29 +10,29 @@ use std::str::FromStr;
 /// Its text, and what serde makes of it, can be read back:
 ///
 /// ```
-/// # use abeyance::Id;
+/// # use abeyance::HoldId;
 /// let id: Id = "2a000001".parse()?;
 /// assert_eq!(id.to_string(), "2a000001");
-/// # Ok::<_, abeyance::ParseIdError>(())
+/// # Ok::<_, abeyance::ParseHoldIdError>(())
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Id(u64);
+pub struct HoldId(u64);
 
-impl Id {
+impl HoldId {
     /// How many bits say the slot; the rest say the turn, which makes ids unique although slots are used again.
     const SLOT_BITS: u32 = 24;
 
     pub const MAX_SLOTS: usize = 1 << Self::SLOT_BITS;
 
     /// Not after any other: ids are in the order in which holds began.
-    pub const FIRST: Id = Id(0);
+    pub const FIRST: HoldId = HoldId(0);
 
     pub const fn new(turn: u64, slot: u32) -> Self {
-        Id(turn << Self::SLOT_BITS | slot as u64)
+        HoldId(turn << Self::SLOT_BITS | slot as u64)
     }
 
     pub const fn from_bits(bits: u64) -> Self {
-        Id(bits)
+        HoldId(bits)
     }
 
     pub const fn bits(self) -> u64 {
@@ -44,36 +44,36 @@ impl Id {
     }
 }
 
-/// A text that is no [`Id`].
+/// A text that is no [`HoldId`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct ParseIdError;
+pub struct ParseHoldIdError;
 
-impl FromStr for Id {
-    type Err = ParseIdError;
+impl FromStr for HoldId {
+    type Err = ParseHoldIdError;
 
     /// Reads what `Display` writes, and nothing else: one id has one text.
-    fn from_str(text: &str) -> Result<Self, ParseIdError> {
-        let id = u64::from_str_radix(text, 16).map(Id).map_err(|_| ParseIdError)?;
-        if id.to_string() == text { Ok(id) } else { Err(ParseIdError) }
+    fn from_str(text: &str) -> Result<Self, ParseHoldIdError> {
+        let id = u64::from_str_radix(text, 16).map(HoldId).map_err(|_| ParseHoldIdError)?;
+        if id.to_string() == text { Ok(id) } else { Err(ParseHoldIdError) }
     }
 }
 
-impl fmt::Display for ParseIdError {
+impl fmt::Display for ParseHoldIdError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("not the id of a hold, which is a hexadecimal number such as `2a000001`")
     }
 }
 
-impl std::error::Error for ParseIdError {}
+impl std::error::Error for ParseHoldIdError {}
 
-impl fmt::Display for Id {
+impl fmt::Display for HoldId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:x}", self.0)
     }
 }
 
-impl fmt::Debug for Id {
+impl fmt::Debug for HoldId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Id({self})")
     }
@@ -85,20 +85,20 @@ mod tests {
 
     #[test]
     fn an_id_can_be_read_back_from_its_text_and_from_json() {
-        for id in [Id::FIRST, Id::new(1, 0), Id::new(42, 7), Id::from_bits(u64::MAX)] {
+        for id in [HoldId::FIRST, HoldId::new(1, 0), HoldId::new(42, 7), HoldId::from_bits(u64::MAX)] {
             assert_eq!(id.to_string().parse(), Ok(id));
             let json = serde_json::to_string(&id).expect("text");
-            assert_eq!(serde_json::from_str::<Id>(&json).expect("an id"), id);
-            assert_eq!(serde_json::from_value::<Id>(json.trim_matches('"').into()).expect("an id"), id);
+            assert_eq!(serde_json::from_str::<HoldId>(&json).expect("an id"), id);
+            assert_eq!(serde_json::from_value::<HoldId>(json.trim_matches('"').into()).expect("an id"), id);
         }
     }
 
     #[test]
     fn what_is_no_text_of_an_id_is_none() {
         for text in ["", "0x2a", "2A", "02a", "+2a", "-1", " 2a", "2a ", "g", "10000000000000000"] {
-            assert_eq!(text.parse::<Id>(), Err(ParseIdError), "{text:?}");
+            assert_eq!(text.parse::<HoldId>(), Err(ParseHoldIdError), "{text:?}");
         }
-        assert!(serde_json::from_str::<Id>("\"x\"").is_err());
-        assert!(serde_json::from_str::<Id>("42").is_err());
+        assert!(serde_json::from_str::<HoldId>("\"x\"").is_err());
+        assert!(serde_json::from_str::<HoldId>("42").is_err());
     }
 }

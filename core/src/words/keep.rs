@@ -8,7 +8,7 @@ use abeyance_settings::amount::{LONGEST, Misread};
 /// How much of its past a topic keeps (`Server::topic`). Whatever is reached first counts: the
 /// oldest messages go. A client that comes back and has missed one of those is told so.
 ///
-/// Each topic has these bounds for itself. All topics together have `Server::history`, where
+/// Each topic has these bounds for itself. All topics together have `Server::max_retained`, where
 /// the oldest message of all goes first: a busy topic with a large `bytes` can push out what quiet ones keep. What is
 /// kept is in memory, and ends with the process.
 ///
@@ -16,11 +16,11 @@ use abeyance_settings::amount::{LONGEST, Misread};
 /// use abeyance::{Keep, Server};
 ///
 /// let server = Server::new()
-///     .topic("news", Keep::default())
-///     .topic("rooms/*", Keep { count: 20, ..Keep::default() });
+///     .topic("news", Retention::default())
+///     .topic("rooms/*", Retention { count: 20, ..Retention::default() });
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Keep {
+pub struct Retention {
     /// How many messages.
     pub count: usize,
     /// How many bytes, 1 KiB at least, with what keeping a message costs beside its own (128 bytes each). A message that is larger goes to
@@ -30,10 +30,10 @@ pub struct Keep {
     pub age: Duration,
 }
 
-impl Default for Keep {
+impl Default for Retention {
     /// 1,000 messages, 1 MiB, 10 minutes.
     fn default() -> Self {
-        Keep { count: 1_000, bytes: 1 << 20, age: Duration::from_secs(600) }
+        Retention { count: 1_000, bytes: 1 << 20, age: Duration::from_secs(600) }
     }
 }
 
@@ -53,7 +53,7 @@ pub enum Pattern {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Rule {
     pub pattern: Pattern,
-    pub keep: Keep,
+    pub keep: Retention,
 }
 
 impl Pattern {
@@ -94,15 +94,17 @@ impl fmt::Display for Pattern {
     }
 }
 
-impl Keep {
+impl Retention {
     /// What cannot be meant: nothing that keeps nothing, and no age that never comes.
     pub fn fault(&self) -> Option<&'static str> {
         match self {
-            Keep { count: 0, .. } => Some("`count` 0 keeps nothing"),
-            Keep { bytes: ..LEAST_HISTORY, .. } => Some("`bytes` must be at least 1KiB, or no message fits"),
-            Keep { age, .. } if age.is_zero() => Some("`age` 0 keeps nothing"),
-            Keep { age, .. } if *age > LONGEST => Some("`age` may be a year at most"),
-            Keep { .. } => None,
+            Retention { count: 0, .. } => Some("`count` 0 keeps nothing"),
+            Retention { bytes: ..LEAST_HISTORY, .. } => {
+                Some("`bytes` must be at least 1KiB, or no message fits")
+            }
+            Retention { age, .. } if age.is_zero() => Some("`age` 0 keeps nothing"),
+            Retention { age, .. } if *age > LONGEST => Some("`age` may be a year at most"),
+            Retention { .. } => None,
         }
     }
 }
@@ -127,11 +129,11 @@ mod tests {
     #[test]
     fn what_keeps_nothing_is_a_fault() {
         let none = Duration::ZERO;
-        assert!(Keep { count: 0, ..Keep::default() }.fault().is_some());
-        assert!(Keep { bytes: LEAST_HISTORY - 1, ..Keep::default() }.fault().is_some());
-        assert_eq!(Keep { bytes: LEAST_HISTORY, ..Keep::default() }.fault(), None);
-        assert!(Keep { age: none, ..Keep::default() }.fault().is_some());
-        assert!(Keep { age: LONGEST * 2, ..Keep::default() }.fault().is_some());
-        assert_eq!(Keep::default().fault(), None);
+        assert!(Retention { count: 0, ..Retention::default() }.fault().is_some());
+        assert!(Retention { bytes: LEAST_HISTORY - 1, ..Retention::default() }.fault().is_some());
+        assert_eq!(Retention { bytes: LEAST_HISTORY, ..Retention::default() }.fault(), None);
+        assert!(Retention { age: none, ..Retention::default() }.fault().is_some());
+        assert!(Retention { age: LONGEST * 2, ..Retention::default() }.fault().is_some());
+        assert_eq!(Retention::default().fault(), None);
     }
 }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::id::Id;
+use super::id::HoldId;
 use crate::sync::foreign;
 
 /// One message, text or binary. Cloning it shares the bytes.
@@ -32,7 +32,7 @@ pub struct Message {
     is_foreign: bool,
     name: Option<Arc<str>>,
     /// The one hold that does not get it: it travels with the message, since who reads it may do so much later.
-    not_for: Option<Id>,
+    not_for: Option<HoldId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -116,13 +116,13 @@ impl Message {
     }
 
     /// The same for all but this hold.
-    pub fn but_for(mut self, hold: Id) -> Self {
+    pub fn but_for(mut self, hold: HoldId) -> Self {
         self.not_for = Some(hold);
         self
     }
 
     /// Whether this hold gets it.
-    pub fn is_for(&self, hold: Id) -> bool {
+    pub fn is_for(&self, hold: HoldId) -> bool {
         self.not_for != Some(hold)
     }
 

@@ -31,19 +31,19 @@ pub struct Policy {
     /// How long a shutdown may take.
     pub drain: Duration,
     /// From the first moment of a connection (or the first byte of a later request) to the end of the request's head.
-    pub head_deadline: Duration,
-    pub function_deadline: Duration,
-    pub hook_deadline: Duration,
+    pub head_timeout: Duration,
+    pub function_timeout: Duration,
+    pub hook_timeout: Duration,
     /// How long a write may make no progress.
-    pub write_deadline: Duration,
+    pub write_timeout: Duration,
     /// How long writing an ending and waiting for the peer's FIN may take.
-    pub polite_end: Duration,
+    pub close_timeout: Duration,
     /// How long a connection may rest between two requests.
     pub keep_alive: Duration,
     /// How many bytes may wait for all peers together.
-    pub memory: usize,
+    pub max_buffered: usize,
     /// How many bytes all topics together may keep of their past.
-    pub history: usize,
+    pub max_retained: usize,
     /// How many topics one hold may have joined at once.
     pub max_topics: usize,
     /// How many bytes the head of a request may have.
@@ -77,14 +77,14 @@ impl Default for Policy {
             max_connects_per_peer: None,
             when_full: WhenFull::Reject,
             drain: Duration::from_secs(10),
-            head_deadline: Duration::from_secs(10),
-            function_deadline: Duration::from_secs(10),
-            hook_deadline: Duration::from_secs(30),
-            write_deadline: Duration::from_secs(10),
-            polite_end: Duration::from_secs(5),
+            head_timeout: Duration::from_secs(10),
+            function_timeout: Duration::from_secs(10),
+            hook_timeout: Duration::from_secs(30),
+            write_timeout: Duration::from_secs(10),
+            close_timeout: Duration::from_secs(5),
             keep_alive: Duration::from_secs(75),
-            memory: 256 << 20,
-            history: 64 << 20,
+            max_buffered: 256 << 20,
+            max_retained: 64 << 20,
             max_topics: 128,
             max_head: 16 << 10,
             max_admitting: 64,

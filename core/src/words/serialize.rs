@@ -6,27 +6,27 @@ use std::time::Duration;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
-use super::id::Id;
+use super::id::HoldId;
 
 /// As its text, as in the logs.
-impl Serialize for Id {
+impl Serialize for HoldId {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(self)
     }
 }
 
 /// From its text.
-impl<'de> Deserialize<'de> for Id {
+impl<'de> Deserialize<'de> for HoldId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         struct Text;
         impl Visitor<'_> for Text {
-            type Value = Id;
+            type Value = HoldId;
 
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 f.write_str("the id of a hold, as text")
             }
 
-            fn visit_str<E: de::Error>(self, text: &str) -> Result<Id, E> {
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<HoldId, E> {
                 text.parse().map_err(E::custom)
             }
         }

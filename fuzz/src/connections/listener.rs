@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use abeyance::memory::Dialer;
-use abeyance::{Hub, Id, Transport};
+use abeyance::{HoldId, Hub, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
@@ -21,7 +21,7 @@ use super::{spoken, wire};
 const HOW: &str = "quiet";
 
 pub(super) struct Listener {
-    pub(super) id: Id,
+    pub(super) id: HoldId,
     /// As the application knows it. What the answer said is compared with it.
     pub(super) token: String,
     pub(super) transport: Transport,
@@ -53,7 +53,7 @@ impl Listener {
     pub(super) async fn past(transport: Transport, dialer: &Dialer, log: &Log, hub: &Hub) -> String {
         let left = Listener::begin(transport, Duration::from_millis(1), dialer, log).await;
         let over = async {
-            while hub.tally().held + hub.tally().ending > 0 {
+            while hub.stats().held + hub.stats().ending > 0 {
                 sleep(Duration::from_millis(1)).await;
             }
         };

@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use abeyance::{End, Ended, Held, Id, Message};
+use abeyance::{End, Ended, Held, HoldId, Message};
 use tokio::time::Instant;
 
 #[derive(Clone, Default)]
@@ -11,9 +11,9 @@ pub(super) struct Log(Arc<Mutex<Entries>>);
 
 #[derive(Default)]
 struct Entries {
-    begun: Vec<(Id, String)>,
-    heard: Vec<(Id, Heard)>,
-    ended: Vec<(Id, Over)>,
+    begun: Vec<(HoldId, String)>,
+    heard: Vec<(HoldId, Heard)>,
+    ended: Vec<(HoldId, Over)>,
 }
 
 /// A message that `on_message` got.
@@ -53,28 +53,28 @@ impl Log {
     }
 
     /// Who began last, and its token.
-    pub(super) fn latest(&self) -> Option<(Id, String)> {
+    pub(super) fn latest(&self) -> Option<(HoldId, String)> {
         self.entries().begun.last().cloned()
     }
 
     /// What a hold heard, in order.
-    pub(super) fn heard(&self, id: Id) -> Vec<Heard> {
+    pub(super) fn heard(&self, id: HoldId) -> Vec<Heard> {
         let entries = self.entries();
         entries.heard.iter().filter(|(of, _)| *of == id).map(|(_, heard)| heard.clone()).collect()
     }
 
     /// How a hold ended, if it has.
-    pub(super) fn over(&self, id: Id) -> Option<Over> {
+    pub(super) fn over(&self, id: HoldId) -> Option<Over> {
         self.entries().ended.iter().find(|(of, _)| *of == id).map(|(_, over)| *over)
     }
 
     /// Each of so many was told its end, once.
     pub(super) fn check(&self, suspended: u64) {
         let entries = self.entries();
-        let ended: HashSet<Id> = entries.ended.iter().map(|(id, _)| *id).collect();
+        let ended: HashSet<HoldId> = entries.ended.iter().map(|(id, _)| *id).collect();
         assert_eq!(ended.len(), entries.ended.len(), "an end was told twice: {:?}", entries.ended);
         assert_eq!(ended.len() as u64, suspended, "not each was told its end");
-        let begun: HashSet<Id> = entries.begun.iter().map(|(id, _)| *id).collect();
+        let begun: HashSet<HoldId> = entries.begun.iter().map(|(id, _)| *id).collect();
         assert_eq!(begun, ended, "`on_suspend` runs before every end hook");
     }
 

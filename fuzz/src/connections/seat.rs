@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use abeyance::extract::{ClientIp, LastEventId, Path, State};
-use abeyance::{End, Ended, Held, Lifecycle, Message, Refuse, Server, Suspend, suspend};
+use abeyance::{End, Ended, Held, Lifecycle, Message, Refusal, Server, Suspend, suspend};
 use axum::Router;
 use axum::routing::{get, post};
 
@@ -19,7 +19,7 @@ pub(super) fn mount(server: Server, log: &Log) -> Server {
 pub(super) const LONGEST_HOOK: Duration = Duration::from_millis(300);
 
 /// How long a hook may take, and within what time those that wait when an end begins are begun.
-pub(super) const HOOK_DEADLINE: Duration = Duration::from_secs(1);
+pub(super) const HOOK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A hold that does what it is told.
 struct Seat(Log);
@@ -30,7 +30,7 @@ struct Seat(Log);
     max_idle = "3s",
     max_lifetime = "6s",
     heartbeat = "700ms",
-    backlog = "32KiB",
+    send_buffer = "32KiB",
     max_message = "1KiB"
 )]
 async fn sit(
@@ -38,12 +38,12 @@ async fn sit(
     Path(how): Path<String>,
     LastEventId(last): LastEventId,
     _: ClientIp,
-) -> Result<Suspend<Seat>, Refuse> {
+) -> Result<Suspend<Seat>, Refusal> {
     let hold = Suspend::with(Seat(log)).join("room");
     match &*how {
         "now" => Ok(hold.reply("now")),
         "here" => Ok(hold.join_with_history("kept").reply("welcome")),
-        "away" => Err(Refuse::forbidden("go away")),
+        "away" => Err(Refusal::forbidden("go away")),
         "quiet" => Ok(hold),
         _ => Ok(hold.reply(format!("{how}, {last:?}"))),
     }

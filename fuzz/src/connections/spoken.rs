@@ -10,7 +10,7 @@ use super::Peer;
 use super::answers::Answer;
 use super::listener::Listener;
 use super::log::{Heard, Log, Over};
-use super::seat::{HOOK_DEADLINE, LONGEST_HOOK};
+use super::seat::{HOOK_TIMEOUT, LONGEST_HOOK};
 use super::wire;
 use crate::event_stream::Event;
 
@@ -61,7 +61,7 @@ pub(super) fn check(peer: &Peer, listener: Option<&Listener>, log: &Log) {
         let is_cut_off =
             matches!(over.cause, "kicked" | "reset" | "violation" | "flood" | "overload" | "shutdown");
         // Or what came before it took all the time that there is for those that wait.
-        let is_late = heard.last().is_some_and(|last| last.at + LONGEST_HOOK >= *at + HOOK_DEADLINE);
+        let is_late = heard.last().is_some_and(|last| last.at + LONGEST_HOOK >= *at + HOOK_TIMEOUT);
         assert!(is_cut_off || is_late, "taken, and never heard although it was {}: {message:?}", over.cause);
         let busy = heard.last().map(|last| last.at + LONGEST_HOOK).into_iter().chain([*at]).max();
         assert!(busy >= Some(over.at), "taken, and never heard: {message:?}");

@@ -144,7 +144,7 @@ fn settings(settings: &Settings, p: &TokenStream) -> TokenStream {
         max_per_key,
         when_full,
         when_evicted,
-        backlog,
+        send_buffer,
         when_slow,
         max_message,
     } = *settings;
@@ -154,8 +154,8 @@ fn settings(settings: &Settings, p: &TokenStream) -> TokenStream {
     }));
     let [timeout, max_idle, max_lifetime, heartbeat] = [timeout, max_idle, max_lifetime, heartbeat]
         .map(|clock| option_of(clock.map(|clock| option_of(clock.map(|clock| duration(clock, p))))));
-    let [max_suspended, max_per_peer, max_per_key, backlog, max_message] =
-        [max_suspended, max_per_peer, max_per_key, backlog, max_message].map(option_of);
+    let [max_suspended, max_per_peer, max_per_key, send_buffer, max_message] =
+        [max_suspended, max_per_peer, max_per_key, send_buffer, max_message].map(option_of);
     let when_full = option_of(when_full.map(|rule| self::when_full(rule, p)));
     let when_evicted = option_of(when_evicted.map(|rule| self::when_evicted(rule, p)));
     let when_slow = option_of(when_slow.map(|rule| self::when_slow(rule, p)));
@@ -171,7 +171,7 @@ fn settings(settings: &Settings, p: &TokenStream) -> TokenStream {
             max_per_key: #max_per_key,
             when_full: #when_full,
             when_evicted: #when_evicted,
-            backlog: #backlog,
+            send_buffer: #send_buffer,
             when_slow: #when_slow,
             max_message: #max_message,
         }

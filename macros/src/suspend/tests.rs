@@ -24,7 +24,7 @@ fn every_key_stands_in_the_record() {
         max_per_key = 3,
         when_full = "resume_oldest",
         when_evicted = "stay_away",
-        backlog = "32KiB",
+        send_buffer = "32KiB",
         when_slow = "drop_oldest",
         max_message = "1MiB",
         crate = my::abeyance
@@ -32,7 +32,7 @@ fn every_key_stands_in_the_record() {
     let item = r#"
         #[cfg(unix)]
         #[inline]
-        pub(crate) async fn enter(Path(room): Path<String>, hub: Hub) -> Result<Suspend<Seat>, Refuse> {
+        pub(crate) async fn enter(Path(room): Path<String>, hub: Hub) -> Result<Suspend<Seat>, Refusal> {
             Ok(Suspend::with(Seat { room, hub }))
         }
     "#;

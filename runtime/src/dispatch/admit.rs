@@ -57,7 +57,7 @@ impl Dispatch {
             return Err(refusal::plain(StatusCode::EXPECTATION_FAILED, "a held request needs no body"));
         }
         let standing = Standing::of(&parts.extensions);
-        swallow(arriving(body, self.policy().head_deadline, &self.keeper, standing)).await?;
+        swallow(arriving(body, self.policy().head_timeout, &self.keeper, standing)).await?;
         let admission = self
             .keeper
             .admit(served.post.endpoint, Peer::from(client.address.ip()))
@@ -108,7 +108,7 @@ impl Dispatch {
         parts.extensions.insert(captures);
         parts.extensions.insert(Hub::new(self.keeper.clone()));
         let function = || (served.endpoint.run)(parts, self.states.clone());
-        match Guarded::start(function, self.policy().function_deadline, self.keeper.time()).await {
+        match Guarded::start(function, self.policy().function_timeout, self.keeper.time()).await {
             Ok(answer) => answer.map_err(|mut refusal| {
                 // A refusal is as little cacheable as the hold would have been, unless the application says otherwise.
                 let no_store = HeaderValue::from_static("no-store");
@@ -159,7 +159,7 @@ impl Dispatch {
 
 /// Reads a body that nobody wants, because the socket cannot be taken back before its end.
 ///
-/// Nothing is kept of it, so it is not counted in the server's `memory`.
+/// Nothing is kept of it, so it is not counted in the server's `max_buffered`.
 async fn swallow(body: Body) -> Result<(), Response<Body>> {
     let mut body = Limited::new(body, MAX_BODY);
     while let Some(frame) = body.frame().await {

@@ -125,7 +125,7 @@ impl<'a> Attendant<'a> {
         self.count_inbound();
         self.hold.note_message();
         self.hold.deafen();
-        let deadline = self.hold.keeper().policy().hook_deadline;
+        let deadline = self.hold.keeper().policy().hook_timeout;
         self.hooks.start(&self.hold, Call::Message(message), deadline);
     }
 

@@ -16,7 +16,7 @@ use crate::keeper::haste::UnfinishedHooks;
 use crate::keeper::hold::Hold;
 use crate::keeper::note::Note;
 use crate::socket::Socket;
-use abeyance_core::mechanisms::backlog::{Kind, Piece};
+use abeyance_core::mechanisms::send_buffer::{Kind, Piece};
 use abeyance_core::mechanisms::wire::ending::ending;
 use abeyance_core::mechanisms::wire::finish::Finish;
 use abeyance_core::mechanisms::wire::{Encoded, Form, head, long_poll};
@@ -91,7 +91,7 @@ impl Attendant<'_> {
         // A publisher may have met the reset first. What stands before a goodbye was said in good order all the same.
         let said_goodbye = matches!(ahead, Ahead::Last(last) if last.is_goodbye());
         let keeper = self.hold.keeper();
-        let due = keeper.time().mark().plus(keeper.policy().polite_end);
+        let due = keeper.time().mark().plus(keeper.policy().close_timeout);
         self.stage = Stage::Ending(Box::new(Ending {
             hearing: Hearing::new(&self.hold, &note.end, has_more, said_goodbye),
             due: Deadline::at(due, keeper.time()),
@@ -392,7 +392,7 @@ impl Drop for Attendant<'_> {
 /// Calls the one end hook that is due, within its deadline.
 async fn end_hook(keeper: Arc<Keeper>, context: Box<dyn Erased>, ended: Ended, end: End) {
     let running = keeper.begin_hook();
-    let deadline = keeper.policy().hook_deadline;
+    let deadline = keeper.policy().hook_timeout;
     let (id, cause) = (ended.id(), end.as_str());
     let call = || match end {
         End::Resume(cause) => context.on_resume(&ended, cause),

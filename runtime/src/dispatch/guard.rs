@@ -21,7 +21,7 @@ pub(super) struct Guarded<'a, T> {
 }
 
 enum State<'a, T> {
-    Running(BoxFuture<'a, T>),
+    ServerHandle(BoxFuture<'a, T>),
     Failed(Fault),
     Done,
 }
@@ -47,7 +47,7 @@ impl<'a, T> Guarded<'a, T> {
         time: &'a Time,
     ) -> Self {
         let state = match caught(start) {
-            Ok(future) => State::Running(future),
+            Ok(future) => State::ServerHandle(future),
             Err(fault) => State::Failed(fault),
         };
         Guarded { state, deadline, time, timer: None }
@@ -57,7 +57,7 @@ impl<'a, T> Guarded<'a, T> {
         let outcome = match std::mem::replace(&mut self.state, State::Done) {
             State::Failed(fault) => Err(fault),
             State::Done => return Poll::Pending,
-            State::Running(mut future) => match poll_caught(&mut future, cx) {
+            State::ServerHandle(mut future) => match poll_caught(&mut future, cx) {
                 Poll::Ready(outcome) => {
                     drop_quietly(future);
                     outcome
@@ -65,7 +65,7 @@ impl<'a, T> Guarded<'a, T> {
                 Poll::Pending => {
                     let timer = self.timer.get_or_insert_with(|| Deadline::after(self.deadline, self.time));
                     if timer.poll(self.time, cx).is_pending() {
-                        self.state = State::Running(future);
+                        self.state = State::ServerHandle(future);
                         return Poll::Pending;
                     }
                     drop_quietly(future);
@@ -87,7 +87,7 @@ impl<T> Future for Guarded<'_, T> {
 
 impl<T> Drop for Guarded<'_, T> {
     fn drop(&mut self) {
-        if let State::Running(future) = std::mem::replace(&mut self.state, State::Done) {
+        if let State::ServerHandle(future) = std::mem::replace(&mut self.state, State::Done) {
             drop_quietly(future);
         }
     }

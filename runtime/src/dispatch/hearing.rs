@@ -54,7 +54,7 @@ impl Hearing {
     pub(super) fn new(hold: &Hold, end: &End, has_more: bool, said_goodbye: bool) -> Self {
         let keeper = hold.keeper();
         Hearing {
-            until: keeper.time().mark().plus(keeper.policy().hook_deadline),
+            until: keeper.time().mark().plus(keeper.policy().hook_timeout),
             is_open: !cuts_off(end, hold.transport())
                 || (said_goodbye && *end == End::from(Disconnect::Reset)),
             reads: has_more,
@@ -130,7 +130,7 @@ impl Hearing {
         }
         hold.note_message();
         // Its own deadline, though that is later: what is begun is not cut in the middle.
-        hooks.start(hold, Call::Message(message), keeper.policy().hook_deadline);
+        hooks.start(hold, Call::Message(message), keeper.policy().hook_timeout);
     }
 
     /// The next message that was taken.

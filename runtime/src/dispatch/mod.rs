@@ -259,7 +259,7 @@ impl Dispatch {
         let Some(fallback) = &self.fallback else { return self.nothing(&request, peer) };
         let standing = Standing::of(request.extensions());
         let mut request =
-            request.map(|body| fallback::arriving(body, self.policy().head_deadline, &self.keeper, standing));
+            request.map(|body| fallback::arriving(body, self.policy().head_timeout, &self.keeper, standing));
         request.extensions_mut().insert(Hub::new(self.keeper.clone()));
         let client =
             abeyance_core::request::client::of(peer, request.headers(), &self.policy().trusted_proxies);

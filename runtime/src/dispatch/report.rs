@@ -2,7 +2,7 @@
 //! over all of them, and one of the topics that keep something.
 
 use crate::endpoint::record::Endpoint;
-use abeyance_core::words::keep::{Keep, Rule};
+use abeyance_core::words::keep::{Retention, Rule};
 use abeyance_core::words::policy::Policy;
 use abeyance_settings::amount::{spell_clock, spell_duration, spell_size};
 use abeyance_settings::terms::{Terms, Transport, WhenFull};
@@ -47,7 +47,7 @@ pub(super) fn handler(endpoint: &Endpoint, terms: &Terms, policy: &Policy) -> St
     if when_full == WhenFull::ResumeOldest {
         say("when_evicted", terms.when_evicted.as_str().to_owned());
     }
-    say("backlog", spell_size(terms.backlog));
+    say("send_buffer", spell_size(terms.send_buffer));
     say("when_slow", terms.when_slow.as_str().to_owned());
     say("max_message", spell_size(terms.max_message));
     format!("{line} ({} at {}:{})", endpoint.name, endpoint.file, endpoint.line)
@@ -55,7 +55,7 @@ pub(super) fn handler(endpoint: &Endpoint, terms: &Terms, policy: &Policy) -> St
 
 /// What bounds all handlers together, and which topics keep something.
 pub(super) fn server(policy: &Policy) -> Vec<String> {
-    let (memory, head) = (spell_size(policy.memory), spell_size(policy.max_head));
+    let (memory, head) = (spell_size(policy.max_buffered), spell_size(policy.max_head));
     let Policy { max_topics, max_admitting, max_scheduled, last_ends, .. } = policy;
     let bounds = format!(
         "server: memory={memory} max_topics={max_topics} max_head={head} max_admitting={max_admitting} \
@@ -63,21 +63,21 @@ pub(super) fn server(policy: &Policy) -> Vec<String> {
     );
     let spans = [
         ("drain", policy.drain),
-        ("head_deadline", policy.head_deadline),
-        ("function_deadline", policy.function_deadline),
-        ("hook_deadline", policy.hook_deadline),
-        ("write_deadline", policy.write_deadline),
-        ("polite_end", policy.polite_end),
+        ("head_timeout", policy.head_timeout),
+        ("function_timeout", policy.function_timeout),
+        ("hook_timeout", policy.hook_timeout),
+        ("write_timeout", policy.write_timeout),
+        ("close_timeout", policy.close_timeout),
         ("keep_alive", policy.keep_alive),
     ];
     let spans = spans.map(|(name, span)| format!("{name}={}", spell_duration(span))).join(" ");
     let kept = policy.topics.iter().map(|Rule { pattern, keep }| {
-        let Keep { count, bytes, age } = *keep;
+        let Retention { count, bytes, age } = *keep;
         format!("{pattern} count={count} bytes={} age={}", spell_size(bytes), spell_duration(age))
     });
     let kept: Vec<_> = kept.collect();
     let topics = (!kept.is_empty())
-        .then(|| format!("topics: history={} [{}]", spell_size(policy.history), kept.join(", ")));
+        .then(|| format!("topics: history={} [{}]", spell_size(policy.max_retained), kept.join(", ")));
     [bounds, format!("deadlines: {spans}")].into_iter().chain(topics).collect()
 }
 
@@ -89,8 +89,8 @@ mod tests {
 
     const REST: &str = "max_head=16KiB max_admitting=64 max_scheduled=65536 last_ends=10000";
 
-    const DEADLINES: &str = "deadlines: drain=10s head_deadline=10s function_deadline=10s hook_deadline=30s \
-                             write_deadline=10s polite_end=5s keep_alive=1m15s";
+    const DEADLINES: &str = "deadlines: drain=10s head_timeout=10s function_timeout=10s hook_timeout=30s \
+                             write_timeout=10s close_timeout=5s keep_alive=1m15s";
     use crate::endpoint::record::tests::endpoint;
     use abeyance_core::words::keep::Pattern;
     use abeyance_settings::terms::{Settings, WhenSlow};
@@ -99,7 +99,7 @@ mod tests {
     fn the_line_of_a_handler_tells_what_is_in_effect() {
         let settings = Settings {
             transports: Some(&[Transport::WebSocket, Transport::LongPoll]),
-            backlog: Some(1 << 20),
+            send_buffer: Some(1 << 20),
             when_slow: Some(WhenSlow::DropOldest),
             max_suspended: Some(7),
             max_per_peer: Some(5),
@@ -109,7 +109,7 @@ mod tests {
         assert_eq!(
             handler(&endpoint("enter", "/rooms", 28), &settings.resolve(), &policy),
             "/rooms [websocket, long_poll] timeout=none heartbeat=25s timeout(long_poll)=30s \
-             heartbeat(long_poll)=10s max_idle=5m max_suspended=6 max_per_peer=5 when_full=reject backlog=1MiB \
+             heartbeat(long_poll)=10s max_idle=5m max_suspended=6 max_per_peer=5 when_full=reject send_buffer=1MiB \
              when_slow=drop_oldest max_message=64KiB (enter at src/main.rs:28)"
         );
     }
@@ -120,10 +120,16 @@ mod tests {
             server(&Policy::default()),
             [format!("server: memory=256MiB max_topics=128 {REST}").as_str(), DEADLINES]
         );
-        let few = Keep { count: 20, bytes: 64 << 10, age: Duration::from_secs(90) };
+        let few = Retention { count: 20, bytes: 64 << 10, age: Duration::from_secs(90) };
         let rule = |pattern, keep| Rule { pattern: Pattern::read(pattern).expect("a pattern"), keep };
-        let topics = vec![rule("news", Keep::default()), rule("rooms/*", few)];
-        let policy = Policy { topics, memory: 1 << 20, history: 3 << 20, max_topics: 5, ..Policy::default() };
+        let topics = vec![rule("news", Retention::default()), rule("rooms/*", few)];
+        let policy = Policy {
+            topics,
+            max_buffered: 1 << 20,
+            max_retained: 3 << 20,
+            max_topics: 5,
+            ..Policy::default()
+        };
         let told = [
             &format!("server: memory=1MiB max_topics=5 {REST}"),
             DEADLINES,

@@ -48,7 +48,7 @@ impl Dispatch {
         hold.note_life();
         let (parts, body) = request.into_parts();
         let standing = Standing::of(&parts.extensions);
-        let body = arriving(body, self.policy().head_deadline, &self.keeper, standing);
+        let body = arriving(body, self.policy().head_timeout, &self.keeper, standing);
         let bytes = match self.collect(body, hold.post.terms.max_message).await {
             Ok(bytes) => bytes,
             Err(refused) => return refused,

@@ -98,7 +98,7 @@ impl Admitted {
             // What the kernel has taken cannot be dropped any more. Never for a long poll, whose socket returns to HTTP.
             let terms = &hold.post.terms;
             if terms.when_slow == WhenSlow::DropOldest && form != Form::LongPoll {
-                line.take_little((terms.backlog / 8).min(UNSENT));
+                line.take_little((terms.send_buffer / 8).min(UNSENT));
             }
             let date = http_date();
             let head = head::Exchange { version_11, keep_alive, date: &date, extra: &headers, position };
@@ -130,7 +130,7 @@ impl Admitted {
             // What came behind the request's head, before it was answered.
             attendant.feed(&unread);
         }
-        attendant.hooks.start(&hold, Call::Suspend, keeper.policy().hook_deadline);
+        attendant.hooks.start(&hold, Call::Suspend, keeper.policy().hook_timeout);
         hold.deafen();
         Ok(attendant)
     }

@@ -15,7 +15,7 @@ use abeyance_core::words::denial::Denial;
     message = "a `#[suspend]` function returns `Suspend<C>` or `Result<Suspend<C>, E>`, not `{Self}`",
     label = "expected `Suspend<C>` or `Result<Suspend<C>, E>`",
     note = "`C` implements `abeyance::Lifecycle` (`()` does, and `Suspend::new()` has it)",
-    note = "`E` implements `IntoResponse`, as `abeyance::Refuse` does"
+    note = "`E` implements `IntoResponse`, as `abeyance::Refusal` does"
 )]
 pub trait Answer<O> {
     /// The hold that was asked for, or the answer that refuses it.
@@ -67,12 +67,12 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::refuse::Refuse;
+    use crate::endpoint::refuse::Refusal;
 
     #[tokio::test]
     async fn a_refusal_is_answered_as_it_is() {
         let refused = run(async { Ok((7,)) }, |(seven,)| async move {
-            if seven == 7 { Err(Refuse::forbidden("not seven")) } else { Ok(Suspend::new()) }
+            if seven == 7 { Err(Refusal::forbidden("not seven")) } else { Ok(Suspend::new()) }
         });
         assert_eq!(refused.await.expect_err("refused").status(), StatusCode::FORBIDDEN);
     }

@@ -42,7 +42,7 @@ use abeyance_core::words::message::Message;
 /// # When a hook fails
 /// A hook that panics, returns an error, or overruns the hook deadline (30 s unless the server says otherwise), ends the
 /// hold as [`Disconnect::Failed`]; the log tells why, and the end hook still runs. While `on_message` runs the peer is not
-/// read. An end hook that fails is logged and counted ([`Tally::hooks_failed`](crate::Tally::hooks_failed)).
+/// read. An end hook that fails is logged and counted ([`Stats::hooks_failed`](crate::Stats::hooks_failed)).
 ///
 /// Hooks return nothing unless the `impl` names what they return instead, and then all hooks of this context return it:
 ///

@@ -31,7 +31,7 @@ use abeyance_settings::terms::{Settings, WhenEvicted, WhenSlow};
 /// assert_eq!(hold.context().nick, "ada");
 /// ```
 ///
-/// Clocks, backlog and the slow policy stand in the annotation; the methods of those names override them for this one
+/// Clocks, send buffer and the slow policy stand in the annotation; the methods of those names override them for this one
 /// hold. What cannot be meant (a header that is no header, a heartbeat longer than `max_idle`, a clock of more than a
 /// year) is answered with `500 Internal Server Error` and logged with the place of the call.
 #[must_use = "a connection is held only when the function returns its `Suspend`"]
@@ -100,7 +100,7 @@ impl<C> Suspend<C> {
     ///     Suspend::new().join_with_history(format!("rooms/{room}"))
     /// }
     ///
-    /// let server = Server::new().mount(enter).topic("rooms/*", Keep { count: 20, ..Keep::default() });
+    /// let server = Server::new().mount(enter).topic("rooms/*", Retention { count: 20, ..Retention::default() });
     /// ```
     ///
     /// A client that comes back with an id gets what it missed, as with [`join`](Suspend::join); one that missed what is
@@ -248,9 +248,9 @@ impl<C> Suspend<C> {
         self
     }
 
-    /// Overrides `backlog`, in bytes; at least 32 KiB.
-    pub fn backlog(mut self, bytes: usize) -> Self {
-        self.settings.backlog = Some(bytes);
+    /// Overrides `send_buffer`, in bytes; at least 32 KiB.
+    pub fn send_buffer(mut self, bytes: usize) -> Self {
+        self.settings.send_buffer = Some(bytes);
         self
     }
 
@@ -375,7 +375,7 @@ mod tests {
             .key("ada")
             .max_idle(None)
             .max_lifetime(Duration::from_secs(9))
-            .backlog(1 << 20)
+            .send_buffer(1 << 20)
             .when_slow(WhenSlow::DropOldest)
             .when_evicted(WhenEvicted::StayAway)
             .drive(|held| async move {
@@ -395,7 +395,7 @@ mod tests {
         let expected = Settings {
             max_idle: Some(None),
             max_lifetime: lifetime,
-            backlog: Some(1 << 20),
+            send_buffer: Some(1 << 20),
             when_slow: Some(WhenSlow::DropOldest),
             when_evicted: Some(WhenEvicted::StayAway),
             ..Settings::NONE

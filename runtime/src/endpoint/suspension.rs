@@ -73,13 +73,13 @@ mod tests {
     fn an_override_stands_before_the_handlers_settings() {
         let handler = Settings {
             timeout: Some(Some(Duration::from_secs(30))),
-            backlog: Some(64 << 10),
+            send_buffer: Some(64 << 10),
             ..Settings::NONE
         };
         let suspension = Suspend::new().timeout(Duration::from_secs(60)).erase().expect("no fault");
         let terms = suspension.terms(handler, Transport::Sse).expect("no contradiction");
         assert_eq!(terms.timeout(Transport::Sse), Some(Duration::from_secs(60)));
-        assert_eq!(terms.backlog, 64 << 10);
+        assert_eq!(terms.send_buffer, 64 << 10);
     }
 
     #[test]

@@ -11,7 +11,7 @@ use super::Response;
 use super::check::check;
 use super::extract::{ClientIp, LastEventId, Path, Query, State};
 use super::record::Endpoint;
-use super::refuse::Refuse;
+use super::refuse::Refusal;
 use super::router::Router;
 use super::states::States;
 use super::suspend::Suspend;
@@ -32,7 +32,7 @@ struct Greeting(&'static str);
     timeout = "1m30s",
     max_idle = "none",
     when_full = "resume_oldest",
-    backlog = "1MiB"
+    send_buffer = "1MiB"
 )]
 async fn enter(
     Path(room): Path<String>,
@@ -40,9 +40,9 @@ async fn enter(
     State(Greeting(greeting)): State<Greeting>,
     ClientIp(ip): ClientIp,
     LastEventId(last): LastEventId,
-) -> Result<Suspend, Refuse> {
+) -> Result<Suspend, Refusal> {
     if who.nick.is_empty() {
-        return Err(Refuse::unauthorized(format!("{ip} has no name")));
+        return Err(Refusal::unauthorized(format!("{ip} has no name")));
     }
     Ok(Suspend::new().join(room).reply(format!("{greeting} {}", who.nick)).key(last.unwrap_or_default()))
 }
@@ -110,7 +110,7 @@ fn a_record_says_what_was_written_and_where() {
         timeout: Some(Some(Duration::from_secs(90))),
         max_idle: Some(None),
         when_full: Some(WhenFull::ResumeOldest),
-        backlog: Some(1 << 20),
+        send_buffer: Some(1 << 20),
         ..Settings::NONE
     };
     assert_eq!(endpoint.settings, expected);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use abeyance_core::mechanisms::limits::{Full, Peer, Permit};
 use abeyance_core::words::cause::Resume;
-use abeyance_core::words::id::Id;
+use abeyance_core::words::id::HoldId;
 use abeyance_core::words::tick::Tick;
 use abeyance_settings::terms::WhenFull;
 
@@ -99,7 +99,7 @@ impl Admission {
     pub(crate) fn suspend(
         mut self,
         key: Option<Arc<str>>,
-        make: impl FnOnce(Id, Tick) -> Arc<Hold>,
+        make: impl FnOnce(HoldId, Tick) -> Arc<Hold>,
     ) -> Result<Arc<Hold>, Refused> {
         let keeper = self.keeper.clone();
         let now = keeper.time().mark();

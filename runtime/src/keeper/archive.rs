@@ -3,7 +3,7 @@
 use abeyance_core::mechanisms::history::{Entry, Histories, Pulled, Recorded, Rules};
 use abeyance_core::sync::Mutex;
 use abeyance_core::words::event_id::{EventId, Numbered};
-use abeyance_core::words::id::Id;
+use abeyance_core::words::id::HoldId;
 use abeyance_core::words::keep::Rule;
 use abeyance_core::words::message::Message;
 use abeyance_core::words::topic::Topic;
@@ -17,7 +17,7 @@ pub(super) struct Archive {
     epoch: u64,
     histories: Mutex<Histories>,
     /// Holds that have not got everything yet, and had no room for more.
-    behind: Mutex<Vec<Id>>,
+    behind: Mutex<Vec<HoldId>>,
 }
 
 /// How somebody comes, as far as what was published before is concerned.
@@ -114,13 +114,13 @@ impl Archive {
     }
 
     /// Begins to follow those of the topics that keep a history, from where somebody comes; `true` stands with topics
-    /// whose whole past a newcomer wants. Gives what it is to get first, as much as costs its `backlog`, read in the same
+    /// whose whole past a newcomer wants. Gives what it is to get first, as much as costs its `send_buffer`, read in the same
     /// moment, so that nothing is forgotten in between.
     pub(super) fn follow(
         &self,
         topics: &[(Topic, bool)],
         arrival: Arrival,
-        backlog: usize,
+        send_buffer: usize,
     ) -> Option<(Following, Pulled)> {
         let kept = self.kept(topics)?;
         let mut histories = self.histories.lock();
@@ -128,7 +128,7 @@ impl Archive {
             histories.follow(*rule, topic);
         }
         let following = stand(&histories, kept, arrival);
-        let pulled = histories.pull(following.wanted(), backlog, backlog);
+        let pulled = histories.pull(following.wanted(), send_buffer, send_buffer);
         Some((following, pulled))
     }
 
@@ -174,7 +174,7 @@ impl Archive {
     }
 
     /// Notes that a hold is to be woken to get more.
-    pub(super) fn note_behind(&self, id: Id) {
+    pub(super) fn note_behind(&self, id: HoldId) {
         self.behind.lock().push(id);
     }
 }

@@ -63,7 +63,7 @@ impl Hub {
     /// its books: a second after its start, then every minute, and less often where it takes so long that this would be
     /// more than a thousandth of the time: about 5 µs a connection, on a thread of its own. A difference that three audits
     /// in a row have seen is a fault of this crate; it is logged once, as an error.
-    /// [`Running::audit`](crate::Running::audit) makes an audit at once.
+    /// [`ServerHandle::audit`](crate::ServerHandle::audit) makes an audit at once.
     ///
     /// Linux only, and with `/proc`; `None` elsewhere, and for [`Server::bind_memory`](crate::Server::bind_memory).
     pub fn audit(&self) -> Option<Audit> {

@@ -41,7 +41,7 @@ impl Keeper {
         let holds = books.ledger.held().map(|hold| hold.id).collect();
         drop(books);
         let policy = self.policy();
-        let departures = Departures::plan(holds, policy.drain, policy.polite_end, random);
+        let departures = Departures::plan(holds, policy.drain, policy.close_timeout, random);
         self.spread.store(departures.window().as_millis() as u64, Relaxed);
         departures
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use abeyance_core::sync::foreign;
-use abeyance_core::words::id::Id;
+use abeyance_core::words::id::HoldId;
 use abeyance_core::words::message::Message;
 use abeyance_settings::terms::Transport;
 
@@ -21,7 +21,7 @@ use super::hub::Hub;
 #[derive(Clone)]
 pub struct Ended {
     keeper: Arc<Keeper>,
-    id: Id,
+    id: HoldId,
     path: Box<str>,
     transport: Transport,
     peer: SocketAddr,
@@ -71,7 +71,7 @@ impl Ended {
     }
 
     /// The hold's id.
-    pub fn id(&self) -> Id {
+    pub fn id(&self) -> HoldId {
         self.id
     }
 
@@ -133,7 +133,7 @@ impl Ended {
     }
 
     /// How many messages had arrived from the peer, whole, and `on_message` was not called with: the time for all that still
-    /// waited was over (one [hook deadline](crate::Server::hook_deadline)), a hook had failed, or the end cut them off
+    /// waited was over (one [hook deadline](crate::Server::hook_timeout)), a hook had failed, or the end cut them off
     /// ([`Kicked`](crate::Disconnect::Kicked), [`Reset`](crate::Disconnect::Reset),
     /// [`Overload`](crate::Disconnect::Overload), [`Shutdown`](crate::Disconnect::Shutdown), and where the peer speaks by
     /// `POST`, [`Violation`](crate::Disconnect::Violation)).

@@ -3,8 +3,8 @@
 use std::io;
 use std::task::{Context, Poll};
 
-use abeyance_core::mechanisms::backlog::Piece;
 use abeyance_core::mechanisms::clock::is_unreachable;
+use abeyance_core::mechanisms::send_buffer::Piece;
 use abeyance_core::sync::foreign;
 use abeyance_core::words::cause::{Disconnect, End};
 use abeyance_core::words::line::Line;
@@ -37,8 +37,8 @@ impl Hold {
 
     fn flush(&self, pen: &mut Pen, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            let Pen { line: Some(line), backlog, .. } = &*pen else { return Poll::Ready(Ok(())) };
-            let Some(bytes) = backlog.next() else {
+            let Pen { line: Some(line), send_buffer, .. } = &*pen else { return Poll::Ready(Ok(())) };
+            let Some(bytes) = send_buffer.next() else {
                 return Poll::Ready(match pen.is_broken_off {
                     true => Err(io::ErrorKind::ConnectionAborted.into()),
                     false => Ok(()),
@@ -47,9 +47,9 @@ impl Hold {
             match line.try_write(bytes) {
                 Ok(0) if !bytes.is_empty() => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
-                    let done = pen.backlog.advance(count);
+                    let done = pen.send_buffer.advance(count);
                     pen.bytes_out += count as u64;
-                    if pen.backlog.is_empty() {
+                    if pen.send_buffer.is_empty() {
                         pen.blocked = Since::NOT;
                     } else {
                         // What it took is worth some patience; a byte now and then is not worth all of it.
@@ -84,7 +84,7 @@ impl Hold {
         Poll::Pending
     }
 
-    /// Puts the ending behind what waits, whatever the backlog allows. An error if that was given up meanwhile.
+    /// Puts the ending behind what waits, whatever the send buffer allows. An error if that was given up meanwhile.
     pub(crate) fn write_last(&self, pieces: impl IntoIterator<Item = Piece>) -> io::Result<()> {
         let mut pen = self.pen();
         for piece in pieces {
@@ -101,9 +101,9 @@ impl Hold {
     /// Writes the ending in place of what waits, if the peer takes it whole at once.
     pub(crate) fn write_last_word(&self, bytes: &[u8]) -> bool {
         let mut pen = self.pen();
-        let is_clean = !pen.backlog.is_torn();
+        let is_clean = !pen.send_buffer.is_torn();
         pen.undelivered = pen.undelivered();
-        let waited = std::mem::take(&mut pen.backlog);
+        let waited = std::mem::take(&mut pen.send_buffer);
         let written = match &pen.line {
             Some(line) if is_clean => line.try_write(bytes).unwrap_or(0),
             _ => 0,
@@ -139,12 +139,12 @@ impl Hold {
         pen.undelivered = pen.undelivered();
         pen.inbound = 0;
         let opening = pen.opening.take();
-        let backlog = std::mem::take(&mut pen.backlog);
+        let send_buffer = std::mem::take(&mut pen.send_buffer);
         let farewell = pen.note.as_mut().map(|note| std::mem::take(&mut note.farewell));
         let rest =
             (pen.line.take(), pen.waker.take(), pen.room.take(), pen.inbox.take(), pen.following.take());
         drop(pen);
-        drop((opening, backlog, farewell, rest));
+        drop((opening, send_buffer, farewell, rest));
     }
 
     /// What an error of the socket says about the peer.

@@ -2,7 +2,7 @@
 
 use std::ops::{Deref, DerefMut};
 
-use abeyance_core::mechanisms::backlog::Room;
+use abeyance_core::mechanisms::send_buffer::Room;
 use abeyance_core::sync::MutexGuard;
 use abeyance_settings::terms::WhenSlow;
 
@@ -28,19 +28,19 @@ impl<'a> InHand<'a> {
     /// Whether `more` bytes may wait within `bound`; if not, and if that is allowed and suffices, the oldest published
     /// messages go for it.
     pub(super) fn find_room(&mut self, more: usize, bound: usize, drops_oldest: bool) -> bool {
-        match self.pen.backlog.room(more, bound) {
+        match self.pen.send_buffer.room(more, bound) {
             Room::Yes => return true,
             Room::No if !drops_oldest => return false,
             // What is dropped is gone: never for what the kernel had some time ago.
             Room::No | Room::Look => {
                 let share = self.pen.kernel_share();
-                if self.pen.backlog.looked(share, more, bound) {
+                if self.pen.send_buffer.looked(share, more, bound) {
                     return true;
                 }
             }
         }
         drops_oldest
-            && self.pen.backlog.make_room(more, bound).map(|count| self.count_dropped(count)).is_some()
+            && self.pen.send_buffer.make_room(more, bound).map(|count| self.count_dropped(count)).is_some()
     }
 
     /// As [`find_room`](InHand::find_room), for what waits until the hold is open.
@@ -56,14 +56,14 @@ impl<'a> InHand<'a> {
     pub(super) fn drop_published(&mut self, rule: WhenSlow, enough: usize) {
         let count = match &mut self.pen.opening {
             Some(opening) => opening.drop_published(rule, enough),
-            None => self.pen.backlog.drop_published(rule, enough),
+            None => self.pen.send_buffer.drop_published(rule, enough),
         };
         self.count_dropped(count);
     }
 
     /// Gives up all that waits to be written but a piece that is half with the kernel: it is undelivered.
     pub(super) fn give_up_backlog(&mut self) {
-        self.pen.undelivered += self.pen.backlog.give_up() as u32;
+        self.pen.undelivered += self.pen.send_buffer.give_up() as u32;
     }
 
     /// Gives up all that waits for the hold to open: it is undelivered.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use abeyance_core::mechanisms::wire::Encoded;
 use abeyance_core::sync::foreign;
 use abeyance_core::words::cause::{Disconnect, Resume};
-use abeyance_core::words::id::Id;
+use abeyance_core::words::id::HoldId;
 use abeyance_core::words::message::Message;
 use abeyance_core::words::topic::Topic;
 use abeyance_settings::terms::Transport;
@@ -30,11 +30,11 @@ pub struct Held(Arc<Hold>);
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
-    /// The peer's backlog has no room for it now.
+    /// The peer's send buffer has no room for it now.
     Full(Message),
     /// The hold's end has begun.
     Ended(Message),
-    /// The message, with its framing, is larger than the whole backlog: there will never be room.
+    /// The message, with its framing, is larger than the whole send buffer: there will never be room.
     TooLarge(Message),
 }
 
@@ -58,7 +58,7 @@ impl Held {
     }
 
     /// The hold's id.
-    pub fn id(&self) -> Id {
+    pub fn id(&self) -> HoldId {
         self.0.id
     }
 
@@ -90,7 +90,7 @@ impl Held {
     /// Sends a message to this peer. A long poll is answered with it, and ends.
     ///
     /// # Errors
-    /// [`SendError`] gives the message back when the backlog has no room for it, or the hold's end has begun.
+    /// [`SendError`] gives the message back when the send buffer has no room for it, or the hold's end has begun.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
         let refusal = match self.0.send(&Encoded::new(&message), Origin::Direct) {
@@ -107,7 +107,7 @@ impl Held {
         })
     }
 
-    /// Sends a message to this peer, waiting for room in its backlog.
+    /// Sends a message to this peer, waiting for room in its send buffer.
     ///
     /// Dropping the future before it is ready sends nothing: it is cancel-safe.
     ///
@@ -258,10 +258,10 @@ impl SendError {
 impl fmt::Display for SendError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            SendError::Full(_) => f.write_str("the peer's backlog is full"),
+            SendError::Full(_) => f.write_str("the peer's send buffer is full"),
             SendError::Ended(_) => f.write_str("the hold has ended"),
             SendError::TooLarge(message) => {
-                write!(f, "{} bytes are more than the whole backlog", message.len())
+                write!(f, "{} bytes are more than the whole send buffer", message.len())
             }
         }
     }

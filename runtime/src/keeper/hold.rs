@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 use abeyance_core::mechanisms::clock::{Beats, Clocks};
 use abeyance_core::mechanisms::wire::Form;
 use abeyance_core::sync::{AtomicU32, AtomicU64, Mutex};
-use abeyance_core::words::id::Id;
+use abeyance_core::words::id::HoldId;
 use abeyance_core::words::line::Line;
 use abeyance_core::words::tick::Tick;
 use abeyance_settings::terms::{Terms, Transport};
@@ -22,7 +22,7 @@ use super::pen::Pen;
 
 /// One hold. Its memory is the budget of the whole framework: what only some holds need is boxed.
 pub(crate) struct Hold {
-    pub(crate) id: Id,
+    pub(crate) id: HoldId,
     pub(crate) post: Arc<Post>,
     pub(crate) form: Form,
     peer: Address,
@@ -62,7 +62,7 @@ pub(crate) struct Origins {
 }
 
 impl Hold {
-    pub(crate) fn begin(id: Id, now: Tick, post: Arc<Post>, origins: Origins) -> Arc<Self> {
+    pub(crate) fn begin(id: HoldId, now: Tick, post: Arc<Post>, origins: Origins) -> Arc<Self> {
         let Origins { form, peer, path, line } = origins;
         // Drawn, so that holds that began together do not end together.
         let lifetime = post.terms.max_lifetime.map(|span| span - drawn(span / 10));
@@ -130,7 +130,7 @@ impl Hold {
         self.note_activity();
     }
 
-    /// Told when there may be room in the backlog.
+    /// Told when there may be room in the send buffer.
     pub(super) fn room(&self) -> Arc<Notify> {
         self.pen().room.get_or_insert_with(Arc::default).clone()
     }
@@ -142,7 +142,7 @@ impl Hold {
             timeout: terms.timeout(transport),
             max_idle: terms.max_idle,
             heartbeat: terms.heartbeat(transport),
-            write_deadline: self.keeper().policy().write_deadline,
+            write_timeout: self.keeper().policy().write_timeout,
             beats: if transport == Transport::LongPoll { Beats::Kernel } else { Beats::Ours },
         }
     }

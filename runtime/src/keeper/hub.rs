@@ -12,7 +12,7 @@ use abeyance_core::mechanisms::ledger::Counts;
 use abeyance_core::mechanisms::wire::Encoded;
 use abeyance_core::sync::{AtomicU64, foreign};
 use abeyance_core::words::cause::{CAUSES, Disconnect, Resume};
-use abeyance_core::words::id::Id;
+use abeyance_core::words::id::HoldId;
 use abeyance_core::words::message::Message;
 use abeyance_core::words::serialize;
 use abeyance_core::words::topic::Topic;
@@ -32,7 +32,7 @@ pub struct Hub(Arc<Keeper>);
 /// Serialized for a status page, `ended` is a map.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Tally {
+pub struct Stats {
     /// How many holds ever began.
     pub suspended: u64,
     /// How many are held now.
@@ -82,7 +82,7 @@ pub struct Tally {
     pub dropped: u64,
     /// How many messages of peers ever arrived and were not heard ([`Ended::unheard`](crate::Ended::unheard)).
     pub unheard: u64,
-    /// How many bytes wait now for all peers together and from them, of at most `Server::memory`. For them: messages that
+    /// How many bytes wait now for all peers together and from them, of at most `Server::max_buffered`. For them: messages that
     /// their connections did not take at once, 64 bytes for the place of each, and their framing. A message that waits for
     /// a thousand peers counts a thousand times, although its bytes are shared; what the kernel has taken does not count
     /// here. From them: what came and was not heard yet, such as half a message, a `POST`, or the next request behind a
@@ -96,9 +96,9 @@ pub struct Tally {
 /// One hold, as [`Hub::list`] saw it. Serialized, durations are numbers of seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct Listed {
+pub struct HoldInfo {
     /// Its id.
-    pub id: Id,
+    pub id: HoldId,
     /// Its endpoint, as the path in the annotation: `/rooms/{room}`.
     pub endpoint: &'static str,
     /// The path of its request.
@@ -143,7 +143,7 @@ impl Hub {
     }
 
     /// How many are held now.
-    pub fn held(&self) -> usize {
+    pub fn held_count(&self) -> usize {
         self.0.counts().held
     }
 
@@ -153,13 +153,13 @@ impl Hub {
     }
 
     /// The whole count, of all endpoints together.
-    pub fn tally(&self) -> Tally {
+    pub fn stats(&self) -> Stats {
         let (hooks_running, hooks_failed) = self.0.hooks();
         let sum = |counts: &[AtomicU64]| counts.iter().map(|count| count.load(Relaxed)).sum();
         let (dropped, refused) = (sum(self.0.dropped()), sum(self.0.refused()));
         let unheard = sum(self.0.unheard());
         let (turned_away, waiting) = (self.0.turned_away.load(Relaxed), self.0.memory.waiting());
-        Tally {
+        Stats {
             hooks_running,
             hooks_failed,
             refused,
@@ -175,19 +175,19 @@ impl Hub {
     /// The count of every endpoint, by its path as it is in the annotation (`/rooms/{room}`); two functions may have one
     /// name, and one function two paths. End hooks, what waits, refusals by reason and who was turned away are counted for
     /// all together only.
-    pub fn tally_by_endpoint(&self) -> Vec<(&'static str, Tally)> {
+    pub fn tally_by_endpoint(&self) -> Vec<(&'static str, Stats)> {
         let count = |counts: &[AtomicU64], at: usize| counts.get(at).map_or(0, |count| count.load(Relaxed));
-        let tally = |(at, (name, counts)): (usize, (&'static str, Counts))| {
+        let stats = |(at, (name, counts)): (usize, (&'static str, Counts))| {
             let (dropped, refused) = (count(self.0.dropped(), at), count(self.0.refused(), at));
             let unheard = count(self.0.unheard(), at);
-            (name, Tally { dropped, refused, unheard, ..counts.into() })
+            (name, Stats { dropped, refused, unheard, ..counts.into() })
         };
-        self.0.counts_by_endpoint().into_iter().enumerate().map(tally).collect()
+        self.0.counts_by_endpoint().into_iter().enumerate().map(stats).collect()
     }
 
     /// The handle on a hold; `None` if it is not held (any more).
     ///
-    /// An [`Id`] can be written down and read back (`Display`, `FromStr`, serde), so that a worker elsewhere in the
+    /// An [`HoldId`] can be written down and read back (`Display`, `FromStr`, serde), so that a worker elsewhere in the
     /// application can answer a connection of which it knows only that.
     ///
     /// ```
@@ -198,7 +198,7 @@ impl Hub {
     ///     held.is_some_and(|held| held.send(result).is_ok())
     /// }
     /// ```
-    pub fn get(&self, id: Id) -> Option<Held> {
+    pub fn get(&self, id: HoldId) -> Option<Held> {
         self.0.find(id).filter(|hold| hold.note().is_none()).map(Held::new)
     }
 
@@ -224,17 +224,17 @@ impl Hub {
     }
 
     /// Everything that is held now, in no order. It takes a moment for each hold: not for a hot path.
-    pub fn list(&self) -> Vec<Listed> {
+    pub fn list(&self) -> Vec<HoldInfo> {
         self.0.list()
     }
 
     /// Ends a hold in good order, as [`Held::resume`](crate::Held::resume); `false` if it is not held (any more).
-    pub fn end(&self, id: Id) -> bool {
+    pub fn end(&self, id: HoldId) -> bool {
         self.0.find(id).is_some_and(|hold| self.0.end(&hold, Resume::Released.into()))
     }
 
     /// Ends a hold as [`Disconnect::Kicked`], telling the peer the reason; `false` if it is not held (any more).
-    pub fn disconnect(&self, id: Id, reason: impl AsRef<str>) -> bool {
+    pub fn disconnect(&self, id: HoldId, reason: impl AsRef<str>) -> bool {
         let cause = Disconnect::kicked(None, reason.as_ref());
         self.0.find(id).is_some_and(|hold| self.0.end(&hold, cause.into()))
     }
@@ -242,7 +242,7 @@ impl Hub {
     /// Sends a message to every hold with this [key](crate::Suspend::key), at whichever endpoint; says by how many it was
     /// accepted. Never waits.
     ///
-    /// For each hold it is as [`Held::send`](crate::Held::send): where the backlog has no room, the message is not accepted,
+    /// For each hold it is as [`Held::send`](crate::Held::send): where the send buffer has no room, the message is not accepted,
     /// and nothing else happens. A long poll is answered with it.
     ///
     /// ```
@@ -324,7 +324,7 @@ impl Keeper {
         *self.books.lock().ledger.counts()
     }
 
-    pub(crate) fn find(&self, id: Id) -> Option<Arc<Hold>> {
+    pub(crate) fn find(&self, id: HoldId) -> Option<Arc<Hold>> {
         self.books.lock().ledger.get(id).cloned()
     }
 
@@ -344,10 +344,10 @@ impl Keeper {
             .collect()
     }
 
-    fn list(&self) -> Vec<Listed> {
+    fn list(&self) -> Vec<HoldInfo> {
         let now = self.time.now();
         let holds: Vec<Arc<Hold>> = self.books.lock().ledger.held().cloned().collect();
-        let listed = |hold: &Arc<Hold>| Listed {
+        let listed = |hold: &Arc<Hold>| HoldInfo {
             id: hold.id,
             endpoint: self.plans()[hold.post.endpoint as usize].path,
             path: hold.path.to_string(),
@@ -359,7 +359,7 @@ impl Keeper {
     }
 }
 
-impl Tally {
+impl Stats {
     /// How many ended for this cause ([`End::as_str`](crate::End::as_str)).
     pub fn ended(&self, cause: &str) -> u64 {
         self.ended.iter().find(|(name, _)| *name == cause).map_or(0, |(_, count)| *count)
@@ -377,9 +377,9 @@ impl Tally {
     }
 }
 
-impl From<Counts> for Tally {
+impl From<Counts> for Stats {
     fn from(counts: Counts) -> Self {
-        Tally {
+        Stats {
             suspended: counts.suspended,
             held: counts.held,
             ending: counts.ending,
@@ -406,6 +406,6 @@ impl Default for Hub {
 
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Hub").field(&self.tally()).finish()
+        f.debug_tuple("Hub").field(&self.stats()).finish()
     }
 }

@@ -93,7 +93,7 @@ impl Received {
             let before = bodies.bytes;
             bodies.count(self.number, self.bytes, bytes, &self.fate);
             self.bytes = bytes;
-            while let Some(fate) = bodies.excess(self.keeper.policy().memory) {
+            while let Some(fate) = bodies.excess(self.keeper.policy().max_buffered) {
                 fate.is_given_up.store(true, Release);
                 given_up.push(fate);
             }
@@ -136,7 +136,7 @@ mod tests {
 
     fn keeper() -> Arc<Keeper> {
         let keeper = Keeper::new();
-        keeper.configure(Policy { memory: 400, ..Policy::default() }, Vec::new());
+        keeper.configure(Policy { max_buffered: 400, ..Policy::default() }, Vec::new());
         keeper
     }
 

@@ -63,7 +63,7 @@ impl Keeper {
     /// Whether so many more bytes may wait that will be heard and not be given up. Half of the bound: who is merely slow
     /// must not pay for them.
     pub(crate) fn has_room_ahead(&self, more: usize) -> bool {
-        self.memory.waiting().saturating_add(more) <= self.policy().memory / 2
+        self.memory.waiting().saturating_add(more) <= self.policy().max_buffered / 2
     }
 
     /// Keeps what waits for all peers within its bound. To be called by whoever has queued something, once every lock is
@@ -71,7 +71,7 @@ impl Keeper {
     ///
     /// It frees an eighth of the bound more than it must, so that looking at all holds is paid for by many messages.
     pub(super) fn relieve(&self) {
-        let bound = self.policy().memory;
+        let bound = self.policy().max_buffered;
         if self.memory.waiting() <= bound {
             return;
         }
@@ -87,7 +87,7 @@ impl Keeper {
             tracing::warn!(
                 bound,
                 holds = paid.len(),
-                "too much waits for all peers: the largest backlogs pay; told once a second at most"
+                "too much waits for all peers: the largest send buffers pay; told once a second at most"
             );
         }
         for aftermath in paid {
@@ -171,7 +171,7 @@ impl Hold {
     fn break_off(&self, more: usize) -> Option<Aftermath> {
         let mut pen = self.pen();
         pen.undelivered += more as u32;
-        if pen.backlog.is_empty() || std::mem::replace(&mut pen.is_broken_off, true) {
+        if pen.send_buffer.is_empty() || std::mem::replace(&mut pen.is_broken_off, true) {
             return None;
         }
         pen.give_up_backlog();

@@ -55,7 +55,7 @@ use abeyance_core::mechanisms::deadlines::Deadlines;
 use abeyance_core::mechanisms::ledger::Ledger;
 use abeyance_core::mechanisms::limits::{Ceiling, Limits, Permit, Roof};
 use abeyance_core::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, foreign};
-use abeyance_core::words::id::Id;
+use abeyance_core::words::id::HoldId;
 use abeyance_core::words::policy::Policy;
 use abeyance_settings::terms::WhenFull;
 
@@ -167,12 +167,12 @@ impl Keeper {
         let ceilings = plans.iter().map(|plan| plan.ceiling).collect();
         books.ledger = Ledger::new(plans.len());
         // As many may be ending as may be held, and each has a slot.
-        let holds = policy.max_suspended.min(Id::MAX_SLOTS / 2);
+        let holds = policy.max_suspended.min(HoldId::MAX_SLOTS / 2);
         let roof = Roof { holds, per_peer: policy.max_per_peer, per_key: policy.max_per_key };
         books.limits = Limits::new(roof, ceilings);
         books.limits.bound_admitting(policy.max_admitting);
         self.past.keep(policy.last_ends);
-        let _ = self.archive.set(Archive::new(policy.topics.clone(), policy.history));
+        let _ = self.archive.set(Archive::new(policy.topics.clone(), policy.max_retained));
         self.time.begin();
         for counts in [&self.dropped, &self.refused, &self.unheard] {
             let _ = counts.set(plans.iter().map(|_| AtomicU64::new(0)).collect());
@@ -231,7 +231,7 @@ impl Keeper {
     }
 
     /// The secret with which a client speaks for a hold.
-    pub(crate) fn token(&self, id: Id) -> String {
+    pub(crate) fn token(&self, id: HoldId) -> String {
         self.secret.token(id)
     }
 

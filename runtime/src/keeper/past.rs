@@ -9,7 +9,7 @@ use serde::Serialize;
 use abeyance_core::mechanisms::ring::Ring;
 use abeyance_core::sync::Mutex;
 use abeyance_core::words::cause::{CAUSES, Disconnect, End};
-use abeyance_core::words::id::Id;
+use abeyance_core::words::id::HoldId;
 use abeyance_core::words::serialize;
 use abeyance_settings::terms::Transport;
 
@@ -25,7 +25,7 @@ pub(super) struct Past(Mutex<Ring<Entry>>);
 /// One end as it is remembered. What has no bound (paths, reasons) is left out.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
-    id: Id,
+    id: HoldId,
     /// When it was, in real milliseconds since the server was made.
     at: u64,
     /// In milliseconds.
@@ -47,9 +47,9 @@ struct Entry {
 /// One hold that has ended, as [`Hub::last_ends`] remembers it. Serialized, durations are numbers of seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
-pub struct PastEnd {
+pub struct EndRecord {
     /// Its id.
-    pub id: Id,
+    pub id: HoldId,
     /// Its endpoint, as the path in the annotation: `/rooms/{room}`.
     pub endpoint: &'static str,
     /// How it spoke.
@@ -107,7 +107,7 @@ impl Hub {
     ///     }
     /// }
     /// ```
-    pub fn last_ends(&self) -> impl Iterator<Item = PastEnd> + use<> {
+    pub fn last_ends(&self) -> impl Iterator<Item = EndRecord> + use<> {
         let keeper = self.keeper().clone();
         let mut entries = Vec::with_capacity(keeper.past.0.lock().len());
         keeper.past.0.lock().copy_to(&mut entries);
@@ -144,8 +144,8 @@ impl Keeper {
 }
 
 impl Entry {
-    fn tell(&self, keeper: &Arc<Keeper>, now: u64) -> PastEnd {
-        PastEnd {
+    fn tell(&self, keeper: &Arc<Keeper>, now: u64) -> EndRecord {
+        EndRecord {
             id: self.id,
             endpoint: keeper.plans().get(self.endpoint as usize).map_or("", |plan| plan.path),
             transport: self.transport,

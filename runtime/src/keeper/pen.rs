@@ -1,7 +1,7 @@
 //! The side of a hold that writes: what it owns, and a single write.
 //!
 //! With nothing waiting, whoever has something to write does so itself and the hold's task sleeps on. What the socket
-//! does not take waits in the backlog; the hold's task is woken and writes the rest when it can.
+//! does not take waits in the send buffer; the hold's task is woken and writes the rest when it can.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,7 +10,7 @@ use std::task::{Context, Waker};
 
 use tokio::sync::Notify;
 
-use abeyance_core::mechanisms::backlog::{Backlog, Piece};
+use abeyance_core::mechanisms::send_buffer::{Piece, SendBuffer};
 use abeyance_core::mechanisms::topics::Place;
 use abeyance_core::words::event_id::Numbered;
 use abeyance_core::words::line::Line;
@@ -29,7 +29,7 @@ use super::time::Time;
 pub(crate) struct Pen {
     /// Gone once the wire is finished, whoever still has a handle on the hold.
     pub(super) line: Option<Arc<dyn Line>>,
-    pub(super) backlog: Backlog,
+    pub(super) send_buffer: SendBuffer,
     /// The end that has begun; nothing is accepted after it.
     pub(super) note: Option<Box<Note>>,
     /// No `Vec`: an idle hold keeps it, and hardly ever joins more.
@@ -79,24 +79,24 @@ impl Opening {
         match origin {
             Origin::Direct => self.direct.push(message.message),
             Origin::Published => {
-                self.droppable += length + Backlog::COST;
+                self.droppable += length + SendBuffer::COST;
                 self.live.push_back(message);
             }
         }
     }
 
-    /// What waits here, as the backlog counts it.
+    /// What waits here, as the send buffer counts it.
     pub(super) fn cost(&self) -> usize {
-        self.bytes + (self.direct.len() + self.live.len()) * Backlog::COST
+        self.bytes + (self.direct.len() + self.live.len()) * SendBuffer::COST
     }
 
-    /// As [`Backlog::make_room`], without a kernel.
+    /// As [`SendBuffer::make_room`], without a kernel.
     pub(super) fn make_room(&mut self, more: usize, bound: usize) -> Option<usize> {
         let excess = (self.cost() + more).saturating_sub(bound);
         (excess <= self.droppable).then(|| self.drop_published(WhenSlow::DropOldest, excess))
     }
 
-    /// As [`Backlog::drop_published`].
+    /// As [`SendBuffer::drop_published`].
     pub(super) fn drop_published(&mut self, rule: WhenSlow, enough: usize) -> usize {
         let (mut freed, before) = (0, self.live.len());
         while freed < enough {
@@ -106,9 +106,9 @@ impl Opening {
                 _ => None,
             };
             let Some(Numbered { message, .. }) = dropped else { break };
-            freed += message.len() + Backlog::COST;
+            freed += message.len() + SendBuffer::COST;
             self.bytes -= message.len();
-            self.droppable -= message.len() + Backlog::COST;
+            self.droppable -= message.len() + SendBuffer::COST;
         }
         before - self.live.len()
     }
@@ -119,7 +119,7 @@ impl Opening {
         direct.into_iter().map(Numbered::from).chain(live)
     }
 
-    /// As [`Backlog::give_up`].
+    /// As [`SendBuffer::give_up`].
     pub(super) fn give_up(&mut self) -> usize {
         self.take().count()
     }
@@ -138,7 +138,7 @@ impl Pen {
     pub(super) fn new(line: Arc<dyn Line>) -> Self {
         Pen {
             line: Some(line),
-            backlog: Backlog::default(),
+            send_buffer: SendBuffer::default(),
             note: None,
             joined: Box::default(),
             opening: Some(Box::default()),
@@ -162,14 +162,14 @@ impl Pen {
     /// Writes a piece now, or has it wait behind what waits already.
     pub(super) fn write(&mut self, piece: Piece, time: &Time) -> io::Result<Wrote> {
         let mut written = 0;
-        let was_empty = self.backlog.is_empty();
+        let was_empty = self.send_buffer.is_empty();
         if was_empty && let Some(line) = &self.line {
             match line.try_write(&piece.bytes) {
                 Ok(count) => written = count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
-            self.backlog.wrote(written);
+            self.send_buffer.wrote(written);
             self.bytes_out += written as u64;
             if written > 0 {
                 // Progress; and what was blocked before may have been dropped for this.
@@ -180,7 +180,7 @@ impl Pen {
                 return Ok(Wrote::All);
             }
         }
-        self.backlog.push(piece, written);
+        self.send_buffer.push(piece, written);
         if !was_empty {
             return Ok(Wrote::Queued);
         }
@@ -208,7 +208,7 @@ impl Pen {
     /// What waits here for this peer: the bytes, and what each piece costs beside. The kernel's share is not in it, and a
     /// message that others wait for too counts whole.
     pub(super) fn outbound(&self) -> usize {
-        self.backlog.cost() + self.opening.as_ref().map_or(0, |opening| opening.cost())
+        self.send_buffer.cost() + self.opening.as_ref().map_or(0, |opening| opening.cost())
     }
 
     /// What ending this hold would free. What was posted is not in it: it was accepted, and will be heard.
@@ -225,13 +225,13 @@ impl Pen {
 
     /// Whether a heartbeat may be written: nothing waits, and the head is out.
     pub(super) fn is_clear(&self) -> bool {
-        self.backlog.is_empty() && self.note.is_none() && self.opening.is_none()
+        self.send_buffer.is_empty() && self.note.is_none() && self.opening.is_none()
     }
 
     /// How many accepted messages would not be delivered if nothing more were written.
     pub(super) fn undelivered(&self) -> u32 {
         let opening = self.opening.as_ref().map_or(0, |opening| opening.direct.len() + opening.live.len());
-        self.undelivered + (self.backlog.messages() + opening) as u32
+        self.undelivered + (self.send_buffer.messages() + opening) as u32
     }
 
     /// Whom to wake, once the pen is put down.
@@ -251,7 +251,7 @@ impl Pen {
 
 /// What a message that came by `POST` costs while it waits.
 pub(crate) fn posted(message: &Message) -> usize {
-    message.len() + Backlog::COST
+    message.len() + SendBuffer::COST
 }
 
 /// Wakes the hold's own task, with the pen put down: a waker may do anything.

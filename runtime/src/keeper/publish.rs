@@ -161,7 +161,7 @@ impl Keeper {
                     hold = %hold.id,
                     topic,
                     bytes = message.len(),
-                    "message larger than the backlog: not sent"
+                    "message larger than the send buffer: not sent"
                 ),
             }
         }

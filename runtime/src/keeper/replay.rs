@@ -110,8 +110,8 @@ impl Hold {
             self.stand_still(archive, &mut pen);
             return;
         }
-        let backlog = self.post.terms.backlog;
-        let Some((following, pulled)) = archive.follow(topics, arrival, backlog) else { return };
+        let send_buffer = self.post.terms.send_buffer;
+        let Some((following, pulled)) = archive.follow(topics, arrival, send_buffer) else { return };
         pen.following = Some(Box::new(following));
         // While it opens, nothing is written: what fits is put in line now, the rest is read when there is room.
         let read = self.read_up(archive, &mut pen, pulled);
@@ -232,7 +232,7 @@ impl Hold {
         if is_next {
             answers.push(encoded.to_numbered());
         }
-        let bound = self.post.terms.backlog;
+        let bound = self.post.terms.send_buffer;
         let is_for = encoded.message().is_for(self.id);
         answers.retain(|answer| answer.message.len() <= bound && answer.message.is_for(self.id));
         if answers.is_empty() {
@@ -287,7 +287,7 @@ impl Hold {
 
     /// Whether a long poll that opens has so much in its answer that this message is for its client's next request.
     fn is_answer_full(&self, pen: &Pen, message: &Message) -> bool {
-        let (length, bound) = (message.len(), self.post.terms.backlog);
+        let (length, bound) = (message.len(), self.post.terms.send_buffer);
         let opening = pen.opening.as_ref().filter(|_| self.form == Form::LongPoll && length <= bound);
         opening.is_some_and(|opening| opening.cost() + length > bound)
     }
@@ -303,7 +303,7 @@ impl Hold {
         let (mut most, mut has_more, mut passed_over) = (Wrote::All, true, 0);
         while has_more {
             let Some(following) = &pen.following else { break };
-            let pulled = archive.pull(following, STEP, self.post.terms.backlog);
+            let pulled = archive.pull(following, STEP, self.post.terms.send_buffer);
             if pulled.is_overtaken {
                 drop(pen);
                 // What it had yet to read is forgotten: it reads more slowly than its topics move on.
@@ -363,7 +363,7 @@ impl Hold {
 
     /// Whether a kept message may be written now, or never.
     fn has_room(&self, pen: &mut InHand<'_>, message: &Encoded<'_>) -> bool {
-        let bound = self.post.terms.backlog;
+        let bound = self.post.terms.send_buffer;
         if pen.opening.is_some() {
             let length = message.message().len();
             return length > bound || pen.find_room_in_opening(length, bound, false);

@@ -4,7 +4,7 @@ use std::io;
 
 use bytes::Bytes;
 
-use abeyance_core::mechanisms::backlog::{Kind, Piece};
+use abeyance_core::mechanisms::send_buffer::{Kind, Piece};
 use abeyance_core::mechanisms::wire::{Encoded, Form};
 use abeyance_core::words::cause::{Disconnect, Resume};
 use abeyance_core::words::event_id::Numbered;
@@ -60,7 +60,7 @@ impl Hold {
             return Ok(());
         }
         if self.form == Form::LongPoll && pen.opening.is_none() {
-            if message.message().len() > self.post.terms.backlog {
+            if message.message().len() > self.post.terms.send_buffer {
                 return Err(Refusal::TooLarge);
             }
             drop(pen);
@@ -76,7 +76,7 @@ impl Hold {
         if !message.message().is_for(self.id) {
             return Placed::Wrote(Wrote::All);
         }
-        let bound = self.post.terms.backlog;
+        let bound = self.post.terms.send_buffer;
         let drops_oldest = origin == Origin::Published && self.post.terms.when_slow == WhenSlow::DropOldest;
         if pen.opening.is_some() && (self.form == Form::LongPoll || origin == Origin::Published) {
             let length = message.message().len();
@@ -146,7 +146,7 @@ impl Hold {
         if pen.note.is_some() {
             return Err(Closed);
         }
-        if pen.backlog.replace_pong(&bytes) {
+        if pen.send_buffer.replace_pong(&bytes) {
             return Ok(());
         }
         let wrote = pen.write(Piece { bytes, kind: Kind::Pong }, self.keeper().time());
@@ -176,7 +176,7 @@ impl Hold {
         for (Numbered { message, id }, kind) in replied.chain(live.iter().map(|live| (live, Kind::Published)))
         {
             let bytes = Encoded::numbered(message, *id).form(self.form);
-            // Not bounded by the backlog: the replies are the application's own, the rest was bounded when it came.
+            // Not bounded by the send buffer: the replies are the application's own, the rest was bounded when it came.
             match pen.write(Piece { bytes, kind }, self.keeper().time()) {
                 Ok(wrote) => {
                     if wrote == Wrote::All {
@@ -240,7 +240,7 @@ impl Hold {
             }
             Placed::Wrote(Wrote::Blocked) => {
                 wake(pen);
-                keeper.hasten(self, keeper.time().mark().plus(keeper.policy().write_deadline));
+                keeper.hasten(self, keeper.time().mark().plus(keeper.policy().write_timeout));
                 keeper.relieve();
                 Ok(())
             }

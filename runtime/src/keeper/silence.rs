@@ -26,7 +26,7 @@ impl Hold {
 
     /// Nothing waits any more because what did was dropped: no write is blocked.
     pub(super) fn forget_block(&self, pen: &mut Pen) {
-        if pen.backlog.is_empty() {
+        if pen.send_buffer.is_empty() {
             pen.blocked = Since::NOT;
             self.hear(pen);
         }

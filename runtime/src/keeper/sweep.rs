@@ -119,7 +119,7 @@ impl Hold {
                     && self.kernel_is_life(clocks)
                     && line.is_some_and(|line| line.is_shut_out()) =>
             {
-                let stalled = answer.plus(clocks.write_deadline);
+                let stalled = answer.plus(clocks.write_timeout);
                 match stalled <= now {
                     true => Look::End(Disconnect::Stalled.into()),
                     // It may vanish meanwhile.

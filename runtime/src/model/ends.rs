@@ -13,7 +13,7 @@ use crate::model::house::{House, PLACES, Plans, SSE};
 use crate::model::plain::publish;
 use abeyance_core::mechanisms::wire::{Encoded, Form};
 use abeyance_core::words::cause::{Disconnect, End, Resume};
-use abeyance_core::words::keep::Keep;
+use abeyance_core::words::keep::Retention;
 use abeyance_core::words::message::Message;
 use abeyance_settings::terms::{Settings, WhenFull};
 
@@ -60,7 +60,7 @@ fn one_cause(form: Form, plans: fn() -> Plans) -> impl Fn() + Clone + Send + Syn
 }
 
 fn keeping() -> Plans {
-    Plans::keeping(&["a"], Keep { count: 1, ..Keep::default() })
+    Plans::keeping(&["a"], Retention { count: 1, ..Retention::default() })
 }
 
 /// A stream, plain topics.
@@ -91,7 +91,7 @@ fn a_long_poll_that_follows_a_history_ends_once_whatever_comes_at_once() {
 #[test]
 fn a_drain_races_with_newcomers_publishers_and_settling() {
     explore(|| {
-        let house = House::new(Plans::keeping(&["k"], Keep { count: 1, ..Keep::default() }));
+        let house = House::new(Plans::keeping(&["k"], Retention { count: 1, ..Retention::default() }));
         let early = house.come(&["a", "k"]);
         let newcomer = scope(|scope| {
             scope.spawn(|| {
@@ -117,7 +117,7 @@ fn a_drain_races_with_newcomers_publishers_and_settling() {
 /// itself; `hurry` is another thread. Everybody ends once, and nobody before its turn misses anything.
 fn turns(hurry: Option<fn(&House)>) -> impl Fn() + Clone + Send + Sync + 'static {
     move || {
-        let house = House::new(Plans::keeping(&["k"], Keep { count: 2, ..Keep::default() }));
+        let house = House::new(Plans::keeping(&["k"], Retention { count: 2, ..Retention::default() }));
         let [leaving, stream] = [house.come(&["a", "k"]), house.come(&["a", "k"])];
         let poll = house.arrive(Form::LongPoll, &["a"], Arrival::New);
         poll.hold.open(Vec::new());
@@ -227,7 +227,7 @@ fn nobody_holds_a_place_twice_where_the_oldest_makes_room() {
 fn waits_to_send(meanwhile: fn(&House, &Guest)) -> Result<(), SendError> {
     let plans = Plans::default();
     // Room for one message.
-    let settings = Settings { backlog: Some(80), ..plans.settings };
+    let settings = Settings { send_buffer: Some(80), ..plans.settings };
     let house = House::new(Plans { settings, ..plans });
     let guest = house.try_arrive(SSE, &[], Arrival::New, 5).expect("there is a place");
     guest.hold.open(Vec::new());

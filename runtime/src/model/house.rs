@@ -14,7 +14,7 @@ use crate::model::line::Peer;
 use abeyance_core::mechanisms::limits::{Ceiling, Peer as Address};
 use abeyance_core::mechanisms::wire::Form;
 use abeyance_core::words::cause::{Disconnect, End};
-use abeyance_core::words::keep::{Keep, Pattern, Rule};
+use abeyance_core::words::keep::{Pattern, Retention, Rule};
 use abeyance_core::words::policy::Policy;
 use abeyance_core::words::topic::Topic;
 use abeyance_settings::terms::{Settings, WhenFull};
@@ -57,11 +57,11 @@ impl Default for Plans {
 
 impl Plans {
     /// These topics keep so much; whichever topics begin so have one rule. So has one that drives out all others.
-    pub(crate) fn keeping(prefixes: &[&str], keep: Keep) -> Self {
+    pub(crate) fn keeping(prefixes: &[&str], keep: Retention) -> Self {
         let rule = |prefix: &&str| Rule { pattern: Pattern::Prefix((*prefix).into()), keep };
         let topics = prefixes.iter().chain(&[FLOOD]).map(rule).collect();
         let plain = Plans::default();
-        Plans { policy: Policy { topics, history: HISTORY, ..plain.policy }, ..plain }
+        Plans { policy: Policy { topics, max_retained: HISTORY, ..plain.policy }, ..plain }
     }
 }
 
@@ -157,7 +157,7 @@ impl House {
         let House { keeper, post, held, .. } = self;
         let counts = keeper.counts();
         assert_eq!((counts.held, counts.ending), (0, 0));
-        assert_eq!(Hub::new(keeper.clone()).tally().waiting, 0, "nobody is there for whom it waits");
+        assert_eq!(Hub::new(keeper.clone()).stats().waiting, 0, "nobody is there for whom it waits");
         let ever = held.into_inner().expect("nobody panics with it");
         assert_eq!(counts.suspended, ever.len() as u64);
         assert_eq!(counts.ended.iter().sum::<u64>(), ever.len() as u64, "every hold ended once");

@@ -7,16 +7,16 @@ use crate::model::guest::Guest;
 use crate::model::house::{House, Plans};
 use crate::model::plain::publish;
 use crate::model::sequence::Sequence;
-use abeyance_core::words::keep::Keep;
+use abeyance_core::words::keep::Retention;
 use abeyance_core::words::policy::Policy;
 
 /// So few that what is published soon drives out what was.
-pub(crate) fn few(count: usize) -> Keep {
-    Keep { count, ..Keep::default() }
+pub(crate) fn few(count: usize) -> Retention {
+    Retention { count, ..Retention::default() }
 }
 
 /// A house whose topics keep so much, and somebody who follows all of them from the beginning to the end.
-pub(crate) fn house(keep: Keep) -> (House, Guest) {
+pub(crate) fn house(keep: Retention) -> (House, Guest) {
     let house = House::new(Plans::keeping(&["a", "b"], keep));
     let scribe = house.come(&["a", "b"]);
     (house, scribe)
@@ -61,7 +61,7 @@ fn messages_of_two_topics_come_in_one_order() {
 }
 
 /// Somebody who comes meanwhile, as a newcomer or not, and stays.
-fn stays(keep: Keep, topics: &'static [&'static str]) -> impl Fn() + Clone + Send + Sync + 'static {
+fn stays(keep: Retention, topics: &'static [&'static str]) -> impl Fn() + Clone + Send + Sync + 'static {
     move || {
         let (house, scribe) = house(keep);
         let mut clients = [Client::new(topics), Client::new(topics)];
@@ -97,8 +97,8 @@ fn whoever_stays_in_two_topics_has_everything() {
 #[test]
 fn what_is_on_its_way_is_not_forgotten() {
     explore(|| {
-        let plans = Plans::keeping(&["a", "b", "c"], Keep::default());
-        let policy = Policy { history: 1, ..plans.policy };
+        let plans = Plans::keeping(&["a", "b", "c"], Retention::default());
+        let policy = Policy { max_retained: 1, ..plans.policy };
         let house = House::new(Plans { policy, ..plans });
         let guest = house.come(&["a", "c"]);
         scope(|scope| {

@@ -10,7 +10,7 @@ use crate::keeper::time::Time;
 use crate::model::explore::{explore, pass, scope};
 use crate::model::house::{House, Plans};
 use abeyance_core::words::cause::Disconnect;
-use abeyance_core::words::keep::Keep;
+use abeyance_core::words::keep::Retention;
 
 /// What the sweep does when a period has passed.
 fn sweep(house: &House) {
@@ -67,7 +67,7 @@ fn what_is_scheduled_comes_once_or_never() {
 /// For one that keeps something.
 #[test]
 fn what_is_scheduled_for_a_topic_with_a_past_comes_once_or_never() {
-    explore(comes_once_or_never(|| Plans::keeping(&["a"], Keep::default())));
+    explore(comes_once_or_never(|| Plans::keeping(&["a"], Retention::default())));
 }
 
 /// What comes again and again ends with its topic: when nobody follows it and nothing of its past is kept, whichever
@@ -75,7 +75,8 @@ fn what_is_scheduled_for_a_topic_with_a_past_comes_once_or_never() {
 #[test]
 fn what_comes_again_ends_with_its_topic() {
     explore(|| {
-        let plans = Plans::keeping(&["a"], Keep { age: Duration::from_millis(30), ..Keep::default() });
+        let plans =
+            Plans::keeping(&["a"], Retention { age: Duration::from_millis(30), ..Retention::default() });
         let house = House::new(plans);
         let hub = Hub::new(house.keeper.clone());
         let leaving = house.come(&["a"]);

@@ -10,7 +10,7 @@ use crate::model::house::{House, Plans, SSE};
 use crate::model::plain::publish;
 use crate::model::sequence::Sequence;
 use abeyance_core::words::cause::{Disconnect, Resume};
-use abeyance_core::words::keep::Keep;
+use abeyance_core::words::keep::Retention;
 use abeyance_core::words::policy::Policy;
 use abeyance_settings::terms::{Settings, WhenSlow};
 
@@ -31,7 +31,7 @@ fn deaf(house: &House, topics: &[&'static str]) -> Guest {
 }
 
 fn waiting(house: &House) -> usize {
-    Hub::new(house.keeper.clone()).tally().waiting
+    Hub::new(house.keeper.clone()).stats().waiting
 }
 
 /// Two publishers queue more than may wait, for peers that take nothing, that read on, or that just end.
@@ -81,7 +81,7 @@ fn drops(when_slow: WhenSlow) -> impl Fn() + Clone + Send + Sync + 'static {
             assert_eq!(guest.texts().len() as u64 + ended.dropped(), published);
             dropped += ended.dropped();
         }
-        assert_eq!(Hub::new(house.keeper.clone()).tally().dropped, dropped);
+        assert_eq!(Hub::new(house.keeper.clone()).stats().dropped, dropped);
         house.close(guests.into());
     }
 }
@@ -102,7 +102,7 @@ fn what_is_dropped_for_others_is_counted_once_newest_first() {
 #[test]
 fn a_long_poll_that_makes_room_misses_nothing() {
     explore(|| {
-        let house = house(1, WhenSlow::Disconnect, Plans::keeping(&["a", "b"], Keep::default()));
+        let house = house(1, WhenSlow::Disconnect, Plans::keeping(&["a", "b"], Retention::default()));
         let scribe = house.come(&["a", "b"]);
         let mut client = Client::new(&["a", "b"]);
         let mut guests = vec![client.stream_whole(&house)];

@@ -8,12 +8,12 @@ use crate::model::kept::{few, house};
 use crate::model::plain::publish;
 use crate::model::sequence::Sequence;
 use abeyance_core::words::cause::{Disconnect, Resume};
-use abeyance_core::words::keep::Keep;
+use abeyance_core::words::keep::Retention;
 use abeyance_core::words::policy::Policy;
 use abeyance_settings::terms::Settings;
 
 /// A client is cut, comes back, ends in good order, and comes back.
-fn comes_back(keep: Keep, topics: &'static [&'static str]) -> impl Fn() + Clone + Send + Sync + 'static {
+fn comes_back(keep: Retention, topics: &'static [&'static str]) -> impl Fn() + Clone + Send + Sync + 'static {
     move || {
         let (house, scribe) = house(keep);
         let mut client = Client::new(topics);
@@ -32,13 +32,13 @@ fn comes_back(keep: Keep, topics: &'static [&'static str]) -> impl Fn() + Clone 
 /// Both publish to one topic that keeps everything.
 #[test]
 fn a_client_that_comes_back_to_one_topic_misses_nothing() {
-    explore(comes_back(Keep::default(), &["a"]));
+    explore(comes_back(Retention::default(), &["a"]));
 }
 
 /// They publish to two topics that keep everything.
 #[test]
 fn a_client_that_comes_back_to_two_topics_misses_nothing() {
-    explore(comes_back(Keep::default(), &["a", "b"]));
+    explore(comes_back(Retention::default(), &["a", "b"]));
 }
 
 /// They publish to one topic that keeps two messages.
@@ -79,7 +79,7 @@ fn a_schedule_repeats_itself() {
 }
 
 /// A client asks again with the position of each answer.
-fn polls(keep: Keep, topics: &'static [&'static str]) -> impl Fn() + Clone + Send + Sync + 'static {
+fn polls(keep: Retention, topics: &'static [&'static str]) -> impl Fn() + Clone + Send + Sync + 'static {
     move || {
         let (house, scribe) = house(keep);
         let mut client = Client::new(topics);
@@ -102,7 +102,7 @@ fn polls(keep: Keep, topics: &'static [&'static str]) -> impl Fn() + Clone + Sen
 /// Long polls of one topic that keeps everything.
 #[test]
 fn long_polls_of_one_topic_miss_nothing() {
-    explore(polls(Keep::default(), &["a"]));
+    explore(polls(Retention::default(), &["a"]));
 }
 
 /// Long polls of two topics that keep one message each.
@@ -115,7 +115,7 @@ fn long_polls_of_two_topics_miss_nothing_or_are_told() {
 #[test]
 fn a_poll_that_is_ended_at_once_tells_where_its_client_stands() {
     explore(|| {
-        let house = House::new(Plans::keeping(&["a"], Keep::default()));
+        let house = House::new(Plans::keeping(&["a"], Retention::default()));
         let mut client = Client::new(&["a"]);
         let mut guests = scope(|scope| {
             scope.spawn(|| publish(&house, "a", "x", 1));
@@ -150,14 +150,14 @@ fn the_past_of_a_newcomer_goes_over_into_what_is_live() {
     });
 }
 
-/// A client that reads slowly gets all of a past that has no room in its backlog, and what is published meanwhile; or
+/// A client that reads slowly gets all of a past that has no room in its send buffer, and what is published meanwhile; or
 /// it is cut as slow, comes back, and is told.
 #[test]
 fn a_slow_client_reads_a_past_larger_than_its_backlog() {
     explore(|| {
         let plans = Plans::keeping(&["a", "b"], few(3));
         // Room for two messages.
-        let settings = Settings { backlog: Some(220), ..plans.settings };
+        let settings = Settings { send_buffer: Some(220), ..plans.settings };
         let house = House::new(Plans { settings, ..plans });
         let scribe = house.come(&["a", "b"]);
         let mut client = Client::new(&["a"]);
@@ -180,8 +180,8 @@ fn a_slow_client_reads_a_past_larger_than_its_backlog() {
 #[test]
 fn nobody_waits_for_what_nobody_brings() {
     explore(|| {
-        let plans = Plans::keeping(&["a"], Keep::default());
-        let settings = Settings { backlog: Some(220), ..plans.settings };
+        let plans = Plans::keeping(&["a"], Retention::default());
+        let settings = Settings { send_buffer: Some(220), ..plans.settings };
         let house = House::new(Plans { settings, ..plans });
         publish(&house, "a", "past", 3);
         let guest = house.try_arrive(SSE, &["a"], Arrival::Back(0), 0).expect("there is a place");
@@ -206,9 +206,9 @@ fn nobody_waits_for_what_nobody_brings() {
 #[test]
 fn a_client_of_a_forgotten_topic_is_told() {
     explore(|| {
-        let plans = Plans::keeping(&["a", "b"], Keep::default());
+        let plans = Plans::keeping(&["a", "b"], Retention::default());
         // Nothing has room: a message is forgotten as soon as everybody was given it.
-        let policy = Policy { history: 1, ..plans.policy };
+        let policy = Policy { max_retained: 1, ..plans.policy };
         let house = House::new(Plans { policy, ..plans });
         let mut client = Client::new(&["a", "b"]).of_forgotten();
         let mut guests = scope(|scope| {

@@ -10,7 +10,7 @@ use http::Request;
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tower_service::Service;
 
-use super::running::Running;
+use super::running::ServerHandle;
 use super::setup::{Setup, environment};
 use super::start::StartError;
 use super::wishes::Wishes;
@@ -136,13 +136,13 @@ impl Server {
     /// let server = Server::new().after_drain(sign_off);
     /// ```
     ///
-    /// It runs once, with `#[abeyance::main]` and with [`Running::shutdown`](crate::Running::shutdown) alike, whether the
+    /// It runs once, with `#[abeyance::main]` and with [`ServerHandle::shutdown`](crate::ServerHandle::shutdown) alike, whether the
     /// drain was enough or not; not where the server is dropped without it, or did not start. Several run in the order in
-    /// which they were given. Together they have [`hook_deadline`](Server::hook_deadline), and in a hurry (a second signal)
+    /// which they were given. Together they have [`hook_timeout`](Server::hook_timeout), and in a hurry (a second signal)
     /// one second. Then what still runs is dropped at its next await.
     ///
     /// A panic, an error and an overrun are logged and told by
-    /// [`Drained::after_drain_failed`](crate::Drained::after_drain_failed); a process with `#[abeyance::main]` then ends with 1,
+    /// [`DrainReport::after_drain_failed`](crate::DrainReport::after_drain_failed); a process with `#[abeyance::main]` then ends with 1,
     /// unless a second signal says otherwise.
     #[must_use]
     pub fn after_drain<F, O>(mut self, clean_up: impl FnOnce() -> F + Send + 'static) -> Self
@@ -169,7 +169,7 @@ impl Server {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub async fn bind(self, address: impl ToSocketAddrs) -> Result<Running, StartError> {
+    pub async fn bind(self, address: impl ToSocketAddrs) -> Result<ServerHandle, StartError> {
         self.0.warn_of_listen("bind");
         let ready = self.0.check(environment())?;
         let listener = tcp::listen(address).await.map_err(StartError::listen)?;
@@ -196,14 +196,14 @@ impl Server {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn serve(self, listener: std::net::TcpListener) -> Result<Running, StartError> {
+    pub fn serve(self, listener: std::net::TcpListener) -> Result<ServerHandle, StartError> {
         self.0.warn_of_listen("serve");
         let running = self.take_over(listener)?;
         running.log();
         Ok(running)
     }
 
-    fn take_over(self, listener: std::net::TcpListener) -> Result<Running, StartError> {
+    fn take_over(self, listener: std::net::TcpListener) -> Result<ServerHandle, StartError> {
         let ready = self.0.check(environment())?;
         // One that blocks would stop a whole thread of the runtime.
         listener.set_nonblocking(true).map_err(StartError::listen)?;
@@ -217,7 +217,7 @@ impl Server {
     ///
     /// # Panics
     /// Outside of a tokio runtime.
-    pub fn bind_memory(self) -> Result<(Running, Dialer), StartError> {
+    pub fn bind_memory(self) -> Result<(ServerHandle, Dialer), StartError> {
         let ready = self.0.check([])?;
         let (door, dialer) = MemoryDoor::new();
         Ok((ready.start(door), dialer))
@@ -229,7 +229,7 @@ impl Server {
         mut self,
         attribute: Wishes,
         handed: Option<std::net::TcpListener>,
-    ) -> Result<Running, StartError> {
+    ) -> Result<ServerHandle, StartError> {
         self.0.wishes = self.0.wishes.or(attribute);
         if let Some(listener) = handed {
             return self.take_over(listener);
@@ -256,7 +256,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use abeyance_core::words::keep::Keep;
+    use abeyance_core::words::keep::Retention;
 
     fn fault(server: Server, variables: &[(&str, &str)]) -> String {
         let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
@@ -267,7 +267,7 @@ mod tests {
     fn threads_can_share_a_server() {
         fn shared<T: Send + Sync>() {}
         shared::<Server>();
-        shared::<Running>();
+        shared::<ServerHandle>();
     }
 
     #[test]
@@ -283,14 +283,14 @@ mod tests {
     fn all_faults_are_told_at_once() {
         let server = Server::new()
             .max_suspended(0)
-            .head_deadline(Duration::ZERO)
+            .head_timeout(Duration::ZERO)
             .trusted_proxies(["proxy"])
             .allowed_origins(["https://*.example"]);
         let fault = fault(server, &[("ABEYANCE_DRAIN", "soon")]);
         assert_eq!(fault.lines().count(), 5, "{fault}");
         for hint in [
             "max_suspended(0)",
-            "head_deadline",
+            "head_timeout",
             "\"proxy\"",
             "\"https://*.example\"",
             "ABEYANCE_DRAIN=\"soon\"",
@@ -302,37 +302,43 @@ mod tests {
     #[test]
     fn bounds_that_let_nothing_through_are_faults() {
         for (server, told) in [
-            (Server::new().memory(0), "`Server::memory(0B)` must be at least 32KiB, the least `backlog`"),
-            (Server::new().memory((32 << 10) - 1), "`Server::memory(32767B)` must be at least 32KiB"),
-            (Server::new().history(0), "`Server::history(0B)` must be at least 1KiB"),
+            (
+                Server::new().max_buffered(0),
+                "`Server::max_buffered(0B)` must be at least 32KiB, the least `send_buffer`",
+            ),
+            (
+                Server::new().max_buffered((32 << 10) - 1),
+                "`Server::max_buffered(32767B)` must be at least 32KiB",
+            ),
+            (Server::new().max_retained(0), "`Server::max_retained(0B)` must be at least 1KiB"),
             (Server::new().max_topics(0), "`Server::max_topics(0)` would let nobody join a topic"),
         ] {
             let fault = fault(server, &[]);
             assert!(fault.starts_with(told) && fault.lines().count() == 1, "{fault}");
         }
-        let least = Server::new().memory(32 << 10).history(1 << 10).max_topics(1);
+        let least = Server::new().max_buffered(32 << 10).max_retained(1 << 10).max_topics(1);
         assert!(least.0.check([]).is_ok());
     }
 
     #[test]
     fn what_topics_keep_goes_to_the_policy_as_it_was_given() {
-        let few = Keep { count: 20, ..Keep::default() };
-        let server = Server::new().topic("rooms/*", Keep::default()).topic(String::from("news"), few);
+        let few = Retention { count: 20, ..Retention::default() };
+        let server = Server::new().topic("rooms/*", Retention::default()).topic(String::from("news"), few);
         let ready = server.0.check([]).map_err(|error| error.to_string()).unwrap();
         let kept = ready.policy().topics.iter().map(|rule| (rule.pattern.to_string(), rule.keep));
-        let given = [("rooms/*".to_owned(), Keep::default()), ("news".to_owned(), few)];
+        let given = [("rooms/*".to_owned(), Retention::default()), ("news".to_owned(), few)];
         assert_eq!(kept.collect::<Vec<_>>(), given);
     }
 
     #[test]
     fn faults_of_topics_are_told_with_the_pattern() {
         let server = Server::new()
-            .topic("rooms*red", Keep::default())
-            .topic("", Keep::default())
-            .topic("news", Keep { count: 0, ..Keep::default() })
-            .topic("news", Keep::default())
-            .topic("news*", Keep::default())
-            .topic("news*", Keep { age: Duration::ZERO, ..Keep::default() });
+            .topic("rooms*red", Retention::default())
+            .topic("", Retention::default())
+            .topic("news", Retention { count: 0, ..Retention::default() })
+            .topic("news", Retention::default())
+            .topic("news*", Retention::default())
+            .topic("news*", Retention { age: Duration::ZERO, ..Retention::default() });
         let expected = "expected the name of a topic, or a prefix such as \"rooms/*\", found";
         let told = [
             &*format!(
@@ -349,7 +355,7 @@ mod tests {
     #[test]
     fn the_environment_overrides_the_code_and_the_code_the_attribute() {
         let server =
-            Server::new().drain(Duration::from_secs(2)).max_per_peer(2).memory(1 << 20).max_topics(2);
+            Server::new().drain(Duration::from_secs(2)).max_per_peer(2).max_buffered(1 << 20).max_topics(2);
         let attribute = Wishes {
             max_per_peer: Some(1),
             drain: Some(Duration::from_secs(1)),
@@ -358,12 +364,12 @@ mod tests {
         };
         let mut setup = server.0;
         setup.wishes = setup.wishes.or(attribute);
-        let variables = [("ABEYANCE_DRAIN", "3s"), ("ABEYANCE_MEMORY", "2MiB")];
+        let variables = [("ABEYANCE_DRAIN", "3s"), ("ABEYANCE_MAX_BUFFERED", "2MiB")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let ready = setup.check(variables).map_err(|e| e.to_string()).unwrap();
         let policy = ready.policy();
         assert_eq!((policy.drain.as_secs(), policy.max_per_peer, policy.max_suspended), (3, Some(2), 1));
-        assert_eq!((policy.memory, policy.history, policy.max_topics), (2 << 20, 64 << 20, 2));
+        assert_eq!((policy.max_buffered, policy.max_retained, policy.max_topics), (2 << 20, 64 << 20, 2));
     }
 
     #[test]
@@ -379,7 +385,7 @@ mod tests {
         use tokio::io::{AsyncReadExt, AsyncWriteExt};
         let router = || axum::Router::new().route("/", axum::routing::get(|| async { "hello" }));
         let running = Server::new().fallback(router()).bind("127.0.0.1:0").await.unwrap();
-        let mut peer = tokio::net::TcpStream::connect(running.addr()).await.unwrap();
+        let mut peer = tokio::net::TcpStream::connect(running.local_addr()).await.unwrap();
         let request = b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
         peer.write_all(request).await.unwrap();
         let mut said = String::new();
@@ -400,7 +406,7 @@ mod tests {
     #[tokio::test]
     async fn an_address_that_is_taken_is_a_start_error() {
         let running = Server::new().bind("127.0.0.1:0").await.unwrap();
-        let error = Server::new().bind(running.addr()).await.expect_err("taken");
+        let error = Server::new().bind(running.local_addr()).await.expect_err("taken");
         assert!(error.to_string().starts_with("cannot listen"), "{error}");
     }
 }

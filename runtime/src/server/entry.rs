@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::builder::Server;
 use super::handed::handed_over;
 use super::rouse::Rouser;
-use super::running::{Drained, Running};
+use super::running::{DrainReport, ServerHandle};
 use super::signals::Signals;
 use super::wishes::Wishes;
 use abeyance_settings::terms::WhenFull;
@@ -114,7 +114,7 @@ async fn serve(
             (format!("stopped after {:.1?}", drained.took), code)
         }
     };
-    let Drained { holds_cut: holds, connections_cut: connections, hooks_unfinished: hooks, .. } = drained;
+    let DrainReport { holds_cut: holds, connections_cut: connections, hooks_unfinished: hooks, .. } = drained;
     let mut text = format!("abeyance: {said}; cut {holds} holds, {connections} connections");
     if hooks > 0 {
         text.push_str(&format!("; {hooks} end hooks had not returned"));
@@ -140,7 +140,7 @@ impl From<Main> for Wishes {
 }
 
 /// Says what runs, once: in the log if there is one that takes it, or else on stderr.
-fn report(running: &Running, origin: &str) {
+fn report(running: &ServerHandle, origin: &str) {
     const NO_FUNCTION: &str =
         "no `#[suspend]` function was found; if yours is in another crate: `use that_crate as _;`";
     // A crate that nothing names is silently not linked.
@@ -155,7 +155,7 @@ fn report(running: &Running, origin: &str) {
         }
         return;
     }
-    let mut text = format!("abeyance: listening on http://{}{origin}", running.addr());
+    let mut text = format!("abeyance: listening on http://{}{origin}", running.local_addr());
     if is_empty {
         text.push_str("\n  ");
         text.push_str(NO_FUNCTION);

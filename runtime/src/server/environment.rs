@@ -128,14 +128,14 @@ mod tests {
             ("ABEYANCE_MAX_CONNECTS_PER_PEER", "9"),
             ("ABEYANCE_WHEN_FULL", "resume_oldest"),
             ("ABEYANCE_DRAIN", "1m30s"),
-            ("ABEYANCE_HEAD_DEADLINE", "1s"),
-            ("ABEYANCE_FUNCTION_DEADLINE", "2s"),
-            ("ABEYANCE_HOOK_DEADLINE", "3s"),
-            ("ABEYANCE_WRITE_DEADLINE", "4s"),
-            ("ABEYANCE_POLITE_END", "5s"),
+            ("ABEYANCE_HEAD_TIMEOUT", "1s"),
+            ("ABEYANCE_FUNCTION_TIMEOUT", "2s"),
+            ("ABEYANCE_HOOK_TIMEOUT", "3s"),
+            ("ABEYANCE_WRITE_TIMEOUT", "4s"),
+            ("ABEYANCE_CLOSE_TIMEOUT", "5s"),
             ("ABEYANCE_KEEP_ALIVE", "6s"),
-            ("ABEYANCE_MEMORY", "512MiB"),
-            ("ABEYANCE_HISTORY", "1MiB"),
+            ("ABEYANCE_MAX_BUFFERED", "512MiB"),
+            ("ABEYANCE_MAX_RETAINED", "1MiB"),
             ("ABEYANCE_MAX_TOPICS", "3"),
             ("ABEYANCE_TRUSTED_PROXIES", "10.0.0.0/8, ::1"),
             (
@@ -157,15 +157,15 @@ mod tests {
         assert_eq!(policy.when_full, WhenFull::ResumeOldest);
         assert_eq!(policy.drain, Duration::from_secs(90));
         let spans = [
-            policy.head_deadline,
-            policy.function_deadline,
-            policy.hook_deadline,
-            policy.write_deadline,
-            policy.polite_end,
+            policy.head_timeout,
+            policy.function_timeout,
+            policy.hook_timeout,
+            policy.write_timeout,
+            policy.close_timeout,
             policy.keep_alive,
         ];
         assert_eq!(spans.map(|span| span.as_secs()), [1, 2, 3, 4, 5, 6]);
-        assert_eq!((policy.memory, policy.history, policy.max_topics), (512 << 20, 1 << 20, 3));
+        assert_eq!((policy.max_buffered, policy.max_retained, policy.max_topics), (512 << 20, 1 << 20, 3));
         let proxies: Vec<_> = policy.trusted_proxies.iter().map(ToString::to_string).collect();
         assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
         let origins = ["https://example.com", "http://localhost:3000", "capacitor://localhost", "null"];
@@ -220,13 +220,13 @@ mod tests {
             ("ABEYANCE_LISTEN", "8080", ["\"8080\"", "\"127.0.0.1:8080\""]),
             ("ABEYANCE_LISTEN", ":8080", ["\":8080\"", "\"127.0.0.1:8080\""]),
             ("ABEYANCE_WHEN_FULL", "evict", ["\"evict\"", "\"resume_oldest\""]),
-            ("ABEYANCE_MEMORY", "512", ["ABEYANCE_MEMORY=\"512\"", "write \"512B\""]),
-            ("ABEYANCE_MEMORY", "31KiB", ["\"31KiB\"", "at least \"32KiB\""]),
+            ("ABEYANCE_MAX_BUFFERED", "512", ["ABEYANCE_MAX_BUFFERED=\"512\"", "write \"512B\""]),
+            ("ABEYANCE_MAX_BUFFERED", "31KiB", ["\"31KiB\"", "at least \"32KiB\""]),
             ("ABEYANCE_MAX_HEAD", "4KiB", ["\"4KiB\"", "at least \"8KiB\""]),
             ("ABEYANCE_MAX_REQUESTS", "0", ["ABEYANCE_MAX_REQUESTS=\"0\"", "refuse everybody"]),
-            ("ABEYANCE_HISTORY", "0B", ["\"0B\"", "zero bytes"]),
+            ("ABEYANCE_MAX_RETAINED", "0B", ["\"0B\"", "zero bytes"]),
             ("ABEYANCE_MAX_TOPICS", "0", ["\"0\"", "nobody join a topic"]),
-            ("ABEYANCE_TOPIC", "news", ["ABEYANCE_TOPIC=\"news\"", "ABEYANCE_HISTORY"]),
+            ("ABEYANCE_TOPIC", "news", ["ABEYANCE_TOPIC=\"news\"", "ABEYANCE_MAX_RETAINED"]),
             ("ABEYANCE_TRUSTED_PROXIES", "10.0.0.0/8,proxy", ["\"proxy\"", "\"10.0.0.0/8\""]),
             ("ABEYANCE_ALLOWED_ORIGINS", "https://a.b/", ["no path", "\"https://example.com\""]),
             ("ABEYANCE_ALLOWED_ORIGINS", "a.b", ["\"a.b\"", "\"https://example.com\""]),

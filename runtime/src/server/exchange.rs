@@ -132,7 +132,7 @@ impl<G> Exchange<G> {
     /// A body is not as it must be.
     pub(super) fn received(&mut self, bytes: &[u8], now: Tick, policy: &Policy) -> Result<usize, Broken> {
         if let Phase::Idle { .. } = self.phase {
-            self.phase = Phase::Head { due: now.plus(policy.head_deadline) };
+            self.phase = Phase::Head { due: now.plus(policy.head_timeout) };
         }
         let mut given = 0;
         while !self.malformed {
@@ -180,7 +180,7 @@ impl<G> Exchange<G> {
 
     /// What to do now that hyper waits. If the server is `stopping`, no head may take longer than until then.
     pub(super) fn step(&self, now: Tick, stopping: Option<Tick>, policy: &Policy) -> Step {
-        let blocked = self.blocked.map(|since| since.plus(policy.write_deadline));
+        let blocked = self.blocked.map(|since| since.plus(policy.write_timeout));
         if blocked.is_some_and(|due| due <= now) {
             return Step::Cut;
         }

@@ -113,7 +113,7 @@ async fn answer<H: Host>(
 ) -> Option<Taken<H::Guest>> {
     let policy = house.host.policy();
     // Also where a hold had it otherwise. Of an upgraded connection nothing else would notice that its peer vanished.
-    line.probe(probing_unheld(policy.write_deadline));
+    line.probe(probing_unheld(policy.write_timeout));
     let time = house.host.time();
     let accepted = time.mark();
     // Whoever has just come has not come for nothing, though the server stops: its request is on its way.
@@ -121,11 +121,11 @@ async fn answer<H: Host>(
     let (mut head_due, mut first_due, mut unread) = match visit {
         Visit::First => {
             grace = grace.plus(LAST_HEAD);
-            (Some(accepted.plus(policy.head_deadline)), accepted.plus(policy.head_deadline), Bytes::new())
+            (Some(accepted.plus(policy.head_timeout)), accepted.plus(policy.head_timeout), Bytes::new())
         }
         Visit::Return(unread) => (None, accepted.plus(policy.keep_alive), unread),
         Visit::Leave => {
-            linger(line, accepted.plus(policy.polite_end), time).await;
+            linger(line, accepted.plus(policy.close_timeout), time).await;
             return None;
         }
     };
@@ -134,13 +134,13 @@ async fn answer<H: Host>(
             unread = first_bytes(house, line, first_due, grace).await?;
         }
         // The first head has the time from the connection's first moment, later ones from their first byte.
-        let due = head_due.take().unwrap_or_else(|| time.mark().plus(policy.head_deadline));
+        let due = head_due.take().unwrap_or_else(|| time.mark().plus(policy.head_timeout));
         let parser = match time.before(due, house.parser(place)).await? {
             Ok(parser) => parser,
             Err(why) => {
                 house.host.count_turned_away();
                 line.dismiss(why.answer().as_bytes());
-                linger(line, time.mark().plus(policy.polite_end), time).await;
+                linger(line, time.mark().plus(policy.close_timeout), time).await;
                 return None;
             }
         };
@@ -152,7 +152,7 @@ async fn answer<H: Host>(
             }
             Spoken::Over => {
                 place.wait(For::Request);
-                linger(line, time.mark().plus(policy.polite_end), time).await;
+                linger(line, time.mark().plus(policy.close_timeout), time).await;
                 return None;
             }
             Spoken::Cut => {

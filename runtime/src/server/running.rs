@@ -26,7 +26,7 @@ use abeyance_core::words::look::Look;
 /// Dropping it without [`shutdown`](Running::shutdown) cuts every connection, and logs how many.
 #[derive(Debug)]
 #[must_use = "dropping a running server stops it at once: keep it, and call `shutdown`"]
-pub struct Running {
+pub struct ServerHandle {
     service: Service<Dispatch>,
     hub: Hub,
     cleanup: Cleanup,
@@ -37,13 +37,13 @@ pub struct Running {
 /// It is shared among threads, and held across awaits.
 const _: fn() = || {
     fn is_shared<T: Send + Sync>() {}
-    is_shared::<Running>();
+    is_shared::<ServerHandle>();
 };
 
 /// What a shutdown came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Drained {
+pub struct DrainReport {
     /// How many holds' ends had not begun when the time for it was over: they ended as
     /// [`Disconnect::Shutdown`](crate::Disconnect::Shutdown).
     pub holds_cut: usize,
@@ -59,7 +59,7 @@ pub struct Drained {
     pub took: Duration,
 }
 
-impl Running {
+impl ServerHandle {
     pub(crate) fn start(
         door: impl Listener,
         dispatch: Arc<Dispatch>,
@@ -70,12 +70,12 @@ impl Running {
         dispatch.keep_time();
         let service = Service::start(door, dispatch, capacity);
         let audits = Audits::start(service.house.clone(), hub.clone());
-        Running { service, hub, cleanup, _audits: audits }
+        ServerHandle { service, hub, cleanup, _audits: audits }
     }
 
     /// The address on which it listens.
-    pub fn addr(&self) -> SocketAddr {
-        self.service.addr
+    pub fn local_addr(&self) -> SocketAddr {
+        self.service.local_addr
     }
 
     /// The application's view of all holds.
@@ -106,7 +106,7 @@ impl Running {
 
     /// Logs where it listens, and what is in effect.
     pub(super) fn log(&self) {
-        tracing::info!(addr = %self.addr(), "listening");
+        tracing::info!(addr = %self.local_addr(), "listening");
         for line in self.lines().into_iter().chain(self.bounds()) {
             tracing::info!("{line}");
         }
@@ -117,7 +117,7 @@ impl Running {
     ///
     /// The ends are spread over the drain, as that says, and what has not ended is held as before. Dropping the future
     /// cuts everything at once and waits for nothing; [`shutdown_until`](Running::shutdown_until) gives hooks a second.
-    pub async fn shutdown(self) -> Drained {
+    pub async fn shutdown(self) -> DrainReport {
         self.shutdown_until(pending::<()>()).await
     }
 
@@ -134,11 +134,11 @@ impl Running {
     /// # Ok(())
     /// # }
     /// ```
-    pub async fn shutdown_until(self, hurry: impl Future) -> Drained {
-        let Running { service, cleanup, .. } = self;
+    pub async fn shutdown_until(self, hurry: impl Future) -> DrainReport {
+        let ServerHandle { service, cleanup, .. } = self;
         let mut hurry = pin!(hurry);
         let mut is_in_hurry = false;
-        let deadline = service.house.host.policy().hook_deadline;
+        let deadline = service.house.host.policy().hook_timeout;
         let mut drained = service
             .shutdown(async {
                 hurry.as_mut().await;
@@ -162,7 +162,7 @@ const GRACE: Duration = Duration::from_secs(1);
 
 /// A running server over any host.
 pub(super) struct Service<H: Host> {
-    pub(super) addr: SocketAddr,
+    pub(super) local_addr: SocketAddr,
     pub(super) house: Arc<House<H>>,
     accepting: JoinHandle<()>,
 }
@@ -173,8 +173,8 @@ impl<H: Host> Service<H> {
 
     pub(super) fn start(door: impl Listener, host: Arc<H>, capacity: usize) -> Self {
         let house = House::new(host, capacity, door.descriptors());
-        let addr = door.addr();
-        Service { addr, accepting: tokio::spawn(accept(door, house.clone())), house }
+        let local_addr = door.local_addr();
+        Service { local_addr, accepting: tokio::spawn(accept(door, house.clone())), house }
     }
 
     /// Compares the books with what is open; `None` where the system does not say.
@@ -182,7 +182,7 @@ impl<H: Host> Service<H> {
         look(&self.house, holds).await
     }
 
-    pub(super) async fn shutdown(mut self, hurry: impl Future) -> Drained {
+    pub(super) async fn shutdown(mut self, hurry: impl Future) -> DrainReport {
         let begun = Instant::now();
         let house = self.house.clone();
         let drain = house.host.policy().drain;
@@ -195,7 +195,7 @@ impl<H: Host> Service<H> {
             house.host.drain().await;
             house.empty().await;
         };
-        let mut drained = Drained {
+        let mut drained = DrainReport {
             holds_cut: 0,
             connections_cut: 0,
             hooks_unfinished: 0,
@@ -228,7 +228,7 @@ impl<H: Host> Service<H> {
             drained.hooks_unfinished = house.host.hooks();
         }
         drained.took = begun.elapsed();
-        let Drained { holds_cut, connections_cut, hooks_unfinished, .. } = drained;
+        let DrainReport { holds_cut, connections_cut, hooks_unfinished, .. } = drained;
         if connections_cut > closing || hooks_unfinished > 0 {
             tracing::warn!(
                 holds_cut,
@@ -262,6 +262,6 @@ impl<H: Host> Drop for Service<H> {
 
 impl<H: Host> std::fmt::Debug for Service<H> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Service").field("addr", &self.addr).finish_non_exhaustive()
+        f.debug_struct("Service").field("addr", &self.local_addr).finish_non_exhaustive()
     }
 }

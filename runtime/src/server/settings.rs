@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::builder::Server;
 use super::wishes::{field, network, origin};
-use abeyance_core::words::keep::Keep;
+use abeyance_core::words::keep::Retention;
 use abeyance_core::words::origins::Judge;
 use abeyance_settings::terms::WhenFull;
 
@@ -125,7 +125,7 @@ impl Server {
     /// How long a shutdown may take; 10 s unless set.
     ///
     /// The ends of all holds are spread over it evenly, in an order that is drawn, so that whoever takes the clients over
-    /// does not get them together; the last begin [`polite_end`](Server::polite_end), or a quarter of the drain, before
+    /// does not get them together; the last begin [`close_timeout`](Server::close_timeout), or a quarter of the drain, before
     /// it is over. Few holds do not wait so long: one in 20 ms ends at least. Until its turn comes a hold is held as
     /// before. Each client is told when to come back: in a second to five, or as many seconds later as the ends
     /// are spread over if these are more.
@@ -138,37 +138,37 @@ impl Server {
     /// How long the head of a request may take to arrive, and how long a body may stop arriving; 10 s unless set. A body that
     /// comes slower than 512 bytes a second uses this up as if it had stopped.
     #[must_use]
-    pub fn head_deadline(mut self, deadline: Duration) -> Self {
-        self.0.wishes.head_deadline = Some(deadline);
+    pub fn head_timeout(mut self, deadline: Duration) -> Self {
+        self.0.wishes.head_timeout = Some(deadline);
         self
     }
 
     /// How long an annotated function may take; 10 s unless set.
     #[must_use]
-    pub fn function_deadline(mut self, deadline: Duration) -> Self {
-        self.0.wishes.function_deadline = Some(deadline);
+    pub fn function_timeout(mut self, deadline: Duration) -> Self {
+        self.0.wishes.function_timeout = Some(deadline);
         self
     }
 
     /// How long a hook may take; 30 s unless set.
     #[must_use]
-    pub fn hook_deadline(mut self, deadline: Duration) -> Self {
-        self.0.wishes.hook_deadline = Some(deadline);
+    pub fn hook_timeout(mut self, deadline: Duration) -> Self {
+        self.0.wishes.hook_timeout = Some(deadline);
         self
     }
 
     /// How long a peer may take nothing of what is being written to it; 10 s unless set. One that takes less than 512 bytes a
     /// second uses this up as if it took nothing.
     #[must_use]
-    pub fn write_deadline(mut self, deadline: Duration) -> Self {
-        self.0.wishes.write_deadline = Some(deadline);
+    pub fn write_timeout(mut self, deadline: Duration) -> Self {
+        self.0.wishes.write_timeout = Some(deadline);
         self
     }
 
     /// How long an ending may take on the wire; 5 s unless set.
     #[must_use]
-    pub fn polite_end(mut self, deadline: Duration) -> Self {
-        self.0.wishes.polite_end = Some(deadline);
+    pub fn close_timeout(mut self, deadline: Duration) -> Self {
+        self.0.wishes.close_timeout = Some(deadline);
         self
     }
 
@@ -184,18 +184,18 @@ impl Server {
 
     /// How many bytes may wait for all peers together; 256 MiB unless set, and at least 32 KiB.
     ///
-    /// When it is exceeded, whoever has the largest backlog pays first, by its own `when_slow`: it is disconnected as
+    /// When it is exceeded, whoever has the largest send buffer pays first, by its own `when_slow`: it is disconnected as
     /// [`Slow`](crate::Disconnect::Slow), or loses messages that were published; and so on until an eighth is free. What
     /// was sent to one peer alone is not dropped: if all else does not suffice, that peer is disconnected as well. A long poll is
     /// not cut: it is answered with what it has.
     ///
     /// Counted is what the kernel has not taken, and for each message what having it wait costs beside its bytes. A
     /// message that waits for many peers counts for each of them, although they share its bytes. The kernel's share
-    /// counts in each peer's `backlog` only. Bodies that arrive for holds (`POST`s with a token) count too, and may have a
-    /// quarter of it, one alone half; beyond that the largest is refused with `429`. [`Tally::waiting`](crate::Tally::waiting) shows it.
+    /// counts in each peer's `send_buffer` only. Bodies that arrive for holds (`POST`s with a token) count too, and may have a
+    /// quarter of it, one alone half; beyond that the largest is refused with `429`. [`Stats::waiting`](crate::Stats::waiting) shows it.
     #[must_use]
-    pub fn memory(mut self, bytes: usize) -> Self {
-        self.0.wishes.memory = Some(bytes);
+    pub fn max_buffered(mut self, bytes: usize) -> Self {
+        self.0.wishes.max_buffered = Some(bytes);
         self
     }
 
@@ -207,15 +207,15 @@ impl Server {
     /// use abeyance::{Keep, Server};
     ///
     /// let server = Server::new()
-    ///     .topic("news", Keep::default())
-    ///     .topic("rooms/*", Keep { count: 20, ..Keep::default() });
+    ///     .topic("news", Retention::default())
+    ///     .topic("rooms/*", Retention { count: 20, ..Retention::default() });
     /// ```
     ///
     /// Of several patterns that fit a topic the most specific counts: its name, then the longest prefix. A pattern with a
-    /// `*` elsewhere, a pattern that is given twice, and a [`Keep`] that would keep nothing or keep it for more than a
+    /// `*` elsewhere, a pattern that is given twice, and a [`Retention`] that would keep nothing or keep it for more than a
     /// year are faults, told at start. The environment has no variable for it.
     #[must_use]
-    pub fn topic(mut self, pattern: impl AsRef<str>, keep: Keep) -> Self {
+    pub fn topic(mut self, pattern: impl AsRef<str>, keep: Retention) -> Self {
         let pattern = pattern.as_ref();
         if let Err(fault) = self.0.wishes.keep(pattern, keep) {
             self.0.faults.push(format!("`Server::topic({pattern:?}, ..)`: {fault}"));
@@ -230,8 +230,8 @@ impl Server {
     /// had come, for about 128 bytes, until so many others were forgotten after it (8,192 by default). A client that was
     /// away for longer may be told to load anew though it missed nothing.
     #[must_use]
-    pub fn history(mut self, bytes: usize) -> Self {
-        self.0.wishes.history = Some(bytes);
+    pub fn max_retained(mut self, bytes: usize) -> Self {
+        self.0.wishes.max_retained = Some(bytes);
         self
     }
 

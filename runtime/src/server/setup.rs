@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::environment::Environment;
-use super::running::Running;
+use super::running::ServerHandle;
 use super::start::StartError;
 use super::wishes::{RESERVE, SPARE, Wishes};
 use crate::dispatch::cleanup::Cleanup;
@@ -127,13 +127,13 @@ impl Ready {
         self.dispatch.policy()
     }
 
-    pub(super) fn listen(self, listener: TcpListener) -> Result<Running, StartError> {
+    pub(super) fn listen(self, listener: TcpListener) -> Result<ServerHandle, StartError> {
         let door = TcpDoor::new(listener).map_err(StartError::listen)?;
         Ok(self.start(door))
     }
 
-    pub(super) fn start(self, door: impl Listener) -> Running {
-        Running::start(door, self.dispatch, self.hub, self.cleanup, self.capacity)
+    pub(super) fn start(self, door: impl Listener) -> ServerHandle {
+        ServerHandle::start(door, self.dispatch, self.hub, self.cleanup, self.capacity)
     }
 }
 

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use abeyance_core::words::keep::{Keep, LEAST_HISTORY, Pattern, Rule};
+use abeyance_core::words::keep::{LEAST_HISTORY, Pattern, Retention, Rule};
 use abeyance_core::words::origins::{self, Judge, Origins};
 use abeyance_core::words::policy::Policy;
 use abeyance_settings::amount::{self, Misread, spell_size};
-use abeyance_settings::terms::{LEAST_BACKLOG, WhenFull};
+use abeyance_settings::terms::{LEAST_SEND_BUFFER, WhenFull};
 
 /// How many descriptors are left for what is not held: the listener, newcomers, the application's own files.
 pub(crate) const RESERVE: usize = 64;
@@ -39,14 +39,14 @@ pub(crate) enum Setting {
     MaxConnectsPerPeer,
     WhenFull,
     Drain,
-    HeadDeadline,
-    FunctionDeadline,
-    HookDeadline,
-    WriteDeadline,
-    PoliteEnd,
+    HeadTimeout,
+    FunctionTimeout,
+    HookTimeout,
+    WriteTimeout,
+    CloseTimeout,
     KeepAlive,
-    Memory,
-    History,
+    MaxBuffered,
+    MaxRetained,
     MaxTopics,
     MaxHead,
     MaxAdmitting,
@@ -70,14 +70,14 @@ pub(crate) struct Wishes {
     pub(crate) max_connects_per_peer: Option<usize>,
     pub(crate) when_full: Option<WhenFull>,
     pub(crate) drain: Option<Duration>,
-    pub(crate) head_deadline: Option<Duration>,
-    pub(crate) function_deadline: Option<Duration>,
-    pub(crate) hook_deadline: Option<Duration>,
-    pub(crate) write_deadline: Option<Duration>,
-    pub(crate) polite_end: Option<Duration>,
+    pub(crate) head_timeout: Option<Duration>,
+    pub(crate) function_timeout: Option<Duration>,
+    pub(crate) hook_timeout: Option<Duration>,
+    pub(crate) write_timeout: Option<Duration>,
+    pub(crate) close_timeout: Option<Duration>,
     pub(crate) keep_alive: Option<Duration>,
-    pub(crate) memory: Option<usize>,
-    pub(crate) history: Option<usize>,
+    pub(crate) max_buffered: Option<usize>,
+    pub(crate) max_retained: Option<usize>,
     pub(crate) max_topics: Option<usize>,
     pub(crate) max_head: Option<usize>,
     pub(crate) max_admitting: Option<usize>,
@@ -104,14 +104,14 @@ impl Setting {
         Setting::MaxConnectsPerPeer,
         Setting::WhenFull,
         Setting::Drain,
-        Setting::HeadDeadline,
-        Setting::FunctionDeadline,
-        Setting::HookDeadline,
-        Setting::WriteDeadline,
-        Setting::PoliteEnd,
+        Setting::HeadTimeout,
+        Setting::FunctionTimeout,
+        Setting::HookTimeout,
+        Setting::WriteTimeout,
+        Setting::CloseTimeout,
         Setting::KeepAlive,
-        Setting::Memory,
-        Setting::History,
+        Setting::MaxBuffered,
+        Setting::MaxRetained,
         Setting::MaxTopics,
         Setting::MaxHead,
         Setting::MaxAdmitting,
@@ -135,14 +135,14 @@ impl Setting {
             Setting::MaxConnectsPerPeer => "max_connects_per_peer",
             Setting::WhenFull => "when_full",
             Setting::Drain => "drain",
-            Setting::HeadDeadline => "head_deadline",
-            Setting::FunctionDeadline => "function_deadline",
-            Setting::HookDeadline => "hook_deadline",
-            Setting::WriteDeadline => "write_deadline",
-            Setting::PoliteEnd => "polite_end",
+            Setting::HeadTimeout => "head_timeout",
+            Setting::FunctionTimeout => "function_timeout",
+            Setting::HookTimeout => "hook_timeout",
+            Setting::WriteTimeout => "write_timeout",
+            Setting::CloseTimeout => "close_timeout",
             Setting::KeepAlive => "keep_alive",
-            Setting::Memory => "memory",
-            Setting::History => "history",
+            Setting::MaxBuffered => "max_buffered",
+            Setting::MaxRetained => "max_retained",
             Setting::MaxTopics => "max_topics",
             Setting::MaxHead => "max_head",
             Setting::MaxAdmitting => "max_admitting",
@@ -169,14 +169,14 @@ impl Wishes {
             Setting::MaxConnectsPerPeer => self.max_connects_per_peer = Some(amount::count(value)?),
             Setting::WhenFull => self.when_full = Some(WhenFull::read(value)?),
             Setting::Drain => self.drain = Some(amount::duration(value)?),
-            Setting::HeadDeadline => self.head_deadline = Some(amount::duration(value)?),
-            Setting::FunctionDeadline => self.function_deadline = Some(amount::duration(value)?),
-            Setting::HookDeadline => self.hook_deadline = Some(amount::duration(value)?),
-            Setting::WriteDeadline => self.write_deadline = Some(amount::duration(value)?),
-            Setting::PoliteEnd => self.polite_end = Some(amount::duration(value)?),
+            Setting::HeadTimeout => self.head_timeout = Some(amount::duration(value)?),
+            Setting::FunctionTimeout => self.function_timeout = Some(amount::duration(value)?),
+            Setting::HookTimeout => self.hook_timeout = Some(amount::duration(value)?),
+            Setting::WriteTimeout => self.write_timeout = Some(amount::duration(value)?),
+            Setting::CloseTimeout => self.close_timeout = Some(amount::duration(value)?),
             Setting::KeepAlive => self.keep_alive = Some(amount::duration(value)?),
-            Setting::Memory => self.memory = Some(memory(value)?),
-            Setting::History => self.history = Some(history(value)?),
+            Setting::MaxBuffered => self.max_buffered = Some(max_buffered(value)?),
+            Setting::MaxRetained => self.max_retained = Some(max_retained(value)?),
             Setting::MaxTopics => self.max_topics = Some(topics(value)?),
             Setting::MaxHead => self.max_head = Some(head(value)?),
             Setting::MaxAdmitting => self.max_admitting = Some(amount::count(value)?),
@@ -193,7 +193,7 @@ impl Wishes {
     ///
     /// # Errors
     /// What is wrong with the pattern or with what is to be kept.
-    pub(crate) fn keep(&mut self, pattern: &str, keep: Keep) -> Result<(), String> {
+    pub(crate) fn keep(&mut self, pattern: &str, keep: Retention) -> Result<(), String> {
         let pattern = Pattern::read(pattern).map_err(|fault| fault.to_string())?;
         let topics = self.topics.get_or_insert_default();
         if topics.iter().any(|rule| rule.pattern == pattern) {
@@ -217,14 +217,14 @@ impl Wishes {
             max_connects_per_peer: self.max_connects_per_peer.or(fallback.max_connects_per_peer),
             when_full: self.when_full.or(fallback.when_full),
             drain: self.drain.or(fallback.drain),
-            head_deadline: self.head_deadline.or(fallback.head_deadline),
-            function_deadline: self.function_deadline.or(fallback.function_deadline),
-            hook_deadline: self.hook_deadline.or(fallback.hook_deadline),
-            write_deadline: self.write_deadline.or(fallback.write_deadline),
-            polite_end: self.polite_end.or(fallback.polite_end),
+            head_timeout: self.head_timeout.or(fallback.head_timeout),
+            function_timeout: self.function_timeout.or(fallback.function_timeout),
+            hook_timeout: self.hook_timeout.or(fallback.hook_timeout),
+            write_timeout: self.write_timeout.or(fallback.write_timeout),
+            close_timeout: self.close_timeout.or(fallback.close_timeout),
             keep_alive: self.keep_alive.or(fallback.keep_alive),
-            memory: self.memory.or(fallback.memory),
-            history: self.history.or(fallback.history),
+            max_buffered: self.max_buffered.or(fallback.max_buffered),
+            max_retained: self.max_retained.or(fallback.max_retained),
             max_topics: self.max_topics.or(fallback.max_topics),
             max_head: self.max_head.or(fallback.max_head),
             max_admitting: self.max_admitting.or(fallback.max_admitting),
@@ -257,14 +257,14 @@ impl Wishes {
             max_connects_per_peer: self.max_connects_per_peer.or(preset.max_connects_per_peer),
             when_full: self.when_full.unwrap_or(preset.when_full),
             drain: self.drain.unwrap_or(preset.drain),
-            head_deadline: self.head_deadline.unwrap_or(preset.head_deadline),
-            function_deadline: self.function_deadline.unwrap_or(preset.function_deadline),
-            hook_deadline: self.hook_deadline.unwrap_or(preset.hook_deadline),
-            write_deadline: self.write_deadline.unwrap_or(preset.write_deadline),
-            polite_end: self.polite_end.unwrap_or(preset.polite_end),
+            head_timeout: self.head_timeout.unwrap_or(preset.head_timeout),
+            function_timeout: self.function_timeout.unwrap_or(preset.function_timeout),
+            hook_timeout: self.hook_timeout.unwrap_or(preset.hook_timeout),
+            write_timeout: self.write_timeout.unwrap_or(preset.write_timeout),
+            close_timeout: self.close_timeout.unwrap_or(preset.close_timeout),
             keep_alive: self.keep_alive.unwrap_or(preset.keep_alive),
-            memory: self.memory.unwrap_or(preset.memory),
-            history: self.history.unwrap_or(preset.history),
+            max_buffered: self.max_buffered.unwrap_or(preset.max_buffered),
+            max_retained: self.max_retained.unwrap_or(preset.max_retained),
             max_topics: self.max_topics.unwrap_or(preset.max_topics),
             max_head: self.max_head.unwrap_or(preset.max_head),
             max_admitting: self.max_admitting.unwrap_or(preset.max_admitting),
@@ -301,11 +301,11 @@ fn faults(policy: &Policy) -> Vec<String> {
     // Only the drain may be zero: it then cuts at once. As for the longest: deadlines are added to the time.
     let spans = [
         (Setting::Drain, policy.drain.max(Duration::from_millis(1))),
-        (Setting::HeadDeadline, policy.head_deadline),
-        (Setting::FunctionDeadline, policy.function_deadline),
-        (Setting::HookDeadline, policy.hook_deadline),
-        (Setting::WriteDeadline, policy.write_deadline),
-        (Setting::PoliteEnd, policy.polite_end),
+        (Setting::HeadTimeout, policy.head_timeout),
+        (Setting::FunctionTimeout, policy.function_timeout),
+        (Setting::HookTimeout, policy.hook_timeout),
+        (Setting::WriteTimeout, policy.write_timeout),
+        (Setting::CloseTimeout, policy.close_timeout),
         (Setting::KeepAlive, policy.keep_alive),
     ];
     let spans = spans.into_iter().filter(|(_, span)| span.is_zero() || *span > amount::LONGEST);
@@ -313,13 +313,15 @@ fn faults(policy: &Policy) -> Vec<String> {
         format!("`Server::{}({span:?})`: expected {}, at most a year", setting.as_str(), amount::A_DURATION)
     });
     let bounds = [
-        (policy.memory < LEAST_BACKLOG).then(|| {
-            let (memory, least) = (spell_size(policy.memory), spell_size(LEAST_BACKLOG));
-            format!("`Server::memory({memory})` must be at least {least}, the least `backlog`")
+        (policy.max_buffered < LEAST_SEND_BUFFER).then(|| {
+            let (max_buffered, least) = (spell_size(policy.max_buffered), spell_size(LEAST_SEND_BUFFER));
+            format!(
+                "`Server::max_buffered({max_buffered})` must be at least {least}, the least `send_buffer`"
+            )
         }),
-        (policy.history < LEAST_HISTORY).then(|| {
-            let (history, least) = (spell_size(policy.history), spell_size(LEAST_HISTORY));
-            format!("`Server::history({history})` must be at least {least}, or no message is kept")
+        (policy.max_retained < LEAST_HISTORY).then(|| {
+            let (max_retained, least) = (spell_size(policy.max_retained), spell_size(LEAST_HISTORY));
+            format!("`Server::max_retained({max_retained})` must be at least {least}, or no message is kept")
         }),
         (policy.last_ends > MOST_ENDS).then(|| {
             format!(
@@ -337,17 +339,17 @@ fn faults(policy: &Policy) -> Vec<String> {
     counts.chain(spans).chain(bounds.into_iter().flatten()).collect()
 }
 
-fn memory(text: &str) -> Result<usize, Misread> {
+fn max_buffered(text: &str) -> Result<usize, Misread> {
     match amount::size(text)? {
-        few if few < LEAST_BACKLOG => {
-            let why = format!("at least {:?}, the least `backlog`", spell_size(LEAST_BACKLOG));
+        few if few < LEAST_SEND_BUFFER => {
+            let why = format!("at least {:?}, the least `send_buffer`", spell_size(LEAST_SEND_BUFFER));
             Err(Misread::new(amount::A_SIZE, format!("{text:?}"), why))
         }
         bytes => Ok(bytes),
     }
 }
 
-fn history(text: &str) -> Result<usize, Misread> {
+fn max_retained(text: &str) -> Result<usize, Misread> {
     match amount::size(text)? {
         few if few < LEAST_HISTORY => {
             let why = format!("at least {:?}, or no message is kept", spell_size(LEAST_HISTORY));

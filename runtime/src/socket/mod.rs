@@ -41,7 +41,7 @@ pub(crate) trait Listener: Send + 'static {
     fn accept(&mut self) -> impl Future<Output = io::Result<Arc<dyn Socket>>> + Send;
 
     /// The address on which it listens.
-    fn addr(&self) -> SocketAddr;
+    fn local_addr(&self) -> SocketAddr;
 
     /// Whether a descriptor is kept for [`accept_on_spare`](Listener::accept_on_spare). Tries to get one if not.
     fn keep_spare(&mut self) -> bool;

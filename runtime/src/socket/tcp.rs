@@ -270,7 +270,7 @@ impl Listener for TcpDoor {
         Ok(Arc::new(TcpLine::new(stream)))
     }
 
-    fn addr(&self) -> SocketAddr {
+    fn local_addr(&self) -> SocketAddr {
         self.addr
     }
 

@@ -36,7 +36,7 @@ impl Peer for MemoryStream {
 async fn over_tcp() -> (Arc<dyn Line>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut door = TcpDoor::new(listener).unwrap();
-    let peer = TcpStream::connect(door.addr()).await.unwrap();
+    let peer = TcpStream::connect(door.local_addr()).await.unwrap();
     (door.accept().await.unwrap(), peer)
 }
 

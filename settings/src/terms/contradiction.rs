@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-use super::{DEFAULT_MAX_IDLE, Key, LEAST_BACKLOG, Settings, Transport};
+use super::{DEFAULT_MAX_IDLE, Key, LEAST_SEND_BUFFER, Settings, Transport};
 use crate::amount::{LONGEST, spell_duration, spell_size};
 
 /// Two settings that cannot both be meant, or one whose value cannot.
@@ -179,13 +179,13 @@ impl Settings {
     }
 
     fn judge_sizes(&self, found: &mut Vec<Contradiction>) {
-        if let Some(backlog) = self.backlog.filter(|backlog| *backlog < LEAST_BACKLOG) {
+        if let Some(send_buffer) = self.send_buffer.filter(|send_buffer| *send_buffer < LEAST_SEND_BUFFER) {
             let sentence = format!(
-                "`backlog` ({}) must be at least {}: what the kernel keeps for a peer counts",
-                spell_size(backlog),
-                spell_size(LEAST_BACKLOG),
+                "`send_buffer` ({}) must be at least {}: what the kernel keeps for a peer counts",
+                spell_size(send_buffer),
+                spell_size(LEAST_SEND_BUFFER),
             );
-            found.push(Contradiction::alone(Key::Backlog, sentence));
+            found.push(Contradiction::alone(Key::SendBuffer, sentence));
         }
         if self.max_message == Some(0) {
             found.push(Contradiction::alone(Key::MaxMessage, "`max_message` is zero, which no message fits"));
@@ -220,7 +220,7 @@ mod tests {
             &[(Key::MaxLifetime, "1m"), (Key::MaxIdle, "5m")],
             &[(Key::Transports, "websocket"), (Key::Timeout, "none")],
             &[(Key::MaxSuspended, "5"), (Key::MaxPerPeer, "5"), (Key::MaxPerKey, "1")],
-            &[(Key::Backlog, "32KiB"), (Key::MaxMessage, "1GiB")],
+            &[(Key::SendBuffer, "32KiB"), (Key::MaxMessage, "1GiB")],
             &[(Key::Transports, "long_poll"), (Key::MaxIdle, "none"), (Key::Heartbeat, "none")],
             // Messages also wait for a poll, until `on_suspend` is through.
             &[(Key::Transports, "long_poll"), (Key::WhenSlow, "drop_oldest")],
@@ -243,7 +243,7 @@ mod tests {
             (&[(Timeout, "none"), (Transports, "sse, long_poll")], (Timeout, Transports)),
             (&[(Transports, "sse, sse")], (Transports, Transports)),
             (&[(Transports, "")], (Transports, Transports)),
-            (&[(Backlog, "31KiB")], (Backlog, Backlog)),
+            (&[(SendBuffer, "31KiB")], (SendBuffer, SendBuffer)),
             (&[(MaxPerPeer, "6"), (MaxSuspended, "5")], (MaxPerPeer, MaxSuspended)),
             (&[(MaxPerKey, "6"), (MaxSuspended, "5")], (MaxPerKey, MaxSuspended)),
             (&[(MaxIdle, "none"), (Heartbeat, "none")], (MaxIdle, Heartbeat)),

@@ -17,7 +17,7 @@ pub enum Key {
     MaxPerKey,
     WhenFull,
     WhenEvicted,
-    Backlog,
+    SendBuffer,
     WhenSlow,
     MaxMessage,
 }
@@ -44,7 +44,7 @@ impl Key {
         Key::MaxPerKey,
         Key::WhenFull,
         Key::WhenEvicted,
-        Key::Backlog,
+        Key::SendBuffer,
         Key::WhenSlow,
         Key::MaxMessage,
     ];
@@ -62,7 +62,7 @@ impl Key {
             Key::MaxPerKey => "max_per_key",
             Key::WhenFull => "when_full",
             Key::WhenEvicted => "when_evicted",
-            Key::Backlog => "backlog",
+            Key::SendBuffer => "send_buffer",
             Key::WhenSlow => "when_slow",
             Key::MaxMessage => "max_message",
         }
@@ -81,7 +81,7 @@ impl Key {
             Key::MaxSuspended | Key::MaxPerPeer | Key::MaxPerKey => amount::A_COUNT,
             Key::WhenFull => A_WHEN_FULL,
             Key::WhenEvicted => A_WHEN_EVICTED,
-            Key::Backlog | Key::MaxMessage => amount::A_SIZE,
+            Key::SendBuffer | Key::MaxMessage => amount::A_SIZE,
             Key::WhenSlow => A_WHEN_SLOW,
         }
     }
@@ -173,7 +173,7 @@ impl Settings {
             Key::MaxPerKey => self.max_per_key = Some(amount::count(value)?),
             Key::WhenFull => self.when_full = Some(WhenFull::read(value)?),
             Key::WhenEvicted => self.when_evicted = Some(WhenEvicted::read(value)?),
-            Key::Backlog => self.backlog = Some(amount::size(value)?),
+            Key::SendBuffer => self.send_buffer = Some(amount::size(value)?),
             Key::WhenSlow => self.when_slow = Some(WhenSlow::read(value)?),
             Key::MaxMessage => self.max_message = Some(amount::size(value)?),
         }
@@ -200,7 +200,7 @@ mod tests {
                 Key::MaxSuspended | Key::MaxPerPeer | Key::MaxPerKey => "7",
                 Key::WhenFull => "resume_oldest",
                 Key::WhenEvicted => "stay_away",
-                Key::Backlog | Key::MaxMessage => "64KiB",
+                Key::SendBuffer | Key::MaxMessage => "64KiB",
                 Key::WhenSlow => "drop_newest",
             };
             assert_eq!(settings.set(key, value), Ok(()), "{}", key.as_str());
@@ -217,7 +217,7 @@ mod tests {
             max_per_key: Some(7),
             when_full: Some(WhenFull::ResumeOldest),
             when_evicted: Some(WhenEvicted::StayAway),
-            backlog: Some(65_536),
+            send_buffer: Some(65_536),
             when_slow: Some(WhenSlow::DropNewest),
             max_message: Some(65_536),
         };

@@ -2,7 +2,7 @@
 #![cfg_attr(rustfmt, rustfmt_skip)]
 
 use abeyance::extract::{Path, Query};
-use abeyance::{Disconnect, Ended, Held, Keep, Lifecycle, Message, Refuse, Server, Suspend, suspend};
+use abeyance::{Disconnect, Ended, Held, Retention, Lifecycle, Message, Refusal, Server, Suspend, suspend};
 
 /// What the application keeps while one connection is held.
 struct Seat { room: String, nick: String }
@@ -11,9 +11,9 @@ struct Seat { room: String, nick: String }
 struct Who { nick: String }
 
 #[suspend(path = "/rooms/{room}")]
-async fn enter(Path(room): Path<String>, Query(who): Query<Who>) -> Result<Suspend<Seat>, Refuse> {
+async fn enter(Path(room): Path<String>, Query(who): Query<Who>) -> Result<Suspend<Seat>, Refusal> {
     if who.nick.is_empty() {
-        return Err(Refuse::bad_request("a nick, please"));
+        return Err(Refusal::bad_request("a nick, please"));
     }
     let room = format!("rooms/{room}");
     Ok(Suspend::with(Seat { room: room.clone(), nick: who.nick }).join(room))
@@ -31,5 +31,5 @@ impl Lifecycle for Seat {
 
 #[abeyance::main(listen = "127.0.0.1:8080")]
 async fn main() -> Server {
-    Server::new().topic("rooms/*", Keep::default())
+    Server::new().topic("rooms/*", Retention::default())
 }

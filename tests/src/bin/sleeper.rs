@@ -60,5 +60,5 @@ async fn beat() -> Suspend<Guest> {
 #[abeyance::main(listen = "127.0.0.1:0")]
 async fn main() -> abeyance::Server {
     let span = Duration::from_secs(4);
-    abeyance::Server::new().hook_deadline(span).head_deadline(span).polite_end(span)
+    abeyance::Server::new().hook_timeout(span).head_timeout(span).close_timeout(span)
 }

@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
-use abeyance::{End, Ended, Held, Id, Lifecycle, Message};
+use abeyance::{End, Ended, Held, HoldId, Lifecycle, Message};
 
 use super::PATIENCE;
 
@@ -17,7 +17,7 @@ pub struct Pages {
     /// How often a function ran.
     pub functions: usize,
     /// Which holds' `on_suspend` ran.
-    pub suspended: Vec<Id>,
+    pub suspended: Vec<HoldId>,
     /// How many drivers have begun: what is published before that is still kept back.
     pub opened: usize,
     /// What peers said.

@@ -106,7 +106,7 @@ impl Peer {
     }
 
     /// Its own address, by which the server knows it.
-    pub fn addr(&self) -> SocketAddr {
+    pub fn local_addr(&self) -> SocketAddr {
         self.addr
     }
 

@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::thread::park_timeout;
 use std::time::Duration;
 
-use abeyance::{Drained, Hub, Running, Server};
+use abeyance::{DrainReport, Hub, Server, ServerHandle};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 
@@ -13,7 +13,7 @@ use super::PATIENCE;
 /// A server that runs, on 127.0.0.1 unless it is told otherwise.
 #[derive(Debug)]
 pub struct Site {
-    running: Option<Running>,
+    running: Option<ServerHandle>,
     runtime: Runtime,
     /// Where it listens.
     pub addr: SocketAddr,
@@ -41,7 +41,7 @@ impl Site {
         let runtime =
             Builder::new_multi_thread().worker_threads(threads).enable_all().build().expect("a runtime");
         let running = runtime.block_on(async { server.serve(listener) }).expect("a server");
-        Site { addr: running.addr(), hub: running.hub(), running: Some(running), runtime }
+        Site { addr: running.local_addr(), hub: running.hub(), running: Some(running), runtime }
     }
 
     /// Its address with a path, for programs that take a URL.
@@ -51,21 +51,21 @@ impl Site {
 
     /// Waits until exactly so many are held.
     pub fn until_held(&self, count: usize) {
-        eventually(&format!("{count} holds"), || self.hub.held() == count);
+        eventually(&format!("{count} holds"), || self.hub.held_count() == count);
     }
 
     /// Waits until nothing is held and nothing is ending, and judges the books.
     pub fn until_quiet(&self) {
         eventually("no hold and no ending", || {
-            let tally = self.hub.tally();
-            tally.held == 0 && tally.ending == 0
+            let stats = self.hub.stats();
+            stats.held == 0 && stats.ending == 0
         });
-        let tally = self.hub.tally();
-        assert!(tally.is_lawful(), "{tally:?}");
+        let stats = self.hub.stats();
+        assert!(stats.is_lawful(), "{stats:?}");
     }
 
     /// Shuts it down, as a signal would.
-    pub fn stop(mut self) -> Drained {
+    pub fn stop(mut self) -> DrainReport {
         let running = self.running.take().expect("stopped once: `stop` takes it by value");
         self.runtime.block_on(running.shutdown())
     }

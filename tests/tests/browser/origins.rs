@@ -46,7 +46,7 @@ fn a_page_of_another_origin_is_refused() {
         went,
         json!({ "socket": "refused", "events": "refused", "stream": "refused", "poll": "refused" })
     );
-    assert_eq!(there.hub().tally().suspended, 0);
+    assert_eq!(there.hub().stats().suspended, 0);
     // A script cannot see the status of what it may not read, so ask without its page.
     let answer = there.ask(&here.origin());
     assert!(answer.starts_with("HTTP/1.1 403 "), "{answer}");

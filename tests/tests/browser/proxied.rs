@@ -12,8 +12,8 @@ fn a_page_behind_the_proxy_of_the_readme_is_held_on_every_transport() {
     for scheme in ["http", "https"] {
         let house = House::open();
         let nginx = match scheme {
-            "http" => Nginx::before(&[house.addr()]),
-            _ => Nginx::with_tls(&[house.addr()]),
+            "http" => Nginx::before(&[house.local_addr()]),
+            _ => Nginx::with_tls(&[house.local_addr()]),
         };
         let Some(nginx) = nginx else { return };
         let page = browser.page(&format!("{scheme}://{}/", nginx.addr));
@@ -44,7 +44,7 @@ fn a_page_behind_the_proxy_of_the_readme_is_held_on_every_transport() {
             "heard.some(([kind, data]) => kind === 'events' && data === 'heard from the events')",
         );
         let hub = house.hub();
-        abeyance_tests::net::eventually("four holds", || hub.held() == 4);
+        abeyance_tests::net::eventually("four holds", || hub.held_count() == 4);
         while hub.publish("guests", "news") < 4 {}
         for kind in ["socket", "events", "stream", "poll"] {
             browser.wait_until(

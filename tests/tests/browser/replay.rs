@@ -3,7 +3,7 @@
 
 use std::net::SocketAddr;
 
-use abeyance::{Hub, Keep, Running, Server, Suspend, suspend};
+use abeyance::{Hub, Retention, Server, ServerHandle, Suspend, suspend};
 use abeyance_tests::net::eventually;
 use axum::Router;
 use axum::response::Html;
@@ -20,8 +20,8 @@ async fn feed() -> Suspend {
 }
 
 /// Starts it, once the port is free.
-fn start(runtime: &Runtime, address: SocketAddr) -> Running {
-    let keep = Keep { count: 1_000_000, bytes: 64 << 20, ..Keep::default() };
+fn start(runtime: &Runtime, address: SocketAddr) -> ServerHandle {
+    let keep = Retention { count: 1_000_000, bytes: 64 << 20, ..Retention::default() };
     let mut running = None;
     eventually("a server", || {
         let page = Router::new().route("/", get(async || Html("<!doctype html><title>empty</title>")));
@@ -54,7 +54,7 @@ fn an_event_source_that_loses_its_connections_and_its_server_shows_every_message
     let Some(mut browser) = Browser::open() else { return };
     let runtime = Runtime::new().expect("a runtime");
     let running = start(&runtime, ([127, 0, 0, 1], 0).into());
-    let (address, hub) = (running.addr(), running.hub());
+    let (address, hub) = (running.local_addr(), running.hub());
     let page = browser.page(&format!("http://{address}"));
     browser.evaluate(
         &page,
@@ -67,7 +67,7 @@ fn an_event_source_that_loses_its_connections_and_its_server_shows_every_message
     let count = publish_until(&mut browser, &page, &hub, 0, 3);
     assert_heard(&mut browser, &page, count);
     assert_eq!(browser.evaluate(&page, "resyncs"), json!([]));
-    assert!(hub.tally().ended("idle") >= 2, "{:?}", hub.tally());
+    assert!(hub.stats().ended("idle") >= 2, "{:?}", hub.stats());
 
     // As if it had crashed: nothing is told to anybody.
     drop(running);
@@ -82,6 +82,6 @@ fn an_event_source_that_loses_its_connections_and_its_server_shows_every_message
     assert_eq!(browser.evaluate(&page, "resyncs.length"), 1);
     browser.close(page);
     runtime.block_on(running.shutdown());
-    let tally = hub.tally();
-    assert!(tally.is_lawful() && tally.held == 0 && tally.ending == 0, "{tally:?}");
+    let stats = hub.stats();
+    assert!(stats.is_lawful() && stats.held == 0 && stats.ending == 0, "{stats:?}");
 }

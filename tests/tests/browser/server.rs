@@ -6,7 +6,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use abeyance::extract::State;
-use abeyance::{End, Ended, Held, Hub, Lifecycle, Message, Running, Server, Suspend, suspend};
+use abeyance::{End, Ended, Held, Hub, Lifecycle, Message, Server, ServerHandle, Suspend, suspend};
 use axum::Router;
 use axum::response::Html;
 use axum::routing::get;
@@ -64,7 +64,7 @@ impl Lifecycle for Guest {
 
 pub(crate) struct House {
     runtime: tokio::runtime::Runtime,
-    running: Running,
+    running: ServerHandle,
     ends: Receiver<String>,
 }
 
@@ -99,17 +99,17 @@ impl House {
         self.running.hub()
     }
 
-    pub(crate) fn addr(&self) -> SocketAddr {
-        self.running.addr()
+    pub(crate) fn local_addr(&self) -> SocketAddr {
+        self.running.local_addr()
     }
 
     pub(crate) fn origin(&self) -> String {
-        format!("http://{}", self.running.addr())
+        format!("http://{}", self.running.local_addr())
     }
 
     /// What is answered to a request that says it is of a page of this origin.
     pub(crate) fn ask(&self, origin: &str) -> String {
-        let address = self.running.addr();
+        let address = self.running.local_addr();
         let mut peer = TcpStream::connect(address).expect("a server");
         write!(
             peer,
@@ -130,7 +130,7 @@ impl House {
     pub(crate) fn close(self) {
         let hub = self.hub();
         self.runtime.block_on(self.running.shutdown());
-        let tally = hub.tally();
-        assert!(tally.is_lawful() && tally.held == 0 && tally.ending == 0, "{tally:?}");
+        let stats = hub.stats();
+        assert!(stats.is_lawful() && stats.held == 0 && stats.ending == 0, "{stats:?}");
     }
 }

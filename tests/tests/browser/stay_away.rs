@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use abeyance::{Keep, Server, Suspend, Transport, suspend};
+use abeyance::{Retention, Server, Suspend, Transport, suspend};
 use abeyance_tests::net::eventually;
 use axum::Router;
 use axum::response::Html;
@@ -22,10 +22,10 @@ fn three_event_sources_for_two_places_settle_and_a_new_one_gets_what_was_missed(
     let Some(mut browser) = Browser::open() else { return };
     let runtime = Runtime::new().expect("a runtime");
     let page = Router::new().route("/", get(async || Html("<!doctype html><title>empty</title>")));
-    let server = Server::new().mount(seat).topic("seat", Keep::default()).fallback(page);
+    let server = Server::new().mount(seat).topic("seat", Retention::default()).fallback(page);
     let running = runtime.block_on(server.bind("127.0.0.1:0")).expect("a server");
     let hub = running.hub();
-    let page = browser.page(&format!("http://{}", running.addr()));
+    let page = browser.page(&format!("http://{}", running.local_addr()));
     // This page does nothing but look on.
     browser.evaluate(
         &page,
@@ -59,7 +59,7 @@ fn three_event_sources_for_two_places_settle_and_a_new_one_gets_what_was_missed(
         browser.evaluate(&page, told),
         json!([["disconnected", "evicted"], ["error", 0], ["error", 2]])
     );
-    assert_eq!((hub.held(), hub.tally().ended("evicted"), hub.tally().suspended), (2, 1, 3));
+    assert_eq!((hub.held_count(), hub.stats().ended("evicted"), hub.stats().suspended), (2, 1, 3));
     assert_eq!(
         browser.evaluate(&page, "[b, c].map(source => source.readyState)"),
         json!([1, 1]),
@@ -69,7 +69,7 @@ fn three_event_sources_for_two_places_settle_and_a_new_one_gets_what_was_missed(
     // Its user wants it back: a new one, from where the old one was.
     hub.publish("seat", "missed");
     browser.evaluate(&page, "b.close(); 0");
-    eventually("a place", || hub.held() == 1);
+    eventually("a place", || hub.held_count() == 1);
     let again = "d = look('d', '/seat?last_event_id=' +
         encodeURIComponent(seen.find(([name, kind]) => name === 'a' && kind === 'disconnected')[3])); 0";
     browser.evaluate(&page, again);
@@ -78,5 +78,5 @@ fn three_event_sources_for_two_places_settle_and_a_new_one_gets_what_was_missed(
     assert!(hub.list().iter().all(|listed| listed.transport == Transport::Sse));
     browser.close(page);
     runtime.block_on(running.shutdown());
-    assert!(hub.tally().is_lawful());
+    assert!(hub.stats().is_lawful());
 }

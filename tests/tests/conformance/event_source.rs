@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use abeyance::{Keep, Message, Transport};
+use abeyance::{Message, Retention, Transport};
 use abeyance_tests::house::{House, plan};
 use abeyance_tests::reader::{Chunk, Reader};
 
@@ -83,8 +83,10 @@ async fn section_9_2_7_a_quiet_stream_has_comments() {
 
 #[tokio::test(start_paused = true)]
 async fn section_9_2_4_the_last_id_comes_back_and_nothing_is_missed_or_twice() {
-    let house =
-        plan().hold(|hold| hold.join("news")).server(|server| server.topic("news", Keep::default())).open();
+    let house = plan()
+        .hold(|hold| hold.join("news"))
+        .server(|server| server.topic("news", Retention::default()))
+        .open();
     let (_, reader) = stream(&house, "").await;
     house.hub.publish("news", "one");
     house.record.newest().resume();

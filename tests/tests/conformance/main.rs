@@ -12,7 +12,7 @@ mod websocket; // RFC 6455
 use std::time::Duration;
 
 use abeyance::extract::{Query, State};
-use abeyance::{Refuse, Server, Suspend, suspend};
+use abeyance::{Refusal, Server, Suspend, suspend};
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, House, Plan, Stage, plan};
 use abeyance_tests::reader::Answer;
@@ -25,7 +25,7 @@ use tokio::time::timeout;
 type Rule<'a> = (&'a str, &'a str, &'a str, &'a [u16], bool);
 
 #[suspend(path = "/socket", transports = [websocket], max_message = "1KiB")]
-async fn socket(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+async fn socket(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 

@@ -2,7 +2,7 @@
 
 use abeyance::extract::{Query, State};
 use abeyance::{Disconnect, End, Message, suspend};
-use abeyance::{Refuse, Suspend};
+use abeyance::{Refusal, Suspend};
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, House, Stage, plan, until};
 use abeyance_tests::net::{Frame, frame, unmasked};
@@ -24,7 +24,7 @@ const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 
 #[suspend(path = "/large", transports = [websocket], max_message = "32MiB")]
-async fn large(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+async fn large(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
@@ -101,7 +101,7 @@ async fn section_4_2_1_a_handshake_has_all_it_must_have() {
             assert_eq!(head.get("sec-websocket-version"), Some("13"), "{fields:?}");
         }
     }
-    assert_eq!(house.hub.tally().suspended, 0);
+    assert_eq!(house.hub.stats().suspended, 0);
     house.close().await;
 }
 
@@ -300,7 +300,7 @@ async fn crumbs_that_make_a_large_message_are_no_flood() {
         bytes.extend(frame(LAST, &[b'*'; 64]));
         reader.write(&bytes).await;
         until("the message", || house.record.heard().len() == 1).await;
-        assert_eq!(house.hub.held(), 1);
+        assert_eq!(house.hub.held_count(), 1);
         // What carries next to nothing is one as before.
         reader.write(frame(first, b"")).await;
         let told = frames(&mut reader, frame(MORE, b"").repeat(1_100), usize::MAX).await;

@@ -22,7 +22,7 @@ pub(crate) struct Bad {
     /// Whether it reads one byte a second, or nothing.
     reads: bool,
     /// What may wait for it.
-    pub(crate) backlog: usize,
+    pub(crate) send_buffer: usize,
 }
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -34,7 +34,7 @@ impl Bad {
             number: kind as u8 + 1,
             transport: if kind & 1 == 0 { Transport::WebSocket } else { Transport::Sse },
             reads: kind & 2 == 0,
-            backlog: if kind & 4 == 0 { NARROW } else { WIDE },
+            send_buffer: if kind & 4 == 0 { NARROW } else { WIDE },
         })
     }
 
@@ -52,7 +52,7 @@ impl Bad {
             let mut visits = Vec::new();
             while !over.load(Relaxed) {
                 let peer = self.connect(server, visits.len() as u16);
-                visits.push(peer.addr());
+                visits.push(peer.local_addr());
                 self.stay(peer, &diary, &over, &machine);
                 machine.rest(SECOND);
             }
@@ -74,8 +74,8 @@ impl Bad {
 
     /// Asks to be held, and stays until it is ended, or all is over.
     fn stay(self, mut peer: Peer, diary: &Diary, over: &AtomicBool, machine: &Machine) {
-        let addr = peer.addr();
-        peer.ask(if self.backlog == WIDE { "/wide" } else { "/narrow" }, self.transport);
+        let addr = peer.local_addr();
+        peer.ask(if self.send_buffer == WIDE { "/wide" } else { "/narrow" }, self.transport);
         let mut stream = peer.idle();
         let mut next = Instant::now() + SECOND;
         loop {

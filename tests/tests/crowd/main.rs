@@ -27,7 +27,7 @@ const GOOD: usize = 100;
 const MESSAGES: usize = 6_400;
 const SIZE: usize = 8 * 1024;
 const PACE: Duration = Duration::from_micros(3_150);
-/// How many messages may be under way to a good reader, half of its backlog: a machine that has no time for the
+/// How many messages may be under way to a good reader, half of its send buffer: a machine that has no time for the
 /// readers slows the publisher down and ends nobody.
 const AHEAD: usize = 16;
 
@@ -35,12 +35,12 @@ const NARROW: usize = 256 << 10;
 /// More than any kernel keeps by default, so that some waits here too.
 const WIDE: usize = 6 << 20;
 
-#[suspend(path = "/narrow", backlog = "256KiB", heartbeat = "none", max_idle = "1h")]
+#[suspend(path = "/narrow", send_buffer = "256KiB", heartbeat = "none", max_idle = "1h")]
 async fn narrow(State(diary): State<Diary>) -> Suspend<Witness> {
     Suspend::with(diary.witness()).join("crowd")
 }
 
-#[suspend(path = "/wide", backlog = "6MiB", heartbeat = "none", max_idle = "1h")]
+#[suspend(path = "/wide", send_buffer = "6MiB", heartbeat = "none", max_idle = "1h")]
 async fn wide(State(diary): State<Diary>) -> Suspend<Witness> {
     Suspend::with(diary.witness()).join("crowd")
 }
@@ -81,7 +81,7 @@ fn those_who_do_not_read_are_ended_and_a_hundred_who_do_get_everything_in_time()
     let diary = Diary::default();
     // Whoever takes nothing is to be ended for what waits, not for how long.
     let server = Server::new().state(diary.clone()).mount(narrow).mount(wide);
-    let site = Site::start(server.write_deadline(Duration::from_secs(600)));
+    let site = Site::start(server.write_timeout(Duration::from_secs(600)));
     let machine = Arc::new(Machine::default());
     let over = Arc::new(AtomicBool::new(false));
     let kinds = Bad::kinds();
@@ -114,13 +114,13 @@ fn those_who_do_not_read_are_ended_and_a_hundred_who_do_get_everything_in_time()
         kinds.iter().zip(visits).map(|(kind, visits)| judge(kind, &visits, &diary, &seen)).sum();
     // Much less, since all for whom a message waits share its bytes; but this is what is promised.
     let grown = seen.resident.saturating_sub(before);
-    let most: usize = kinds.iter().map(|kind| kind.backlog + SIZE).sum();
+    let most: usize = kinds.iter().map(|kind| kind.send_buffer + SIZE).sum();
     assert!(grown <= most, "the process grew by {grown} bytes, and {most} may wait");
     if !seen.has_ss {
         skipped("ss is not installed, so what the kernel keeps was not judged");
     }
     site.until_quiet();
-    assert_eq!(site.hub.tally().ended("slow"), slow as u64, "nobody else was slow");
+    assert_eq!(site.hub.stats().ended("slow"), slow as u64, "nobody else was slow");
 }
 
 /// Judges how often one of them was ended, and what was kept for it here and in the kernel; gives how often it was slow.
@@ -135,7 +135,7 @@ fn judge(kind: &Bad, visits: &[SocketAddr], diary: &Diary, seen: &Seen) -> usize
         let ours = diary.end_of(*addr).1.undelivered() as usize * SIZE;
         let kernel = share(addr);
         assert!(
-            ours + kernel.memory <= kind.backlog + SIZE,
+            ours + kernel.memory <= kind.send_buffer + SIZE,
             "{kind:?}: {ours} waited here, {kernel:?} there"
         );
     }

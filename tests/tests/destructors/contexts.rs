@@ -22,7 +22,7 @@ async fn of_a_hold(yard: Yard) {
     for transport in Transport::ALL {
         let client = house.visit(transport).path("/charged").enter().await;
         drop(client);
-        until("the end", || house.hub.held() == 0).await;
+        until("the end", || house.hub.held_count() == 0).await;
     }
     dropped(&yard, 4 * (EACH + 1)).await;
     close(house, yard).await;
@@ -54,7 +54,7 @@ async fn evicted(yard: Yard) {
         // A hold so young is not ended for another.
         assert_eq!(visit("a=1").refused().await.head.status, 503);
         drop((old, new));
-        until("the end", || house.hub.held() == 0).await;
+        until("the end", || house.hub.held_count() == 0).await;
     }
     close(house, yard).await;
 }
@@ -69,7 +69,7 @@ async fn refused_for_its_key(yard: Yard) {
         dropped(&yard, before + 3).await;
     }
     drop(first);
-    until("the end", || house.hub.held() == 0).await;
+    until("the end", || house.hub.held_count() == 0).await;
     close(house, yard).await;
 }
 
@@ -98,7 +98,7 @@ async fn refused_for_a_forged_id(yard: Yard) {
         assert_eq!(answer.head.status, 400, "{answer:?}");
     }
     drop(client);
-    until("the end", || house.hub.held() == 0).await;
+    until("the end", || house.hub.held_count() == 0).await;
     dropped(&yard, 2 * (EACH + 1) + 3).await;
     close(house, yard).await;
 }
@@ -153,7 +153,7 @@ async fn in_hooks_that_are_cut(yard: Yard) {
     let mut second = house.enter(Transport::WebSocket).await;
     second.say("hello").await;
     drop((first, second));
-    until("the ends", || house.hub.tally().hooks_failed == 2).await;
+    until("the ends", || house.hub.stats().hooks_failed == 2).await;
     dropped(&yard, 4).await;
     close(house, yard).await;
 }

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use abeyance::extract::{Query, State};
 use abeyance::{
-    BoxError, Disconnect, Ended, Held, Keep, Lifecycle, Message, Resume, Suspend, Transport, suspend,
+    BoxError, Disconnect, Ended, Held, Lifecycle, Message, Resume, Retention, Suspend, Transport, suspend,
 };
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, House, Plan, Stage, plan};
@@ -118,9 +118,9 @@ pub(crate) fn ground(yard: &Yard) -> Plan {
             .mount(plain)
             .mount(evicting)
             .mount(live)
-            .topic("kept/*", Keep { count: 1, ..Keep::default() })
-            .topic("aged/*", Keep { age: Duration::from_secs(1), ..Keep::default() })
-            .topic("log/*", Keep::default())
+            .topic("kept/*", Retention { count: 1, ..Retention::default() })
+            .topic("aged/*", Retention { age: Duration::from_secs(1), ..Retention::default() })
+            .topic("log/*", Retention::default())
     })
 }
 
@@ -151,7 +151,7 @@ async fn drops(what: &str, is_so: impl Fn() -> bool) {
 /// Everything goes on: a hold begins and is published to, a clock ends it, and what is scheduled comes.
 pub(crate) async fn goes_on(house: &House) {
     house.settled().await;
-    let held = house.hub.held();
+    let held = house.hub.held_count();
     let mut client = house.visit(Transport::Sse).path("/plain").enter().await;
     let later = house.hub.publish_after(Duration::from_secs(1), "live", "scheduled").unwrap();
     house.hub.publish("live", "at once");
@@ -160,7 +160,7 @@ pub(crate) async fn goes_on(house: &House) {
     drop(later);
     assert_eq!(client.end().await, "resumed timeout, last");
     house.settled().await;
-    assert_eq!(house.hub.held(), held);
+    assert_eq!(house.hub.held_count(), held);
     house.assert_lawful();
 }
 

@@ -32,7 +32,7 @@ async fn too_old(yard: Yard) {
 }
 
 async fn too_much_of_all_topics(yard: Yard) {
-    let house = open(ground(&yard).server(|server| server.history(4 << 10)), &yard);
+    let house = open(ground(&yard).server(|server| server.max_retained(4 << 10)), &yard);
     for number in 0..10 {
         let message = yard.message(2_000);
         yard.call(|| house.hub.publish(format!("log/{number}"), message));
@@ -42,7 +42,7 @@ async fn too_much_of_all_topics(yard: Yard) {
 }
 
 async fn too_large_to_be_kept(yard: Yard) {
-    let house = open(ground(&yard).server(|server| server.history(4 << 10)), &yard);
+    let house = open(ground(&yard).server(|server| server.max_retained(4 << 10)), &yard);
     let message = yard.message(8 << 10);
     yard.call(|| house.hub.publish("log/a", message));
     dropped(&yard, 1).await;

@@ -129,7 +129,7 @@ fn in_an_end_hook() {
         for transport in Transport::ALL {
             drop(house.enter(transport).await);
         }
-        abeyance_tests::house::until("the hooks", || house.hub.tally().hooks_failed == 4).await;
+        abeyance_tests::house::until("the hooks", || house.hub.stats().hooks_failed == 4).await;
         close(house, yard).await;
     });
 }

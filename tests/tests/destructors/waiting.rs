@@ -17,17 +17,17 @@ const BACKLOG: usize = 32 << 10;
 fn opening(yard: &Yard, rule: WhenSlow) -> (Plan, Arc<Notify>) {
     let gate = Arc::new(Notify::new());
     let told = gate.clone();
-    let plan = ground(yard).hold(move |hold| hold.join("room").backlog(BACKLOG).when_slow(rule)).on_suspend(
-        move |_| {
+    let plan = ground(yard)
+        .hold(move |hold| hold.join("room").send_buffer(BACKLOG).when_slow(rule))
+        .on_suspend(move |_| {
             let told = told.clone();
             async move { told.notified().await }
-        },
-    );
+        });
     (plan, gate)
 }
 
 async fn all_gone(house: &House) {
-    until("all ends", || house.hub.held() + house.hub.tally().ending == 0).await;
+    until("all ends", || house.hub.held_count() + house.hub.stats().ending == 0).await;
 }
 
 async fn for_a_hold_that_ends_while_it_opens(yard: Yard) {
@@ -101,7 +101,7 @@ async fn too_much_for_one_that_is_disconnected(yard: Yard) {
 async fn too_much_for_all_peers_together(yard: Yard) {
     for rule in [WhenSlow::DropOldest, WhenSlow::Disconnect] {
         let (plan, gate) = opening(&yard, rule);
-        let house = open(plan.server(|server| server.memory(BACKLOG)), &yard);
+        let house = open(plan.server(|server| server.max_buffered(BACKLOG)), &yard);
         let clients = [house.enter(Transport::Sse).await, house.enter(Transport::LongPoll).await];
         for _ in 0..5 {
             let message = yard.message(12_000);
@@ -160,7 +160,7 @@ async fn sent_to_one_peer(yard: Yard) {
 }
 
 async fn that_nobody_takes(yard: Yard) {
-    let house = open(ground(&yard).hold(|hold| hold.join("room").backlog(BACKLOG)), &yard);
+    let house = open(ground(&yard).hold(|hold| hold.join("room").send_buffer(BACKLOG)), &yard);
     let message = yard.message(10);
     yard.call(|| house.hub.publish("nobody", message));
     let client = house.enter(Transport::Sse).await;
@@ -179,7 +179,7 @@ async fn that_nobody_takes(yard: Yard) {
 
 async fn for_a_peer_that_does_not_read(yard: Yard) {
     let shape =
-        |hold: abeyance::Suspend<_>| hold.join("room").backlog(BACKLOG).when_slow(WhenSlow::DropOldest);
+        |hold: abeyance::Suspend<_>| hold.join("room").send_buffer(BACKLOG).when_slow(WhenSlow::DropOldest);
     let house = open(ground(&yard).hold(shape), &yard);
     let client = house.enter(Transport::WebSocket).await;
     for _ in 0..100 {

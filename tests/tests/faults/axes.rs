@@ -39,7 +39,7 @@ pub(crate) enum State {
     /// Half of a message has come: of a WebSocket's frame, of a `POST` beside an event stream or a stream, of the next request
     /// behind a long poll.
     MidMessage,
-    /// It gets a past that is larger than its backlog, and is not through.
+    /// It gets a past that is larger than its send buffer, and is not through.
     Replaying,
     /// A shutdown has begun to end it, and its ending waits behind more than kernels take. A long poll's was written.
     Draining,

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
-use abeyance::{End, Ended, Id};
+use abeyance::{End, Ended, HoldId};
 use tokio::time::Instant;
 
 /// Shared by the contexts of a round and the round. Clients are known by their hosts: each has one of its own.
@@ -16,7 +16,7 @@ pub(crate) struct Book(Arc<(Mutex<HashMap<IpAddr, Page>>, Condvar)>);
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Page {
     /// Its hold, once `on_suspend` has begun.
-    pub(crate) hold: Option<Id>,
+    pub(crate) hold: Option<HoldId>,
     /// How many messages `on_message` has begun with.
     pub(crate) heard: usize,
     /// Every end hook that ran.

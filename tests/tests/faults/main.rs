@@ -51,24 +51,28 @@ const fn seconds(count: u64) -> Duration {
 }
 
 /// What a peer does of itself is noticed without any clock, so none is near.
-const FAR: Rules =
-    Rules { max_idle: seconds(7200), heartbeat: None, write_deadline: seconds(3600), polite_end: seconds(4) };
+const FAR: Rules = Rules {
+    max_idle: seconds(7200),
+    heartbeat: None,
+    write_timeout: seconds(3600),
+    close_timeout: seconds(4),
+};
 
 /// A peer that does not read is told from one that has vanished: its kernel answers, though ever more rarely. Between its
 /// fifth and sixth answer to a closed window more time passes than `max_idle`, before the write deadline comes.
 const NEAR: Rules = Rules {
     max_idle: seconds(3),
     heartbeat: Some(seconds(1)),
-    write_deadline: seconds(7),
-    polite_end: seconds(1),
+    write_timeout: seconds(7),
+    close_timeout: seconds(1),
 };
 
 /// A peer that has vanished is noticed by `max_idle`, long before the write deadline.
 const VANISHING: Rules = Rules {
     max_idle: seconds(3),
     heartbeat: Some(seconds(1)),
-    write_deadline: seconds(20),
-    polite_end: seconds(2),
+    write_timeout: seconds(20),
+    close_timeout: seconds(2),
 };
 
 #[test]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
-use abeyance::{Disconnect, End, Tally, Transport};
+use abeyance::{Disconnect, End, Stats, Transport};
 use abeyance_tests::net::{Machine, descriptors, eventually};
 use tokio::time::Instant;
 
@@ -62,7 +62,7 @@ impl Round<'_> {
     }
 
     fn turn(&self, ward: &Ward) -> Vec<Noticed> {
-        let (open, before) = (descriptors(), ward.hub.tally());
+        let (open, before) = (descriptors(), ward.hub.stats());
         let mut visits = self.enter(ward, |state| state != State::Draining);
         let noticed = self.judge(ward, &mut visits, &before);
         leave(ward, visits);
@@ -73,11 +73,11 @@ impl Round<'_> {
     /// The last one.
     pub(crate) fn during_a_shutdown(&self) -> Vec<Noticed> {
         let (site, ward) = Ward::open(self.rules, self.ground);
-        let (open, before) = (descriptors(), ward.hub.tally());
+        let (open, before) = (descriptors(), ward.hub.stats());
         let mut visits = self.enter(&ward, |state| state == State::Draining);
         let noticed = site.stop_beside(|| {
             // A shutdown may take its time to begin the ends. From here on they have begun.
-            eventually("the beginning of all ends", || ward.hub.held() == 0);
+            eventually("the beginning of all ends", || ward.hub.held_count() == 0);
             let noticed = self.judge(&ward, &mut visits, &before);
             leave(&ward, visits);
             noticed
@@ -107,7 +107,7 @@ impl Round<'_> {
     }
 
     /// Has everything go wrong, and waits for what comes of it.
-    fn judge(&self, ward: &Ward, visits: &mut [Visit], before: &Tally) -> Vec<Noticed> {
+    fn judge(&self, ward: &Ward, visits: &mut [Visit], before: &Stats) -> Vec<Noticed> {
         let machine = Machine::default();
         let vanishing = visits.iter_mut().filter(|visit| visit.cell.fault == Fault::BlackHole);
         let hosts: Vec<_> = vanishing
@@ -134,15 +134,15 @@ impl Round<'_> {
                 visit.tend();
                 *stage = self.look(ward, visit, *stage, begun);
             }
-            let tally = ward.hub.tally();
-            unlawful = unlawful.or_else(|| (!tally.is_lawful()).then_some(tally));
+            let stats = ward.hub.stats();
+            unlawful = unlawful.or_else(|| (!stats.is_lawful()).then_some(stats));
         }
-        let mut faults: Vec<_> = unlawful.into_iter().map(|tally| format!("not lawful: {tally:?}")).collect();
+        let mut faults: Vec<_> = unlawful.into_iter().map(|stats| format!("not lawful: {stats:?}")).collect();
 
         // Whether its client has let go or not. An end is in the books a moment after its hook was told.
         let is_quiet = || {
-            let tally = ward.hub.tally();
-            tally.held + tally.ending + tally.hooks_running == 0
+            let stats = ward.hub.stats();
+            stats.held + stats.ending + stats.hooks_running == 0
         };
         let mut attached = self.ground.attached(ward.addr);
         while (visits.iter().any(|visit| attached.contains(&IpAddr::V4(visit.host))) || !is_quiet())
@@ -180,16 +180,16 @@ impl Round<'_> {
             }
             noticed.extend(after.map(|after| Noticed { cell, after }));
         }
-        let tally = ward.hub.tally();
-        let counted: BTreeMap<_, _> = tally.ended.iter().copied().collect();
+        let stats = ward.hub.stats();
+        let counted: BTreeMap<_, _> = stats.ended.iter().copied().collect();
         if counted != causes
-            || tally.suspended != before.suspended + visits.len() as u64
-            || tally.held + tally.ending > 0
+            || stats.suspended != before.suspended + visits.len() as u64
+            || stats.held + stats.ending > 0
         {
-            faults.push(format!("the hooks were told {causes:?}, the books say {tally:?}"));
+            faults.push(format!("the hooks were told {causes:?}, the books say {stats:?}"));
         }
-        if (tally.waiting, tally.hooks_running, tally.hooks_failed) != (0, 0, 0) {
-            faults.push(format!("something is left: {tally:?}"));
+        if (stats.waiting, stats.hooks_running, stats.hooks_failed) != (0, 0, 0) {
+            faults.push(format!("something is left: {stats:?}"));
         }
         assert!(faults.is_empty(), "of {} cells:\n{}", visits.len(), faults.join("\n"));
         noticed
@@ -226,7 +226,7 @@ impl Round<'_> {
         if let Some(silence) = spoke.map(|spoke| *at - spoke).filter(|span| *span < self.rules.max_idle) {
             return Some(format!("it had been silent for no longer than {silence:?}"));
         }
-        if *end == Disconnect::Stalled.into() && ended.held_for() < self.rules.write_deadline {
+        if *end == Disconnect::Stalled.into() && ended.held_for() < self.rules.write_timeout {
             return Some(format!("stalled before the write deadline: {ended:?}"));
         }
         // What was published to it is one message, written or not.

@@ -74,7 +74,7 @@ Where one would expect another word:
   the answer arrives.
 - `drained`, in the same way: the shutdown came first.
 - `idle` of a WebSocket that does not read: whoever does not read does not pong. Of the others a kernel's answer counts.
-- `stalled` of a replay that is not read: what it may give, a backlog, lies in the kernel. No write of ours is blocked, and
+- `stalled` of a replay that is not read: what it may give, a send buffer, lies in the kernel. No write of ours is blocked, and
   yet the peer takes nothing.
 ";
 

@@ -201,7 +201,7 @@ fn a_client_that_others_wrote_is_held_for_as_long_as_it_is_well_and_then_ended_f
     eventually("clients that are frozen for longer than max_idle", || {
         frozen_for(VANISHING.max_idle + seconds(2))
     });
-    assert_eq!(ward.hub.held(), frozen.len(), "their kernels answer");
+    assert_eq!(ward.hub.held_count(), frozen.len(), "their kernels answer");
     for (host, client, who) in frozen {
         drop(client);
         ends_with(host, &["gone", "reset"], &who);

@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 use std::thread::{JoinHandle, spawn};
 
-use abeyance::{Id, Transport};
+use abeyance::{HoldId, Transport};
 use abeyance_tests::net::{PATIENCE, Peer, frame};
 use tokio::time::Instant;
 
@@ -19,7 +19,7 @@ pub(crate) struct Visit {
     /// How it leaves, if it was no reason to end its hold.
     pub(crate) way: Way,
     pub(crate) host: Ipv4Addr,
-    hold: Id,
+    hold: HoldId,
     peer: Option<Peer>,
     /// The connection of half a `POST`.
     beside: Option<Peer>,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abeyance::extract::{Path, State};
-use abeyance::{End, Ended, Held, Hub, Keep, Lifecycle, Message, Server, Suspend, suspend};
+use abeyance::{End, Ended, Held, Hub, Lifecycle, Message, Retention, Server, Suspend, suspend};
 use abeyance_tests::net::Site;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
@@ -19,8 +19,8 @@ use super::ground::Ground;
 pub(crate) struct Rules {
     pub(crate) max_idle: Duration,
     pub(crate) heartbeat: Option<Duration>,
-    pub(crate) write_deadline: Duration,
-    pub(crate) polite_end: Duration,
+    pub(crate) write_timeout: Duration,
+    pub(crate) close_timeout: Duration,
 }
 
 /// What a round sees of the server, and shares with its contexts.
@@ -41,7 +41,7 @@ struct Clocks(Rules);
 /// Whoever waits for its answer gets more than kernels keep for a peer that does not read.
 pub(crate) const MUCH: usize = 6 << 20;
 
-/// What `past` keeps: more than the backlog of whoever is behind, and with it more than the kernel keeps.
+/// What `past` keeps: more than the send buffer of whoever is behind, and with it more than the kernel keeps.
 const PAST: usize = 128;
 const PART: usize = 60 << 10;
 
@@ -52,14 +52,14 @@ impl Ward {
             .state(book.clone())
             .state(gate.clone())
             .state(Clocks(rules))
-            .topic("past", Keep { bytes: 32 << 20, ..Keep::default() })
-            .memory(1 << 30)
-            .head_deadline(Duration::from_secs(4))
+            .topic("past", Retention { bytes: 32 << 20, ..Retention::default() })
+            .max_buffered(1 << 30)
+            .head_timeout(Duration::from_secs(4))
             .keep_alive(Duration::from_secs(2))
-            .hook_deadline(Duration::from_secs(3600))
+            .hook_timeout(Duration::from_secs(3600))
             .drain(Duration::from_secs(30))
-            .write_deadline(rules.write_deadline)
-            .polite_end(rules.polite_end)
+            .write_timeout(rules.write_timeout)
+            .close_timeout(rules.close_timeout)
             .mount(hold);
         let site = Site::serve(server, ground.listen());
         for _ in 0..PAST {
@@ -85,7 +85,7 @@ impl Ward {
     }
 }
 
-#[suspend(path = "/{state}", timeout = "1h", max_idle = "2h", heartbeat = "none", backlog = "64MiB")]
+#[suspend(path = "/{state}", timeout = "1h", max_idle = "2h", heartbeat = "none", send_buffer = "64MiB")]
 async fn hold(
     Path(state): Path<String>,
     State(book): State<Book>,
@@ -97,7 +97,7 @@ async fn hold(
         Suspend::with(Patient { state, book, gate }).max_idle(rules.max_idle).heartbeat(rules.heartbeat);
     match state {
         axes::State::Pending | axes::State::Draining => hold.join("much"),
-        axes::State::Replaying => hold.join_with_history("past").backlog(256 << 10),
+        axes::State::Replaying => hold.join_with_history("past").send_buffer(256 << 10),
         _ => hold,
     }
 }

@@ -48,7 +48,7 @@ impl Caught {
 
 /// Opens the gate as often as needed, when the end has begun; gives what the hooks did.
 fn go_on(site: &Site, notes: &Notes, name: &str) -> Vec<String> {
-    eventually("an end that has begun", || site.hub.tally().held == 0);
+    eventually("an end that has begun", || site.hub.stats().held == 0);
     assert_eq!(
         notes.of(name).last().map(String::as_str),
         Some("begin 0"),
@@ -101,7 +101,7 @@ fn an_evicted_hold_is_heard_to_its_end_though_its_place_is_anothers() {
             heir = is_in.then_some(peer);
             is_in
         });
-        assert_eq!(site.hub.held(), 1);
+        assert_eq!(site.hub.held_count(), 1);
         assert_eq!(notes.of(&caught.name).last().map(String::as_str), Some("begin 0"));
         notes.gates().message.add_permits(3);
         assert_eq!(notes.whole(&caught.name), all_heard(3, "evicted"), "{transport:?}");
@@ -160,7 +160,7 @@ fn a_drain_waits_for_the_hook_and_for_what_was_said() {
         let hub = site.hub.clone();
         let Caught { mut peer, name, .. } = Caught::new(&site, &notes, "ear", transport);
         site.stop_beside(|| {
-            eventually("an end that has begun", || hub.tally().held == 0);
+            eventually("an end that has begun", || hub.stats().held == 0);
             assert_eq!(notes.of(&name).last().map(String::as_str), Some("begin 0"));
             notes.gates().message.add_permits(3);
             assert_eq!(notes.whole(&name), all_heard(3, "drained"), "{transport:?}");
@@ -187,7 +187,7 @@ fn on_suspend_is_done_before_the_end_is_told_and_no_presence_is_negative() {
                 "kicked" => ids.iter().for_each(|id| assert!(site.hub.disconnect(*id, "out"))),
                 _ => ids.iter().for_each(|id| assert!(site.hub.end(*id))),
             }
-            eventually("an end that has begun", || site.hub.tally().held == 0);
+            eventually("an end that has begun", || site.hub.stats().held == 0);
             assert_eq!(notes.of("ann"), ["suspend"], "{transport:?} {cause}");
             notes.gates().suspend.add_permits(1);
             assert_eq!(notes.whole("ann"), all_heard(0, cause), "{transport:?}");

@@ -36,10 +36,14 @@ fn frame(first: u8) -> Vec<u8> {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_ending_is_over_although_its_peer_never_stops_sending() {
-    let server =
-        Server::new().mount(hold).polite_end(Duration::from_millis(300)).bind("127.0.0.1:0").await.unwrap();
+    let server = Server::new()
+        .mount(hold)
+        .close_timeout(Duration::from_millis(300))
+        .bind("127.0.0.1:0")
+        .await
+        .unwrap();
     let hub = server.hub();
-    let addr = server.addr();
+    let addr = server.local_addr();
     let client = thread::spawn(move || {
         let mut stream = TcpStream::connect(addr).unwrap();
         stream
@@ -62,7 +66,7 @@ async fn an_ending_is_over_although_its_peer_never_stops_sending() {
     until(&|| IS_BUSY.load(SeqCst)).await;
     assert!(hub.end(hub.list()[0].id));
     // More is always there to be read: nothing but a bound of the server's ends that.
-    let is_over = || hub.tally().ending == 0;
+    let is_over = || hub.stats().ending == 0;
     tokio::time::timeout(Duration::from_secs(60), until(&is_over)).await.expect("an end of the ending");
     server.shutdown().await;
     client.join().expect("the client was cut");

@@ -17,7 +17,7 @@ fn inn(descriptors: usize) -> (Child, std::net::SocketAddr) {
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ABEYANCE_")) {
         command.env_remove(name);
     }
-    command.envs([("ABEYANCE_HEAD_DEADLINE", "10m"), ("ABEYANCE_KEEP_ALIVE", "10m")]);
+    command.envs([("ABEYANCE_HEAD_TIMEOUT", "10m"), ("ABEYANCE_KEEP_ALIVE", "10m")]);
     let mut child = Child::start(&mut command);
     let addr = child.told(|line| line.trim().strip_prefix("abeyance: listening on http://")?.parse().ok());
     (child, addr)

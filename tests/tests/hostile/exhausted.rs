@@ -1,4 +1,4 @@
-//! No memory left for what waits, no room in any backlog, no permit to ask with: refused or ended in good order.
+//! No memory left for what waits, no room in any send buffer, no permit to ask with: refused or ended in good order.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::spawn;
@@ -14,13 +14,13 @@ use super::LONG;
 const SIZE: usize = 8 * 1024;
 const MEMORY: usize = 1 << 20;
 
-#[suspend(path = "/full", backlog = "64KiB", heartbeat = "none", max_idle = "1h")]
+#[suspend(path = "/full", send_buffer = "64KiB", heartbeat = "none", max_idle = "1h")]
 async fn full(State(diary): State<Diary>) -> Suspend<Witness> {
     Suspend::with(diary.witness()).join("full").drive(async move |_| diary.opened())
 }
 
-// So large that one backlog never fills: only all of them together do.
-#[suspend(path = "/roomy", backlog = "64MiB", heartbeat = "none", max_idle = "1h")]
+// So large that one send buffer never fills: only all of them together do.
+#[suspend(path = "/roomy", send_buffer = "64MiB", heartbeat = "none", max_idle = "1h")]
 async fn roomy(State(diary): State<Diary>) -> Suspend<Witness> {
     Suspend::with(diary.witness()).join("roomy").drive(async move |_| diary.opened())
 }
@@ -59,22 +59,22 @@ fn reader(site: &Site, diary: &Diary, path: &str) -> Receiver<()> {
 #[test]
 fn a_topic_all_of_whose_members_are_full_ends_them_and_never_its_publisher() {
     let diary = Diary::default();
-    let site = Site::start(Server::new().state(diary.clone()).mount(full).write_deadline(LONG));
+    let site = Site::start(Server::new().state(diary.clone()).mount(full).write_timeout(LONG));
     let deaf = deaf(&site, &diary, "/full", 10);
     let mut rounds = 0;
-    // To publish never waits, so this ends: each round more is in backlogs that nobody reads.
+    // To publish never waits, so this ends: each round more is in send buffers that nobody reads.
     while site.hub.publish("full", "x".repeat(SIZE)) > 0 {
         rounds += 1;
-        assert!(rounds < 10_000, "a backlog without end");
+        assert!(rounds < 10_000, "a send buffer without end");
     }
     for peer in &deaf {
-        assert_eq!(diary.end_of(peer.addr()).0, End::Disconnect(Disconnect::Slow));
+        assert_eq!(diary.end_of(peer.local_addr()).0, End::Disconnect(Disconnect::Slow));
     }
     // The topic is there for whoever comes next.
     let told = reader(&site, &diary, "/full");
     assert_eq!(site.hub.publish("full", "x".repeat(SIZE)), 1);
     told.recv_timeout(PATIENCE).expect("the message");
-    eventually("nothing to wait", || site.hub.tally().waiting == 0);
+    eventually("nothing to wait", || site.hub.stats().waiting == 0);
     drop((deaf, told));
     site.hub.list().into_iter().for_each(|held| assert!(site.hub.end(held.id)));
     site.until_quiet();
@@ -83,7 +83,7 @@ fn a_topic_all_of_whose_members_are_full_ends_them_and_never_its_publisher() {
 #[test]
 fn when_too_much_waits_for_all_the_slow_pay_and_a_reader_loses_nothing() {
     let diary = Diary::default();
-    let server = Server::new().state(diary.clone()).mount(roomy).memory(MEMORY).write_deadline(LONG);
+    let server = Server::new().state(diary.clone()).mount(roomy).max_buffered(MEMORY).write_timeout(LONG);
     let site = Site::start(server);
     let told = reader(&site, &diary, "/roomy");
     let mut deaf = Vec::new();
@@ -99,7 +99,7 @@ fn when_too_much_waits_for_all_the_slow_pay_and_a_reader_loses_nothing() {
     }
     let mut rounds = 0;
     while site.hub.publish("roomy", "x".repeat(SIZE)) > 1 {
-        let waiting = site.hub.tally().waiting;
+        let waiting = site.hub.stats().waiting;
         assert!(waiting <= MEMORY, "{waiting} bytes wait");
         told.recv_timeout(PATIENCE).expect("the reader has it");
         rounds += 1;
@@ -107,9 +107,9 @@ fn when_too_much_waits_for_all_the_slow_pay_and_a_reader_loses_nothing() {
     }
     told.recv_timeout(PATIENCE).expect("the last one, too");
     for peer in &deaf {
-        assert_eq!(diary.end_of(peer.addr()).0, End::Disconnect(Disconnect::Slow));
+        assert_eq!(diary.end_of(peer.local_addr()).0, End::Disconnect(Disconnect::Slow));
     }
-    assert_eq!(site.hub.held(), 1, "the reader");
+    assert_eq!(site.hub.held_count(), 1, "the reader");
     drop((deaf, told));
     site.hub.list().into_iter().for_each(|held| assert!(site.hub.end(held.id)));
     site.until_quiet();
@@ -160,7 +160,7 @@ fn a_hold_joins_no_more_topics_than_it_may_and_is_held_on() {
     let mut greedy = Peer::connect(site.addr);
     greedy.ask("/greedy", Transport::LongPoll);
     assert_eq!(greedy.answer().status, 500);
-    assert_eq!(site.hub.held(), 1);
+    assert_eq!(site.hub.held_count(), 1);
     drop((peer, greedy));
     site.until_quiet();
 }
@@ -182,7 +182,7 @@ async fn gate(State((diary, mut opened)): State<(Diary, watch::Receiver<bool>)>)
 fn functions_that_run_without_a_place_to_come_are_as_few_as_the_places() {
     let diary = Diary::default();
     let (opener, opened) = watch::channel(true);
-    let server = Server::new().state((diary.clone(), opened)).mount(gate).function_deadline(LONG);
+    let server = Server::new().state((diary.clone(), opened)).mount(gate).function_timeout(LONG);
     let site = Site::start(server);
     let oldest: Vec<_> = (0..2).map(|_| Peer::hold(site.addr, "/gate", Transport::Sse)).collect();
     // Younger ones are not evicted.
@@ -205,13 +205,13 @@ fn functions_that_run_without_a_place_to_come_are_as_few_as_the_places() {
         assert!(answer.status == 503 && answer.header("retry-after").is_some(), "{answer:?}");
     }
     assert_eq!(diary.read(|pages| pages.functions), 4, "none of them ran");
-    assert_eq!(site.hub.held(), 2, "and nobody was ended for them");
+    assert_eq!(site.hub.held_count(), 2, "and nobody was ended for them");
     opener.send_replace(true);
     for peer in &mut asking {
         peer.begin(Transport::Sse);
     }
     for peer in oldest {
-        assert_eq!(diary.end_of(peer.addr()).0.as_str(), "evicted");
+        assert_eq!(diary.end_of(peer.local_addr()).0.as_str(), "evicted");
     }
     drop(asking);
     site.until_quiet();

@@ -6,7 +6,7 @@ use super::town::{Town, status};
 
 /// Sends this again and again until the server closes; what it said.
 fn flood(town: &Town, begin: &[u8], again: &[u8]) -> Option<u16> {
-    let mut peer = Peer::connect(town.addr());
+    let mut peer = Peer::connect(town.local_addr());
     peer.send(begin);
     // Far more than is read of any head, and less than what fits into the sockets: nobody blocks.
     for _ in 0..64 * 1024 / again.len() {
@@ -40,7 +40,7 @@ fn a_head_that_does_not_end_is_told_that_it_is_too_large() {
 fn too_many_fields_are_refused_although_they_are_short() {
     let town = Town::open(|server| server);
     let fields: String = (0..200).map(|number| format!("x{number}: y\r\n")).collect();
-    let mut peer = Peer::connect(town.addr());
+    let mut peer = Peer::connect(town.local_addr());
     peer.send(format!("GET /plain HTTP/1.1\r\nHost: test\r\n{fields}\r\n"));
     assert_eq!(peer.answer().status, 431);
     drop(peer);
@@ -66,7 +66,7 @@ fn what_is_no_http_1_is_refused_or_cut() {
         &noise,
         &noise[100..200],
     ] {
-        let mut peer = Peer::connect(town.addr());
+        let mut peer = Peer::connect(town.local_addr());
         peer.try_send(garbage);
         // It may be the beginning of something, so it has the time of a head.
         let status = status(&peer.read_to_end().0);
@@ -89,7 +89,7 @@ fn a_client_that_closes_its_side_behind_its_request_leaves_nothing() {
         "",
     ] {
         for _ in 0..20 {
-            let mut peer = Peer::connect(town.addr());
+            let mut peer = Peer::connect(town.local_addr());
             peer.send(request);
             peer.fin();
             peer.read_to_end();
@@ -97,6 +97,6 @@ fn a_client_that_closes_its_side_behind_its_request_leaves_nothing() {
         town.serves(2);
     }
     town.until_empty();
-    let tally = town.site.hub.tally();
-    assert_eq!(tally.suspended, tally.ended("gone") + tally.ended("timeout"), "{tally:?}");
+    let stats = town.site.hub.stats();
+    assert_eq!(stats.suspended, stats.ended("gone") + stats.ended("timeout"), "{stats:?}");
 }

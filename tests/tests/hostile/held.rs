@@ -21,7 +21,7 @@ async fn echo(State(diary): State<Diary>) -> Suspend<Echo> {
     Suspend::with(Echo(diary.witness()))
 }
 
-#[suspend(path = "/roomy", timeout = "30m", max_idle = "1h", heartbeat = "none", backlog = "64MiB")]
+#[suspend(path = "/roomy", timeout = "30m", max_idle = "1h", heartbeat = "none", send_buffer = "64MiB")]
 async fn roomy(State(diary): State<Diary>) -> Suspend<Witness> {
     Suspend::with(diary.witness()).join("news")
 }
@@ -96,7 +96,7 @@ impl House {
     /// Its peer closes, and its hold has ended as this; nobody else was harmed, and nothing of it is left.
     #[track_caller]
     fn ended_as(&mut self, peer: Peer, cause: &str) -> Ended {
-        let addr = peer.addr();
+        let addr = peer.local_addr();
         drop(peer);
         let (end, ended) = self.diary.end_of(addr);
         assert_eq!(end.as_str(), cause);
@@ -104,10 +104,10 @@ impl House {
         eventually("only the friend's socket", || open_sockets(self.site.addr) == 1);
         // The kernel knows no socket any more that was reset, and the books may still have its hold.
         eventually("only the friend's hold", || {
-            let tally = self.site.hub.tally();
-            tally.held == 1 && tally.ending == 0
+            let stats = self.site.hub.stats();
+            stats.held == 1 && stats.ending == 0
         });
-        assert!(self.site.hub.tally().is_lawful(), "{:?}", self.site.hub.tally());
+        assert!(self.site.hub.stats().is_lawful(), "{:?}", self.site.hub.stats());
         ended
     }
 
@@ -118,15 +118,15 @@ impl House {
         for _ in 0..1_500 {
             assert_eq!(self.site.hub.publish("news", text.as_str()), 1);
         }
-        assert!(self.site.hub.tally().waiting > 1 << 20, "{:?}", self.site.hub.tally());
+        assert!(self.site.hub.stats().waiting > 1 << 20, "{:?}", self.site.hub.stats());
     }
 
     fn close(self) {
         self.friend.fin();
         self.site.until_quiet();
-        let tally = self.site.hub.tally();
+        let stats = self.site.hub.stats();
         self.diary
-            .wait("an end for each hold", |pages| (pages.ends.len() as u64 == tally.suspended).then_some(()));
+            .wait("an end for each hold", |pages| (pages.ends.len() as u64 == stats.suspended).then_some(()));
         let drained = self.site.stop();
         assert_eq!((drained.holds_cut, drained.connections_cut), (0, 0));
     }
@@ -263,7 +263,7 @@ fn a_half_close_is_a_goodbye_in_every_state() {
         house.ended_as(peer, "gone");
     }
     for transport in LASTING {
-        // With a backlog that waits for it.
+        // With a send buffer that waits for it.
         let begun = house.diary.read(|pages| pages.suspended.len());
         let mut peer = narrow(house.site.addr);
         peer.ask("/roomy", transport);
@@ -271,7 +271,7 @@ fn a_half_close_is_a_goodbye_in_every_state() {
         house.diary.wait("on_suspend", |pages| (pages.suspended.len() > begun).then_some(()));
         house.publish_too_much();
         peer.fin();
-        let (_, ended) = house.diary.end_of(peer.addr());
+        let (_, ended) = house.diary.end_of(peer.local_addr());
         assert!(!ended.is_delivered() && ended.undelivered() > 0, "{ended:?}");
         house.ended_as(peer, "gone");
     }
@@ -286,7 +286,7 @@ fn a_half_close_is_a_goodbye_in_every_state() {
     // After its ending was written.
     for transport in LASTING {
         let mut peer = house.enter("/echo", transport);
-        let known = house.site.hub.list().into_iter().find(|held| held.peer == peer.addr()).unwrap();
+        let known = house.site.hub.list().into_iter().find(|held| held.peer == peer.local_addr()).unwrap();
         assert!(house.site.hub.end(known.id));
         peer.fin();
         assert!(peer.read_to_end().1, "{transport:?}: a FIN, and no reset");
@@ -300,7 +300,7 @@ fn a_peer_that_ignores_its_ending_and_goes_on_sending_is_cut() {
     let mut house = House::open();
     for transport in LASTING {
         let mut peer = house.enter("/echo", transport);
-        let known = house.site.hub.list().into_iter().find(|held| held.peer == peer.addr()).unwrap();
+        let known = house.site.hub.list().into_iter().find(|held| held.peer == peer.local_addr()).unwrap();
         assert!(house.site.hub.end(known.id));
         let bytes = vec![0; 64 * 1024];
         // More than is discarded and all buffers on the way.
@@ -334,7 +334,7 @@ fn a_flood_of_posts_is_turned_away_and_its_hold_stays() {
     assert_eq!((count(202), count(429), count(404)), (8, 392, 100));
     drop(poster);
     house.is_served();
-    assert_eq!(house.site.hub.held(), 2);
+    assert_eq!(house.site.hub.held_count(), 2);
     peer.fin();
     peer.read_to_end();
     house.ended_as(peer, "gone");
@@ -387,5 +387,5 @@ fn four_flooders_of_each_kind_starve_nobody_on_one_thread() {
     });
     assert_eq!(delivered, GOOD * MESSAGES);
     site.until_quiet();
-    assert!(site.hub.tally().ended("flood") > 0);
+    assert!(site.hub.stats().ended("flood") > 0);
 }

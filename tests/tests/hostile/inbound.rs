@@ -13,17 +13,17 @@ const SHARE: usize = MEMORY / 4 + 4096;
 
 #[test]
 fn bodies_that_wait_for_their_last_byte_count_and_the_largest_are_refused() {
-    let town = Town::open(|server| server.memory(MEMORY).head_deadline(LONG));
-    let mut held = Peer::connect(town.addr());
+    let town = Town::open(|server| server.max_buffered(MEMORY).head_timeout(LONG));
+    let mut held = Peer::connect(town.local_addr());
     held.ask("/hold", Transport::Stream);
     let token = held.head().header("abeyance-hold").expect("a token").to_owned();
     let head =
         format!("POST /hold HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAbeyance-Hold: {token}\r\n");
     let post = |length: usize| format!("{head}Content-Length: {length}\r\n\r\n");
-    let waiting = || town.site.hub.tally().waiting;
+    let waiting = || town.site.hub.stats().waiting;
     let mut attackers = Vec::new();
     for _ in 0..100 {
-        let mut peer = Peer::connect(town.addr());
+        let mut peer = Peer::connect(town.local_addr());
         peer.try_send(post(60_000) + &"x".repeat(59_999));
         attackers.push(peer);
         assert!(waiting() <= SHARE, "{}", waiting());
@@ -32,7 +32,7 @@ fn bodies_that_wait_for_their_last_byte_count_and_the_largest_are_refused() {
     // A small message finds room, whatever waits. (Where eight are not heard yet, as on a busy machine, it is to come again.)
     for _ in 0..20 {
         eventually("a small message to be taken", || {
-            let mut good = Peer::connect(town.addr());
+            let mut good = Peer::connect(town.local_addr());
             good.send(post(5) + "hello");
             let status = good.answer().status;
             assert!(matches!(status, 202 | 429), "{status}");

@@ -4,7 +4,7 @@
 
 mod deluge; // a peer that never stops sending
 mod descriptors; // none is left
-mod exhausted; // memory, backlogs, topics, permits
+mod exhausted; // memory, send buffers, topics, permits
 mod heads; // that are none, or do not end
 mod held; // within a hold
 mod inbound; // bodies, where memory is short

@@ -15,7 +15,7 @@ fn many() -> usize {
 #[test]
 fn thousands_that_say_nothing_are_closed_and_others_served_meanwhile() {
     let town = Town::open(|server| server);
-    let silent: Vec<_> = (0..many()).map(|_| Peer::connect(town.addr()).idle()).collect();
+    let silent: Vec<_> = (0..many()).map(|_| Peer::connect(town.local_addr()).idle()).collect();
     for _ in 0..20 {
         town.serves(2);
     }
@@ -26,11 +26,11 @@ fn thousands_that_say_nothing_are_closed_and_others_served_meanwhile() {
 
 #[test]
 fn thousands_from_one_address_have_no_more_places_than_it_may_have() {
-    let town = Town::open(|server| server.max_unheld_per_peer(50).head_deadline(LONG));
-    let mut other = connect_from(9, town.addr());
+    let town = Town::open(|server| server.max_unheld_per_peer(50).head_timeout(LONG));
+    let mut other = connect_from(9, town.local_addr());
     let mut silent = Vec::new();
     for turn in 0..many() {
-        silent.push(connect_from(7, town.addr()).idle());
+        silent.push(connect_from(7, town.local_addr()).idle());
         if turn % 100 == 0 {
             drop(town.answers(8));
             // Also a good client of the same address: it only has to say something before fifty others come.
@@ -38,7 +38,7 @@ fn thousands_from_one_address_have_no_more_places_than_it_may_have() {
         }
     }
     eventually("the others to be cut", || town.connections() <= 51);
-    let turned_away = town.site.hub.tally().turned_away;
+    let turned_away = town.site.hub.stats().turned_away;
     assert!(turned_away >= many() as u64 - 51, "{turned_away}");
     // Whoever came before from elsewhere has kept its place.
     other.send("GET /plain HTTP/1.1\r\nHost: test\r\n\r\n");
@@ -52,7 +52,7 @@ fn one_address_that_comes_too_often_is_told_so_and_no_other() {
     let town = Town::open(|server| server.max_connects_per_peer(5));
     let statuses: Vec<_> = (0..500)
         .map(|_| {
-            let mut peer = connect_from(7, town.addr());
+            let mut peer = connect_from(7, town.local_addr());
             peer.send("GET /plain HTTP/1.1\r\nHost: test\r\n\r\n");
             peer.answer().status
         })
@@ -61,7 +61,7 @@ fn one_address_that_comes_too_often_is_told_so_and_no_other() {
     assert!(statuses[..5].iter().all(|status| *status == 200));
     let refused = statuses.iter().filter(|status| **status == 429).count();
     assert!(refused > 0);
-    assert_eq!(town.site.hub.tally().turned_away, refused as u64);
+    assert_eq!(town.site.hub.stats().turned_away, refused as u64);
     town.serves(8);
     town.until_empty();
 }

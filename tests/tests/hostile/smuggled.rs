@@ -83,7 +83,7 @@ fn targets(token: &str) -> [String; 4] {
 
 /// Another held connection, for its token.
 fn held(town: &Town) -> (Peer, String) {
-    let mut held = Peer::connect(town.addr());
+    let mut held = Peer::connect(town.local_addr());
     held.ask("/hold", Transport::Stream);
     let token = held.head().header("abeyance-hold").expect("a token").to_owned();
     (held, token)
@@ -95,7 +95,7 @@ fn a_second_request_that_is_one_is_answered() {
     let town = Town::open(|server| server);
     let (held, token) = held(&town);
     for (turn, target) in targets(&token).into_iter().enumerate().filter(|(turn, _)| *turn != 1) {
-        let mut peer = Peer::connect(town.addr());
+        let mut peer = Peer::connect(town.local_addr());
         let length = if target.starts_with("POST") { "Content-Length: 0\r\n" } else { "" };
         peer.send(format!("{target}{length}\r\n{MARKER}"));
         peer.answer();
@@ -112,7 +112,7 @@ fn try_all(after_a_hold: bool) {
     for (fields, behind, is_refused) in shapes() {
         for target in targets(&token) {
             let what = format!("{target}{fields}\r\n{behind}");
-            let mut peer = Peer::connect(town.addr());
+            let mut peer = Peer::connect(town.local_addr());
             if after_a_hold {
                 peer.ask("/poll", Transport::LongPoll);
                 assert_eq!(peer.answer().status, 204);

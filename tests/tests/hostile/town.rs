@@ -57,11 +57,11 @@ impl Town {
             .route("/echo", post(|body: String| async { body }))
             .route("/marker", get(marker));
         let server = Server::new().state(diary.clone()).mount(hold).mount(poll).fallback(router);
-        let server = server.head_deadline(Duration::from_secs(1)).polite_end(Duration::from_millis(300));
+        let server = server.head_timeout(Duration::from_secs(1)).close_timeout(Duration::from_millis(300));
         Town { site: Site::start(more(server)), diary, marked }
     }
 
-    pub(crate) fn addr(&self) -> SocketAddr {
+    pub(crate) fn local_addr(&self) -> SocketAddr {
         self.site.addr
     }
 
@@ -73,7 +73,7 @@ impl Town {
     /// A good client comes and is answered.
     #[track_caller]
     pub(crate) fn answers(&self, from: u8) -> Peer {
-        let mut peer = connect_from(from, self.addr());
+        let mut peer = connect_from(from, self.local_addr());
         peer.send("GET /plain HTTP/1.1\r\nHost: test\r\n\r\n");
         assert_eq!(peer.answer().text(), "plain");
         peer
@@ -107,7 +107,7 @@ impl Town {
 
     fn count(&self, is_meant: impl Fn(&str) -> bool) -> usize {
         const LISTENING: &str = "0A";
-        let port = format!(":{:04X}", self.addr().port());
+        let port = format!(":{:04X}", self.local_addr().port());
         let sockets = std::fs::read_to_string("/proc/net/tcp").expect("procfs");
         let is_open = |line: &&str| {
             let fields: Vec<_> = line.split_whitespace().collect();

@@ -26,13 +26,13 @@ fn halves(token: &str) -> [String; 6] {
 
 /// Good clients come while attackers keep what they have, byte by byte, and come anew where they lost it.
 fn besiege(set_up: impl Fn(Server) -> Server) {
-    let town = Town::open(|server| set_up(server).head_deadline(LONG).write_deadline(LONG));
-    let mut held = Peer::connect(town.addr());
+    let town = Town::open(|server| set_up(server).head_timeout(LONG).write_timeout(LONG));
+    let mut held = Peer::connect(town.local_addr());
     held.ask("/hold", Transport::Stream);
     let token = held.head().header("abeyance-hold").expect("a token").to_owned();
     for half in halves(&token) {
         let attack = || {
-            let mut peer = narrow(town.addr());
+            let mut peer = narrow(town.local_addr());
             peer.send(&half);
             peer
         };
@@ -55,7 +55,7 @@ fn besiege(set_up: impl Fn(Server) -> Server) {
         drop(attackers);
         eventually("the attackers to be gone", || town.connections_from(1) == 1);
     }
-    assert_eq!(town.site.hub.held(), 1, "who is held is not to blame");
+    assert_eq!(town.site.hub.held_count(), 1, "who is held is not to blame");
     assert_eq!(town.diary.read(|pages| pages.heard.len()), 0);
     drop(held);
     town.until_empty();
@@ -73,14 +73,14 @@ fn halves_that_take_every_parser_serve_everybody_else() {
 
 #[test]
 fn requests_that_are_being_answered_make_no_room_and_newcomers_are_told_so() {
-    let town = Town::open(|server| server.max_requests(4).head_deadline(LONG));
-    let mut busy: Vec<_> = (0..4).map(|_| Peer::connect(town.addr())).collect();
+    let town = Town::open(|server| server.max_requests(4).head_timeout(LONG));
+    let mut busy: Vec<_> = (0..4).map(|_| Peer::connect(town.local_addr())).collect();
     for peer in &mut busy {
         peer.send("POST /never HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\nbody");
     }
     eventually("all to be asked", || town.marks() == 4);
     for _ in 0..20 {
-        let mut newcomer = connect_from(2, town.addr());
+        let mut newcomer = connect_from(2, town.local_addr());
         newcomer.send("GET /plain HTTP/1.1\r\nHost: test\r\n\r\n");
         let answer = newcomer.answer();
         assert!(answer.status == 503 && answer.header("retry-after").is_some(), "{answer:?}");
@@ -96,7 +96,7 @@ fn requests_that_are_being_answered_make_no_room_and_newcomers_are_told_so() {
 fn websockets_of_the_fallback_leave_places_for_other_addresses() {
     let town = Town::open(|server| server.max_connections(40).max_unheld_per_peer(10));
     let upgrade = || {
-        let mut peer = connect_from(7, town.addr());
+        let mut peer = connect_from(7, town.local_addr());
         peer.ask("/socket", Transport::WebSocket);
         let status = peer.head().status;
         (peer, status)

@@ -39,13 +39,13 @@ async fn the_bare_annotation_serves_the_functions_name(transport: Transport) {
         assert_eq!(String::from_utf8(first).unwrap(), format!("event: hold\ndata: {token}\n\n"));
     }
     if transport == Transport::LongPoll {
-        assert_eq!(house.hub.tally().ended("timeout"), 1);
+        assert_eq!(house.hub.stats().ended("timeout"), 1);
     } else {
-        assert_eq!(house.hub.held(), 1);
+        assert_eq!(house.hub.held_count(), 1);
     }
     drop(reader);
-    abeyance_tests::house::until("the end", || house.hub.tally().held == 0).await;
-    assert!(house.hub.tally().is_lawful());
+    abeyance_tests::house::until("the end", || house.hub.stats().held == 0).await;
+    assert!(house.hub.stats().is_lawful());
 }
 
 contract!(first_comes_what_on_suspend_sends_then_the_replies_then_what_was_published of lasting);
@@ -79,7 +79,7 @@ async fn first_comes_what_on_suspend_sends_then_the_replies_then_what_was_publis
 
 contract!(messages_come_in_order of lasting);
 async fn messages_come_in_order(transport: Transport) {
-    let house = plan().hold(|hold| hold.join("news").backlog(1 << 20)).open();
+    let house = plan().hold(|hold| hold.join("news").send_buffer(1 << 20)).open();
     let mut client = house.enter(transport).await;
     client.stream().window(100);
     let held = house.record.newest();

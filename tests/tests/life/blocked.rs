@@ -10,14 +10,14 @@ use tokio::time::{Instant, timeout};
 
 use super::{LATE, seconds};
 
-/// What an ending may take that nobody takes: the default of `polite_end`.
-const POLITE_END: std::time::Duration = seconds(5);
+/// What an ending may take that nobody takes: the default of `close_timeout`.
+const CLOSE_TIMEOUT: std::time::Duration = seconds(5);
 
 contract!(a_timeout_comes_although_a_write_is_blocked of lasting);
 async fn a_timeout_comes_although_a_write_is_blocked(transport: Transport) {
     let house = plan()
         .hold(|hold| hold.timeout(seconds(20)).max_idle(seconds(300)).join("news"))
-        .server(|server| server.write_deadline(seconds(3600)))
+        .server(|server| server.write_timeout(seconds(3600)))
         .open();
     let mut client = house.enter(transport).await;
     client.stream().window(0);
@@ -25,7 +25,7 @@ async fn a_timeout_comes_although_a_write_is_blocked(transport: Transport) {
     assert_eq!(house.hub.publish("news", "one"), 1);
     let told = house.told(1).await;
     assert_eq!(told.end, Resume::Timeout.into());
-    assert!(told.at - begun <= seconds(20) + POLITE_END + LATE, "{:?}", told.at - begun);
+    assert!(told.at - begun <= seconds(20) + CLOSE_TIMEOUT + LATE, "{:?}", told.at - begun);
     assert!(!told.ended.is_delivered());
     house.close().await;
 }
@@ -34,7 +34,7 @@ contract!(a_lifetime_comes_although_a_write_is_blocked of lasting);
 async fn a_lifetime_comes_although_a_write_is_blocked(transport: Transport) {
     let house = plan()
         .hold(|hold| hold.max_lifetime(seconds(20)).join("news"))
-        .server(|server| server.write_deadline(seconds(3600)))
+        .server(|server| server.write_timeout(seconds(3600)))
         .open();
     let mut client = house.enter(transport).await;
     client.stream().window(0);
@@ -42,7 +42,7 @@ async fn a_lifetime_comes_although_a_write_is_blocked(transport: Transport) {
     assert_eq!(house.hub.publish("news", "one"), 1);
     let told = house.told(1).await;
     assert_eq!(told.end, Resume::Lifetime.into());
-    assert!(told.at - begun <= seconds(20) + POLITE_END + LATE, "{:?}", told.at - begun);
+    assert!(told.at - begun <= seconds(20) + CLOSE_TIMEOUT + LATE, "{:?}", told.at - begun);
     house.close().await;
 }
 
@@ -51,7 +51,7 @@ async fn a_timeout_comes_although_a_hook_never_returns(transport: Transport) {
     let house = plan()
         .hold(|hold| hold.timeout(seconds(20)))
         .on_message(|_, _| pending())
-        .server(|server| server.hook_deadline(seconds(3600)))
+        .server(|server| server.hook_timeout(seconds(3600)))
         .open();
     let mut client = house.enter(transport).await;
     client.say("hello").await;
@@ -74,7 +74,7 @@ async fn a_timeout_comes_although_on_suspend_and_a_driver_never_return(transport
                     pending::<()>().await;
                 }
             })
-            .server(|server| server.hook_deadline(seconds(3600)))
+            .server(|server| server.hook_timeout(seconds(3600)))
             .open();
         let begun = Instant::now();
         let mut client = house.enter(transport).await;
@@ -98,7 +98,7 @@ async fn a_peer_that_does_not_close_is_closed_at_the_polite_end(transport: Trans
     assert_eq!(told.end.as_str(), "kicked");
     assert!(told.at - begun <= LATE, "the hook waits for nobody");
     house.settled().await;
-    assert!((POLITE_END..=POLITE_END + LATE).contains(&begun.elapsed()), "{:?}", begun.elapsed());
+    assert!((CLOSE_TIMEOUT..=CLOSE_TIMEOUT + LATE).contains(&begun.elapsed()), "{:?}", begun.elapsed());
     drop(client);
     house.close().await;
 }

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use abeyance::{Id, Transport, WhenFull};
+use abeyance::{HoldId, Transport, WhenFull};
 use abeyance_tests::dice::Dice;
 use abeyance_tests::house::plan;
 use tokio::io::AsyncWriteExt;
@@ -33,17 +33,17 @@ fn frame(size: usize) -> Vec<u8> {
 
 async fn round(seed: u64) {
     let mut dice = Dice::new(seed);
-    let states: Arc<Mutex<HashMap<Id, State>>> = Arc::default();
+    let states: Arc<Mutex<HashMap<HoldId, State>>> = Arc::default();
     let faults: Arc<Mutex<Vec<String>>> = Arc::default();
-    struct Running(Arc<Mutex<HashMap<Id, State>>>, Id);
-    impl Drop for Running {
+    struct ServerHandle(Arc<Mutex<HashMap<HoldId, State>>>, HoldId);
+    impl Drop for ServerHandle {
         fn drop(&mut self) {
             self.0.lock().unwrap().get_mut(&self.1).unwrap().running -= 1;
         }
     }
     let begin = {
         let (states, faults) = (states.clone(), faults.clone());
-        move |id: Id, what: &'static str| {
+        move |id: HoldId, what: &'static str| {
             let mut all = states.lock().unwrap();
             let state = all.entry(id).or_default();
             if state.running > 0 {
@@ -63,7 +63,7 @@ async fn round(seed: u64) {
                 _ => state.ended += 1,
             }
             state.running += 1;
-            Running(states.clone(), id)
+            ServerHandle(states.clone(), id)
         }
     };
     let span = move |salt: u64, seed: u64| {
@@ -82,7 +82,7 @@ async fn round(seed: u64) {
     let panics = dice.one_in(3);
     let st = states.clone();
     let ft = faults.clone();
-    let ended_of: Arc<Mutex<HashMap<Id, Account>>> = Arc::default();
+    let ended_of: Arc<Mutex<HashMap<HoldId, Account>>> = Arc::default();
     let eo = ended_of.clone();
     let memory = dice.pick(&[64 << 10, 1 << 20, 1 << 28]);
     let bound = dice.pick(&[4, 8, 1000]);
@@ -128,11 +128,11 @@ async fn round(seed: u64) {
             }
         })
         .server(|s| {
-            s.memory(memory).max_suspended(bound).when_full(WhenFull::ResumeOldest).drain(seconds(10))
+            s.max_buffered(memory).max_suspended(bound).when_full(WhenFull::ResumeOldest).drain(seconds(10))
         })
         .open();
     let mut clients = Vec::new();
-    let mut sent: HashMap<Id, (u64, bool)> = HashMap::new();
+    let mut sent: HashMap<HoldId, (u64, bool)> = HashMap::new();
     let steps = 30 + dice.roll(60);
     for _ in 0..steps {
         match dice.roll(12) {
@@ -225,19 +225,19 @@ async fn round(seed: u64) {
     }
     for _ in 0..100 {
         sleep(seconds(1)).await;
-        let tally = hub.tally();
-        if tally.hooks_running == 0 && tally.held + tally.ending == 0 {
+        let stats = hub.stats();
+        if stats.hooks_running == 0 && stats.held + stats.ending == 0 {
             break;
         }
     }
     record.assert_once();
-    let tally = hub.tally();
+    let stats = hub.stats();
     assert_eq!(
-        (tally.held, tally.ending, tally.hooks_running, tally.waiting),
+        (stats.held, stats.ending, stats.hooks_running, stats.waiting),
         (0, 0, 0, 0),
-        "seed {seed}: {tally:?}"
+        "seed {seed}: {stats:?}"
     );
-    assert_eq!(record.told().len() as u64, tally.suspended, "seed {seed}: {tally:?}");
+    assert_eq!(record.told().len() as u64, stats.suspended, "seed {seed}: {stats:?}");
     let faults = faults.lock().unwrap();
     assert!(faults.is_empty(), "seed {seed}: {faults:?}");
     for (id, (heard, unheard, cause)) in &*ended_of.lock().unwrap() {
@@ -283,5 +283,5 @@ async fn a_log_that_panics_costs_no_end_hook() {
     sleep(seconds(20)).await;
     drop(guard);
     assert_eq!(house.record.told().len(), 1);
-    assert_eq!(house.hub.tally().ended("released"), 1);
+    assert_eq!(house.hub.stats().ended("released"), 1);
 }

@@ -154,7 +154,7 @@ async fn a_peer_that_answers_is_kept(transport: Transport) {
     let house = plan().hold(shape).open();
     let mut client = house.enter(transport).await;
     client.stay(seconds(900)).await;
-    assert_eq!(house.hub.held(), 1);
+    assert_eq!(house.hub.held_count(), 1);
     house.close().await;
 }
 

@@ -37,7 +37,7 @@ async fn crowd(plan: Plan, transport: Transport, count: usize) -> (House, Vec<Jo
         let mut client = house.enter(transport).await;
         clients.push(tokio::spawn(async move { client.end().await }));
     }
-    assert_eq!(house.hub.held(), count);
+    assert_eq!(house.hub.held_count(), count);
     (house, clients)
 }
 
@@ -88,7 +88,7 @@ async fn a_drain_ends_with_the_last_hold_whoever_ended_it(transport: Transport) 
     assert!((190..=210).contains(&left), "{left}");
     assert!(drained.took <= seconds(2) + LATE, "{:?}", drained.took);
     assert_eq!(
-        (hub.tally().ended("drained"), hub.tally().ended("released")),
+        (hub.stats().ended("drained"), hub.stats().ended("released")),
         ((CROWD - left) as u64, left as u64)
     );
 }
@@ -105,7 +105,7 @@ async fn whoever_waits_for_its_turn_is_held_as_before(transport: Transport) {
     let (hub, record) = (house.hub.clone(), house.record.clone());
     let meanwhile = async {
         sleep(seconds(3)).await;
-        let held = hub.held();
+        let held = hub.held_count();
         // Of 320 within 6.4 s, but for the one whose turn it is.
         assert!((169..=171).contains(&held), "{held}");
         assert_eq!(hub.publish("news", "still here"), held);
@@ -159,12 +159,12 @@ async fn clocks_go_on_in_a_drain(transport: Transport) {
     let (house, clients) = crowd(plan().hold(|hold| hold.timeout(seconds(3))), transport, CROWD).await;
     let hub = house.hub.clone();
     house.close().await;
-    let tally = hub.tally();
-    assert_eq!(tally.ended("drained") + tally.ended("timeout"), CROWD as u64);
+    let stats = hub.stats();
+    assert_eq!(stats.ended("drained") + stats.ended("timeout"), CROWD as u64);
     // Half of them had their turn; but for the one whose turn it is, and who has it while the timeout is late.
     let slice = seconds(6) / CROWD as u32;
     let late = LATE.as_millis().div_ceil(slice.as_millis()) as u64;
-    assert!((149 - late..=151).contains(&tally.ended("timeout")), "{tally:?}");
+    assert!((149 - late..=151).contains(&stats.ended("timeout")), "{stats:?}");
     let row = match transport {
         Transport::WebSocket => "1000 timeout",
         Transport::Sse => "resumed timeout, last",
@@ -176,7 +176,7 @@ async fn clocks_go_on_in_a_drain(transport: Transport) {
     for client in clients {
         resumed += usize::from(client.await.unwrap() == row);
     }
-    assert!(resumed >= tally.ended("timeout") as usize);
+    assert!(resumed >= stats.ended("timeout") as usize);
 }
 
 #[tokio::test(start_paused = true)]
@@ -288,7 +288,7 @@ async fn a_drain_of_no_time_cuts_at_once(transport: Transport) {
     let (house, clients) = crowd(plan().server(|server| server.drain(Duration::ZERO)), transport, 10).await;
     let hub: Hub = house.hub.clone();
     assert_eq!(house.close().await.holds_cut, 10);
-    assert_eq!(hub.tally().ended("shutdown"), 10);
+    assert_eq!(hub.stats().ended("shutdown"), 10);
     for client in clients {
         assert_eq!(client.await.unwrap(), row(transport, &SHUTDOWN));
     }

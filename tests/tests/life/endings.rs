@@ -37,7 +37,7 @@ async fn held(transport: Transport) -> (House, Client, Held) {
 async fn assert_row(transport: Transport, end: impl FnOnce(&Held), cause: impl Into<End>, row: Row) {
     let (house, mut client, held) = held(transport).await;
     end(&held);
-    assert_eq!(house.hub.held(), 0);
+    assert_eq!(house.hub.held_count(), 0);
     assert_eq!(client.end().await, row.of(transport));
     let told = house.told(1).await;
     assert_eq!(told.end, cause.into());
@@ -138,14 +138,14 @@ async fn a_message_ends_a_long_poll_only(transport: Transport) {
     } else {
         held.send("more").unwrap();
         assert_eq!(client.message().await, "more");
-        assert_eq!(house.hub.held(), 1);
+        assert_eq!(house.hub.held_count(), 1);
     }
     house.close().await;
 }
 
 contract!(a_peer_that_reads_too_slowly_is_cut of lasting);
 async fn a_peer_that_reads_too_slowly_is_cut(transport: Transport) {
-    let house = plan().hold(|hold| hold.backlog(64 * 1024).join("news")).open();
+    let house = plan().hold(|hold| hold.send_buffer(64 * 1024).join("news")).open();
     let mut client = house.enter(transport).await;
     client.stream().window(1024);
     let large = "x".repeat(10_000);
@@ -164,7 +164,7 @@ async fn a_peer_that_reads_too_slowly_is_cut(transport: Transport) {
 
 #[tokio::test(start_paused = true)]
 async fn a_slow_websocket_is_told_so_where_the_close_frame_fits() {
-    let house = plan().hold(|hold| hold.backlog(32 * 1024).join("news")).open();
+    let house = plan().hold(|hold| hold.send_buffer(32 * 1024).join("news")).open();
     let mut client = house.enter(Transport::WebSocket).await;
     // Whole frames that the kernel has taken; the peer has not, so they count.
     for _ in 0..3 {
@@ -180,13 +180,13 @@ async fn a_slow_websocket_is_told_so_where_the_close_frame_fits() {
 
 contract!(a_message_larger_than_the_backlog_is_the_senders_fault of all);
 async fn a_message_larger_than_the_backlog_is_the_senders_fault(transport: Transport) {
-    let house = plan().hold(|hold| hold.backlog(32 * 1024).join("news")).open();
+    let house = plan().hold(|hold| hold.send_buffer(32 * 1024).join("news")).open();
     let mut client = house.enter(transport).await;
     let held = house.record.newest();
     let large = "x".repeat(40_000);
     assert_eq!(held.send(large.as_str()), Err(SendError::TooLarge(large.as_str().into())));
     assert_eq!(house.hub.publish("news", large), 0);
-    assert_eq!(house.hub.held(), 1);
+    assert_eq!(house.hub.held_count(), 1);
     held.send("small").unwrap();
     assert_eq!(client.message().await, "small");
     house.close().await;
@@ -230,7 +230,7 @@ async fn bytes_that_nobody_asked_for_are_a_violation_in_the_end(transport: Trans
     let (house, mut client, _) = held(transport).await;
     client.write([b'x'; 32 * 1024]).await;
     sleep(seconds(1)).await;
-    assert_eq!(house.hub.held(), 1);
+    assert_eq!(house.hub.held_count(), 1);
     client.write([b'x'; 33 * 1024]).await;
     let row = Row { websocket: "", sse: "FIN", stream: "FIN", long_poll: "400 violation, close" };
     assert_eq!(client.end().await, row.of(transport));
@@ -247,7 +247,7 @@ async fn unreachable_when_the_kernel_gives_up(transport: Transport) {
     client.stream().vanish();
     // As late as it is told to: four heartbeats, and one more.
     sleep(seconds(125)).await;
-    assert_eq!(house.hub.held(), 1);
+    assert_eq!(house.hub.held_count(), 1);
     client.stream().give_up();
     assert_eq!(house.cause().await, Disconnect::Unreachable.into());
     house.close().await;
@@ -301,7 +301,7 @@ async fn a_handle_that_is_kept_for_ever_keeps_no_socket_open(transport: Transpor
     assert_eq!(how, "FIN");
     // The peer never closes its side: the polite end has a deadline.
     sleep(seconds(6)).await;
-    assert_eq!(house.hub.tally().ending, 0);
+    assert_eq!(house.hub.stats().ending, 0);
     let is_open = tokio::io::AsyncWriteExt::write_all(&mut reader.stream, b"x").await.is_ok();
     assert!(!is_open, "the server has let go of it");
     assert!(held.send("late").is_err());
@@ -357,13 +357,13 @@ async fn a_hook_may_end_its_own_hold(transport: Transport) {
     assert_eq!(client.messages, ["goodbye"]);
     house.settled().await;
     assert_eq!(house.cause().await, Resume::Released.into());
-    assert_eq!(house.hub.tally().hooks_failed, 0);
+    assert_eq!(house.hub.stats().hooks_failed, 0);
     house.close().await;
 }
 
 contract!(a_sender_may_wait_for_room of lasting);
 async fn a_sender_may_wait_for_room(transport: Transport) {
-    let house = plan().hold(|hold| hold.backlog(32 * 1024)).open();
+    let house = plan().hold(|hold| hold.send_buffer(32 * 1024)).open();
     let mut client = house.enter(transport).await;
     let held = house.record.newest();
     let large = "x".repeat(20_000);

@@ -2,7 +2,7 @@
 
 use std::future::pending;
 
-use abeyance::{Disconnect, Refuse, Transport};
+use abeyance::{Disconnect, Refusal, Transport};
 use abeyance_tests::client::Client;
 use abeyance_tests::house::{House, Plan, plan, until};
 use tokio::time::{Instant, sleep};
@@ -27,7 +27,7 @@ async fn assert_failed(house: House, mut client: Client) {
     assert_eq!(client.end().await, failed(client.transport));
     assert_eq!(house.cause().await, Disconnect::Failed.into());
     house.settled().await;
-    assert_eq!((house.hub.held(), house.record.ends().len()), (0, 1));
+    assert_eq!((house.hub.held_count(), house.record.ends().len()), (0, 1));
     house.enter(client.transport).await;
     house.close().await;
 }
@@ -79,7 +79,7 @@ async fn an_on_message_that_returns_an_error(transport: Transport) {
     let mut client = house.enter(transport).await;
     client.say("1").await;
     client.stay(seconds(2)).await;
-    assert_eq!(house.hub.held(), 1);
+    assert_eq!(house.hub.held_count(), 1);
     client.say("one").await;
     assert_failed(house, client).await;
 }
@@ -134,7 +134,7 @@ async fn a_driver_that_returns_leaves_the_hold(transport: Transport) {
     let house = with_one_place().hold(|hold| hold.drive(|_| sleep(seconds(1)))).open();
     let mut client = house.enter(transport).await;
     client.stay(seconds(20)).await;
-    assert_eq!(house.hub.held(), 1);
+    assert_eq!(house.hub.held_count(), 1);
     house.close().await;
 }
 
@@ -179,7 +179,7 @@ async fn an_end_hook_that_panics_has_ended_its_hold_all_the_same(transport: Tran
         assert_eq!(house.told(round).await.end, abeyance::Resume::Released.into());
         house.settled().await;
     }
-    assert_eq!(house.hub.tally().hooks_failed, 3);
+    assert_eq!(house.hub.stats().hooks_failed, 3);
     house.close().await;
 }
 
@@ -193,7 +193,7 @@ async fn an_end_hook_that_returns_an_error_is_counted_and_has_ended_its_hold(tra
         assert_eq!(house.told(round).await.end, abeyance::Resume::Released.into());
         house.settled().await;
     }
-    assert_eq!(house.hub.tally().hooks_failed, 3);
+    assert_eq!(house.hub.stats().hooks_failed, 3);
     house.close().await;
 }
 
@@ -241,9 +241,9 @@ async fn an_end_hook_that_hangs_delays_nobody(transport: Transport) {
         house.settled().await;
         assert!(begun.elapsed() < seconds(1));
     }
-    assert_eq!((house.hub.tally().hooks_running, house.hub.tally().hooks_failed), (3, 0));
+    assert_eq!((house.hub.stats().hooks_running, house.hub.stats().hooks_failed), (3, 0));
     tokio::time::sleep(seconds(31)).await;
-    assert_eq!((house.hub.tally().hooks_running, house.hub.tally().hooks_failed), (0, 3));
+    assert_eq!((house.hub.stats().hooks_running, house.hub.stats().hooks_failed), (0, 3));
     house.close().await;
 }
 
@@ -273,7 +273,7 @@ async fn assert_refused(house: House, transport: Transport, status: u16, text: &
         let answer = house.visit(transport).query("deny=1").refused().await;
         assert_eq!((answer.head.status, answer.body.as_str()), (status, text));
     }
-    assert_eq!(house.hub.tally().suspended, 0);
+    assert_eq!(house.hub.stats().suspended, 0);
     let mut client = house.enter(transport).await;
     client.stay(seconds(1)).await;
     house.close().await;
@@ -283,7 +283,7 @@ contract!(a_function_that_refuses_has_its_words_answered of all);
 async fn a_function_that_refuses_has_its_words_answered(transport: Transport) {
     let house = with_one_place()
         .function(|asked| async move {
-            if asked.contains_key("deny") { Err(Refuse::forbidden("not you")) } else { Ok(()) }
+            if asked.contains_key("deny") { Err(Refusal::forbidden("not you")) } else { Ok(()) }
         })
         .open();
     assert_refused(house, transport, 403, "not you").await;
@@ -332,7 +332,7 @@ async fn a_peer_that_leaves_while_the_function_runs_takes_no_place(transport: Tr
     drop(reader);
     sleep(seconds(10)).await;
     // Whether it was held for a moment or never: nothing of it is left.
-    until("the place to be free", || house.hub.held() == 0).await;
+    until("the place to be free", || house.hub.held_count() == 0).await;
     house.enter(transport).await;
     house.close().await;
 }

@@ -15,7 +15,7 @@ fn frame(size: usize) -> Vec<u8> {
 /// What waits for a hook after its connection is gone is still in memory, and counts.
 #[tokio::test(start_paused = true)]
 async fn what_waits_behind_a_hook_counts_when_its_connection_is_gone() {
-    let house = plan().on_message(|_, _| sleep(seconds(20))).server(|s| s.memory(1 << 20)).open();
+    let house = plan().on_message(|_, _| sleep(seconds(20))).server(|s| s.max_buffered(1 << 20)).open();
     for _ in 0..40 {
         let mut client = house.enter(Transport::WebSocket).await;
         client.say("first").await;
@@ -25,9 +25,9 @@ async fn what_waits_behind_a_hook_counts_when_its_connection_is_gone() {
         drop(client);
     }
     sleep(seconds(1)).await;
-    let tally = house.hub.tally();
+    let stats = house.hub.stats();
     // 40 times 60,000 bytes are in the server.
-    assert!(tally.waiting >= 1 << 19, "{}", tally.waiting);
+    assert!(stats.waiting >= 1 << 19, "{}", stats.waiting);
     house.close().await;
 }
 
@@ -38,7 +38,7 @@ async fn what_is_read_ahead_at_ends_stays_in_the_bound_and_harms_no_other() {
     let house = plan()
         .on_message(|_, _| sleep(seconds(20)))
         .hold(|hold| hold.join("news"))
-        .server(|s| s.memory(MEMORY))
+        .server(|s| s.max_buffered(MEMORY))
         .open();
     let innocent = house.enter(Transport::Sse).await;
     let id = house.record.newest().id();
@@ -61,9 +61,9 @@ async fn what_is_read_ahead_at_ends_stays_in_the_bound_and_harms_no_other() {
         }
     }
     sleep(seconds(1)).await;
-    let tally = house.hub.tally();
-    assert!(tally.waiting <= MEMORY, "{}", tally.waiting);
-    assert!(!held.is_ended(), "slow: {}", tally.ended("slow"));
+    let stats = house.hub.stats();
+    assert!(stats.waiting <= MEMORY, "{}", stats.waiting);
+    assert!(!held.is_ended(), "slow: {}", stats.ended("slow"));
     drop((innocent, clients));
     house.close().await;
 }
@@ -101,7 +101,7 @@ async fn polls_on_one_connection_while_their_hooks_run() {
     client.fin().await;
     drop(client);
     house.told(21).await;
-    assert_eq!(house.hub.tally().waiting, 0);
+    assert_eq!(house.hub.stats().waiting, 0);
     house.close().await;
 }
 
@@ -110,15 +110,15 @@ async fn polls_on_one_connection_while_their_hooks_run() {
 #[tokio::test(start_paused = true)]
 async fn others_do_not_pay_for_a_peer_that_posts() {
     const MEMORY: usize = 1 << 20;
-    let house = plan().on_message(|_, _| sleep(seconds(20))).server(|s| s.memory(MEMORY)).open();
+    let house = plan().on_message(|_, _| sleep(seconds(20))).server(|s| s.max_buffered(MEMORY)).open();
     let mut posters = Vec::new();
     let text = "x".repeat(60_000);
     'all: for _ in 0..10 {
         let poster = house.visit(Transport::Stream).from([10, 0, 0, 66]).enter().await;
         for _ in 0..9 {
             let status = poster.post(&text).await.head.status;
-            if status != 202 && house.hub.tally().waiting > MEMORY / 4 {
-                if house.hub.tally().waiting > MEMORY - 61_000 {
+            if status != 202 && house.hub.stats().waiting > MEMORY / 4 {
+                if house.hub.stats().waiting > MEMORY - 61_000 {
                     posters.push(poster);
                     break 'all;
                 }

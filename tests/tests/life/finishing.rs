@@ -51,7 +51,7 @@ async fn assert_heard(house: House, calls: Calls, end: impl Into<End>) {
     assert_eq!(house.record.heard(), ["one", "two", "three"]);
     assert_eq!(told.end, end.into());
     assert_eq!((told.ended.messages_in(), told.ended.unheard()), (3, 0));
-    assert_eq!(house.hub.tally().unheard, 0);
+    assert_eq!(house.hub.stats().unheard, 0);
     house.close().await;
 }
 
@@ -131,7 +131,7 @@ async fn assert_cut_off(house: House, calls: Calls, is_right: impl Fn(&End) -> b
     assert_eq!(calls.count(), (1, 1));
     assert!(is_right(&told.end), "{:?}", told.end);
     assert_eq!((told.ended.messages_in(), told.ended.unheard()), (1, 2));
-    assert_eq!(house.hub.tally().unheard, 2);
+    assert_eq!(house.hub.stats().unheard, 2);
     assert_eq!(house.hub.tally_by_endpoint()[0].1.unheard, 2);
     house.close().await;
 }
@@ -233,7 +233,7 @@ async fn all_that_waits_has_one_deadline_together(transport: Transport) {
     let counted = calls.clone();
     let house = plan()
         .on_message(move |_, _| counted.clone().last(seconds(4)))
-        .server(|server| server.hook_deadline(seconds(5)))
+        .server(|server| server.hook_timeout(seconds(5)))
         .open();
     let mut client = house.enter(transport).await;
     say_three(&house, &mut client).await;
@@ -245,7 +245,7 @@ async fn all_that_waits_has_one_deadline_together(transport: Transport) {
     assert!((seconds(8) - LATE..=seconds(8) + LATE).contains(&after), "{after:?}");
     assert_eq!(calls.count(), (2, 2));
     assert_eq!((told.ended.messages_in(), told.ended.unheard()), (2, 1));
-    assert_eq!(house.hub.tally().hooks_failed, 0);
+    assert_eq!(house.hub.stats().hooks_failed, 0);
     house.close().await;
 }
 
@@ -270,7 +270,7 @@ async fn on_suspend_finishes_before_the_end_hook(transport: Transport) {
     let mut client = house.enter(transport).await;
     client.fin().await;
     assert_eq!(house.cause().await, Disconnect::Gone.into());
-    assert_eq!((present.load(SeqCst), house.hub.tally().hooks_failed), (0, 0));
+    assert_eq!((present.load(SeqCst), house.hub.stats().hooks_failed), (0, 0));
     house.close().await;
 }
 
@@ -295,8 +295,8 @@ async fn a_connection_is_done_with_although_a_hook_goes_on(transport: Transport)
     assert!(!client.end().await.is_empty());
     house.settled().await;
     assert!(begun.elapsed() < seconds(1), "{:?}", begun.elapsed());
-    let tally = house.hub.tally();
-    assert_eq!((tally.ended("released"), tally.hooks_running), (1, 1), "{tally:?}");
+    let stats = house.hub.stats();
+    assert_eq!((stats.ended("released"), stats.hooks_running), (1, 1), "{stats:?}");
     if transport == Transport::LongPoll {
         // Its connection serves the next request meanwhile.
         client.write("GET /nothing HTTP/1.1\r\nhost: a\r\n\r\n").await;
@@ -324,7 +324,7 @@ async fn a_hook_learns_of_the_end_at_once(transport: Transport) {
     sleep(seconds(1)).await;
     client.fin().await;
     house.told(1).await;
-    assert_eq!(house.hub.tally().hooks_failed, 0);
+    assert_eq!(house.hub.stats().hooks_failed, 0);
     house.close().await;
 }
 
@@ -366,7 +366,7 @@ async fn at_the_end_of_a_drain_what_was_not_begun_is_cut_off_and_what_runs_has_a
         house.close().await;
         assert!(begun.elapsed() <= seconds(11) + LATE, "{:?}", begun.elapsed());
         assert_eq!(calls.count(), (1, finished));
-        assert_eq!((record.ends(), hub.tally().unheard), (vec![Resume::Drained.into()], 2));
+        assert_eq!((record.ends(), hub.stats().unheard), (vec![Resume::Drained.into()], 2));
         ending.await.unwrap();
     }
 }

@@ -15,7 +15,7 @@ use super::seconds;
 async fn live(seed: u64) -> Vec<&'static str> {
     let house = plan()
         .server(|server| server.max_suspended(12).when_full(WhenFull::ResumeOldest))
-        .hold(|hold| hold.timeout(seconds(20)).max_idle(seconds(30)).backlog(32 * 1024).join("news"))
+        .hold(|hold| hold.timeout(seconds(20)).max_idle(seconds(30)).send_buffer(32 * 1024).join("news"))
         .on_message(|held, message| async move {
             match message.as_text() {
                 Some("panic") => panic!("on purpose"),
@@ -81,7 +81,7 @@ async fn live(seed: u64) -> Vec<&'static str> {
     }
     let hub = house.hub.clone();
     house.close().await;
-    hub.tally().ended.into_iter().map(|(cause, _)| cause).collect()
+    hub.stats().ended.into_iter().map(|(cause, _)| cause).collect()
 }
 
 #[tokio::test(start_paused = true)]

@@ -3,7 +3,7 @@
 use std::future::pending;
 
 use abeyance::extract::{Query, State};
-use abeyance::{Disconnect, End, Refuse, Server, Suspend, Transport, suspend};
+use abeyance::{Disconnect, End, Refusal, Server, Suspend, Transport, suspend};
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, House, Plan, Stage, plan, until};
 use abeyance_tests::reader::Answer;
@@ -15,30 +15,30 @@ use tokio::time::sleep;
 use super::seconds;
 
 #[suspend(path = "/socket", transports = [websocket])]
-async fn socket(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+async fn socket(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
 #[suspend(path = "/events", transports = [sse, stream], max_message = "1KiB")]
-async fn events(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+async fn events(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
 #[suspend(path = "/alone", max_per_key = 1)]
-async fn alone(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+async fn alone(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
 #[suspend(path = "/newest", max_suspended = 1, when_full = "resume_oldest")]
-async fn newest(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+async fn newest(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
 #[suspend(path = "/known")]
-async fn known(State(stage): State<Stage>, headers: HeaderMap) -> Result<Suspend<Guest>, Refuse> {
+async fn known(State(stage): State<Stage>, headers: HeaderMap) -> Result<Suspend<Guest>, Refusal> {
     match headers.contains_key("cookie") {
         true => stage.enter(Asked::new()).await,
-        false => Err(Refuse::unauthorized("no cookie")),
+        false => Err(Refusal::unauthorized("no cookie")),
     }
 }
 
@@ -94,7 +94,7 @@ async fn pipelined_requests_are_answered_in_order() {
     for expected in ["plain", "", "plain", "plain", "", "plain"] {
         assert_eq!(reader.answer().await.unwrap().body, expected);
     }
-    assert_eq!(house.hub.tally().ended("timeout"), 2);
+    assert_eq!(house.hub.stats().ended("timeout"), 2);
     house.close().await;
 }
 
@@ -140,7 +140,7 @@ async fn a_head_runs_no_function_and_is_not_allowed(transport: Transport) {
         reader.head().await.unwrap()
     };
     assert_eq!((answer.status, answer.get("allow")), (405, Some("GET, OPTIONS, POST, DELETE")));
-    assert_eq!(house.hub.tally().suspended, 0);
+    assert_eq!(house.hub.stats().suspended, 0);
     house.close().await;
 }
 
@@ -241,7 +241,7 @@ async fn a_handshake_that_lacks_something_is_told_what() {
             assert_eq!(answer.head.get("sec-websocket-version"), Some("13"));
         }
     }
-    assert_eq!(house.hub.tally().suspended, 0);
+    assert_eq!(house.hub.stats().suspended, 0);
     house.close().await;
 }
 
@@ -278,7 +278,7 @@ async fn only_its_token_speaks_for_a_hold(transport: Transport) {
             assert_eq!(client.speak(method, token, "hello").await.head.status, 404, "{method} {token:?}");
         }
     }
-    assert_eq!(house.hub.held(), 2);
+    assert_eq!(house.hub.held_count(), 2);
     let answer = client.speak("POST", &token, "hello").await;
     assert_eq!((answer.head.status, answer.body.as_str()), (202, ""));
     let first = format!("POST /hold?hold={token} HTTP/1.1");
@@ -322,7 +322,7 @@ async fn what_is_said_is_bounded(transport: Transport) {
     }
     let answer = client.post("the ninth").await;
     assert_eq!((answer.head.status, answer.head.get("retry-after")), (429, Some("1")));
-    assert_eq!(house.hub.held(), 1);
+    assert_eq!(house.hub.held_count(), 1);
     house.close().await;
 }
 
@@ -366,7 +366,7 @@ async fn a_page_of_another_site_cannot_speak_for_a_hold_though_it_has_the_token(
     assert_eq!(answer.head.status, 202);
     assert_eq!(answer.head.get("access-control-allow-origin"), Some("https://friend.example"));
     until("the friend's word", || house.record.heard().len() == 1).await;
-    assert_eq!(house.hub.held(), 1);
+    assert_eq!(house.hub.held_count(), 1);
     client.stay(seconds(1)).await;
     house.close().await;
 }

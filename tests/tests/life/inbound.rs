@@ -20,9 +20,9 @@ async fn crowd(house: &House, transport: Transport, bytes: &[u8]) -> Vec<Client>
         let mut client = house.enter(transport).await;
         client.write(bytes).await;
         until("all of it to be read", || {
-            let tally = house.hub.tally();
-            assert!(tally.waiting <= MEMORY, "{tally:?}");
-            tally.waiting >= clients.len().min(10) * EACH
+            let stats = house.hub.stats();
+            assert!(stats.waiting <= MEMORY, "{stats:?}");
+            stats.waiting >= clients.len().min(10) * EACH
         })
         .await;
         clients.push(client);
@@ -32,20 +32,20 @@ async fn crowd(house: &House, transport: Transport, bytes: &[u8]) -> Vec<Client>
 
 /// So much was ended that the rest fits, and no more than that.
 async fn assert_bounded(house: House, clients: Vec<Client>) {
-    let tally = house.hub.tally();
+    let stats = house.hub.stats();
     let most = MEMORY / EACH;
-    assert!((most / 2..=most).contains(&tally.held), "{tally:?}");
+    assert!((most / 2..=most).contains(&stats.held), "{stats:?}");
     let ends = house.record.ends();
-    assert_eq!(ends.len() + tally.held, CROWD);
+    assert_eq!(ends.len() + stats.held, CROWD);
     assert!(ends.iter().all(|end| *end == End::from(Disconnect::Overload)), "{ends:?}");
     drop(clients);
-    until("everything to be given back", || house.hub.tally().waiting == 0).await;
+    until("everything to be given back", || house.hub.stats().waiting == 0).await;
     house.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn half_frames_of_many_websockets() {
-    let house = plan().server(|server| server.memory(MEMORY)).open();
+    let house = plan().server(|server| server.max_buffered(MEMORY)).open();
     let mut half = vec![0x82, 0xfe, 0xff, 0xdc, 0, 0, 0, 0];
     half.resize(8 + EACH, b'x');
     let mut clients = crowd(&house, Transport::WebSocket, &half).await;
@@ -56,7 +56,7 @@ async fn half_frames_of_many_websockets() {
 
 #[tokio::test(start_paused = true)]
 async fn requests_behind_many_long_polls() {
-    let house = plan().server(|server| server.memory(MEMORY)).open();
+    let house = plan().server(|server| server.max_buffered(MEMORY)).open();
     let behind = format!("POST /x HTTP/1.1\r\nhost: a\r\ncontent-length: {EACH}\r\n\r\n{}", "x".repeat(EACH));
     let mut clients = crowd(&house, Transport::LongPoll, behind.as_bytes()).await;
     let ended = house.record.begun().iter().position(|held| held.is_ended()).expect("the first to go");
@@ -66,7 +66,7 @@ async fn requests_behind_many_long_polls() {
 
 contract!(posts_that_wait_for_a_hook of streams);
 async fn posts_that_wait_for_a_hook(transport: Transport) {
-    let house = plan().on_message(|_, _| pending()).server(|server| server.memory(MEMORY)).open();
+    let house = plan().on_message(|_, _| pending()).server(|server| server.max_buffered(MEMORY)).open();
     let mut clients = Vec::new();
     let (mut taken, mut refused) = (0, 0);
     for _ in 0..5 {
@@ -77,14 +77,14 @@ async fn posts_that_wait_for_a_hook(transport: Transport) {
                 429 => refused += 1,
                 other => panic!("{other}"),
             }
-            let waiting = house.hub.tally().waiting;
+            let waiting = house.hub.stats().waiting;
             assert!(waiting <= MEMORY, "{waiting}");
         }
         clients.push(client);
     }
     // Half of it stays for what goes out.
     assert!(taken >= MEMORY / 2 / EACH - 1 && refused > 0, "{taken}, {refused}");
-    assert_eq!(house.hub.held(), 5, "what was accepted costs nobody its hold");
+    assert_eq!(house.hub.held_count(), 5, "what was accepted costs nobody its hold");
     drop(clients);
     house.close().await;
 }

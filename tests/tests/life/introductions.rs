@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use abeyance::extract::{ClientIp, State};
-use abeyance::{Refuse, Server, Suspend, Transport, suspend};
+use abeyance::{Refusal, Server, Suspend, Transport, suspend};
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, House, Stage, plan};
 use axum::Router;
@@ -21,7 +21,7 @@ async fn held(
     State(stage): State<Stage>,
     ConnectInfo(peer): Peer,
     ClientIp(client): ClientIp,
-) -> Result<Suspend<Guest>, Refuse> {
+) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(Asked::new()).await.map(|hold| hold.reply(format!("{peer} for {client}")))
 }
 
@@ -82,6 +82,6 @@ async fn an_introduction_that_panics_is_a_server_error_and_the_server_lives_on()
     let house = open(|server| server.connect_info(|_| -> Peer { panic!("on purpose") }));
     assert_eq!(house.ask("GET /who HTTP/1.1\r\nhost: a\r\n\r\n").await.head.status, 500);
     let answer = house.visit(Transport::Sse).path("/held").refused().await;
-    assert_eq!((answer.head.status, house.hub.held()), (500, 0));
+    assert_eq!((answer.head.status, house.hub.held_count()), (500, 0));
     house.close().await;
 }

@@ -1,13 +1,13 @@
 //! Keys: all holds of one user are ended together, wherever they are, and nobody else's.
 
 use abeyance::extract::{Query, State};
-use abeyance::{Disconnect, End, Refuse, Resume, Suspend, Transport, suspend};
+use abeyance::{Disconnect, End, Refusal, Resume, Suspend, Transport, suspend};
 use abeyance_tests::client::Client;
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, House, Stage, plan};
 
 #[suspend(path = "/limited", max_per_key = 2)]
-async fn limited(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+async fn limited(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
@@ -42,7 +42,7 @@ async fn all_of_a_key_are_released_at_every_endpoint_and_nobody_else(transport: 
     let house = open();
     let (hers, others) = guests(&house, transport).await;
     assert_eq!(house.hub.end_key("ada"), 3);
-    assert_eq!(house.hub.held(), 2);
+    assert_eq!(house.hub.held_count(), 2);
     assert_eq!(house.hub.end_key("ada"), 0);
     assert_eq!(house.hub.end_key("nobody"), 0);
     let row = match transport {

@@ -1,7 +1,7 @@
 //! Limits: who is let in, who must go for it, and what those who are sent away are told.
 
 use abeyance::extract::{Query, State};
-use abeyance::{Disconnect, JoinError, Refuse, Resume, Suspend, Transport, WhenFull, suspend};
+use abeyance::{Disconnect, JoinError, Refusal, Resume, Suspend, Transport, WhenFull, suspend};
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, House, Stage, plan};
 use tokio::time::sleep;
@@ -9,17 +9,17 @@ use tokio::time::sleep;
 use super::seconds;
 
 #[suspend(path = "/two", max_suspended = 2, when_full = "resume_oldest")]
-async fn two(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+async fn two(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
 #[suspend(path = "/each", max_per_peer = 2, max_per_key = 1)]
-async fn each(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+async fn each(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
 #[suspend(path = "/newest", max_per_key = 1, when_full = "resume_oldest")]
-async fn newest(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+async fn newest(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
@@ -27,7 +27,7 @@ fn open() -> House {
     plan()
         .server(|server| server.mount(two).mount(each).mount(newest).trusted_proxies(["10.9.0.0/16"]))
         .function(|asked| async move {
-            if asked.contains_key("deny") { Err(Refuse::forbidden("not you")) } else { Ok(()) }
+            if asked.contains_key("deny") { Err(Refusal::forbidden("not you")) } else { Ok(()) }
         })
         .hold(|hold| hold.join("news"))
         .open()
@@ -57,7 +57,7 @@ async fn the_oldest_leave_in_order_each_with_its_ending(transport: Transport) {
             assert_eq!(told.ended.id(), house.record.begun()[round - 2].id());
             assert!(told.ended.is_delivered());
         }
-        assert_eq!(house.hub.held(), clients.len());
+        assert_eq!(house.hub.held_count(), clients.len());
         house.assert_lawful();
     }
     assert_eq!(house.hub.peak(), 2);
@@ -99,7 +99,7 @@ async fn a_request_that_is_refused_evicts_nobody(transport: Transport) {
         let answer = house.visit(transport).path("/two").query("deny=1").refused().await;
         assert_eq!((answer.head.status, answer.body.as_str()), (403, "not you"));
     }
-    assert_eq!((house.hub.held(), house.record.ends().len()), (2, 0));
+    assert_eq!((house.hub.held_count(), house.record.ends().len()), (2, 0));
     house.close().await;
 }
 
@@ -152,7 +152,7 @@ async fn a_full_server_may_end_the_oldest(transport: Transport) {
         clients.push(house.enter(transport).await);
         sleep(seconds(2)).await;
     }
-    assert_eq!((house.hub.held(), house.hub.peak(), house.record.ends().len()), (3, 3, 7));
+    assert_eq!((house.hub.held_count(), house.hub.peak(), house.record.ends().len()), (3, 3, 7));
     for (place, told) in house.record.told().iter().enumerate() {
         assert_eq!(told.ended.id(), house.record.begun()[place].id());
     }
@@ -211,7 +211,7 @@ async fn of_one_key_the_oldest_may_leave(transport: Transport) {
     let _second = house.visit(transport).path("/newest").query("key=ada").enter().await;
     assert_eq!(first.end().await, evicted(transport));
     assert_eq!(house.told(1).await.ended.id(), house.record.begun()[0].id());
-    assert_eq!((house.hub.held(), house.record.ends().len()), (2, 1));
+    assert_eq!((house.hub.held_count(), house.record.ends().len()), (2, 1));
     house.close().await;
 }
 
@@ -234,7 +234,7 @@ async fn one_key_cannot_take_everything_over_all_endpoints_together(transport: T
     assert_eq!(house.hub.end_key("ada"), 2);
     house.told(3).await;
     let _again = [visit("/hold", "key=ada").enter().await, visit("/hold", "key=ada").enter().await];
-    assert_eq!(house.hub.held(), 6);
+    assert_eq!(house.hub.held_count(), 6);
     house.close().await;
 }
 
@@ -253,7 +253,7 @@ async fn of_one_key_the_oldest_of_all_endpoints_may_leave(transport: Transport) 
     assert_eq!(house.told(1).await.ended.id(), house.record.begun()[0].id());
     // Now both are too young.
     assert_sent_away(&house.visit(transport).path("/two").query("key=ada").refused().await, 429);
-    assert_eq!((house.hub.held(), house.record.ends().len()), (3, 1));
+    assert_eq!((house.hub.held_count(), house.record.ends().len()), (3, 1));
     house.close().await;
 }
 
@@ -266,7 +266,7 @@ async fn an_evicted_hold_whose_hook_hangs_is_ended_all_the_same(transport: Trans
         sleep(seconds(2)).await;
     }
     assert_eq!(clients[0].end().await, evicted(transport));
-    assert_eq!(house.hub.held(), 2);
+    assert_eq!(house.hub.held_count(), 2);
     // Its hook has its deadline; the place is another's already, and its connection is done with.
     assert_eq!(house.record.ends(), []);
     assert_eq!(house.told(1).await.end, Resume::Evicted.into());

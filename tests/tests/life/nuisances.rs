@@ -58,7 +58,7 @@ async fn a_websocket_that_pings_every_second_is_no_flood() {
         client.write(frame(PING, b"")).await;
         client.stay(seconds(1)).await;
     }
-    assert_eq!(house.hub.held(), 1);
+    assert_eq!(house.hub.held_count(), 1);
     drop(client);
     house.close().await;
 }
@@ -71,7 +71,7 @@ async fn a_websocket_that_pings_and_never_reads_has_few_answers_waiting() {
     for _ in 0..9 {
         client.write(frame(PING, &[b'x'; 125]).repeat(100)).await;
         sleep(Duration::from_millis(900)).await;
-        assert!(house.hub.tally().waiting < 1_024, "{:?}", house.hub.tally());
+        assert!(house.hub.stats().waiting < 1_024, "{:?}", house.hub.stats());
     }
     assert_eq!(house.cause().await, Disconnect::Stalled.into());
     drop(client);
@@ -184,7 +184,7 @@ async fn a_request_whose_unwanted_body_comes_a_byte_at_a_time_is_given_up() {
         assert!(begun.elapsed() < seconds(30), "it goes on for ever");
     };
     assert_eq!(answer.head.status, 408);
-    assert_eq!(house.hub.tally().suspended, 0);
+    assert_eq!(house.hub.stats().suspended, 0);
     drop(reader);
     house.close().await;
 }

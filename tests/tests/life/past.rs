@@ -1,6 +1,6 @@
 //! The last ends, as the hub remembers them.
 
-use abeyance::{Held, PastEnd, Server, Suspend, Transport, suspend};
+use abeyance::{EndRecord, Held, Server, Suspend, Transport, suspend};
 use abeyance_tests::house::{House, plan, until};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
@@ -8,7 +8,7 @@ use tokio::time::{Duration, sleep};
 
 use super::seconds;
 
-fn last_ends(house: &House) -> Vec<PastEnd> {
+fn last_ends(house: &House) -> Vec<EndRecord> {
     house.hub.last_ends().collect()
 }
 
@@ -45,9 +45,9 @@ async fn a_status_page_can_show_who_is_held_and_who_was() {
     sleep(Duration::from_millis(2_500)).await;
     helds[0].resume();
     leaving.end().await;
-    until("its end", || house.hub.tally().ended("released") == 1).await;
-    let tally = serde_json::to_value(house.hub.tally()).unwrap();
-    assert_eq!((&tally["held"], &tally["ended"]), (&json!(1), &json!({"released": 1})));
+    until("its end", || house.hub.stats().ended("released") == 1).await;
+    let stats = serde_json::to_value(house.hub.stats()).unwrap();
+    assert_eq!((&stats["held"], &stats["ended"]), (&json!(1), &json!({"released": 1})));
     let listed = serde_json::to_value(house.hub.list()).unwrap();
     assert_eq!(listed[0]["id"], helds[1].id().to_string());
     assert_eq!((&listed[0]["transport"], &listed[0]["endpoint"]), (&json!("websocket"), &json!("/hold")));
@@ -118,9 +118,9 @@ async fn two_functions_of_one_name_are_told_apart_by_their_paths() {
         let mut client = dialer.connect(([10, 0, 0, 1], 1).into()).unwrap();
         client.write_all(format!("GET {path} HTTP/1.1\r\nhost: a\r\n\r\n").as_bytes()).await.unwrap();
         clients.push(client);
-        until("a hold", || hub.held() == clients.len()).await;
+        until("a hold", || hub.held_count() == clients.len()).await;
     }
-    let held = hub.tally_by_endpoint().into_iter().map(|(path, tally)| (path, tally.held));
+    let held = hub.tally_by_endpoint().into_iter().map(|(path, stats)| (path, stats.held));
     assert_eq!(held.collect::<Vec<_>>(), [("/one/{room}", 1), ("/other/{room}", 2)]);
     let mut listed: Vec<_> = hub.list().into_iter().map(|hold| (hold.endpoint, hold.path)).collect();
     listed.sort();
@@ -140,7 +140,7 @@ fn a_hold_whose_runtime_went_away_is_remembered_once() {
         let mut client = dialer.connect(([10, 0, 0, 1], 1).into()).unwrap();
         client.write_all(b"GET /left HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let hub = running.hub();
-        until("a hold", || hub.held() == 1).await;
+        until("a hold", || hub.held_count() == 1).await;
         (hub, running, client)
     });
     drop(runtime);

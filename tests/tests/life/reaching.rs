@@ -1,6 +1,6 @@
 //! Reaching holds from elsewhere: by id, by topic, by key; and all but oneself.
 
-use abeyance::{Held, Id, Keep, Transport};
+use abeyance::{Held, HoldId, Retention, Transport};
 use abeyance_tests::client::Client;
 use abeyance_tests::house::{House, plan};
 
@@ -12,7 +12,7 @@ fn in_news() -> House {
 
 /// The topic keeps its past.
 fn in_kept_news() -> House {
-    plan().server(|server| server.topic("news", Keep::default())).hold(|hold| hold.join("news")).open()
+    plan().server(|server| server.topic("news", Retention::default())).hold(|hold| hold.join("news")).open()
 }
 
 async fn enter(house: &House, transport: Transport) -> (Client, Held) {
@@ -55,7 +55,8 @@ async fn what_is_for_the_others_waits_for_on_suspend_as_everything_does(transpor
             held.publish_others("news", "from myself");
             held.publish("news", "to all");
         });
-        let plan = plan.server(|server| if keeps { server.topic("news", Keep::default()) } else { server });
+        let plan =
+            plan.server(|server| if keeps { server.topic("news", Retention::default()) } else { server });
         let house = plan.open();
         let (mut client, _) = enter(&house, transport).await;
         assert_eq!(client.message().await, "to all");
@@ -101,7 +102,7 @@ async fn a_hold_is_found_by_its_id_until_its_end_begins(transport: Transport) {
     let house = in_news();
     let (mut client, held) = enter(&house, transport).await;
     let written = held.id().to_string();
-    let id: Id = written.parse().expect("an id");
+    let id: HoldId = written.parse().expect("an id");
     assert_eq!(id, held.id());
     let found = house.hub.get(id).expect("a hold");
     found.send("found").expect("room");
@@ -127,7 +128,7 @@ async fn the_members_of_a_topic_are_those_who_are_in_it_now(transport: Transport
     first.leave("news");
     assert_eq!(house.hub.member_count("news"), 1);
     house.hub.members("news").iter().for_each(Held::resume);
-    assert_eq!((house.hub.member_count("news"), house.hub.held()), (0, 1));
+    assert_eq!((house.hub.member_count("news"), house.hub.held_count()), (0, 1));
     first.resume();
     one.end().await;
     house.close().await;
@@ -157,7 +158,8 @@ async fn all_holds_of_a_key_are_sent_to_and_nobody_else(transport: Transport) {
 contract!(all_holds_of_a_key_join_and_leave_a_topic_and_nobody_else of all);
 async fn all_holds_of_a_key_join_and_leave_a_topic_and_nobody_else(transport: Transport) {
     for keeps in [false, true] {
-        let plan = plan().server(|server| if keeps { server.topic("room", Keep::default()) } else { server });
+        let plan =
+            plan().server(|server| if keeps { server.topic("room", Retention::default()) } else { server });
         let house = plan.open();
         let mut hers = house.visit(transport).query("key=ada").enter().await;
         let _second = house.visit(transport).query("key=ada").enter().await;

@@ -1,7 +1,7 @@
 //! What is refused is counted and logged, once, under a word that says why.
 
 use abeyance::extract::{Query, State};
-use abeyance::{Refuse, Suspend, Transport, suspend};
+use abeyance::{Refusal, Suspend, Transport, suspend};
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, House, Plan, Stage, plan};
 use abeyance_tests::log::Log;
@@ -20,24 +20,24 @@ async fn counted(
     State(stage): State<Stage>,
     Query(asked): Query<Asked>,
     Query(_): Query<Count>,
-) -> Result<Suspend<Guest>, Refuse> {
+) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
 #[suspend(path = "/events", transports(sse))]
-async fn events(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+async fn events(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
 #[suspend(path = "/socket", transports(websocket))]
-async fn socket(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+async fn socket(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
 fn plan_of_all() -> Plan {
     plan().server(|server| server.mount(counted).mount(events).mount(socket)).function(|asked| async move {
         match asked.get("do").map(String::as_str) {
-            Some("refuse") => Err(Refuse::forbidden("not you")),
+            Some("refuse") => Err(Refusal::forbidden("not you")),
             Some("panic") => panic!("on purpose"),
             Some("sleep") => {
                 sleep(seconds(60)).await;
@@ -54,13 +54,13 @@ fn assert_told(house: &House, log: &Log, told: &mut Vec<(&'static str, u64)>, wh
         Some((_, count)) => *count += 1,
         None => told.push((why, 1)),
     }
-    let mut counted = house.hub.tally().refusals;
+    let mut counted = house.hub.stats().refusals;
     counted.sort();
     told.sort();
     assert_eq!(counted, *told);
     let word = format!("why={why:?}");
     let lines = log.lines(&["DEBUG", "refused", &word]);
-    assert_eq!(lines.len() as u64, house.hub.tally().refusals(why), "{why}: {lines:?}");
+    assert_eq!(lines.len() as u64, house.hub.stats().refusals(why), "{why}: {lines:?}");
 }
 
 contract!(a_refusal_is_counted_and_logged_once_under_its_word of all);
@@ -96,7 +96,7 @@ async fn a_refusal_is_counted_and_logged_once_under_its_word(transport: Transpor
     assert_eq!(visit("").refused().await.head.status, 503);
     assert_told(&house, &log, &mut told, "max_suspended");
     let by_endpoint = house.hub.tally_by_endpoint();
-    assert!(by_endpoint.iter().all(|(_, tally)| tally.refusals.is_empty()));
+    assert!(by_endpoint.iter().all(|(_, stats)| stats.refusals.is_empty()));
     house.close().await;
 }
 
@@ -155,7 +155,7 @@ async fn a_connection_that_is_turned_away_at_the_door_has_its_word() {
     let answer = house.visit(Transport::Sse).refused().await;
     assert_eq!(answer.head.status, 429);
     assert_told(&house, &log, &mut told, "max_connects_per_peer");
-    assert_eq!(house.hub.tally().turned_away, 1);
+    assert_eq!(house.hub.stats().turned_away, 1);
     house.close().await;
 }
 
@@ -175,7 +175,7 @@ async fn a_request_that_comes_during_a_drain_is_refused_as_that() {
     };
     let (_, answer) = tokio::join!(close, ask);
     assert_eq!(answer.head.status, 503);
-    assert_eq!((hub.tally().refusals, record.ends().len()), (vec![("draining", 1)], 1));
+    assert_eq!((hub.stats().refusals, record.ends().len()), (vec![("draining", 1)], 1));
     assert_eq!(log.lines(&["DEBUG", "why=\"draining\""]).len(), 1);
 }
 
@@ -188,7 +188,7 @@ async fn a_fallbacks_own_answers_are_no_refusals() {
         let answer = house.ask(format!("{first}\r\nhost: a\r\ncontent-length: 0\r\n\r\n")).await;
         assert_eq!(answer.head.status, status);
     }
-    assert_eq!(house.hub.tally().refusals, []);
+    assert_eq!(house.hub.stats().refusals, []);
     house.close().await;
 }
 
@@ -200,7 +200,7 @@ async fn of_foreign_origins_there_is_a_warning_once_a_minute_that_says_what_was_
         assert_eq!(visit.refused().await.head.status, 403);
         sleep(seconds(1)).await;
     }
-    assert_eq!(house.hub.tally().refusals("origin"), 130);
+    assert_eq!(house.hub.stats().refusals("origin"), 130);
     let warnings = log.lines(&["WARN", "evil.example", "is not the host", "allowed_origins"]);
     assert_eq!(warnings.len(), 3, "{warnings:?}");
     assert!(warnings[1].contains("count=6"), "{warnings:?}");
@@ -230,7 +230,7 @@ async fn a_preflight_for_a_header_that_is_not_allowed_is_told_since_its_browser_
         )
     };
     assert_eq!(house.ask(ask("last-event-id, X-CSRF-Token")).await.head.status, 204);
-    assert!(house.hub.tally().refusals.is_empty());
+    assert!(house.hub.stats().refusals.is_empty());
     assert_eq!(house.ask(ask("last-event-id, traceparent")).await.head.status, 204);
     assert_told(&house, &log, &mut told, "preflight");
     assert_eq!(log.lines(&["traceparent", "allowed_headers"]).len(), 1);

@@ -1,6 +1,6 @@
 //! Topics that keep their past, as newcomers hear them: the last messages first, then what is live, in order.
 
-use abeyance::{Keep, Suspend, Transport};
+use abeyance::{Retention, Suspend, Transport};
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{House, Plan, plan, until};
 use tokio::time::sleep;
@@ -11,7 +11,7 @@ const KEPT: usize = 3;
 
 /// A house whose room keeps its last messages, beside one that is live only, though it keeps its own.
 fn keeping(join: impl Fn(Suspend<Guest>) -> Suspend<Guest> + Send + Sync + 'static) -> Plan {
-    let few = Keep { count: KEPT, ..Keep::default() };
+    let few = Retention { count: KEPT, ..Retention::default() };
     plan().server(|server| server.topic("room", few).topic("other", few)).hold(join)
 }
 
@@ -45,7 +45,7 @@ async fn heard(house: &House, transport: Transport, past: usize, live: &[&str]) 
         };
         let mut client = visit.enter().await;
         if count >= past {
-            until("a poll that waits", || house.hub.held() == 1).await;
+            until("a poll that waits", || house.hub.held_count() == 1).await;
             assert_eq!(house.hub.publish("room", live[count - past]), 1);
         }
         assert_eq!(client.end().await, "200");
@@ -144,8 +144,8 @@ async fn a_topic_that_a_hook_joins_begins_with_what_is_published_later(transport
 contract!(a_past_larger_than_the_backlog_comes_whole_and_in_order_to_who_reads_slowly of lasting);
 async fn a_past_larger_than_the_backlog_comes_whole_and_in_order_to_who_reads_slowly(transport: Transport) {
     let house = plan()
-        .server(|server| server.topic("room", Keep::default()))
-        .hold(|hold| hold.backlog(32 << 10).join_with_history("room"))
+        .server(|server| server.topic("room", Retention::default()))
+        .hold(|hold| hold.send_buffer(32 << 10).join_with_history("room"))
         .open();
     let text = |number: usize| format!("{number:03}{}", "x".repeat(1_000));
     for number in 0..200 {

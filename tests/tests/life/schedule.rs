@@ -75,7 +75,7 @@ async fn a_schedule_waits_for_the_first_member_of_its_topic_and_ends_with_the_la
     assert_eq!(house.hub.scheduled(), 1);
     let _third = house.enter(transport).await;
     sleep(seconds(1)).await;
-    assert_eq!((house.hub.scheduled(), house.hub.held()), (1, 1));
+    assert_eq!((house.hub.scheduled(), house.hub.held_count()), (1, 1));
     house.close().await;
 }
 
@@ -145,7 +145,7 @@ async fn a_panic_in_what_is_dropped_costs_nothing() {
         let (grenade, hub) = (Grenade::new(&left), hub.clone());
         hub.clone().publish_every_with(seconds(1), topic, move || {
             let _owned = &grenade;
-            format!("{}", hub.held())
+            format!("{}", hub.held_count())
         })
     };
     let mut client = house.enter(Transport::Sse).await;

@@ -16,13 +16,13 @@ async fn three_hundred_holds_are_drained_each_with_its_ending(transport: Transpo
         let mut client = house.enter(transport).await;
         clients.push(tokio::spawn(async move { client.end().await }));
     }
-    assert_eq!(house.hub.held(), 300);
+    assert_eq!(house.hub.held_count(), 300);
     let (hub, record) = (house.hub.clone(), house.record.clone());
     let begun = Instant::now();
     let drained = house.close().await;
     assert!(begun.elapsed() <= seconds(10) + LATE, "{:?}", begun.elapsed());
     assert_eq!((drained.holds_cut, drained.connections_cut), (0, 0));
-    assert_eq!(hub.tally().ended("drained"), 300);
+    assert_eq!(hub.stats().ended("drained"), 300);
     assert!(record.ends().iter().all(|end| *end == Resume::Drained.into()));
     let expected = match transport {
         Transport::WebSocket => "1001 drained; retry-after",
@@ -113,7 +113,7 @@ async fn a_server_that_is_dropped_cuts_what_it_had(transport: Transport) {
     let hub = house.hub.clone();
     drop(house);
     assert_ne!(client.end().await, "");
-    let tally = hub.tally();
-    assert!(tally.is_lawful() && tally.held == 0, "{tally:?}");
-    assert_eq!(tally.ended(Disconnect::Shutdown.as_str()), 1, "{tally:?}");
+    let stats = hub.stats();
+    assert!(stats.is_lawful() && stats.held == 0, "{stats:?}");
+    assert_eq!(stats.ended(Disconnect::Shutdown.as_str()), 1, "{stats:?}");
 }

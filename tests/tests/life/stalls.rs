@@ -28,7 +28,7 @@ async fn nobody_is_ended(transport: Transport) {
     client.stay(seconds(20)).await;
     stall().await;
     client.stay(seconds(15)).await;
-    assert_eq!(house.hub.held(), 1, "{:?}", house.record.ends());
+    assert_eq!(house.hub.held_count(), 1, "{:?}", house.record.ends());
     house.close().await;
 }
 
@@ -84,7 +84,7 @@ async fn a_function_that_waited_has_the_rest_of_its_time(transport: Transport) {
         word.notify_one();
     };
     let (_client, ()) = tokio::join!(entering, stalling);
-    assert_eq!(house.hub.held(), 1);
+    assert_eq!(house.hub.held_count(), 1);
     house.close().await;
 }
 
@@ -124,7 +124,7 @@ async fn a_head_that_was_arriving_has_the_rest_of_its_time() {
     sleep(seconds(4)).await;
     reader.write("host: a\r\n\r\n").await;
     assert_eq!(reader.head().await.expect("a head").status, 200);
-    until("a hold", || house.hub.held() == 1).await;
+    until("a hold", || house.hub.held_count() == 1).await;
     drop(reader);
     house.close().await;
 }

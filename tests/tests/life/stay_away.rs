@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use abeyance::extract::{LastEventId, Query, State};
-use abeyance::{Keep, Refuse, Resume, Suspend, Transport, WhenEvicted, suspend};
+use abeyance::{Refusal, Resume, Retention, Suspend, Transport, WhenEvicted, suspend};
 use abeyance_tests::events::EventReader;
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, House, Stage, plan, until};
@@ -20,12 +20,12 @@ use super::seconds;
 const PLACES: usize = 5;
 
 #[suspend(path = "/tabs", max_per_key = 5, when_full = "resume_oldest", when_evicted = "stay_away")]
-async fn tabs(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+async fn tabs(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
 #[suspend(path = "/turns", max_per_key = 5, when_full = "resume_oldest")]
-async fn turns(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+async fn turns(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
@@ -35,14 +35,14 @@ async fn own(
     State(stage): State<Stage>,
     LastEventId(last): LastEventId,
     Query(asked): Query<Asked>,
-) -> Result<Suspend<Guest>, Refuse> {
+) -> Result<Suspend<Guest>, Refusal> {
     let is_asked = asked.contains_key("tell");
     let suspend = stage.enter(asked).await?.when_evicted(WhenEvicted::StayAway);
     Ok(if is_asked { suspend.reply(format!("came with {last:?}")) } else { suspend })
 }
 
 fn open() -> House {
-    let keep = Keep { age: seconds(3600), ..Keep::default() };
+    let keep = Retention { age: seconds(3600), ..Retention::default() };
     plan()
         .server(|server| server.mount(tabs).mount(turns).mount(own).topic("news", keep))
         .hold(|hold| {
@@ -72,7 +72,7 @@ async fn who_is_to_stay_away_is_told_so_by_its_ending(transport: Transport) {
     let told = house.told(1).await;
     assert_eq!(told.end, Resume::Evicted.into(), "the same cause");
     assert!(told.ended.is_delivered());
-    assert_eq!((house.hub.held(), house.record.ends().len()), (PLACES, 1));
+    assert_eq!((house.hub.held_count(), house.record.ends().len()), (PLACES, 1));
     house.close().await;
 }
 
@@ -149,8 +149,8 @@ async fn six_tabs_for_five_places_settle_though_no_page_does_anything() {
     let (opens, requests, closed) = six_tabs(&house, "/tabs?key=ada").await;
     // The one that was evicted came back once, and was closed for good.
     assert_eq!((opens, requests, closed), (6, 7, 1));
-    until("the end of all", || house.hub.held() == 0).await;
-    assert_eq!(house.hub.tally().ended("evicted"), 1);
+    until("the end of all", || house.hub.held_count() == 0).await;
+    assert_eq!(house.hub.stats().ended("evicted"), 1);
     assert_eq!(house.record.begun().len(), 6, "its function did not run");
     Rc::into_inner(house).expect("the tabs are gone").close().await;
 }
@@ -160,7 +160,7 @@ async fn six_tabs_for_five_places_that_may_come_back_take_turns() {
     let house = Rc::new(open());
     let (opens, _, closed) = six_tabs(&house, "/turns?key=ada").await;
     assert!(opens > 10 && closed == 0, "{opens} opened, {closed} closed");
-    until("the end of all", || house.hub.held() == 0).await;
+    until("the end of all", || house.hub.held_count() == 0).await;
     Rc::into_inner(house).expect("the tabs are gone").close().await;
 }
 
@@ -183,7 +183,7 @@ async fn evicted(house: &House) -> String {
         std::iter::from_fn(|| events.next_event()).map(|event| event.kind + " " + &event.data).collect();
     assert_eq!(told.last().map(String::as_str), Some("disconnected evicted"), "{told:?}");
     drop(others);
-    until("the end of the others", || house.hub.held() == 0).await;
+    until("the end of the others", || house.hub.held_count() == 0).await;
     events.last_event_id.expect("an id")
 }
 
@@ -199,13 +199,13 @@ async fn a_page_that_comes_back_because_its_user_says_so_gets_what_it_missed() {
         assert_eq!((answer.head.status, answer.body.as_str()), (204, ""), "{path}");
         assert_eq!(answer.head.get("cache-control"), Some("no-store"));
     }
-    assert_eq!(house.hub.held(), 0);
+    assert_eq!(house.hub.held_count(), 0);
 
     // A new one has no such header; it may say where the old one was.
     for (query, missed) in [(format!("last_event_id={id}"), &["missed"][..]), ("none".into(), &[])] {
         let mut reader = ask(&house, &format!("/tabs?key=ada&{query}"), 9, None).await;
         assert_eq!(reader.head().await.expect("a head").status, 200);
-        until("a hold", || house.hub.held() == 1).await;
+        until("a hold", || house.hub.held_count() == 1).await;
         house.record.newest().resume();
         let mut events = EventReader::default();
         while !events.is_over() {
@@ -220,7 +220,7 @@ async fn a_page_that_comes_back_because_its_user_says_so_gets_what_it_missed() {
     // The function hears where its client was, without the mark.
     let mut reader = ask(&house, &format!("/own?tell=1&last_event_id={id}"), 9, None).await;
     assert_eq!(reader.head().await.expect("a head").status, 200);
-    until("a hold", || house.hub.held() == 1).await;
+    until("a hold", || house.hub.held_count() == 1).await;
     house.record.newest().resume();
     let (body, _) = reader.rest().await;
     let (_, behind) = id.split_once('/').expect("where it was stands behind the mark");
@@ -236,7 +236,7 @@ async fn only_an_event_source_is_kept_away_by_its_id() {
         let visit = house.visit(transport).field("last-event-id", "abeyance-stay-away");
         let client = visit.enter().await;
         drop(client);
-        until("the end", || house.hub.held() == 0).await;
+        until("the end", || house.hub.held_count() == 0).await;
     }
     house.close().await;
 }

@@ -4,7 +4,7 @@ use std::future::pending;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use abeyance::{Disconnect, End, Keep, Suspend, Transport};
+use abeyance::{Disconnect, End, Retention, Suspend, Transport};
 use abeyance_tests::client::Client;
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{House, Plan, plan};
@@ -19,7 +19,7 @@ fn holding(shape: impl Fn(Suspend<Guest>) -> Suspend<Guest> + Send + Sync + 'sta
     let hour = seconds(3600);
     plan()
         .hold(move |hold| shape(hold.timeout(hour).max_idle(MAX_IDLE)))
-        .server(move |server| server.hook_deadline(hour).write_deadline(hour))
+        .server(move |server| server.hook_timeout(hour).write_timeout(hour))
 }
 
 /// The client vanishes; its end must begin within this after, and be this. A hook that runs goes on.
@@ -108,7 +108,7 @@ async fn while_a_write_is_blocked(transport: Transport) {
     assert_eq!(house.hub.publish("news", "one"), 1);
     // It takes nothing, but its kernel says so: it is there.
     sleep(MAX_IDLE + seconds(30)).await;
-    assert_eq!(house.hub.held(), 1);
+    assert_eq!(house.hub.held_count(), 1);
     // After so long a kernel asks once in half of that time.
     assert_ends(house, &mut client, seconds(90)..=seconds(95) + LATE, Disconnect::Idle).await;
 }
@@ -124,7 +124,7 @@ async fn before_a_write_is_blocked(transport: Transport) {
 
 contract!(at_the_write_deadline_it_is_unreachable of lasting);
 async fn at_the_write_deadline_it_is_unreachable(transport: Transport) {
-    let house = holding(|hold| hold.join("news")).server(|server| server.write_deadline(seconds(10))).open();
+    let house = holding(|hold| hold.join("news")).server(|server| server.write_timeout(seconds(10))).open();
     let mut client = house.enter(transport).await;
     client.stream().window(0);
     assert_eq!(house.hub.publish("news", "one"), 1);
@@ -134,7 +134,7 @@ async fn at_the_write_deadline_it_is_unreachable(transport: Transport) {
 contract!(while_it_reads_what_it_missed of sse Sse);
 async fn while_it_reads_what_it_missed(transport: Transport) {
     let house = holding(|hold| hold.join_with_history("news"))
-        .server(|server| server.topic("news", Keep::default()).write_deadline(seconds(10)))
+        .server(|server| server.topic("news", Retention::default()).write_timeout(seconds(10)))
         .open();
     for _ in 0..100 {
         house.hub.publish("news", "x".repeat(8 << 10));
@@ -165,7 +165,7 @@ async fn a_silent_peer_that_is_there_is_kept_a_hundred_times_as_long(transport: 
     let house = plan().hold(|hold| hold.timeout(seconds(3600)).max_idle(seconds(3))).open();
     let mut client = house.enter(transport).await;
     client.stay(seconds(300)).await;
-    assert_eq!(house.hub.held(), 1);
+    assert_eq!(house.hub.held_count(), 1);
     house.close().await;
 }
 
@@ -175,6 +175,6 @@ async fn a_peer_that_is_there_while_its_message_is_heard_is_kept(transport: Tran
     let mut client = house.enter(transport).await;
     client.say("think about it").await;
     client.stay(seconds(400)).await;
-    assert_eq!(house.hub.held(), 1);
+    assert_eq!(house.hub.held_count(), 1);
     house.close().await;
 }

@@ -1,22 +1,22 @@
 //! What happens to a peer that does not keep up: as its annotation says, or its hold.
 
 use abeyance::extract::{Query, State};
-use abeyance::{Disconnect, Refuse, Suspend, Transport, WhenSlow, suspend};
+use abeyance::{Disconnect, Refusal, Suspend, Transport, WhenSlow, suspend};
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, House, Stage, plan};
 
 use super::seconds;
 
-/// More than the backlog and the line of a peer take.
+/// More than the send buffer and the line of a peer take.
 const MESSAGES: usize = 50;
 
-#[suspend(path = "/oldest", backlog = "64KiB", when_slow = "drop_oldest")]
-async fn oldest(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+#[suspend(path = "/oldest", send_buffer = "64KiB", when_slow = "drop_oldest")]
+async fn oldest(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
-#[suspend(path = "/newest", backlog = "64KiB", when_slow = "drop_newest")]
-async fn newest(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+#[suspend(path = "/newest", send_buffer = "64KiB", when_slow = "drop_newest")]
+async fn newest(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
@@ -95,7 +95,7 @@ async fn exactly_what_fits_is_kept_and_the_rest_is_counted(transport: Transport)
         // Each takes its place as well, 64 bytes; the last needs no more than its own.
         let bytes = framed(transport, length);
         let most = ((64 << 10) - bytes) / (bytes + 64) + 1;
-        assert_eq!(house.hub.tally().waiting, most * (bytes + 64), "{path} {length}");
+        assert_eq!(house.hub.stats().waiting, most * (bytes + 64), "{path} {length}");
         client.stream().window(1 << 20);
         client.stay(seconds(1)).await;
         let numbers: Vec<usize> = client.messages.iter().map(|text| text[..3].parse().unwrap()).collect();
@@ -109,8 +109,8 @@ async fn exactly_what_fits_is_kept_and_the_rest_is_counted(transport: Transport)
         let ended = house.told(1).await.ended;
         let lost = (COUNT - most) as u64;
         assert_eq!((ended.messages_out(), ended.dropped(), ended.undelivered()), (most as u64, lost, 0));
-        let tally = house.hub.tally();
-        assert_eq!((tally.dropped, tally.waiting), (lost, 0));
+        let stats = house.hub.stats();
+        assert_eq!((stats.dropped, stats.waiting), (lost, 0));
         let by_endpoint = house.hub.tally_by_endpoint();
         let dropped = |name| by_endpoint.iter().find(|(endpoint, _)| *endpoint == name).unwrap().1.dropped;
         assert_eq!((dropped(path), dropped("/hold")), (lost, 0));
@@ -121,7 +121,7 @@ async fn exactly_what_fits_is_kept_and_the_rest_is_counted(transport: Transport)
 contract!(the_largest_backlog_pays_when_too_much_waits_for_all of lasting);
 async fn the_largest_backlog_pays_when_too_much_waits_for_all(transport: Transport) {
     const MEMORY: usize = 200 << 10;
-    let house = plan().server(|server| server.memory(MEMORY)).hold(|hold| hold.join("news")).open();
+    let house = plan().server(|server| server.max_buffered(MEMORY)).hold(|hold| hold.join("news")).open();
     let mut reader = house.enter(transport).await;
     let mut starving = Vec::new();
     // 150 KiB, then 20 each, until it is too much.
@@ -135,13 +135,13 @@ async fn the_largest_backlog_pays_when_too_much_waits_for_all(transport: Transpo
     let told = house.told(1).await;
     assert_eq!((told.end, told.ended.id()), (Disconnect::Slow.into(), starving[0].1));
     assert_eq!((told.ended.undelivered(), told.ended.dropped()), (1, 0));
-    assert_eq!(house.hub.tally().waiting, 3 * (framed(transport, 20 << 10) + 64));
+    assert_eq!(house.hub.stats().waiting, 3 * (framed(transport, 20 << 10) + 64));
     assert_eq!(house.hub.publish("news", "x"), 4);
     assert_eq!(reader.message().await, "x");
     for (client, _) in &mut starving[1..] {
         client.stream().window(1 << 20);
         assert_eq!((client.message().await.len(), client.message().await.len()), (20 << 10, 1));
     }
-    assert_eq!((house.hub.tally().waiting, house.record.told().len()), (0, 1));
+    assert_eq!((house.hub.stats().waiting, house.record.told().len()), (0, 1));
     house.close().await;
 }

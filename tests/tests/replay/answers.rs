@@ -64,7 +64,7 @@ async fn every_answer_of_a_poll_says_where_its_client_stands() {
         sleep(seconds(2)).await;
         let mut other = house.enter(Transport::Stream).await;
         other.fin().await;
-        until("room", || house.hub.held() == 0).await;
+        until("room", || house.hub.held_count() == 0).await;
     };
     assert_stands(full, "503 retry evicted", evict).await;
 }
@@ -119,7 +119,7 @@ async fn the_last_block_of_a_resume_says_where_its_client_stands() {
     let mut ids = Vec::new();
     for live in [None, Some("one"), None, Some("two")] {
         let act = async {
-            until("a hold", || house.hub.held() == 1).await;
+            until("a hold", || house.hub.held_count() == 1).await;
             match live {
                 Some(text) => house.hub.publish("news", text),
                 None => house.hub.publish("other", "none of its business"),

@@ -3,7 +3,7 @@
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use abeyance::extract::{Query, State};
-use abeyance::{Held, Refuse, Suspend, Transport, WhenFull, suspend};
+use abeyance::{Held, Refusal, Suspend, Transport, WhenFull, suspend};
 use abeyance_tests::events::EventReader;
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, House, Stage, plan, until};
@@ -16,7 +16,10 @@ use super::{EVERYTHING, seconds};
 const FROM: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7);
 
 #[suspend(path = "/elsewhere")]
-async fn elsewhere(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+async fn elsewhere(
+    State(stage): State<Stage>,
+    Query(asked): Query<Asked>,
+) -> Result<Suspend<Guest>, Refusal> {
     stage.enter(asked).await
 }
 
@@ -47,8 +50,8 @@ async fn ask(house: &House, transport: Transport, query: &str, lines: &[u8]) -> 
 }
 
 fn assert_nothing_held(house: &House, suspended: u64) {
-    let tally = house.hub.tally();
-    assert_eq!((tally.held, tally.ending, tally.suspended), (0, 0, suspended), "{tally:?}");
+    let stats = house.hub.stats();
+    assert_eq!((stats.held, stats.ending, stats.suspended), (0, 0, suspended), "{stats:?}");
     house.assert_lawful();
 }
 
@@ -56,7 +59,7 @@ fn assert_nothing_held(house: &House, suspended: u64) {
 async fn an_id_of_what_is_yet_to_come_is_a_bad_request_and_nothing_is_held() {
     let house = open();
     let id = latest(&house).await;
-    let suspended = house.hub.tally().suspended;
+    let suspended = house.hub.stats().suspended;
     let (epoch, offset) = id.split_once('-').unwrap();
     let next = u64::from_str_radix(offset, 16).unwrap() + 1;
     let wrong = [
@@ -163,7 +166,7 @@ async fn what_may_be_an_id_of_another_server_is_held_and_told_to_load_anew() {
         let query = format!("&last_event_id={one}&last_event_id={other}");
         assert_eq!(resynced(&house, &query, b"").await, id, "{query}");
     }
-    until("the end of all", || house.hub.held() == 0 && house.hub.tally().ending == 0).await;
+    until("the end of all", || house.hub.held_count() == 0 && house.hub.stats().ending == 0).await;
     house.assert_lawful();
     house.close().await;
 }
@@ -191,7 +194,7 @@ async fn transports_that_carry_no_ids_ask_for_none() {
         assert_eq!(client.message().await, "live");
         assert_eq!(client.head.get("last-event-id"), None);
         client.fin().await;
-        until("the end", || house.hub.tally().held == 0).await;
+        until("the end", || house.hub.stats().held == 0).await;
     }
     house.close().await;
 }
@@ -208,7 +211,7 @@ async fn a_forged_id_takes_nobodys_place_and_keeps_none() {
             for _ in 0..times {
                 let line = format!("last-event-id: {id}\r\n");
                 let answer = ask(&house, Transport::Sse, "", line.as_bytes()).await;
-                let is_full = when_full == WhenFull::Reject && house.hub.held() == 2;
+                let is_full = when_full == WhenFull::Reject && house.hub.held_count() == 2;
                 assert_eq!(answer.head.status, if is_full { 503 } else { 400 });
             }
         };
@@ -219,7 +222,11 @@ async fn a_forged_id_takes_nobodys_place_and_keeps_none() {
         }
         sleep(seconds(5)).await;
         wrong(10).await;
-        assert_eq!((house.hub.held(), house.record.ends().len()), (2, 1), "and that was the one before");
+        assert_eq!(
+            (house.hub.held_count(), house.record.ends().len()),
+            (2, 1),
+            "and that was the one before"
+        );
         house.close().await;
     }
 }
@@ -266,13 +273,13 @@ async fn a_token_that_is_not_of_a_hold_here_finds_nothing_and_touches_nobody() {
     wrong.push(gone.token().into_bytes());
     house.record.newest().resume();
     drop(gone);
-    until("the end", || house.hub.held() == 3 && house.hub.tally().ending == 0).await;
+    until("the end", || house.hub.held_count() == 3 && house.hub.stats().ending == 0).await;
     let next = house.enter(Transport::Sse).await;
     // Of another endpoint.
     let elsewhere = house.visit(Transport::Sse).path("/elsewhere").enter().await;
     wrong.push(elsewhere.token().into_bytes());
 
-    let before = house.hub.tally();
+    let before = house.hub.stats();
     for wrong in &wrong {
         let escaped: String = wrong.iter().map(|byte| format!("%{byte:02X}")).collect();
         let by_query = speak(&house, &format!("/hold?hold={escaped}"), b"").await;
@@ -288,7 +295,7 @@ async fn a_token_that_is_not_of_a_hold_here_finds_nothing_and_touches_nobody() {
     {
         assert_eq!(answer.head.status, 404, "{answer:?}");
     }
-    let mut after = house.hub.tally();
+    let mut after = house.hub.stats();
     assert!(after.refusals("token") > before.refusals("token"));
     after.refusals.clone_from(&before.refusals);
     assert_eq!(after, before);
@@ -302,7 +309,7 @@ async fn a_token_that_is_not_of_a_hold_here_finds_nothing_and_touches_nobody() {
         let [late, again] = speak(&house, &format!("/hold?hold={}", client.token()), b"").await;
         assert_eq!((late.head.status, again.head.status), (404, 404));
     }
-    assert_eq!(house.hub.held(), 3);
+    assert_eq!(house.hub.held_count(), 3);
     drop((socket, poll, elsewhere));
     house.close().await;
     other.close().await;

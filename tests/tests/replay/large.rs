@@ -1,7 +1,7 @@
 //! What is larger than may wait for one peer: one message is left out for it, as it would be live; a whole past comes
 //! piece by piece.
 
-use abeyance::{Disconnect, Keep, Resume, Transport, WhenSlow};
+use abeyance::{Disconnect, Resume, Retention, Transport, WhenSlow};
 use abeyance_tests::house::{House, plan, until};
 use abeyance_tests::returning::{Cut, Returning};
 
@@ -9,14 +9,14 @@ use tokio::time::sleep;
 
 use super::{EVERYTHING, Numbers, seconds};
 
-/// The least that a backlog may be.
+/// The least that a send buffer may be.
 const BACKLOG: usize = 32 << 10;
 
-fn open(keep: Keep, topics: &'static [&'static str]) -> House {
+fn open(keep: Retention, topics: &'static [&'static str]) -> House {
     let join = |hold, topic: &&'static str| abeyance::Suspend::join(hold, *topic);
     plan()
         .server(|server| server.topic("*", keep))
-        .hold(move |hold| topics.iter().fold(hold.backlog(BACKLOG), join))
+        .hold(move |hold| topics.iter().fold(hold.send_buffer(BACKLOG), join))
         .open()
 }
 
@@ -28,7 +28,7 @@ fn client(house: &House, transport: Transport) -> Returning {
 async fn been(house: &House) -> Option<String> {
     let mut client = client(house, Transport::Sse);
     client.listen(1 << 20, Cut::Reset, |client| client.id.is_some()).await;
-    until("the end", || house.hub.held() == 0).await;
+    until("the end", || house.hub.held_count() == 0).await;
     client.id
 }
 
@@ -72,9 +72,9 @@ async fn a_poll_that_waits_is_not_answered_with_a_message_that_it_cannot_have() 
             for expected in [vec!["one"], vec!["one", "two"]] {
                 let poll = client.poll();
                 let publish = async {
-                    until("a hold", || house.hub.held() == 1).await;
+                    until("a hold", || house.hub.held_count() == 1).await;
                     assert_eq!(house.hub.publish("a", large()), 0);
-                    assert_eq!(house.hub.held(), 1);
+                    assert_eq!(house.hub.held_count(), 1);
                     assert_eq!(house.hub.publish(topics[topics.len() - 1], *expected.last().unwrap()), 1);
                 };
                 let (answer, ()) = tokio::join!(poll, publish);
@@ -96,7 +96,7 @@ async fn events_go_on_behind_a_message_that_their_client_cannot_have() {
         }
         let listen = client.listen(1 << 20, Cut::Reset, |client| client.got.len() == 3);
         let publish = async {
-            until("a hold", || house.hub.held() == 1).await;
+            until("a hold", || house.hub.held_count() == 1).await;
             assert_eq!(house.hub.publish("a", large()), 0);
             assert_eq!(house.hub.publish(topics[topics.len() - 1], "three"), 1);
         };
@@ -132,7 +132,7 @@ async fn a_past_larger_than_the_backlog_comes_in_as_many_answers_as_it_takes() {
 /// What it had not read yet is forgotten: it is cut, and told when it comes back.
 #[tokio::test(start_paused = true)]
 async fn who_reads_more_slowly_than_its_topic_moves_on_is_cut_and_told() {
-    let house = open(Keep { count: 100, ..EVERYTHING }, &["a"]);
+    let house = open(Retention { count: 100, ..EVERYTHING }, &["a"]);
     let mut client = client(&house, Transport::Sse).with_id(been(&house).await);
     let mut published = 0;
     let mut publish = |count| {
@@ -160,7 +160,7 @@ async fn a_poll_for_which_too_much_is_published_before_it_opens_is_answered_all_
             let house = plan()
                 .server(|server| server.topic("kept", EVERYTHING).topic("b", EVERYTHING))
                 .hold(move |hold| {
-                    let hold = hold.backlog(BACKLOG).when_slow(when_slow);
+                    let hold = hold.send_buffer(BACKLOG).when_slow(when_slow);
                     topics.iter().fold(hold, |hold, topic| hold.join(*topic))
                 })
                 .on_suspend(|_| sleep(seconds(1)))

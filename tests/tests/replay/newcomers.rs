@@ -2,14 +2,14 @@
 //! they follow.
 
 use abeyance::extract::{LastEventId, Query, State};
-use abeyance::{Keep, Refuse, Suspend, suspend};
+use abeyance::{Refusal, Retention, Suspend, suspend};
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, House, Stage, plan, until};
 use abeyance_tests::returning::{Cut, Returning};
 
 use super::EVERYTHING;
 
-const FEW: Keep = Keep { count: 3, ..EVERYTHING };
+const FEW: Retention = Retention { count: 3, ..EVERYTHING };
 
 /// How a client listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,7 +38,7 @@ async fn greeting(
     State(stage): State<Stage>,
     Query(asked): Query<Asked>,
     LastEventId(last): LastEventId,
-) -> Result<Suspend<Guest>, Refuse> {
+) -> Result<Suspend<Guest>, Refusal> {
     let hold = stage.enter(asked).await?;
     Ok(if last.is_none() { hold.reply("welcome") } else { hold })
 }
@@ -68,9 +68,9 @@ async fn receive(client: &mut Returning, manner: Manner, count: usize) {
 
 /// Has the client get what is published when it is held.
 async fn receive_live(house: &House, client: &mut Returning, manner: Manner, topic: &str, text: &str) {
-    until("the end of the last", || house.hub.held() == 0).await;
+    until("the end of the last", || house.hub.held_count() == 0).await;
     let publish = async {
-        until("a hold", || house.hub.held() == 1).await;
+        until("a hold", || house.hub.held_count() == 1).await;
         house.hub.publish(topic, text);
     };
     tokio::join!(receive(client, manner, 1), publish);
@@ -150,13 +150,13 @@ async fn only_what_was_published_since_it_came_can_be_missed() {
         }
         let mut client = newcomer(&house, "/hold", manner);
         receive(&mut client, manner, 1).await;
-        until("the end", || house.hub.held() == 0).await;
+        until("the end", || house.hub.held_count() == 0).await;
         for number in 4..=5 {
             house.hub.publish("room", format!("since {number}"));
         }
         receive(&mut client, manner, 1).await;
         assert_eq!((client.texts(), client.resyncs), (vec!["past 1", "past 3"], 0), "{manner:?}");
-        until("the end", || house.hub.held() == 0).await;
+        until("the end", || house.hub.held_count() == 0).await;
         for _ in 0..4 {
             house.hub.publish("other", "missed");
         }

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use abeyance::extract::{Query, State};
 use abeyance::memory::Dialer;
-use abeyance::{Hub, Keep, Refuse, Suspend, suspend};
+use abeyance::{Hub, Refusal, Retention, Suspend, suspend};
 use abeyance_tests::dice::Dice;
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, Stage, plan};
@@ -23,7 +23,7 @@ const LANES: usize = 4;
 
 /// Joins the two topics of one run.
 #[suspend(path = "/run")]
-async fn run(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refuse> {
+async fn run(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
     let topics = ["a", "b"].map(|topic| format!("{}/{topic}", asked["run"]));
     let is_new = asked.contains_key("past");
     let hold = stage.enter(asked).await?;
@@ -213,7 +213,7 @@ async fn who_comes_back_while_others_publish_misses_nothing_and_gets_nothing_twi
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_comes_back_while_others_publish_is_told_of_every_gap() {
-    let few = Keep { count: 3, ..EVERYTHING };
+    let few = Retention { count: 3, ..EVERYTHING };
     let house = plan().server(|server| server.topic("*", few).mount(run)).open();
     let (dialer, hub) = (house.dialer.clone(), house.hub.clone());
     let race = move |seed, told: String| {

@@ -2,14 +2,14 @@
 
 use std::pin::pin;
 
-use abeyance::{Keep, Server, Transport};
+use abeyance::{Retention, Server, Transport};
 use abeyance_tests::house::{House, plan, until};
 use abeyance_tests::returning::{Cut, Returning};
 use tokio::time::{Instant, sleep};
 
 use super::{EVERYTHING, seconds};
 
-const FEW: Keep = Keep { count: 3, ..EVERYTHING };
+const FEW: Retention = Retention { count: 3, ..EVERYTHING };
 
 /// Those that carry ids.
 const CARRIERS: [Transport; 2] = [Transport::Sse, Transport::LongPoll];
@@ -29,8 +29,8 @@ fn client(house: &House, transport: Transport, id: Option<String>) -> Returning 
 /// Has the client get so many messages more, of which the last are published while it is held.
 async fn receive(house: &House, client: &mut Returning, transport: Transport, count: usize, live: &[&str]) {
     let count = client.got.len() + count;
-    let held = || until("a hold", || house.hub.held() == 1);
-    until("the end of the last", || house.hub.held() == 0).await;
+    let held = || until("a hold", || house.hub.held_count() == 1);
+    until("the end of the last", || house.hub.held_count() == 0).await;
     if transport == Transport::Sse {
         let publish = async {
             held().await;
@@ -51,7 +51,7 @@ async fn receive(house: &House, client: &mut Returning, transport: Transport, co
             }
         }
     }
-    until("the end", || house.hub.held() == 0).await;
+    until("the end", || house.hub.held_count() == 0).await;
 }
 
 /// The id of a client that was here, got a message, and left.
@@ -91,7 +91,7 @@ async fn assert_back(
     receive(&house, &mut client, transport, 2, &["live 3"]).await;
     let expected = [expected.as_slice(), &["away", "live 3"]].concat();
     assert_eq!((client.texts(), client.resyncs), (expected, resyncs), "{told}");
-    assert_eq!(house.hub.held(), 0);
+    assert_eq!(house.hub.held_count(), 0);
     house.close().await;
 }
 
@@ -108,7 +108,7 @@ async fn who_missed_a_message_that_made_room_for_others_is_told_once() {
 #[tokio::test(start_paused = true)]
 async fn who_missed_a_message_that_made_room_for_larger_ones_is_told_once() {
     for transport in CARRIERS {
-        let house = open(|server| server.topic("news", Keep { bytes: 4096, ..EVERYTHING }));
+        let house = open(|server| server.topic("news", Retention { bytes: 4096, ..EVERYTHING }));
         let id = seen(&house, transport).await;
         publish(&house, "news", 1, 10);
         publish(&house, "news", 2, 3000);
@@ -119,7 +119,7 @@ async fn who_missed_a_message_that_made_room_for_larger_ones_is_told_once() {
 #[tokio::test(start_paused = true)]
 async fn who_missed_a_message_that_is_too_old_is_told_once() {
     for transport in CARRIERS {
-        let house = open(|server| server.topic("news", Keep { age: seconds(60), ..EVERYTHING }));
+        let house = open(|server| server.topic("news", Retention { age: seconds(60), ..EVERYTHING }));
         let id = seen(&house, transport).await;
         publish(&house, "news", 1, 10);
         sleep(seconds(61)).await;
@@ -130,7 +130,7 @@ async fn who_missed_a_message_that_is_too_old_is_told_once() {
 #[tokio::test(start_paused = true)]
 async fn who_missed_a_message_that_made_room_for_other_topics_is_told_once() {
     for transport in CARRIERS {
-        let house = open(|server| server.topic("*", EVERYTHING).history(8192));
+        let house = open(|server| server.topic("*", EVERYTHING).max_retained(8192));
         let id = seen(&house, transport).await;
         publish(&house, "news", 1, 10);
         publish(&house, "other", 3, 3000);
@@ -179,19 +179,20 @@ async fn who_missed_something_that_is_still_there_gets_it_and_is_told_nothing() 
 async fn who_missed_nothing_is_told_nothing_though_everything_is_gone() {
     for transport in CARRIERS {
         // By age.
-        let house = open(|server| server.topic("news", Keep { age: seconds(60), ..EVERYTHING }));
+        let house = open(|server| server.topic("news", Retention { age: seconds(60), ..EVERYTHING }));
         let id = seen(&house, transport).await;
         sleep(seconds(61)).await;
         assert_back(house, transport, id, 0, &[]).await;
 
         // By the bytes of all, of which others took the room.
-        let house = open(|server| server.topic("news", EVERYTHING).topic("other", EVERYTHING).history(8192));
+        let house =
+            open(|server| server.topic("news", EVERYTHING).topic("other", EVERYTHING).max_retained(8192));
         let id = seen(&house, transport).await;
         publish(&house, "other", 10, 3000);
         assert_back(house, transport, id, 0, &[]).await;
 
         // A message so large that it was never kept, which the client got.
-        let house = open(|server| server.topic("news", Keep { bytes: 1024, ..EVERYTHING }));
+        let house = open(|server| server.topic("news", Retention { bytes: 1024, ..EVERYTHING }));
         let mut first = client(&house, Transport::Sse, None);
         receive(&house, &mut first, Transport::Sse, 1, &[&"x".repeat(1000)]).await;
         assert_back(house, transport, first.id, 0, &[]).await;
@@ -216,7 +217,7 @@ async fn who_was_cut_before_a_message_came_comes_back_from_there() {
         publish(&house, "news", 10, 10);
         let mut first = client(&house, Transport::Sse, None);
         first.listen(1 << 20, Cut::Reset, |client| client.id.is_some()).await;
-        until("the end", || house.hub.held() == 0).await;
+        until("the end", || house.hub.held_count() == 0).await;
         house.hub.publish("news", "one");
         assert_back(house, transport, first.id, 0, &["one"]).await;
     }
@@ -249,7 +250,7 @@ async fn pass_through(house: &House, room: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn who_was_alone_in_a_quiet_room_is_told_nothing_though_other_rooms_are_forgotten() {
-    let rooms = |server: Server| server.topic("*", Keep { age: seconds(60), ..EVERYTHING });
+    let rooms = |server: Server| server.topic("*", Retention { age: seconds(60), ..EVERYTHING });
     for transport in CARRIERS {
         // Nothing was ever published to its room; and it is away for a moment, ten times.
         let house = open(rooms);
@@ -257,13 +258,13 @@ async fn who_was_alone_in_a_quiet_room_is_told_nothing_though_other_rooms_are_fo
         quiet.listen(1 << 20, Cut::Reset, |client| client.id.is_some()).await;
         let id = quiet.id;
         for round in 0..10 {
-            until("the end", || house.hub.held() == 0).await;
+            until("the end", || house.hub.held_count() == 0).await;
             pass_through(&house, &format!("rooms/{round}")).await;
             let mut again = client(&house, transport, id.clone());
             if transport == Transport::LongPoll {
                 let poll = async { again.poll().await };
                 let resume = async {
-                    until("a hold", || house.hub.held() == 1).await;
+                    until("a hold", || house.hub.held_count() == 1).await;
                     house.record.newest().resume();
                 };
                 tokio::join!(poll, resume);
@@ -278,7 +279,7 @@ async fn who_was_alone_in_a_quiet_room_is_told_nothing_though_other_rooms_are_fo
             }
             assert_eq!(again.resyncs, 0, "{transport:?}, round {round}");
         }
-        until("the end", || house.hub.held() == 0).await;
+        until("the end", || house.hub.held_count() == 0).await;
         assert_back(house, transport, id, 0, &[]).await;
 
         // Its own room had messages, which it saw, and which are forgotten by now.
@@ -303,7 +304,7 @@ async fn so_much_is_known_of_forgotten_rooms_as_there_is_room_for_and_then_all_a
         for (rooms, resyncs) in [(6, 0), (9, 1)] {
             // Room for eight.
             let house = open(|server| {
-                server.topic("*", Keep { age: seconds(60), ..EVERYTHING }).history(8 * 64 * 128)
+                server.topic("*", Retention { age: seconds(60), ..EVERYTHING }).max_retained(8 * 64 * 128)
             });
             let id = seen(&house, transport).await;
             sleep(seconds(61)).await;

@@ -122,7 +122,7 @@ async fn listen_through(press: Press) {
         assert!(cuts > 20 && torn > 10, "{cuts} cuts, {torn} within an event; {told}");
         // Holds whose network is gone end when they are found out.
         sleep(seconds(10)).await;
-        assert_eq!(house.hub.held(), 0, "{told}");
+        assert_eq!(house.hub.held_count(), 0, "{told}");
         house.close().await;
     }
 }

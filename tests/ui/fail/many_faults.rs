@@ -11,7 +11,7 @@ use abeyance::suspend;
     max_per_peer = "many",
     max_per_key = 1.5,
     when_full = "evict",
-    backlog = "1kb",
+    send_buffer = "1kb",
     when_slow = "drop",
     max_message = 100,
     listen = "127.0.0.1:8080",

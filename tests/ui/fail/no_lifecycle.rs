@@ -8,7 +8,7 @@ async fn enter() -> Suspend<Seat> {
 }
 
 #[suspend]
-async fn perhaps() -> Result<Suspend<Seat>, abeyance::Refuse> {
+async fn perhaps() -> Result<Suspend<Seat>, abeyance::Refusal> {
     Ok(Suspend::with(Seat))
 }
 

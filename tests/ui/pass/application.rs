@@ -4,7 +4,7 @@
 use std::cell::Cell;
 
 use abeyance::extract::{ClientIp, LastEventId, Path, Query, State};
-use abeyance::{Disconnect, End, Ended, Held, Hub, Lifecycle, Message, Refuse, Resume, Suspend, suspend};
+use abeyance::{Disconnect, End, Ended, Held, Hub, Lifecycle, Message, Refusal, Resume, Suspend, suspend};
 
 #[derive(serde::Deserialize)]
 struct Who {
@@ -63,15 +63,15 @@ async fn enter(
     hub: Hub,
     ClientIp(ip): ClientIp,
     last: LastEventId,
-) -> Result<Suspend<Seat>, Refuse> {
+) -> Result<Suspend<Seat>, Refusal> {
     if ip.is_loopback() && last.0.is_none() {
-        return Err(Refuse::forbidden(format!("{} are held", hub.held())));
+        return Err(Refusal::forbidden(format!("{} are held", hub.held_count())));
     }
     Ok(Suspend::with(Seat { nick, said: Cell::new(0) }).join(room))
 }
 
 #[suspend]
-async fn by_hand(mut names: Result<Path<Vec<String>>, Refuse>) -> Suspend<ByHand> {
+async fn by_hand(mut names: Result<Path<Vec<String>>, Refusal>) -> Suspend<ByHand> {
     names = names.map(|_| Path(Vec::new()));
     drop(names);
     Suspend::with(ByHand)

@@ -16,7 +16,7 @@ use abeyance::{Suspend, suspend};
     max_per_key = 3,
     when_full = "resume_oldest",
     when_evicted = "stay_away",
-    backlog = "32KiB",
+    send_buffer = "32KiB",
     when_slow = "drop_oldest",
     max_message = "1MiB",
     crate = ::abeyance,

@@ -1,7 +1,7 @@
 //! Hooks that fail with `?`, with any error that turns into a `BoxError`: no lint has to be allowed for it.
 #![deny(warnings)]
 
-use abeyance::{BoxError, End, Ended, Held, Lifecycle, Message, Refuse, Resume, Suspend, suspend};
+use abeyance::{BoxError, End, Ended, Held, Lifecycle, Message, Refusal, Resume, Suspend, suspend};
 
 pub struct Counter(u64);
 
@@ -57,7 +57,7 @@ async fn count() -> Suspend<Counter> {
 }
 
 #[suspend]
-async fn mix() -> Result<Suspend<Mixed>, Refuse> {
+async fn mix() -> Result<Suspend<Mixed>, Refusal> {
     Ok(Suspend::with(Mixed))
 }
 

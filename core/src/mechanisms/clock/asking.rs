@@ -63,7 +63,7 @@ mod tests {
             timeout: None,
             max_idle: Some(Duration::from_secs(max_idle)),
             heartbeat: Some(Duration::from_secs(heartbeat)),
-            write_deadline: Duration::from_secs(10),
+            write_timeout: Duration::from_secs(10),
             beats: Beats::Kernel,
         };
         let Probing { every, again, .. } = clocks.probing();

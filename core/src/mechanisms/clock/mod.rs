@@ -26,7 +26,7 @@ pub struct Clocks {
     pub timeout: Option<Duration>,
     pub max_idle: Option<Duration>,
     pub heartbeat: Option<Duration>,
-    pub write_deadline: Duration,
+    pub write_timeout: Duration,
     /// Whether a due heartbeat is something we send, or the kernel's own probe.
     pub beats: Beats,
 }
@@ -103,7 +103,7 @@ impl Clocks {
             return Due::End(Disconnect::Idle.into());
         }
         if let Some(since) = signs.blocked
-            && since.plus(self.write_deadline) <= now
+            && since.plus(self.write_timeout) <= now
         {
             let is_unreachable =
                 signs.answer.is_some_and(|answer| is_unreachable(now.since(answer), now.since(since)));
@@ -112,7 +112,7 @@ impl Clocks {
                 false => Disconnect::Stalled.into(),
             });
         }
-        let stalled = signs.blocked.map_or(Tick::NEVER, |since| since.plus(self.write_deadline));
+        let stalled = signs.blocked.map_or(Tick::NEVER, |since| since.plus(self.write_timeout));
         let timeout = self.timeout.map_or(Tick::NEVER, |span| signs.activity.plus(span));
         for (at, cause) in [(timeout, Resume::Timeout), (signs.expires, Resume::Lifetime)] {
             if at <= now {
@@ -135,13 +135,13 @@ impl Clocks {
     pub fn probing(&self) -> Probing {
         let Some(heartbeat) = self.heartbeat else {
             // Nobody is asked for signs of life; but what does not arrive is given up.
-            let patience = self.max_idle.unwrap_or_default().max(self.write_deadline);
+            let patience = self.max_idle.unwrap_or_default().max(self.write_timeout);
             return probing_unheld(patience);
         };
         // A kernel's timers are late by up to an eighth.
         let every = self.max_idle.map_or(heartbeat, |span| heartbeat.min(span / 2)).max(LEAST_PROBE);
         let patience = self.max_idle.unwrap_or(every.saturating_mul(4)).max(LEAST_SILENCE);
-        let give_up = patience.max(self.write_deadline).saturating_add(every);
+        let give_up = patience.max(self.write_timeout).saturating_add(every);
         // With `max_idle` its silence counts; else that the kernel gives up.
         let window = self.max_idle.map_or(give_up, |_| patience).saturating_sub(every);
         asking::probing(every, window, give_up)

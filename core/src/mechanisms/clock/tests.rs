@@ -9,7 +9,7 @@ fn clocks() -> Clocks {
         timeout: Some(30 * SECOND),
         max_idle: Some(300 * SECOND),
         heartbeat: Some(10 * SECOND),
-        write_deadline: 10 * SECOND,
+        write_timeout: 10 * SECOND,
         beats: Beats::Ours,
     }
 }
@@ -132,7 +132,7 @@ fn a_peer_that_takes_nothing_answers_in_growing_intervals_and_is_not_idle() {
         timeout: None,
         max_idle: Some(2 * SECOND),
         heartbeat: Some(SECOND / 2),
-        write_deadline: 60 * SECOND,
+        write_timeout: 60 * SECOND,
         beats: Beats::Ours,
     };
     let since = Some(Tick(10_000));
@@ -167,7 +167,7 @@ fn a_write_deadline_of_a_host_that_answers_no_more_is_unreachable() {
     assert_eq!(at(19_999), Due::End(Disconnect::Unreachable.into()));
     assert_eq!(at(23_000), Due::End(Disconnect::Unreachable.into()), "the next probe was not answered");
     assert_eq!(at(26_200), Due::End(Disconnect::Stalled.into()));
-    let hasty = Clocks { write_deadline: SECOND / 2, ..clocks() };
+    let hasty = Clocks { write_timeout: SECOND / 2, ..clocks() };
     let due = hasty.judge(&Signs { answer: since, ..blocked }, Tick(20_500));
     assert_eq!(due, Due::End(Disconnect::Stalled.into()), "that early nobody can tell");
 }
@@ -200,19 +200,19 @@ fn a_kernel_probes_in_time_and_gives_up_behind_every_clock_of_ours() {
     let span = |seconds: f64| Some(Duration::from_secs_f64(seconds)).filter(|span| !span.is_zero());
     for max_idle in [0.0, 0.5, 1.0, 2.0, 10.0, 300.0] {
         for heartbeat in [0.0, 0.1, 0.7, 1.9, 9.0, 25.0, 290.0] {
-            for write_deadline in [0.3, 10.0, 600.0] {
+            for write_timeout in [0.3, 10.0, 600.0] {
                 let clocks = Clocks {
                     timeout: None,
                     max_idle: span(max_idle),
                     heartbeat: span(heartbeat),
-                    write_deadline: Duration::from_secs_f64(write_deadline),
+                    write_timeout: Duration::from_secs_f64(write_timeout),
                     beats: Beats::Kernel,
                 };
                 let Probing { every, again, give_up } = clocks.probing();
                 let case = format!("{clocks:?}: {every:?}, {again:?}, {give_up:?}");
                 assert!(again >= SECOND && again <= every, "{case}");
                 assert!(every >= SECOND, "{case}");
-                assert!(give_up >= clocks.write_deadline + SECOND, "{case}");
+                assert!(give_up >= clocks.write_timeout + SECOND, "{case}");
                 let Some(max_idle) = clocks.max_idle else { continue };
                 let idle = clocks.least_silence(max_idle);
                 assert!(give_up >= idle + SECOND, "{case}");

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 
-use crate::words::keep::{Keep, Pattern, Rule};
+use crate::words::keep::{Pattern, Retention, Rule};
 
 /// All rules of one server; they never change.
 #[derive(Debug, Default)]
 pub struct Rules {
-    keeps: Vec<Keep>,
+    keeps: Vec<Retention>,
     names: HashMap<Box<str>, usize>,
     /// Longest first: the most exact rule counts.
     prefixes: Vec<(Box<str>, usize)>,
@@ -33,7 +33,7 @@ impl Rules {
         self.keeps.is_empty()
     }
 
-    pub(super) fn keeps(&self) -> &[Keep] {
+    pub(super) fn keeps(&self) -> &[Retention] {
         &self.keeps
     }
 
@@ -56,7 +56,7 @@ mod tests {
     #[test]
     fn the_most_exact_rule_counts() {
         let texts = ["rooms/*", "rooms/vip/*", "news", "*", "rooms/vip/one"];
-        let rule = |text| Rule { pattern: Pattern::read(text).unwrap(), keep: Keep::default() };
+        let rule = |text| Rule { pattern: Pattern::read(text).unwrap(), keep: Retention::default() };
         let rules = Rules::new(texts.map(rule).into());
         for (topic, text) in [
             ("rooms/", "rooms/*"),

@@ -5,20 +5,20 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::words::keep::{Keep, Pattern, Rule};
+use crate::words::keep::{Pattern, Retention, Rule};
 
 const TINY: usize = Entry::COST + 1;
 
 /// What whoever pulls can have as one message.
 const MOST: usize = 10_000;
 
-fn rules(keeps: &[(&str, Keep)]) -> Rules {
-    let rule = |(text, keep): &(&str, Keep)| Rule { pattern: Pattern::read(text).unwrap(), keep: *keep };
+fn rules(keeps: &[(&str, Retention)]) -> Rules {
+    let rule = |(text, keep): &(&str, Retention)| Rule { pattern: Pattern::read(text).unwrap(), keep: *keep };
     Rules::new(keeps.iter().map(rule).collect())
 }
 
-fn last(count: usize) -> Keep {
-    Keep { count, ..Keep::default() }
+fn last(count: usize) -> Retention {
+    Retention { count, ..Retention::default() }
 }
 
 /// Histories and their rules, at a time.
@@ -29,7 +29,7 @@ struct Store {
 }
 
 impl Store {
-    fn new(keeps: &[(&str, Keep)], bound: usize) -> Self {
+    fn new(keeps: &[(&str, Retention)], bound: usize) -> Self {
         let rules = rules(keeps);
         Store { histories: Histories::new(&rules, bound), rules, now: Tick(0) }
     }
@@ -110,8 +110,8 @@ fn every_bound_of_a_topic_lets_the_oldest_go() {
     let age = Duration::from_secs(10);
     let keeps = [
         ("count", last(2)),
-        ("bytes", Keep { bytes: 2 * TINY, ..Keep::default() }),
-        ("age", Keep { age, ..Keep::default() }),
+        ("bytes", Retention { bytes: 2 * TINY, ..Retention::default() }),
+        ("age", Retention { age, ..Retention::default() }),
     ];
     let mut store = Store::new(&keeps, usize::MAX);
     for topic in ["count", "bytes"] {
@@ -142,7 +142,7 @@ fn over_all_topics_together_the_oldest_goes_whosever_it_is() {
 
 #[test]
 fn a_message_larger_than_its_bound_is_not_kept_and_said_to_be_gone() {
-    let mut store = Store::new(&[("*", Keep { bytes: 100, ..Keep::default() })], usize::MAX);
+    let mut store = Store::new(&[("*", Retention { bytes: 100, ..Retention::default() })], usize::MAX);
     store.follow("a");
     store.publish("a", "x");
     let pulled = store.pull(&[("a", 0)], usize::MAX);
@@ -165,7 +165,8 @@ fn a_message_that_is_landing_is_there_to_be_looked_up() {
 
 #[test]
 fn a_topic_without_followers_and_messages_leaves_nothing_but_how_far_it_had_come() {
-    let mut store = Store::new(&[("*", Keep { age: Duration::from_secs(1), ..Keep::default() })], usize::MAX);
+    let mut store =
+        Store::new(&[("*", Retention { age: Duration::from_secs(1), ..Retention::default() })], usize::MAX);
     store.publish("a", "x");
     assert_eq!(store.histories.floor(0, "a"), 0);
     assert_eq!(store.advance(1), [Topic::from("a")]);
@@ -183,7 +184,7 @@ fn a_topic_without_followers_and_messages_leaves_nothing_but_how_far_it_had_come
 
 #[test]
 fn of_topics_that_were_pushed_out_the_rule_remembers_how_far_any_had_come() {
-    let keep = Keep { age: Duration::from_secs(1), ..Keep::default() };
+    let keep = Retention { age: Duration::from_secs(1), ..Retention::default() };
     let mut store = Store::new(&[("other/*", keep), ("*", keep), ("one", keep)], usize::MAX);
     store.histories.floors = Floors::new(1);
     store.publish("one", "x");
@@ -245,9 +246,9 @@ proptest! {
     #[test]
     fn the_bounds_hold_and_whoever_is_not_overtaken_misses_nothing(steps in prop::collection::vec(step(), 1..120)) {
         const TOPICS: [&str; 4] = ["a", "b1", "b2", "c"];
-        let b = Keep { bytes: 500, age: Duration::from_secs(20), ..Keep::default() };
+        let b = Retention { bytes: 500, age: Duration::from_secs(20), ..Retention::default() };
         let bound = 2_000;
-        let mut store = Store::new(&[("a", last(3)), ("b*", b), ("*", Keep::default())], bound);
+        let mut store = Store::new(&[("a", last(3)), ("b*", b), ("*", Retention::default())], bound);
         let mut landing: Vec<(&str, Recorded)> = Vec::new();
         let mut followers = [0; 4];
         let mut all: Vec<(&str, u64)> = Vec::new();
@@ -344,8 +345,8 @@ proptest! {
         most in 0..6usize,
     ) {
         const TOPICS: [&str; 8] = ["a1", "a2", "a3", "a4", "b1", "b2", "b3", "c"];
-        let a = Keep { count: 2, age: Duration::from_secs(10), ..Keep::default() };
-        let b = Keep { bytes: 3 * TINY, age: Duration::from_secs(20), ..Keep::default() };
+        let a = Retention { count: 2, age: Duration::from_secs(10), ..Retention::default() };
+        let b = Retention { bytes: 3 * TINY, age: Duration::from_secs(20), ..Retention::default() };
         let mut store = Store::new(&[("a*", a), ("b*", b), ("c", a)], 3 * History::COST + 8 * TINY);
         store.histories.floors = Floors::new(most);
         let mut log: Vec<&str> = Vec::new();

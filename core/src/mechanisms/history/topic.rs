@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::words::keep::Keep;
+use crate::words::keep::Retention;
 use crate::words::message::Message;
 use crate::words::tick::Tick;
 
@@ -75,7 +75,7 @@ impl History {
     }
 
     /// Whether the oldest has to go, and may.
-    pub(super) fn is_over(&self, keep: &Keep, now: Tick) -> bool {
+    pub(super) fn is_over(&self, keep: &Retention, now: Tick) -> bool {
         self.entries.len() > keep.count || self.bytes > keep.bytes || self.is_aged(keep.age, now)
     }
 

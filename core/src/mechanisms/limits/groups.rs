@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
-use crate::words::id::Id;
+use crate::words::id::HoldId;
 
 /// The holders of places by peer or key; empty groups cost nothing.
 #[derive(Debug)]
@@ -14,7 +14,7 @@ pub(super) struct Groups<K> {
     /// The holds of all groups, by the group's number. Ids grow with every hold, so those of a group are oldest first.
     ///
     /// One set for all: a list in each group would cost every peer an allocation, and leaving a long one a search.
-    seated: BTreeSet<(u64, Id)>,
+    seated: BTreeSet<(u64, HoldId)>,
 }
 
 #[derive(Debug)]
@@ -25,7 +25,7 @@ struct Group {
 
 /// The holds of one group, oldest first; of none where nobody is.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Holders<'a>(Option<(&'a BTreeSet<(u64, Id)>, u64)>);
+pub struct Holders<'a>(Option<(&'a BTreeSet<(u64, HoldId)>, u64)>);
 
 impl<K: Eq + Hash> Groups<K> {
     pub(super) fn new() -> Self {
@@ -45,7 +45,7 @@ impl<K: Eq + Hash> Groups<K> {
         self.groups.entry(key).or_insert_with(found).taken += 1;
     }
 
-    pub(super) fn seat(&mut self, key: &K, id: Id) {
+    pub(super) fn seat(&mut self, key: &K, id: HoldId) {
         if let Some(group) = self.groups.get(key) {
             self.seated.insert((group.number, id));
         }
@@ -59,7 +59,7 @@ impl<K: Eq + Hash> Groups<K> {
         self.groups.is_empty() && self.seated.is_empty()
     }
 
-    pub(super) fn give_back(&mut self, key: K, seated: Option<Id>) {
+    pub(super) fn give_back(&mut self, key: K, seated: Option<HoldId>) {
         let Some(group) = self.groups.get_mut(&key) else { return };
         group.taken -= 1;
         if let Some(id) = seated {
@@ -75,14 +75,14 @@ impl<K: Eq + Hash> Groups<K> {
 }
 
 impl<'a> Holders<'a> {
-    pub fn iter(self) -> impl Iterator<Item = Id> + use<'a> {
+    pub fn iter(self) -> impl Iterator<Item = HoldId> + use<'a> {
         self.0.into_iter().flat_map(|(seated, number)| {
-            seated.range((number, Id::FIRST)..(number + 1, Id::FIRST)).map(|(_, id)| *id)
+            seated.range((number, HoldId::FIRST)..(number + 1, HoldId::FIRST)).map(|(_, id)| *id)
         })
     }
 
     /// Without looking at the others.
-    pub fn contains(self, id: Id) -> bool {
+    pub fn contains(self, id: HoldId) -> bool {
         self.0.is_some_and(|(seated, number)| seated.contains(&(number, id)))
     }
 }
@@ -96,9 +96,9 @@ mod tests {
         let mut groups = Groups::new();
         for key in 0..10_000 {
             groups.take(key);
-            groups.seat(&key, Id::new(key, 0));
+            groups.seat(&key, HoldId::new(key, 0));
         }
-        (0..10_000).for_each(|key| groups.give_back(key, Some(Id::new(key, 0))));
+        (0..10_000).for_each(|key| groups.give_back(key, Some(HoldId::new(key, 0))));
         assert!(groups.groups.capacity() <= 64);
         assert!(groups.seated.is_empty());
     }

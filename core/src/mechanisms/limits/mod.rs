@@ -6,7 +6,7 @@ mod groups;
 
 use std::sync::Arc;
 
-use crate::words::id::Id;
+use crate::words::id::HoldId;
 pub use crate::words::peer::Peer;
 
 use groups::{Groups, Holders};
@@ -171,7 +171,7 @@ impl Limits {
     }
 
     /// The permit is from now on that of the hold `id`, so that the holds of a peer or key can be found.
-    pub fn seat(&mut self, permit: &Permit, id: Id) {
+    pub fn seat(&mut self, permit: &Permit, id: HoldId) {
         self.endpoint_peers.seat(&(permit.endpoint, permit.peer), id);
         self.peers.seat(&permit.peer, id);
         if let Some(key) = &permit.key {
@@ -181,7 +181,7 @@ impl Limits {
     }
 
     /// Gives back every place of a permit; `seated` is whose it was.
-    pub fn give_back(&mut self, permit: Permit, seated: Option<Id>) {
+    pub fn give_back(&mut self, permit: Permit, seated: Option<HoldId>) {
         let Permit { endpoint, peer, key } = permit;
         self.taken -= 1;
         let here = &mut self.endpoints[endpoint as usize];
@@ -212,9 +212,9 @@ impl Limits {
     }
 
     /// The holds with this key at all endpoints, oldest first.
-    pub fn of_key(&self, key: &Arc<str>) -> Vec<Id> {
+    pub fn of_key(&self, key: &Arc<str>) -> Vec<HoldId> {
         let at = |endpoint: u32| self.endpoint_keys.holders(&(endpoint, key.clone())).iter();
-        let mut ids: Vec<Id> = (0..self.endpoints.len() as u32).flat_map(at).collect();
+        let mut ids: Vec<HoldId> = (0..self.endpoints.len() as u32).flat_map(at).collect();
         ids.sort_unstable();
         ids
     }
@@ -270,8 +270,8 @@ mod tests {
         Peer::from(IpAddr::from([10, 0, 0, last]))
     }
 
-    fn id(turn: u64, slot: u32) -> Id {
-        Id::new(turn, slot)
+    fn id(turn: u64, slot: u32) -> HoldId {
+        HoldId::new(turn, slot)
     }
 
     fn limits() -> Limits {

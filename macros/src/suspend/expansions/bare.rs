@@ -33,7 +33,7 @@ const _: () = {
                 max_per_key: ::core::option::Option::None,
                 when_full: ::core::option::Option::None,
                 when_evicted: ::core::option::Option::None,
-                backlog: ::core::option::Option::None,
+                send_buffer: ::core::option::Option::None,
                 when_slow: ::core::option::Option::None,
                 max_message: ::core::option::Option::None,
             },

@@ -2,7 +2,7 @@
 
 #[cfg(unix)]
 #[inline]
-pub(crate) async fn enter(Path(room): Path<String>, hub: Hub) -> Result<Suspend<Seat>, Refuse> {
+pub(crate) async fn enter(Path(room): Path<String>, hub: Hub) -> Result<Suspend<Seat>, Refusal> {
     Ok(Suspend::with(Seat { room, hub }))
 }
 #[cfg(unix)]
@@ -56,7 +56,7 @@ const _: () = {
                 max_per_key: ::core::option::Option::Some(3usize),
                 when_full: ::core::option::Option::Some(my::abeyance::__private::WhenFull::ResumeOldest),
                 when_evicted: ::core::option::Option::Some(my::abeyance::__private::WhenEvicted::StayAway),
-                backlog: ::core::option::Option::Some(32768usize),
+                send_buffer: ::core::option::Option::Some(32768usize),
                 when_slow: ::core::option::Option::Some(my::abeyance::__private::WhenSlow::DropOldest),
                 max_message: ::core::option::Option::Some(1048576usize),
             },

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use axum_core::extract::FromRequestParts;
 use http::request::Parts;
 
-use super::super::refuse::Refuse;
+use super::super::refuse::Refusal;
 
 /// The client's address: the peer's own, or what a trusted proxy says of it. An extractor in annotated functions, and in
 /// the axum handlers of a fallback. (The port is with [`Server::connect_info`](crate::Server::connect_info).)
@@ -20,12 +20,12 @@ impl fmt::Display for ClientIp {
 }
 
 impl<S: Sync> FromRequestParts<S> for ClientIp {
-    type Rejection = Refuse;
+    type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refuse> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         parts.extensions.get::<ClientIp>().copied().ok_or_else(|| {
             tracing::error!("`ClientIp` was taken outside of an abeyance server");
-            Refuse::internal("")
+            Refusal::internal("")
         })
     }
 }

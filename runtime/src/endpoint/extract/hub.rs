@@ -3,16 +3,16 @@
 use axum_core::extract::FromRequestParts;
 use http::request::Parts;
 
-use super::super::refuse::Refuse;
+use super::super::refuse::Refusal;
 use crate::keeper::hub::Hub;
 
 impl<S: Sync> FromRequestParts<S> for Hub {
-    type Rejection = Refuse;
+    type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refuse> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         parts.extensions.get::<Hub>().cloned().ok_or_else(|| {
             tracing::error!("`Hub` was taken outside of an abeyance server");
-            Refuse::internal("")
+            Refusal::internal("")
         })
     }
 }

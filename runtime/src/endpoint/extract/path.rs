@@ -5,7 +5,7 @@ use http::StatusCode;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::super::refuse::Refuse;
+use super::super::refuse::Refusal;
 use super::captures::Captures;
 use super::misfit::Misfit;
 
@@ -28,16 +28,16 @@ use super::misfit::Misfit;
 pub struct Path<T>(pub T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Path<T> {
-    type Rejection = Refuse;
+    type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refuse> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let Some(captures) = parts.extensions.get::<Captures>() else {
             tracing::error!("`abeyance::extract::Path` was taken outside of a `#[suspend]` function");
             return Err(unusable());
         };
         let read = captures.decoded().and_then(|decoded| T::deserialize(decoded));
         read.map(Path).map_err(|misfit| match misfit {
-            Misfit::Value { .. } => Refuse::bad_request(misfit.to_string()),
+            Misfit::Value { .. } => Refusal::bad_request(misfit.to_string()),
             Misfit::Shape(_) => {
                 let wanted = std::any::type_name::<T>();
                 tracing::error!(path = parts.uri.path(), wanted, %misfit, "`Path` does not fit its path");
@@ -47,8 +47,8 @@ impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Path<T> {
     }
 }
 
-fn unusable() -> Refuse {
-    Refuse::new(StatusCode::INTERNAL_SERVER_ERROR, "")
+fn unusable() -> Refusal {
+    Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "")
 }
 
 #[cfg(test)]
@@ -60,7 +60,7 @@ mod tests {
 
     use super::*;
 
-    async fn path<T: DeserializeOwned>(captured: &[(&str, &str)]) -> Result<T, Refuse> {
+    async fn path<T: DeserializeOwned>(captured: &[(&str, &str)]) -> Result<T, Refusal> {
         let captured = captured.iter().map(|(name, value)| (Arc::from(*name), String::from(*value)));
         let (mut parts, ()) = http::Request::new(()).into_parts();
         parts.extensions.insert(Captures::new(captured.collect()));
@@ -119,10 +119,10 @@ mod tests {
         let seat = [("room", "x"), ("seat", "first")];
         for refused in [path::<Seat>(&seat).await.err(), path::<(String, u32)>(&seat).await.err()] {
             let told = "`seat` in the path: expected an integer of type u32, found \"first\"";
-            assert_eq!(refused, Some(Refuse::bad_request(told)));
+            assert_eq!(refused, Some(Refusal::bad_request(told)));
         }
         let utf8 = path::<String>(&[("room", "%FF")]).await.unwrap_err();
-        assert_eq!(utf8, Refuse::bad_request("`room` in the path: not UTF-8"));
+        assert_eq!(utf8, Refusal::bad_request("`room` in the path: not UTF-8"));
         let side = path::<Side>(&[("side", "up")]).await.unwrap_err();
         assert_eq!(side.status(), StatusCode::BAD_REQUEST);
         assert!(side.text().starts_with("`side` in the path"), "{side}");

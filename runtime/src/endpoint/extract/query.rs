@@ -4,7 +4,7 @@ use axum_core::extract::FromRequestParts;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::super::refuse::Refuse;
+use super::super::refuse::Refusal;
 
 /// What the query of the request's URI holds.
 ///
@@ -26,11 +26,11 @@ use super::super::refuse::Refuse;
 pub struct Query<T>(pub T);
 
 impl<T: DeserializeOwned, S: Sync> FromRequestParts<S> for Query<T> {
-    type Rejection = Refuse;
+    type Rejection = Refusal;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refuse> {
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Refusal> {
         let read = serde_urlencoded::from_str(parts.uri.query().unwrap_or_default());
-        read.map(Query).map_err(|fault| Refuse::bad_request(format!("the query: {fault}")))
+        read.map(Query).map_err(|fault| Refusal::bad_request(format!("the query: {fault}")))
     }
 }
 
@@ -40,7 +40,7 @@ mod tests {
 
     use super::*;
 
-    async fn query<T: DeserializeOwned>(uri: &'static str) -> Result<T, Refuse> {
+    async fn query<T: DeserializeOwned>(uri: &'static str) -> Result<T, Refusal> {
         let mut request = http::Request::new(());
         *request.uri_mut() = http::Uri::from_static(uri);
         let (mut parts, ()) = request.into_parts();

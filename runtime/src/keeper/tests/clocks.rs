@@ -406,7 +406,7 @@ async fn what_a_sweep_forgets_is_dropped_on_another_thread_than_that_of_the_cloc
     use std::sync::mpsc::{Sender, channel};
     use std::thread::{self, ThreadId};
 
-    use abeyance_core::words::keep::{Keep, Pattern, Rule};
+    use abeyance_core::words::keep::{Pattern, Retention, Rule};
 
     struct Body(Sender<ThreadId>);
     impl AsRef<[u8]> for Body {
@@ -420,7 +420,7 @@ async fn what_a_sweep_forgets_is_dropped_on_another_thread_than_that_of_the_cloc
             panic!("a destructor, on purpose");
         }
     }
-    let keep = Keep { age: secs(1), ..Keep::default() };
+    let keep = Retention { age: secs(1), ..Retention::default() };
     let topics = vec![Rule { pattern: Pattern::Name("a".into()), keep }];
     let house = House::new(Policy { topics, ..Policy::default() }, &[timeout(secs(5))]);
     let _time = keep_time(&house);

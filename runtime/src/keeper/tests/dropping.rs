@@ -7,7 +7,7 @@ use super::*;
 use crate::keeper::ended::Ended;
 use crate::keeper::held::{Held, SendError};
 use crate::keeper::hub::Hub;
-use abeyance_core::mechanisms::backlog::Backlog;
+use abeyance_core::mechanisms::send_buffer::SendBuffer;
 use abeyance_core::mechanisms::wire::Encoded;
 use abeyance_core::words::cause::Resume;
 use abeyance_core::words::message::Message;
@@ -17,7 +17,7 @@ const BOUND: usize = 32 << 10;
 const RULES: [WhenSlow; 2] = [DropOldest, DropNewest];
 
 fn dropping(rule: WhenSlow) -> Settings {
-    Settings { backlog: Some(BOUND), when_slow: Some(rule), ..STILL }
+    Settings { send_buffer: Some(BOUND), when_slow: Some(rule), ..STILL }
 }
 
 /// A house and one open hold in it, which has joined `a` and reads nothing.
@@ -41,7 +41,7 @@ fn written(message: &Message) -> String {
 
 /// How many pieces of this size may wait in so much room: the last needs no more than its bytes.
 fn fitting(room: usize, length: usize) -> usize {
-    (room - length) / (length + Backlog::COST) + 1
+    (room - length) / (length + SendBuffer::COST) + 1
 }
 
 impl Guest {
@@ -95,7 +95,7 @@ fn a_message_half_written_is_finished_and_the_rest_is_what_fits_beside_it() {
             let (house, guest) = one_that_does_not_read(rule);
             guest.line.window(taken);
             let framed = length + "data: \n\n".len();
-            let most = fitting(BOUND - (framed - taken + Backlog::COST), framed);
+            let most = fitting(BOUND - (framed - taken + SendBuffer::COST), framed);
             let count = 2 * most + 3;
             for number in 0..=count {
                 house.keeper.publish("a", &numbered(number, length));
@@ -119,7 +119,7 @@ fn what_comes_while_the_hold_opens_is_dropped_by_the_same_rule() {
         // A long poll's own answer waits as well, and is promised.
         let own = if form == Form::LongPoll { 3_000 } else { 0 };
         Held::new(guest.hold.clone()).send(numbered(0, 3_000)).unwrap();
-        let room = BOUND - own - own.min(1) * Backlog::COST;
+        let room = BOUND - own - own.min(1) * SendBuffer::COST;
         let most = fitting(room, length);
         for number in 0..count {
             house.keeper.publish("a", &numbered(number, length));
@@ -211,20 +211,20 @@ fn every_drop_is_counted_once_for_its_hold_its_endpoint_and_all() {
     assert_eq!(guests.each_ref().map(|guest| guest.ended().dropped()), [7, 7, 7, 0]);
     assert_eq!(guests.each_ref().map(Guest::cause), [None, None, None, Some("slow")]);
     let hub = Hub::new(house.keeper.clone());
-    let by_endpoint: Vec<_> = hub.tally_by_endpoint().into_iter().map(|(_, tally)| tally.dropped).collect();
-    assert_eq!((by_endpoint, hub.tally().dropped), (vec![14, 7, 0], 21));
+    let by_endpoint: Vec<_> = hub.tally_by_endpoint().into_iter().map(|(_, stats)| stats.dropped).collect();
+    assert_eq!((by_endpoint, hub.stats().dropped), (vec![14, 7, 0], 21));
     // What was dropped is not undelivered as well; what still waits is.
     house.keeper.end(&guests[0].hold, Resume::Released.into());
     house.keeper.settle(&guests[0].hold);
     let ended = guests[0].ended();
     assert_eq!((ended.messages_out(), ended.undelivered(), ended.dropped()), (0, 3, 7));
     assert_eq!((guests[3].ended().undelivered(), guests[3].ended().dropped()), (3, 0));
-    assert_eq!(hub.tally().dropped, 21);
+    assert_eq!(hub.stats().dropped, 21);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_is_not_stalled_by_what_was_dropped() {
-    let policy = Policy { write_deadline: secs(10), ..Policy::default() };
+    let policy = Policy { write_timeout: secs(10), ..Policy::default() };
     let house = House::new(policy, &[dropping(DropOldest)]);
     let guest = house.suspend(SSE);
     house.keeper.join(&guest.hold, "a".into()).unwrap();
@@ -265,7 +265,7 @@ struct Naive {
 
 impl Naive {
     fn cost(&self) -> usize {
-        let each = |(_, message): &(bool, Message)| written(message).len() + Backlog::COST;
+        let each = |(_, message): &(bool, Message)| written(message).len() + SendBuffer::COST;
         self.waiting.iter().map(each).sum::<usize>() - self.offset
     }
 
@@ -284,7 +284,7 @@ impl Naive {
                 self.dropped += u64::from(is_published);
                 return false;
             };
-            cost -= written(&self.waiting[left.remove(place).0].1).len() + Backlog::COST;
+            cost -= written(&self.waiting[left.remove(place).0].1).len() + SendBuffer::COST;
         }
         self.dropped += (self.waiting.len() - left.len()) as u64;
         self.waiting = left.iter().map(|(at, _)| self.waiting[*at].clone()).collect();

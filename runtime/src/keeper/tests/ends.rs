@@ -5,7 +5,7 @@ use std::task::Wake;
 use super::*;
 use crate::keeper::ended::Ended;
 use crate::keeper::held::Held;
-use abeyance_core::mechanisms::backlog::{Kind, Piece};
+use abeyance_core::mechanisms::send_buffer::{Kind, Piece};
 use abeyance_core::words::cause::{Disconnect, Resume};
 
 /// A waker that does at once what a task would do later.

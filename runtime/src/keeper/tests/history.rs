@@ -11,12 +11,12 @@ use super::*;
 use crate::keeper::send::Origin;
 use abeyance_core::mechanisms::wire::Encoded;
 use abeyance_core::words::cause::{Disconnect, End, Resume};
-use abeyance_core::words::keep::{Keep, Pattern, Rule};
+use abeyance_core::words::keep::{Pattern, Retention, Rule};
 use abeyance_core::words::message::Message;
 use abeyance_settings::terms::{WhenFull, WhenSlow};
 
 const TOPICS: [&str; 3] = ["a", "b", "c"];
-/// Little more than two backlogs.
+/// Little more than two send buffers.
 const MEMORY: usize = 70_000;
 const KEYS: [Option<&str>; 3] = [None, Some("one"), Some("two")];
 
@@ -94,7 +94,7 @@ fn endpoints() -> [Settings; 3] {
         timeout: Some(Some(secs(3))),
         max_idle: Some(Some(secs(4))),
         heartbeat: Some(Some(secs(1))),
-        backlog: Some(32 << 10),
+        send_buffer: Some(32 << 10),
         ..Settings::NONE
     };
     let evicting = Settings { when_full: Some(WhenFull::ResumeOldest), ..clocks };
@@ -120,9 +120,9 @@ fn house() -> House {
         max_suspended: 6,
         max_per_peer: Some(4),
         max_per_key: Some(3),
-        write_deadline: secs(1),
-        memory: MEMORY,
-        topics: vec![Rule { pattern: Pattern::read("c").unwrap(), keep: Keep::default() }],
+        write_timeout: secs(1),
+        max_buffered: MEMORY,
+        topics: vec![Rule { pattern: Pattern::read("c").unwrap(), keep: Retention::default() }],
         ..Policy::default()
     };
     House::new(policy, &endpoints())
@@ -288,7 +288,7 @@ fn check(house: &House, model: &mut Model) {
         dropped += pen.dropped;
         waiting += pen.waiting();
         // All but a message half written to a hold whose end has begun.
-        let is_rest = pen.note.is_some() && pen.backlog.is_torn() && pen.backlog.pieces() == 1;
+        let is_rest = pen.note.is_some() && pen.send_buffer.is_torn() && pen.send_buffer.pieces() == 1;
         could_pay |= pen.waiting() > 0 && !is_rest;
     }
     assert_eq!(house.keeper.memory.waiting(), waiting);

@@ -8,7 +8,7 @@ use crate::keeper::ended::Ended;
 use crate::keeper::held::Held;
 use crate::keeper::hub::Hub;
 use crate::keeper::inbox::PostRefusal;
-use abeyance_core::mechanisms::backlog::{Backlog, Kind, Piece};
+use abeyance_core::mechanisms::send_buffer::{Kind, Piece, SendBuffer};
 use abeyance_core::words::cause::{Disconnect, Resume};
 use abeyance_core::words::message::Message;
 use abeyance_settings::terms::WhenSlow::{self, DropNewest, DropOldest};
@@ -17,16 +17,16 @@ const MEMORY: usize = 80_000;
 /// What is left at most when somebody has paid.
 const GOAL: usize = MEMORY - MEMORY / 8;
 /// What a message costs beside its bytes: the framing and its place.
-const BESIDE: usize = "data: \n\n".len() + Backlog::COST;
+const BESIDE: usize = "data: \n\n".len() + SendBuffer::COST;
 
-const ROOMY: Settings = Settings { backlog: Some(1 << 20), ..STILL };
+const ROOMY: Settings = Settings { send_buffer: Some(1 << 20), ..STILL };
 
 fn dropping(rule: WhenSlow) -> Settings {
     Settings { when_slow: Some(rule), ..ROOMY }
 }
 
 fn house(endpoints: &[Settings]) -> House {
-    House::new(Policy { memory: MEMORY, ..Policy::default() }, endpoints)
+    House::new(Policy { max_buffered: MEMORY, ..Policy::default() }, endpoints)
 }
 
 fn text(length: usize) -> Message {
@@ -55,7 +55,7 @@ impl House {
     }
 
     fn waiting(&self) -> usize {
-        Hub::new(self.keeper.clone()).tally().waiting
+        Hub::new(self.keeper.clone()).stats().waiting
     }
 }
 
@@ -105,7 +105,7 @@ fn what_waits_for_an_opening_is_counted_until_it_is_written_or_answered() {
         let guest = house.seat(house.admit(0, 1).unwrap(), 0, form, None).unwrap();
         house.keeper.join(&guest.hold, "a".into()).unwrap();
         house.keeper.publish("a", &text(1_000));
-        assert_eq!(house.waiting(), 1_000 + Backlog::COST);
+        assert_eq!(house.waiting(), 1_000 + SendBuffer::COST);
         guest.hold.open(Vec::new());
         // A long poll's answer is on its way: it waits for nobody but the hold's own task.
         assert_eq!(house.waiting(), 0);
@@ -175,7 +175,7 @@ fn one_whose_messages_may_be_dropped_loses_the_oldest_or_the_newest_and_stays() 
         assert!(largest.flush().is_ready());
         let text: String = kept.iter().map(|length| format!("data: {}\n\n", "x".repeat(*length))).collect();
         assert!(largest.line.text() == text, "{rule:?} {dropped} of {total}");
-        assert_eq!(Hub::new(house.keeper.clone()).tally().dropped, dropped as u64);
+        assert_eq!(Hub::new(house.keeper.clone()).stats().dropped, dropped as u64);
     }
 }
 
@@ -211,7 +211,7 @@ async fn a_post_counts_until_it_is_heard_and_is_refused_where_too_much_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_lost_all_that_waited_is_not_stalled_by_it() {
-    let policy = Policy { memory: MEMORY, write_deadline: secs(10), ..Policy::default() };
+    let policy = Policy { max_buffered: MEMORY, write_timeout: secs(10), ..Policy::default() };
     let house = House::new(policy, &[ROOMY, dropping(DropNewest)]);
     let guest = house.listening(1, "a", &[30_000]);
     house.owing(1, &[20_000, 29_000]);
@@ -370,8 +370,8 @@ impl Drop for Owned {
 #[test]
 fn no_message_is_dropped_under_a_lock() {
     for (rule, memory) in [(DropOldest, 1 << 20), (DropOldest, 20_000), (WhenSlow::Disconnect, 20_000)] {
-        let settings = Settings { backlog: Some(32 << 10), ..dropping(rule) };
-        let house = House::new(Policy { memory, ..Policy::default() }, &[settings]);
+        let settings = Settings { send_buffer: Some(32 << 10), ..dropping(rule) };
+        let house = House::new(Policy { max_buffered: memory, ..Policy::default() }, &[settings]);
         let guest = house.seat(house.admit(0, 1).unwrap(), 0, SSE, None).unwrap();
         house.keeper.join(&guest.hold, "a".into()).unwrap();
         for _ in 0..5 {

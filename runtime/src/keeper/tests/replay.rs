@@ -10,21 +10,21 @@ use super::*;
 use crate::keeper::archive::{Arrival, Forged};
 use abeyance_core::mechanisms::wire::Encoded;
 use abeyance_core::words::event_id::EventId;
-use abeyance_core::words::keep::{Keep, Pattern, Rule};
+use abeyance_core::words::keep::{Pattern, Retention, Rule};
 use abeyance_core::words::message::Message;
 use abeyance_core::words::topic::Topic;
 
 const BOUND: usize = 32 << 10;
 
 /// A house in which some topics keep something.
-fn keeping(settings: Settings, keeps: &[(&str, Keep)]) -> House {
-    let rule = |(text, keep): &(&str, Keep)| Rule { pattern: Pattern::read(text).unwrap(), keep: *keep };
+fn keeping(settings: Settings, keeps: &[(&str, Retention)]) -> House {
+    let rule = |(text, keep): &(&str, Retention)| Rule { pattern: Pattern::read(text).unwrap(), keep: *keep };
     let topics = keeps.iter().map(rule).collect();
     House::new(Policy { topics, ..Policy::default() }, &[settings])
 }
 
 fn archive() -> House {
-    keeping(STILL, &[("*", Keep::default())])
+    keeping(STILL, &[("*", Retention::default())])
 }
 
 impl House {
@@ -124,14 +124,14 @@ fn whoever_comes_back_gets_exactly_what_it_missed_of_all_its_topics_in_order_the
 
 #[test]
 fn whoever_missed_what_is_gone_is_told_and_gets_what_is_live() {
-    let house = keeping(STILL, &[("*", Keep { count: 2, ..Keep::default() })]);
+    let house = keeping(STILL, &[("*", Retention { count: 2, ..Retention::default() })]);
     house.publish("a", &["1", "2", "3", "4"]);
     for (seen, is_lost) in [(1, true), (2, false), (4, false)] {
         let guest = house.come(SSE, &["a"], Arrival::Back(seen));
         assert_eq!(guest.hold.first_position().is_lost, is_lost, "{seen}");
     }
     for arrival in [Arrival::Back(1), Arrival::Stranded] {
-        let house = keeping(STILL, &[("*", Keep { count: 2, ..Keep::default() })]);
+        let house = keeping(STILL, &[("*", Retention { count: 2, ..Retention::default() })]);
         house.publish("a", &["1", "2", "3", "4"]);
         let guest = house.come(SSE, &["a"], arrival);
         assert_eq!(guest.first_id().map(|id| id.offset), Some(4), "from where it goes on");
@@ -166,7 +166,7 @@ fn only_an_id_of_what_is_yet_to_come_is_refused_and_a_foreign_one_is_of_another_
 
 #[test]
 fn a_newcomer_that_wants_the_past_gets_what_there_is_of_it() {
-    let keep = Keep { count: 2, ..Keep::default() };
+    let keep = Retention { count: 2, ..Retention::default() };
     for form in [SSE, Form::WebSocket, Form::Stream { chunked: false }] {
         let house = keeping(STILL, &[("room", keep), ("other", keep)]);
         house.publish("room", &["m1", "m2", "m3"]);
@@ -190,7 +190,7 @@ fn a_newcomer_that_wants_the_past_gets_what_there_is_of_it() {
 
 #[test]
 fn a_newcomer_that_is_cut_in_the_past_gets_the_rest_of_it_and_nothing_else_from_before_it_came() {
-    let keep = Keep { count: 2, ..Keep::default() };
+    let keep = Retention { count: 2, ..Retention::default() };
     let house = keeping(STILL, &[("*", keep)]);
     house.publish("room", &["m1", "m2"]);
     house.publish("hall", &["m3"]);
@@ -288,15 +288,15 @@ fn several_topics_do_not_cost_an_encoding_for_each_peer() {
     let holds: Vec<_> = (0..3).map(|_| house.come(SSE, &["a", "b"], Arrival::New)).collect();
     holds.iter().for_each(|guest| guest.line.window(0));
     house.publish("a", &["shared"]);
-    let first = |guest: &Guest| guest.hold.pen().backlog.next().unwrap().as_ptr();
+    let first = |guest: &Guest| guest.hold.pen().send_buffer.next().unwrap().as_ptr();
     assert!(holds.iter().all(|guest| first(guest) == first(&holds[0])));
 }
 
 #[test]
 fn a_message_too_large_for_an_answer_is_passed_over_and_not_asked_for_again() {
-    let settings = Settings { backlog: Some(BOUND), ..STILL };
+    let settings = Settings { send_buffer: Some(BOUND), ..STILL };
     for topics in [&["a"][..], &["a", "b"]] {
-        let house = keeping(settings, &[("*", Keep::default())]);
+        let house = keeping(settings, &[("*", Retention::default())]);
         let guest = house.come(Form::LongPoll, topics, Arrival::New);
         assert_eq!(house.keeper.publish("a", &"x".repeat(BOUND + 1).into()), 0);
         assert_eq!(guest.cause(), None);
@@ -310,7 +310,7 @@ fn a_message_too_large_for_an_answer_is_passed_over_and_not_asked_for_again() {
 #[test]
 fn topics_leave_no_memory_when_nobody_follows_and_nothing_is_kept() {
     let age = secs(60);
-    let house = keeping(STILL, &[("*", Keep { age, ..Keep::default() })]);
+    let house = keeping(STILL, &[("*", Retention { age, ..Retention::default() })]);
     let guest = house.come(SSE, &["a", "b"], Arrival::New);
     house.publish("a", &["1"]);
     house.keeper.leave(&guest.hold, "b");
@@ -322,7 +322,7 @@ fn topics_leave_no_memory_when_nobody_follows_and_nothing_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_old_enough_is_forgotten_though_nothing_happens() {
-    let house = keeping(STILL, &[("*", Keep { age: secs(1), ..Keep::default() })]);
+    let house = keeping(STILL, &[("*", Retention { age: secs(1), ..Retention::default() })]);
     tokio::spawn(house.keeper.clone().keep_time());
     house.publish("a", &["1"]);
     tokio::time::sleep(millis(900)).await;
@@ -335,7 +335,7 @@ async fn what_is_old_enough_is_forgotten_though_nothing_happens() {
 #[test]
 fn under_racing_publishers_a_client_that_comes_back_sees_no_gap_and_no_double() {
     const MESSAGES: usize = 400;
-    let house = keeping(STILL, &[("*", Keep { count: 10_000, bytes: 1 << 24, ..Keep::default() })]);
+    let house = keeping(STILL, &[("*", Retention { count: 10_000, bytes: 1 << 24, ..Retention::default() })]);
     let done = AtomicBool::new(false);
     let mut seen: Vec<String> = Vec::new();
     let start = house.archived().last();

@@ -9,7 +9,7 @@ use crate::keeper::hub::Hub;
 use crate::keeper::schedule::Job;
 use crate::keeper::scheduled::{ScheduleError, Scheduled};
 use abeyance_core::words::cause::Resume;
-use abeyance_core::words::keep::{Keep, Pattern, Rule};
+use abeyance_core::words::keep::{Pattern, Retention, Rule};
 use abeyance_core::words::message::Message;
 
 /// What its owner does when it is dropped.
@@ -197,8 +197,10 @@ async fn it_ends_with_the_last_member_of_its_topic_and_not_before_the_first() {
 
 #[tokio::test(start_paused = true)]
 async fn where_the_past_is_kept_it_ends_when_that_is_forgotten() {
-    let rule =
-        Rule { pattern: Pattern::Name("news".into()), keep: Keep { age: secs(10), ..Keep::default() } };
+    let rule = Rule {
+        pattern: Pattern::Name("news".into()),
+        keep: Retention { age: secs(10), ..Retention::default() },
+    };
     let house = House::new(Policy { topics: vec![rule], ..Policy::default() }, &[STILL]);
     let later = |text: &'static str| house.hub().publish_after(secs(60), "news", text).unwrap();
     let before = later("before");

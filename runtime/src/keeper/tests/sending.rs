@@ -11,7 +11,7 @@ use abeyance_core::words::message::Message;
 const BOUND: usize = 32 << 10;
 
 fn bounded() -> House {
-    House::of(Settings { backlog: Some(BOUND), ..STILL })
+    House::of(Settings { send_buffer: Some(BOUND), ..STILL })
 }
 
 fn text(length: usize) -> Message {

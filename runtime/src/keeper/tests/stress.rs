@@ -55,7 +55,7 @@ fn racing_publishers_keep_the_bound_over_all_that_waits() {
     const PIECE: usize = 4_000;
     let endpoint = |rule| Settings { when_slow: Some(rule), ..STILL };
     let rules = [WhenSlow::Disconnect, WhenSlow::DropOldest, WhenSlow::DropNewest];
-    let house = House::new(Policy { memory: MEMORY, ..Policy::default() }, &rules.map(endpoint));
+    let house = House::new(Policy { max_buffered: MEMORY, ..Policy::default() }, &rules.map(endpoint));
     let most = AtomicUsize::new(0);
     let look = || most.fetch_max(house.keeper.memory.waiting(), SeqCst);
     std::thread::scope(|scope| {

@@ -18,14 +18,14 @@ async fn a_socket_that_somebody_keeps_is_a_leak_also_when_both_sides_have_closed
     let hub = Hub::default();
     let mut peers = vec![first];
     for _ in 0..3 {
-        peers.push(TcpStream::connect(service.addr).await.unwrap());
+        peers.push(TcpStream::connect(service.local_addr).await.unwrap());
     }
     for peer in &mut peers {
         assert_eq!(ask(peer, "/keep").await.0, 200);
     }
     until(&service, 0).await;
     // Whoever rests is no leak.
-    let mut guest = TcpStream::connect(service.addr).await.unwrap();
+    let mut guest = TcpStream::connect(service.local_addr).await.unwrap();
     assert_eq!(ask(&mut guest, "/page").await.0, 200);
     drop(peers);
     for turn in 0..3 {

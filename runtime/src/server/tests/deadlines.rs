@@ -168,5 +168,5 @@ async fn our_last_word_is_not_destroyed_by_what_the_peer_still_sends() {
     say(&mut peer, "more").await;
     let begun = Instant::now();
     service.house.empty().await;
-    assert_eq!(begun.elapsed().as_secs(), 5, "it waits for the peer's FIN, for `polite_end`");
+    assert_eq!(begun.elapsed().as_secs(), 5, "it waits for the peer's FIN, for `close_timeout`");
 }

@@ -80,7 +80,7 @@ enum Wish {
     /// Answered at once, by the holding side.
     Poll,
     /// Answered at once; then somebody keeps the line.
-    Keep,
+    Retention,
     /// Echoes until the peer's FIN.
     Echo,
 }
@@ -105,13 +105,13 @@ impl Host for Inn {
     ) -> Result<Response<Body>, Lodger> {
         let wish = match request.uri().path() {
             "/poll" => Wish::Poll,
-            "/keep" => Wish::Keep,
+            "/keep" => Wish::Retention,
             "/hold" => Wish::Echo,
             path @ ("/body" | "/body/later") => {
                 let is_late = path == "/body/later";
                 let standing = Standing::of(request.extensions());
                 let mut body =
-                    arriving(request.into_body(), self.policy.head_deadline, &self.clock.0, standing);
+                    arriving(request.into_body(), self.policy.head_timeout, &self.clock.0, standing);
                 if is_late {
                     // Somebody waits for the body, and then has something else to do for a minute.
                     let waits = {
@@ -131,8 +131,8 @@ impl Host for Inn {
             path => {
                 if let Some(fallback) = &self.fallback {
                     let standing = Standing::of(request.extensions());
-                    let request = request
-                        .map(|body| arriving(body, self.policy.head_deadline, &self.clock.0, standing));
+                    let request =
+                        request.map(|body| arriving(body, self.policy.head_timeout, &self.clock.0, standing));
                     return Ok(fallback.call(request).await);
                 }
                 return Ok(Response::new(Body::from(path.to_owned())));
@@ -194,7 +194,7 @@ impl Drop for Lodger {
 
 impl Guest for Lodger {
     async fn attend(self, line: &Arc<dyn Socket>, unread: Bytes) -> After {
-        if let Wish::Keep = self.wish {
+        if let Wish::Retention = self.wish {
             let _ = line.try_write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
             line.shut();
             self.kept.lock().push(line.clone());
@@ -238,7 +238,7 @@ fn start(door: impl crate::socket::Listener, inn: Inn, capacity: usize) -> Servi
 async fn over_tcp(inn: Inn) -> (Service<Inn>, TcpStream) {
     let door = TcpDoor::new(TcpListener::bind("127.0.0.1:0").await.unwrap()).unwrap();
     let service = start(door, inn, 1000);
-    let peer = TcpStream::connect(service.addr).await.unwrap();
+    let peer = TcpStream::connect(service.local_addr).await.unwrap();
     (service, peer)
 }
 

@@ -138,7 +138,7 @@ async fn a_resting_connection_gives_hypers_buffers_back_and_is_served_again() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_connections_take_turns_without_losing_a_byte() {
     let (service, _) = over_tcp(Inn::default()).await;
-    let addr = service.addr;
+    let addr = service.local_addr;
     let clients = (0..64).map(|client| {
         tokio::spawn(async move {
             let mut peer = TcpStream::connect(addr).await.unwrap();

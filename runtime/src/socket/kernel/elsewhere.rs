@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tokio::net::TcpStream;
 
-/// Bytes the kernel keeps for what the peer has not acknowledged: unknown, so only our own backlog counts.
+/// Bytes the kernel keeps for what the peer has not acknowledged: unknown, so only our own send buffer counts.
 pub(in crate::socket) fn queued(_socket: &TcpStream) -> usize {
     0
 }

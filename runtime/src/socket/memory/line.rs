@@ -152,7 +152,7 @@ impl Listener for MemoryDoor {
         }
     }
 
-    fn addr(&self) -> SocketAddr {
+    fn local_addr(&self) -> SocketAddr {
         SocketAddr::from(([127, 0, 0, 1], 0))
     }
 

@@ -123,14 +123,14 @@ impl Client {
 
 fn house() -> House {
     let keeps = [
-        ("count", Keep { count: 3, ..Keep::default() }),
-        ("bytes", Keep { bytes: 2_000, ..Keep::default() }),
-        ("age", Keep { age: secs(1), ..Keep::default() }),
+        ("count", Retention { count: 3, ..Retention::default() }),
+        ("bytes", Retention { bytes: 2_000, ..Retention::default() }),
+        ("age", Retention { age: secs(1), ..Retention::default() }),
     ];
-    let rule = |(text, keep): (&str, Keep)| Rule { pattern: Pattern::read(text).unwrap(), keep };
+    let rule = |(text, keep): (&str, Retention)| Rule { pattern: Pattern::read(text).unwrap(), keep };
     // All topics together have no room for what each may keep.
-    let policy = Policy { topics: keeps.map(rule).into(), history: 6_000, ..Policy::default() };
-    House::new(policy, &[Settings { backlog: Some(3_000), ..STILL }])
+    let policy = Policy { topics: keeps.map(rule).into(), max_retained: 6_000, ..Policy::default() };
+    House::new(policy, &[Settings { send_buffer: Some(3_000), ..STILL }])
 }
 
 async fn take(house: &House, clients: &mut [Client], log: &mut Log, step: Step) {

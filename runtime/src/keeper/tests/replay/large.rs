@@ -6,8 +6,8 @@ use super::*;
 
 /// A house whose topic has kept four times as much as may wait for one peer.
 fn long_past() -> (House, usize) {
-    let settings = Settings { backlog: Some(BOUND), ..STILL };
-    let house = keeping(settings, &[("*", Keep { count: 128, ..Keep::default() })]);
+    let settings = Settings { send_buffer: Some(BOUND), ..STILL };
+    let house = keeping(settings, &[("*", Retention { count: 128, ..Retention::default() })]);
     for number in 0..128 {
         house.publish("a", &[&format!("{number}{}", "x".repeat(1024))]);
     }
@@ -27,7 +27,7 @@ fn a_replay_larger_than_the_backlog_is_read_as_there_is_room() {
     guest.hold.open(Vec::new());
     let mut published = count;
     for _ in 0..200 {
-        assert!(guest.hold.pen().backlog.messages() * 1024 <= BOUND, "no more waits than may");
+        assert!(guest.hold.pen().send_buffer.messages() * 1024 <= BOUND, "no more waits than may");
         if published < count + 50 {
             // What is live while it reads comes behind.
             house.publish("a", &[&format!("{published}{}", "x".repeat(1024))]);

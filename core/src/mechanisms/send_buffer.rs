@@ -12,7 +12,7 @@ use queue::Queue;
 /// The kernel's share is looked up only when it could matter: the [most](most_kept) that it can need for what was
 /// written since the last look is added to what was found then.
 #[derive(Debug, Default)]
-pub struct Backlog {
+pub struct SendBuffer {
     /// Boxed, because an idle peer has none.
     queue: Option<Box<Queue>>,
     /// The most that the kernel can keep: what it said at the last look, and for what was written since.
@@ -46,11 +46,11 @@ pub enum Room {
     Yes,
     /// There is none.
     No,
-    /// Only the kernel knows: ask it and tell [`Backlog::looked`].
+    /// Only the kernel knows: ask it and tell [`SendBuffer::looked`].
     Look,
 }
 
-impl Backlog {
+impl SendBuffer {
     pub fn is_empty(&self) -> bool {
         self.queue.is_none()
     }
@@ -73,7 +73,7 @@ impl Backlog {
         self.queue.as_ref().map_or(0, |queue| queue.len())
     }
 
-    /// What waits here: its bytes, and [`COST`](Backlog::COST) for each piece.
+    /// What waits here: its bytes, and [`COST`](SendBuffer::COST) for each piece.
     pub fn cost(&self) -> usize {
         self.queue.as_ref().map_or(0, |queue| queue.cost())
     }
@@ -143,7 +143,7 @@ impl Backlog {
         self.queue.as_ref()?.front()
     }
 
-    /// Notes that the kernel took `count` bytes of [`next`](Backlog::next); gives back the piece if that was all of it.
+    /// Notes that the kernel took `count` bytes of [`next`](SendBuffer::next); gives back the piece if that was all of it.
     pub fn advance(&mut self, count: usize) -> Option<Piece> {
         self.wrote(count);
         let piece = self.queue.as_mut()?.advance(count);
@@ -196,38 +196,38 @@ mod tests {
 
     #[test]
     fn pieces_leave_in_order_and_in_parts() {
-        let mut backlog = Backlog::default();
-        backlog.push(piece("hello"), 2);
-        backlog.push(piece("world"), 0);
-        assert_eq!(backlog.next(), Some(&b"llo"[..]));
-        assert!(backlog.advance(1).is_none());
-        assert_eq!(backlog.next(), Some(&b"lo"[..]));
-        assert_eq!(backlog.advance(2).map(|piece| piece.bytes), Some(Bytes::from("hello")));
-        assert_eq!(backlog.next(), Some(&b"world"[..]));
-        assert_eq!(backlog.messages(), 1);
-        assert!(backlog.advance(5).is_some());
-        assert!(backlog.is_empty());
+        let mut send_buffer = SendBuffer::default();
+        send_buffer.push(piece("hello"), 2);
+        send_buffer.push(piece("world"), 0);
+        assert_eq!(send_buffer.next(), Some(&b"llo"[..]));
+        assert!(send_buffer.advance(1).is_none());
+        assert_eq!(send_buffer.next(), Some(&b"lo"[..]));
+        assert_eq!(send_buffer.advance(2).map(|piece| piece.bytes), Some(Bytes::from("hello")));
+        assert_eq!(send_buffer.next(), Some(&b"world"[..]));
+        assert_eq!(send_buffer.messages(), 1);
+        assert!(send_buffer.advance(5).is_some());
+        assert!(send_buffer.is_empty());
     }
 
     #[test]
     fn an_empty_backlog_keeps_no_memory() {
-        let mut backlog = Backlog::default();
-        backlog.push(piece("x"), 0);
-        backlog.advance(1);
-        assert!(backlog.queue.is_none());
-        assert!(size_of::<Backlog>() <= 16);
+        let mut send_buffer = SendBuffer::default();
+        send_buffer.push(piece("x"), 0);
+        send_buffer.advance(1);
+        assert!(send_buffer.queue.is_none());
+        assert!(size_of::<SendBuffer>() <= 16);
     }
 
     #[test]
     fn the_kernel_is_asked_only_when_its_share_could_matter() {
-        let mut backlog = Backlog::default();
-        backlog.wrote(1_000);
+        let mut send_buffer = SendBuffer::default();
+        send_buffer.wrote(1_000);
         let room = 10_000 - most_kept(1_000);
-        assert_eq!(backlog.room(room, 10_000), Room::Yes);
-        assert_eq!(backlog.room(room + 1, 10_000), Room::Look);
-        assert!(backlog.looked(1_832, 8_168, 10_000));
-        assert_eq!(backlog.room(8_168, 10_000), Room::Yes);
-        assert!(!backlog.looked(9_500, 1_000, 10_000));
+        assert_eq!(send_buffer.room(room, 10_000), Room::Yes);
+        assert_eq!(send_buffer.room(room + 1, 10_000), Room::Look);
+        assert!(send_buffer.looked(1_832, 8_168, 10_000));
+        assert_eq!(send_buffer.room(8_168, 10_000), Room::Yes);
+        assert!(!send_buffer.looked(9_500, 1_000, 10_000));
     }
 
     #[test]
@@ -238,20 +238,20 @@ mod tests {
         for ((carries, costs), size) in kernels.into_iter().flat_map(|kernel| {
             [1_usize, 64, 300, 1_000, 8_200, 20_000, 65_536].into_iter().map(move |size| (kernel, size))
         }) {
-            let mut backlog = Backlog::default();
+            let mut send_buffer = SendBuffer::default();
             let takes = size + size.div_ceil(carries) * costs;
             let mut keeps = 0;
             loop {
-                let has_room = match backlog.room(size, BOUND) {
+                let has_room = match send_buffer.room(size, BOUND) {
                     Room::Yes => true,
                     Room::No => false,
-                    Room::Look => backlog.looked(keeps, size, BOUND),
+                    Room::Look => send_buffer.looked(keeps, size, BOUND),
                 };
                 if !has_room {
                     break;
                 }
                 keeps += takes;
-                backlog.wrote(size);
+                send_buffer.wrote(size);
             }
             // The last message had room for its bytes; what the kernel spends on it comes on top.
             assert!(keeps <= BOUND + takes - size, "{size} in {carries}: {keeps}");
@@ -261,17 +261,17 @@ mod tests {
 
     #[test]
     fn a_refusal_is_never_based_on_an_old_look() {
-        let mut backlog = Backlog::default();
-        assert!(!backlog.looked(95, 10, 100));
-        assert_eq!(backlog.room(10, 100), Room::Look);
+        let mut send_buffer = SendBuffer::default();
+        assert!(!send_buffer.looked(95, 10, 100));
+        assert_eq!(send_buffer.room(10, 100), Room::Look);
     }
 
     #[test]
     fn many_tiny_messages_cost_more_than_their_bytes() {
-        let mut backlog = Backlog::default();
+        let mut send_buffer = SendBuffer::default();
         let fitting = (0..).take_while(|_| {
-            let fits = backlog.room(1, 32 * 1024) == Room::Yes;
-            backlog.push(piece("x"), 0);
+            let fits = send_buffer.room(1, 32 * 1024) == Room::Yes;
+            send_buffer.push(piece("x"), 0);
             fits
         });
         assert!((400..600).contains(&fitting.count()));
@@ -279,27 +279,27 @@ mod tests {
 
     #[test]
     fn what_waits_here_counts_whatever_the_kernel_says() {
-        let mut backlog = Backlog::default();
-        backlog.push(Piece { bytes: Bytes::from(vec![0; 80]), kind: Kind::Message }, 0);
-        assert_eq!(backlog.room(21, 100), Room::No);
+        let mut send_buffer = SendBuffer::default();
+        send_buffer.push(Piece { bytes: Bytes::from(vec![0; 80]), kind: Kind::Message }, 0);
+        assert_eq!(send_buffer.room(21, 100), Room::No);
     }
 
     #[test]
     fn room_is_made_of_what_was_published_and_only_if_it_suffices() {
-        let bound = 4 * Backlog::COST;
-        let mut backlog = Backlog::default();
+        let bound = 4 * SendBuffer::COST;
+        let mut send_buffer = SendBuffer::default();
         let published = |text| Piece { kind: Kind::Published, ..piece(text) };
-        backlog.push(published("begun"), 1);
-        backlog.push(piece("sent"), 0);
-        backlog.push(published("old"), 0);
-        backlog.push(published("new"), 0);
-        assert_eq!(backlog.make_room(2 * Backlog::COST, bound), None);
-        assert_eq!(backlog.messages(), 4);
-        assert_eq!(backlog.make_room(1, bound), Some(1));
-        backlog.looked(Backlog::COST, 1, bound);
-        assert_eq!(backlog.make_room(1, bound), Some(1));
-        assert_eq!(backlog.messages(), 2);
-        backlog.advance(4);
-        assert_eq!(backlog.next(), Some(&b"sent"[..]));
+        send_buffer.push(published("begun"), 1);
+        send_buffer.push(piece("sent"), 0);
+        send_buffer.push(published("old"), 0);
+        send_buffer.push(published("new"), 0);
+        assert_eq!(send_buffer.make_room(2 * SendBuffer::COST, bound), None);
+        assert_eq!(send_buffer.messages(), 4);
+        assert_eq!(send_buffer.make_room(1, bound), Some(1));
+        send_buffer.looked(SendBuffer::COST, 1, bound);
+        assert_eq!(send_buffer.make_room(1, bound), Some(1));
+        assert_eq!(send_buffer.messages(), 2);
+        send_buffer.advance(4);
+        assert_eq!(send_buffer.next(), Some(&b"sent"[..]));
     }
 }

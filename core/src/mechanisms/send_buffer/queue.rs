@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 
 use bytes::Bytes;
 
-use super::{Backlog, Kind, Piece};
+use super::{Kind, Piece, SendBuffer};
 use abeyance_settings::terms::WhenSlow;
 
 /// Pieces in the order in which they came, less those that were dropped.
@@ -42,7 +42,7 @@ impl Queue {
 
     /// What waits, with what each piece costs beside its bytes.
     pub(super) fn cost(&self) -> usize {
-        self.bytes + self.len() * Backlog::COST
+        self.bytes + self.len() * SendBuffer::COST
     }
 
     /// What dropping could free.
@@ -51,7 +51,7 @@ impl Queue {
             0 => 0,
             _ => self.front().map_or(0, <[u8]>::len),
         };
-        self.published_bytes - begun + (self.published.len() - self.begun_published()) * Backlog::COST
+        self.published_bytes - begun + (self.published.len() - self.begun_published()) * SendBuffer::COST
     }
 
     pub(super) fn is_torn(&self) -> bool {
@@ -123,7 +123,7 @@ impl Queue {
                 _ => None,
             };
             let Some(Waiting { bytes, .. }) = dropped else { break };
-            freed += bytes.len() + Backlog::COST;
+            freed += bytes.len() + SendBuffer::COST;
             self.bytes -= bytes.len();
             self.published_bytes -= bytes.len();
         }
@@ -231,7 +231,7 @@ mod tests {
                 let place = if rule == WhenSlow::DropOldest { places.next() } else { places.next_back() };
                 let Some(place) = place else { break };
                 let (_, bytes) = self.pieces.remove(place);
-                freed += bytes.len() + Backlog::COST;
+                freed += bytes.len() + SendBuffer::COST;
                 dropped.push(bytes);
             }
             dropped
@@ -240,7 +240,7 @@ mod tests {
         fn droppable(&self) -> usize {
             let published = self.pieces.iter().skip(usize::from(self.offset > 0));
             let published = published.filter(|(kind, _)| *kind == Kind::Published);
-            published.map(|(_, bytes)| bytes.len() + Backlog::COST).sum()
+            published.map(|(_, bytes)| bytes.len() + SendBuffer::COST).sum()
         }
     }
 
@@ -289,7 +289,7 @@ mod tests {
                         prop_assert_eq!(queue.give_up(), messages);
                     }
                 }
-                let rest: usize = naive.pieces.iter().map(|(_, bytes)| bytes.len() + Backlog::COST).sum();
+                let rest: usize = naive.pieces.iter().map(|(_, bytes)| bytes.len() + SendBuffer::COST).sum();
                 prop_assert_eq!(queue.cost(), rest - naive.offset);
                 prop_assert_eq!(queue.droppable(), naive.droppable());
                 prop_assert_eq!(queue.len(), naive.pieces.len());
@@ -319,7 +319,7 @@ mod tests {
         for number in 0..10_000 {
             queue.push(Piece { bytes: bytes(number, 1), kind: Kind::Published }, 0);
         }
-        queue.drop_published(WhenSlow::DropNewest, 9_990 * (1 + Backlog::COST));
+        queue.drop_published(WhenSlow::DropNewest, 9_990 * (1 + SendBuffer::COST));
         assert!(
             queue.len() == 10 && queue.published.capacity() <= 10_000 / 2,
             "{}",
