@@ -4,7 +4,7 @@ use crate::Fault;
 use crate::contestant::{Contestant, Measured, Task};
 use crate::report::{self, Outcome};
 use crate::server::Kind;
-use crate::wishes::Wishes;
+use crate::wishes::ServerOptions;
 
 /// How many messages a burst has.
 const BURST: u64 = 50;
@@ -13,7 +13,7 @@ const BURST: u64 = 50;
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0], [1, 0, 2], [0, 2, 1]];
 
 /// Holds the contests that somebody wishes, and prints what they come to.
-pub(crate) fn hold(wishes: &Wishes) -> Result<(), Fault> {
+pub(crate) fn hold(wishes: &ServerOptions) -> Result<(), Fault> {
     if !wishes.is_test {
         report::heading();
     }

@@ -59,7 +59,7 @@ fn run(arguments: &[String]) -> Result<(), Fault> {
     match arguments {
         [role, rest @ ..] if role == process::SERVER => process::serve(rest),
         [role, rest @ ..] if role == process::CROWD => process::gather(rest),
-        _ => match wishes::Wishes::read(arguments)? {
+        _ => match wishes::ServerOptions::read(arguments)? {
             Some(wishes) => contest::hold(&wishes),
             None => {
                 print!("{}", wishes::HELP);

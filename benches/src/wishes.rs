@@ -16,7 +16,7 @@ What one delivery of a published message costs a server: a bare loop of `write`,
 
 /// What is measured, and how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Wishes {
+pub(crate) struct ServerOptions {
     /// Whether only the delivery is checked, and nothing measured.
     pub(crate) is_test: bool,
     pub(crate) peers: Vec<usize>,
@@ -30,9 +30,9 @@ pub(crate) struct Wishes {
     pub(crate) deliveries: usize,
 }
 
-impl Wishes {
+impl ServerOptions {
     fn full() -> Self {
-        Wishes {
+        ServerOptions {
             is_test: false,
             peers: vec![1_000, 10_000],
             wires: Wire::BOTH.into(),
@@ -44,11 +44,11 @@ impl Wishes {
     }
 
     fn quick() -> Self {
-        Wishes { peers: vec![1_000], sizes: vec![64], rounds: 24, ..Self::full() }
+        ServerOptions { peers: vec![1_000], sizes: vec![64], rounds: 24, ..Self::full() }
     }
 
     fn test() -> Self {
-        Wishes { is_test: true, peers: vec![20], rounds: 1, least: 1, deliveries: 0, ..Self::full() }
+        ServerOptions { is_test: true, peers: vec![20], rounds: 1, least: 1, deliveries: 0, ..Self::full() }
     }
 
     /// Reads the arguments; `None` if somebody wants to know which there are.
@@ -107,17 +107,17 @@ fn count(name: &str, value: &str) -> Result<usize, String> {
 mod tests {
     use super::*;
 
-    fn read(arguments: &str) -> Result<Option<Wishes>, String> {
-        Wishes::read(&arguments.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    fn read(arguments: &str) -> Result<Option<ServerOptions>, String> {
+        ServerOptions::read(&arguments.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]
     fn nothing_is_measured_unless_cargo_bench_asks() {
-        assert_eq!(read(""), Ok(Some(Wishes::test())));
-        assert_eq!(read("--test --bench"), Ok(Some(Wishes::test())));
-        assert_eq!(read("--nocapture some_test"), Ok(Some(Wishes::test())));
-        assert_eq!(read("--bench"), Ok(Some(Wishes::full())));
-        assert_eq!(read("--quick --bench"), Ok(Some(Wishes::quick())));
+        assert_eq!(read(""), Ok(Some(ServerOptions::test())));
+        assert_eq!(read("--test --bench"), Ok(Some(ServerOptions::test())));
+        assert_eq!(read("--nocapture some_test"), Ok(Some(ServerOptions::test())));
+        assert_eq!(read("--bench"), Ok(Some(ServerOptions::full())));
+        assert_eq!(read("--quick --bench"), Ok(Some(ServerOptions::quick())));
     }
 
     #[test]
@@ -130,14 +130,14 @@ mod tests {
     #[test]
     fn every_task_takes_about_as_long() {
         let deliveries = |peers, burst| {
-            let (task, rounds) = Wishes::full().task(peers, burst, 64);
+            let (task, rounds) = ServerOptions::full().task(peers, burst, 64);
             (task.times * task.burst as usize * peers, rounds)
         };
         assert_eq!(deliveries(1_000, 1), (20_000, 60));
         assert_eq!(deliveries(10_000, 1), (20_000, 60));
         assert_eq!(deliveries(1_000, 50), (50_000, 24));
         assert_eq!(deliveries(10_000, 50), (500_000, 6));
-        assert_eq!(Wishes::test().task(20, 50, 64).1, 1);
+        assert_eq!(ServerOptions::test().task(20, 50, 64).1, 1);
     }
 
     #[test]

@@ -15,6 +15,6 @@
 )]
 
 pub mod mechanisms; // clocks, limits, histories, buffers, wire forms: one thing each
-pub mod request;
+pub mod request; // what a request's head and a held peer's bytes mean
 pub mod sync; // locks, and values of the application that are dropped with none of them held
-pub mod words; // messages, topics, ids, causes: plain data // what a request's head and a held peer's bytes mean
+pub mod words; // messages, topics, ids, causes: plain data

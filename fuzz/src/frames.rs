@@ -7,10 +7,10 @@ use tungstenite::protocol::{Role, WebSocket, WebSocketConfig};
 
 use crate::pieces::pieces;
 use abeyance_core::mechanisms::wire::assembler::{Assembler, Incoming};
-use abeyance_core::mechanisms::wire::fault::Fault;
+use abeyance_core::mechanisms::wire::protocol_fault::ProtocolFault;
 
 /// What was understood, and whether it ended with a fault.
-pub(crate) type Understood = (Vec<Incoming>, Option<Fault>);
+pub(crate) type Understood = (Vec<Incoming>, Option<ProtocolFault>);
 
 const LIMITS: [usize; 8] = [64, 0, 1, 16, 125, 126, 300, 1 << 20];
 

@@ -16,11 +16,11 @@ use tungstenite::handshake::derive_accept_key;
 use tungstenite::handshake::server::create_response;
 
 use abeyance::extract::{LastEventId, Query};
-use abeyance_core::mechanisms::wire::Form;
-use abeyance_core::request::asked::Asked;
-use abeyance_core::request::{choose, client};
+use abeyance_core::mechanisms::wire::WireForm;
+use abeyance_core::request::request_facts::RequestFacts;
+use abeyance_core::request::{client_address, negotiate};
 use abeyance_core::words::event_id::EventId;
-use abeyance_settings::terms::Transport;
+use abeyance_settings::endpoint::Transport;
 
 /// A head as text.
 pub(crate) fn heads(data: &[u8]) {
@@ -34,7 +34,7 @@ pub(crate) fn heads(data: &[u8]) {
 }
 
 fn transport(parts: &Parts, offered: &[Transport]) {
-    let chosen = match choose::choose(parts, offered) {
+    let chosen = match negotiate::choose(parts, offered) {
         Ok(chosen) => chosen,
         Err(misfit) => {
             assert!(misfit.status().is_client_error());
@@ -43,9 +43,9 @@ fn transport(parts: &Parts, offered: &[Transport]) {
         }
     };
     assert!(offered.contains(&chosen));
-    let asked = Asked::of(parts, chosen, false);
+    let asked = RequestFacts::of(parts, chosen, false);
     assert_eq!(asked.form.transport(), chosen);
-    if asked.form == Form::WebSocket {
+    if asked.form == WireForm::WebSocket {
         // Whatever we shake hands with, others would have, too; but for bits of a key that stand for nothing.
         let mut request = Request::new(());
         *request.headers_mut() = plain(&parts.headers);
@@ -83,10 +83,10 @@ fn ids(parts: &mut Parts) {
 fn clients(parts: &Parts) {
     let trusted: [IpNet; 2] = ["10.0.0.0/8", "::1/128"].map(|net| net.parse().expect("a network"));
     let stranger = SocketAddr::from(([192, 0, 2, 1], 5));
-    let judged = client::of(stranger, &parts.headers, &trusted);
+    let judged = client_address::of(stranger, &parts.headers, &trusted);
     assert_eq!((judged.address, judged.is_proxied), (stranger, false), "a stranger cannot name another");
     let proxy = SocketAddr::from(([10, 0, 0, 1], 5));
-    let judged = client::of(proxy, &parts.headers, &trusted);
+    let judged = client_address::of(proxy, &parts.headers, &trusted);
     assert!(judged.is_proxied);
     assert!(judged.address == proxy || judged.address.port() == 0);
     if !parts.headers.contains_key("x-forwarded-for") {
@@ -104,7 +104,7 @@ fn query(parts: &mut Parts) {
         first.entry(name.as_str()).or_insert(value.as_str());
     }
     for name in ["transport", "hold", ""] {
-        assert_eq!(choose::query_value(&text, name).as_deref(), first.get(name).copied());
+        assert_eq!(negotiate::query_value(&text, name).as_deref(), first.get(name).copied());
     }
     let written = serde_urlencoded::to_string(&pairs).expect("pairs of text");
     assert_eq!(serde_urlencoded::from_str::<Vec<(String, String)>>(&written).as_ref(), Ok(&pairs));

@@ -11,13 +11,13 @@ use tungstenite::protocol::{Role, WebSocket};
 use crate::event_stream::{Event, events};
 use crate::pieces::first_line;
 use abeyance_core::mechanisms::wire::ending::ending;
-use abeyance_core::mechanisms::wire::finish::Finish;
-use abeyance_core::mechanisms::wire::head::{self, Exchange};
-use abeyance_core::mechanisms::wire::{Encoded, Form, long_poll};
+use abeyance_core::mechanisms::wire::ending_bytes::EndingBytes;
+use abeyance_core::mechanisms::wire::head::{self, AnswerHead};
+use abeyance_core::mechanisms::wire::{Encoded, WireForm, long_poll};
 use abeyance_core::words::cause::{Disconnect, End, Resume};
 use abeyance_core::words::event_id::{EventId, Position};
 use abeyance_core::words::message::Message;
-use abeyance_settings::terms::WhenEvicted;
+use abeyance_settings::endpoint::WhenEvicted;
 
 /// A line that names the message, lines of fields for the answer's head up to an empty line, and what the message says.
 pub(crate) fn messages(data: &[u8]) {
@@ -53,7 +53,7 @@ pub(crate) fn messages(data: &[u8]) {
 
 /// What a foreign client makes of a frame.
 fn frame(message: &Message) {
-    let bytes = Encoded::new(message).form(Form::WebSocket);
+    let bytes = Encoded::new(message).form(WireForm::WebSocket);
     let expected = match message.as_text() {
         Some(text) => tungstenite::Message::text(text),
         None => tungstenite::Message::binary(message.as_bytes().to_vec()),
@@ -78,16 +78,16 @@ fn event(message: &Message, id: EventId) {
     let expected = Event { kind: kind.to_owned(), data, id: id.to_string() };
     let encoded = Encoded::numbered(message, Some(id));
     // What opens every stream; a byte order mark at its very start would be dropped.
-    let plain = [b":\n\n", &*encoded.form(Form::Sse { chunked: false })].concat();
+    let plain = [b":\n\n", &*encoded.form(WireForm::Sse { chunked: false })].concat();
     assert_eq!(events(&utf8(&plain)), [expected]);
-    assert_eq!(whole_chunk(&encoded.form(Form::Sse { chunked: true })), &plain[3..]);
+    assert_eq!(whole_chunk(&encoded.form(WireForm::Sse { chunked: true })), &plain[3..]);
 }
 
 fn line(message: &Message) {
     let encoded = Encoded::new(message);
-    let plain = encoded.form(Form::Stream { chunked: false });
+    let plain = encoded.form(WireForm::Stream { chunked: false });
     read_line(&plain, message);
-    assert_eq!(whole_chunk(&encoded.form(Form::Stream { chunked: true })), plain);
+    assert_eq!(whole_chunk(&encoded.form(WireForm::Stream { chunked: true })), plain);
 }
 
 /// One line, one JSON value, and that is what was said.
@@ -105,13 +105,13 @@ fn read_line(line: &[u8], message: &Message) {
     assert!(is_said, "{line:?} does not say {message:?}");
 }
 
-fn exchange<'a>(fields: &'a HeaderMap, id: Option<EventId>) -> Exchange<'a> {
+fn exchange<'a>(fields: &'a HeaderMap, id: Option<EventId>) -> AnswerHead<'a> {
     let position = Position { id, is_lost: id.is_none() };
-    Exchange { version_11: true, keep_alive: true, date: "today", extra: fields, position }
+    AnswerHead { version_11: true, keep_alive: true, date: "today", extra: fields, position }
 }
 
 fn answer(message: &Message, fields: &HeaderMap, id: EventId) {
-    let Finish::Answer { bytes, .. } = long_poll::one(message, &exchange(fields, Some(id))) else {
+    let EndingBytes::Answer { bytes, .. } = long_poll::one(message, &exchange(fields, Some(id))) else {
         panic!("a long poll is answered");
     };
     let (status, body) = read_answer(&bytes, fields);
@@ -119,7 +119,7 @@ fn answer(message: &Message, fields: &HeaderMap, id: EventId) {
 }
 
 fn batch(all: &[Message], fields: &HeaderMap) {
-    let Finish::Answer { bytes, .. } = long_poll::batch(all.iter(), &exchange(fields, None)) else {
+    let EndingBytes::Answer { bytes, .. } = long_poll::batch(all.iter(), &exchange(fields, None)) else {
         panic!("a long poll is answered");
     };
     let (_, body) = read_answer(&bytes, fields);
@@ -135,10 +135,10 @@ fn endings(reason: &str, fields: &HeaderMap) {
     let kicked = End::from(Disconnect::kicked(code, reason));
     let exchange = exchange(fields, None);
     let told = |form| match ending(form, &kicked, after, None, WhenEvicted::ComeBack, &exchange) {
-        Finish::Polite(bytes) | Finish::Answer { bytes, .. } => bytes,
+        EndingBytes::Polite(bytes) | EndingBytes::Answer { bytes, .. } => bytes,
         other => panic!("{other:?}"),
     };
-    match foreign(&told(Form::WebSocket)) {
+    match foreign(&told(WireForm::WebSocket)) {
         tungstenite::Message::Close(Some(said)) => {
             assert_eq!(Some(u16::from(said.code)), code);
             assert!(reason.starts_with(said.reason.as_str()));
@@ -146,19 +146,19 @@ fn endings(reason: &str, fields: &HeaderMap) {
         }
         other => panic!("{other:?}"),
     }
-    let plain = told(Form::Sse { chunked: false });
+    let plain = told(WireForm::Sse { chunked: false });
     let data = reason.replace("\r\n", "\n").replace('\r', "\n");
     assert_eq!(events(&utf8(&plain)), [Event { kind: "disconnected".into(), data, id: String::new() }]);
-    let chunked = told(Form::Sse { chunked: true });
+    let chunked = told(WireForm::Sse { chunked: true });
     assert_eq!(whole_chunk(chunked.strip_suffix(b"0\r\n\r\n").expect("the last chunk")), plain);
     let (status, body) = {
-        let bytes = told(Form::LongPoll);
+        let bytes = told(WireForm::LongPoll);
         let (status, body) = read_answer(&bytes, fields);
         (status, body.to_vec())
     };
     assert_eq!((status, &*body), (410, reason.as_bytes()));
-    let Finish::Answer { bytes, .. } =
-        ending(Form::LongPoll, &Resume::Drained.into(), after, None, WhenEvicted::ComeBack, &exchange)
+    let EndingBytes::Answer { bytes, .. } =
+        ending(WireForm::LongPoll, &Resume::Drained.into(), after, None, WhenEvicted::ComeBack, &exchange)
     else {
         panic!("a long poll is answered");
     };
@@ -170,23 +170,26 @@ fn opening(fields: &HeaderMap) {
     let protocol = fields.get("sec-websocket-protocol");
     let exchange = exchange(fields, None);
     for (form, bytes) in [
-        (Form::WebSocket, head::switching("dGhlIHNhbXBsZSBub25jZQ==", protocol, &exchange)),
-        (Form::LongPoll, head::answer(StatusCode::NO_CONTENT, None, b"", Some(1), &exchange)),
-        (Form::Sse { chunked: true }, head::held(Form::Sse { chunked: true }, Some("token"), &exchange)),
+        (WireForm::WebSocket, head::switching("dGhlIHNhbXBsZSBub25jZQ==", protocol, &exchange)),
+        (WireForm::LongPoll, head::answer(StatusCode::NO_CONTENT, None, b"", Some(1), &exchange)),
         (
-            Form::Stream { chunked: false },
-            head::held(Form::Stream { chunked: false }, Some("token"), &exchange),
+            WireForm::Sse { chunked: true },
+            head::held(WireForm::Sse { chunked: true }, Some("token"), &exchange),
+        ),
+        (
+            WireForm::Stream { chunked: false },
+            head::held(WireForm::Stream { chunked: false }, Some("token"), &exchange),
         ),
     ] {
         let (status, rest) = read_head(&bytes, fields, |name, _| {
-            assert!(form == Form::WebSocket || !name.starts_with("sec-websocket-"));
+            assert!(form == WireForm::WebSocket || !name.starts_with("sec-websocket-"));
         });
         assert_eq!(rest, b"");
         assert_eq!(
             status,
             match form {
-                Form::WebSocket => 101,
-                Form::LongPoll => 204,
+                WireForm::WebSocket => 101,
+                WireForm::LongPoll => 204,
                 _ => 200,
             }
         );

@@ -2,16 +2,16 @@
 
 use http::HeaderMap;
 
-use abeyance_core::request::origin::{Passage, judge, permit, preflight};
-use abeyance_core::words::origins::{self, Origins};
+use abeyance_core::request::cors::{OriginVerdict, judge, permit, preflight};
+use abeyance_core::words::allowed_origins::{self, AllowedOrigins};
 
 /// Fields as text, a line each; those named `allowed` say what is allowed.
 pub(crate) fn origins(data: &[u8]) {
     let mut headers = crate::request::fields(data.split(|byte| *byte == b'\n'));
     let allowed = headers.get_all("allowed").iter().filter_map(|value| value.to_str().ok());
     // Others are refused at start.
-    let named: Vec<String> = allowed.filter_map(|origin| origins::read(origin).ok()).collect();
-    let allowed = Origins { named, judge: None };
+    let named: Vec<String> = allowed.filter_map(|origin| allowed_origins::read(origin).ok()).collect();
+    let allowed = AllowedOrigins { named, judge: None };
     headers.remove("allowed");
     for is_proxied in [false, true] {
         let judged = judge(&headers, is_proxied, &allowed);
@@ -21,16 +21,16 @@ pub(crate) fn origins(data: &[u8]) {
                 permit(passage, &mut answer);
                 preflight(passage, &[], &mut answer);
                 match passage {
-                    Passage::Own => {
+                    OriginVerdict::Own => {
                         assert!(is_own(&headers, is_proxied), "{headers:?}");
                         assert!(answer.is_empty());
                     }
-                    Passage::Foreign(origin) => {
+                    OriginVerdict::Foreign(origin) => {
                         let origin = origin.to_str().expect("allowed are texts");
                         assert!(allowed.named.iter().any(|allowed| allowed.eq_ignore_ascii_case(origin)));
                         assert_eq!(answer["access-control-allow-origin"], origin);
                     }
-                    Passage::Any => {
+                    OriginVerdict::Any => {
                         assert!(!is_own(&headers, is_proxied), "{headers:?}");
                         assert!(allowed.named.iter().any(|allowed| allowed == "*"));
                         assert_eq!(answer["access-control-allow-origin"], "*");

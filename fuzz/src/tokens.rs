@@ -3,7 +3,7 @@
 use std::sync::OnceLock;
 
 use abeyance_core::mechanisms::token::Secret;
-use abeyance_core::words::id::HoldId;
+use abeyance_core::words::hold_id::HoldId;
 
 /// Eight bytes of a hold's id; then pairs of a place in its token and a byte for it, and what stands behind.
 pub(crate) fn tokens(data: &[u8]) {

@@ -1,7 +1,7 @@
 //! Which topics keep their past: a pattern is written as it was read, and the most exact rule counts.
 
 use abeyance_core::mechanisms::history::Rules;
-use abeyance_core::words::keep::{Pattern, Retention, Rule};
+use abeyance_core::words::retention::{Pattern, Retention, Rule};
 
 /// Patterns, a line each, up to an empty line; then names of topics.
 pub(crate) fn topics(data: &[u8]) {

@@ -7,22 +7,22 @@ use syn::{LitInt, LitStr};
 use crate::faults::Faults;
 use crate::pairs::{Value, pieces};
 use abeyance_settings::amount::{A_COUNT, A_SIZE, Misread};
-use abeyance_settings::terms::{Contradiction, Key, Settings, Transport};
+use abeyance_settings::endpoint::{Contradiction, EndpointKey, EndpointOptions, Transport};
 
-/// Settings as they are read, and where each stands.
+/// EndpointOptions as they are read, and where each stands.
 #[derive(Default)]
 pub(crate) struct Written {
-    pub(crate) settings: Settings,
-    values: Vec<(Key, TokenStream)>,
-    faulty: Vec<Key>,
+    pub(crate) settings: EndpointOptions,
+    values: Vec<(EndpointKey, TokenStream)>,
+    faulty: Vec<EndpointKey>,
 }
 
 impl Written {
     /// Reads one setting; what is faulty is left out.
-    pub(crate) fn read(&mut self, key: Key, value: &Value, faults: &mut Faults) {
+    pub(crate) fn read(&mut self, key: EndpointKey, value: &Value, faults: &mut Faults) {
         self.values.push((key, value.to_token_stream()));
         let read = match (key, value) {
-            (Key::Transports, _) => self.read_transports(value, faults),
+            (EndpointKey::Transports, _) => self.read_transports(value, faults),
             (_, Value::List(list)) => {
                 let misread = Misread::new(key.expected(), format!("`{list}`"), "write it after a `=`");
                 faults.at(list, misread);
@@ -56,7 +56,7 @@ impl Written {
                 Ok(transport) => format!("write [{}]", transport.as_str()),
                 Err(_) => String::new(),
             };
-            faults.at(value, Misread::new(Key::Transports.expected(), format!("`{text}`"), why));
+            faults.at(value, Misread::new(EndpointKey::Transports.expected(), format!("`{text}`"), why));
             return None;
         };
         let mut transports = Vec::new();
@@ -106,16 +106,16 @@ fn read_transport(piece: TokenStream) -> Result<Transport, Misread> {
         Ok(name) => {
             let transport = Transport::read(&name.value()).map_err(|misread| misread.found(&found))?;
             Err(Misread::new(
-                Key::Transports.expected(),
+                EndpointKey::Transports.expected(),
                 found,
                 format!("write {} without quotes", transport.as_str()),
             ))
         }
-        Err(_) => Err(Misread::new(Key::Transports.expected(), found, "")),
+        Err(_) => Err(Misread::new(EndpointKey::Transports.expected(), found, "")),
     }
 }
 
-fn read_text(key: Key, tokens: &TokenStream, settings: &mut Settings) -> syn::Result<()> {
+fn read_text(key: EndpointKey, tokens: &TokenStream, settings: &mut EndpointOptions) -> syn::Result<()> {
     let told = |misread: Misread| syn::Error::new_spanned(tokens, misread);
     let number = syn::parse2::<LitInt>(tokens.clone()).ok();
     let string = syn::parse2::<LitStr>(tokens.clone()).ok();

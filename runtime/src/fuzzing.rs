@@ -6,10 +6,10 @@ use ipnet::IpNet;
 
 use crate::endpoint::router::Router;
 use crate::server::environment::Environment;
-use crate::server::wishes;
-use abeyance_core::words::policy::Policy;
+use crate::server::server_options;
+use abeyance_core::words::server_config::ServerConfig;
 use abeyance_settings::amount::Misread;
-use abeyance_settings::terms::Settings;
+use abeyance_settings::endpoint::EndpointOptions;
 
 /// The paths of endpoints.
 #[derive(Debug)]
@@ -48,7 +48,7 @@ impl Variables {
     }
 
     /// What was said of one function.
-    pub fn function(&self, name: &str) -> Settings {
+    pub fn function(&self, name: &str) -> EndpointOptions {
         self.0.function(name)
     }
 
@@ -56,9 +56,9 @@ impl Variables {
     ///
     /// # Errors
     /// One line for each setting that cannot be meant.
-    pub fn resolve(self, descriptors: usize) -> Result<Policy, Vec<String>> {
-        let (policy, faults) = self.0.server.resolve(descriptors);
-        if faults.is_empty() { Ok(policy) } else { Err(faults) }
+    pub fn resolve(self, descriptors: usize) -> Result<ServerConfig, Vec<String>> {
+        let (server_config, faults) = self.0.server.resolve(descriptors);
+        if faults.is_empty() { Ok(server_config) } else { Err(faults) }
     }
 }
 
@@ -67,7 +67,7 @@ impl Variables {
 /// # Errors
 /// Why it is none.
 pub fn origin(text: &str) -> Result<String, Misread> {
-    wishes::origin(text)
+    server_options::origin(text)
 }
 
 /// Reads a network of trusted proxies.
@@ -75,5 +75,5 @@ pub fn origin(text: &str) -> Result<String, Misread> {
 /// # Errors
 /// Why it is none.
 pub fn network(text: &str) -> Result<IpNet, Misread> {
-    wishes::network(text)
+    server_options::network(text)
 }

@@ -425,26 +425,26 @@ pub mod memory {
 }
 
 pub use abeyance_core::words::cause::{Disconnect, End, Resume};
-pub use abeyance_core::words::id::{HoldId, ParseHoldIdError};
-pub use abeyance_core::words::keep::Retention;
+pub use abeyance_core::words::hold_id::{HoldId, ParseHoldIdError};
 pub use abeyance_core::words::message::Message;
+pub use abeyance_core::words::retention::Retention;
 pub use abeyance_core::words::topic::Topic;
-pub use abeyance_settings::terms::{Transport, WhenEvicted, WhenFull, WhenSlow};
+pub use abeyance_settings::endpoint::{Transport, WhenEvicted, WhenFull, WhenSlow};
 pub use axum_core::body::Body;
 pub use endpoint::BoxError;
 pub use endpoint::lifecycle::Lifecycle;
 pub use endpoint::outcome::Outcome;
-pub use endpoint::refuse::Refusal;
+pub use endpoint::refusal::Refusal;
 pub use endpoint::suspend::Suspend;
 pub use http;
 pub use keeper::audit::Audit;
+pub use keeper::end_log::EndRecord;
 pub use keeper::ended::Ended;
 pub use keeper::held::{Held, JoinError, SendError};
 pub use keeper::hub::{HoldInfo, Hub, Stats};
-pub use keeper::past::EndRecord;
 pub use keeper::scheduled::{ScheduleError, Scheduled};
 pub use server::builder::Server;
-pub use server::running::{DrainReport, ServerHandle};
+pub use server::handle::{DrainReport, ServerHandle};
 pub use server::signals::shutdown_signal;
 pub use server::start::StartError;
 

@@ -13,4 +13,4 @@ pub use crate::endpoint::record::{Endpoint, Mountable, identity};
 pub use crate::endpoint::suspension::Suspension;
 pub use crate::endpoint::{BoxFuture, Response};
 pub use crate::server::entry::{Main, MainOutput, main};
-pub use abeyance_settings::terms::{Settings, Transport, WhenEvicted, WhenFull, WhenSlow};
+pub use abeyance_settings::endpoint::{EndpointOptions, Transport, WhenEvicted, WhenFull, WhenSlow};

@@ -11,5 +11,5 @@
 )]
 
 pub mod amount; // durations, sizes and counts as text
-pub mod path;
-pub mod terms; // what an annotation, the environment or a `Suspend` may set // the path of an annotation
+pub mod endpoint; // what an annotation, the environment or a `Suspend` may set
+pub mod path; // the path of an annotation

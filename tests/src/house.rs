@@ -47,7 +47,7 @@ pub struct Plan {
 }
 
 /// A server in memory.
-pub struct House {
+pub struct TestServer {
     /// What its hooks were called with.
     pub record: Record,
     /// Its own view.
@@ -60,7 +60,7 @@ pub struct House {
 
 /// A request that is being made up.
 pub struct Visit<'a> {
-    house: &'a House,
+    house: &'a TestServer,
     transport: Transport,
     path: String,
     query: String,
@@ -182,15 +182,15 @@ impl Plan {
     }
 
     /// Opens the house.
-    pub fn open(self) -> House {
+    pub fn open(self) -> TestServer {
         let record = self.stage.record.clone();
         let (running, dialer) =
             self.server.state(self.stage).mount(hold).bind_memory().unwrap_or_else(|error| panic!("{error}"));
-        House { record, hub: running.hub(), dialer, running, port: AtomicU16::new(1) }
+        TestServer { record, hub: running.hub(), dialer, running, port: AtomicU16::new(1) }
     }
 }
 
-impl House {
+impl TestServer {
     /// A request for `/hold`, from a peer of its own port.
     pub fn visit(&self, transport: Transport) -> Visit<'_> {
         Visit {
@@ -256,7 +256,7 @@ impl House {
         self.close_until(pending::<()>()).await
     }
 
-    /// As [`close`](House::close), in a hurry when `hurry` is ready.
+    /// As [`close`](TestServer::close), in a hurry when `hurry` is ready.
     pub async fn close_until(self, hurry: impl Future) -> DrainReport {
         self.assert_lawful();
         let drained = self.running.shutdown_until(hurry).await;

@@ -47,7 +47,7 @@ impl Lifecycle for Echo {
 }
 
 /// A server, and what the process had open before it was asked anything.
-struct House {
+struct TestServer {
     site: Site,
     diary: Diary,
     descriptors: usize,
@@ -57,13 +57,13 @@ struct House {
 
 static ALONE: Mutex<()> = Mutex::new(());
 
-impl House {
+impl TestServer {
     fn open() -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
         let diary = Diary::default();
         let router = Router::new().route("/plain", get(async || "plain"));
         let site = Site::start(Server::new().state(diary.clone()).mount(echo).mount(now).fallback(router));
-        House { descriptors: descriptors(), site, diary, _alone: alone }
+        TestServer { descriptors: descriptors(), site, diary, _alone: alone }
     }
 
     /// Nothing is held, the books are right, every hold was told of its end, and every socket is closed.
@@ -100,7 +100,7 @@ impl House {
 }
 
 /// What curl wrote.
-fn beside(house: &House, arguments: &[&str], message: Message) -> String {
+fn beside(house: &TestServer, arguments: &[&str], message: Message) -> String {
     let output = std::thread::scope(|scope| {
         let curl = scope.spawn(|| curl(arguments));
         house.publish_and_release(1, message);
@@ -113,7 +113,7 @@ fn beside(house: &House, arguments: &[&str], message: Message) -> String {
 #[test]
 fn curl_follows_server_sent_events_to_their_end() {
     for version in ["--http1.1", "--http1.0"] {
-        let house = House::open();
+        let house = TestServer::open();
         let url = house.url("/echo?transport=sse");
         let said = beside(&house, &["-N", version, &url], Message::from("one\ntwo").named("word"));
         assert!(said.starts_with("event: hold\n"), "{said}");
@@ -126,7 +126,7 @@ fn curl_follows_server_sent_events_to_their_end() {
 #[test]
 fn curl_follows_a_stream_to_its_end() {
     for version in ["--http1.1", "--http1.0"] {
-        let house = House::open();
+        let house = TestServer::open();
         let url = house.url("/echo?transport=stream");
         let said = beside(&house, &["-N", version, "-D", "-", &url], Message::from("a \"b\""));
         assert!(said.to_lowercase().contains("content-type: application/x-ndjson\r\n"), "{said}");
@@ -146,7 +146,7 @@ fn curl_polls() {
     ];
     for version in ["--http1.1", "--http1.0"] {
         for (message, expected) in messages.clone() {
-            let house = House::open();
+            let house = TestServer::open();
             let url = house.url("/echo?transport=long_poll");
             let output = std::thread::scope(|scope| {
                 let curl = scope.spawn(|| curl(&[version, "-w", told, &url]));
@@ -160,7 +160,7 @@ fn curl_polls() {
             house.ended_as("answered");
             house.close();
         }
-        let house = House::open();
+        let house = TestServer::open();
         let output = curl(&[version, "-w", "%{http_code}", &house.url("/now")]);
         assert_eq!(String::from_utf8_lossy(&output.stdout), "204");
         house.ended_as("timeout");
@@ -170,7 +170,7 @@ fn curl_polls() {
 
 #[test]
 fn curl_keeps_one_connection_over_plain_answers_and_long_polls() {
-    let house = House::open();
+    let house = TestServer::open();
     let (plain, poll) = (house.url("/plain"), house.url("/now"));
     let output = curl(&["-w", "[%{http_code} %{num_connects}]", &plain, &poll, &plain, &poll, &plain]);
     let said = String::from_utf8_lossy(&output.stdout);
@@ -180,7 +180,7 @@ fn curl_keeps_one_connection_over_plain_answers_and_long_polls() {
 
 #[test]
 fn curl_asks_for_the_head_only_and_is_told_that_this_is_not_allowed() {
-    let house = House::open();
+    let house = TestServer::open();
     let output = curl(&["-I", &house.url("/echo?transport=sse"), "-w", "%{http_code}"]);
     assert!(String::from_utf8_lossy(&output.stdout).ends_with("405"), "{output:?}");
     assert_eq!(house.site.hub.stats().suspended, 0);
@@ -189,7 +189,7 @@ fn curl_asks_for_the_head_only_and_is_told_that_this_is_not_allowed() {
 
 #[test]
 fn tungstenite_speaks_and_says_goodbye() {
-    let house = House::open();
+    let house = TestServer::open();
     let stream = TcpStream::connect(house.site.addr).unwrap();
     let url = format!("ws://{}/echo", house.site.addr);
     let (mut socket, answer) = tungstenite::client(url, stream).unwrap();
@@ -212,7 +212,7 @@ fn tungstenite_speaks_and_says_goodbye() {
 
 #[test]
 fn tungstenite_is_told_that_it_was_released() {
-    let house = House::open();
+    let house = TestServer::open();
     let stream = TcpStream::connect(house.site.addr).unwrap();
     let (mut socket, _) = tungstenite::client(format!("ws://{}/echo", house.site.addr), stream).unwrap();
     house.publish_and_release(1, Message::from("x".repeat(70_000)));
@@ -254,7 +254,7 @@ fn a_script_of_python_follows_events_and_speaks_by_post() {
         \x20 assert False, 'there is no ending for whoever said goodbye'\n\
         except http.client.IncompleteRead as cut:\n\
         \x20 assert cut.partial == b'\\n', cut.partial\n";
-    let house = House::open();
+    let house = TestServer::open();
     let mut command = Command::new("python3");
     command.args(["-c", script, &house.site.addr.to_string()]);
     let (status, said) = Child::start(&mut command).exit();
@@ -265,7 +265,7 @@ fn a_script_of_python_follows_events_and_speaks_by_post() {
 
 #[test]
 fn a_head_that_is_too_large_is_refused() {
-    let house = House::open();
+    let house = TestServer::open();
     let mut peer = Peer::connect(house.site.addr);
     peer.try_send(format!("GET /echo HTTP/1.1\r\nHost: test\r\nX-Large: {}\r\n\r\n", "x".repeat(64 * 1024)));
     assert_eq!(peer.head().status, 431);
@@ -288,7 +288,7 @@ fn a_handshake_that_is_none_is_told_what_is_missing() {
         (format!("{upgrade}{version}{key}{key}"), 400, "Sec-WebSocket-Key"),
         (format!("{version}{key}"), 426, "Upgrade"),
     ];
-    let house = House::open();
+    let house = TestServer::open();
     for (headers, status, hint) in bad {
         let mut peer = Peer::connect(house.site.addr);
         peer.send(format!("GET /echo HTTP/1.1\r\nHost: test\r\n{headers}\r\n"));
@@ -330,7 +330,7 @@ fn frames_that_are_none_are_told_what_is_wrong_with_them() {
         ("a code that nobody may send", frame(0x88, b"\x03\xed"), 1002, "violation"),
     ];
     for (what, bytes, code, cause) in bad {
-        let house = House::open();
+        let house = TestServer::open();
         let mut peer = Peer::hold(house.site.addr, "/echo", Transport::WebSocket);
         peer.try_send(bytes);
         let close = peer.frame().unwrap_or_else(|| panic!("{what}: no close"));
@@ -348,7 +348,7 @@ fn bytes_that_nobody_asked_for_are_bounded() {
     for (transport, status) in
         [(Transport::Sse, None), (Transport::Stream, None), (Transport::LongPoll, Some(400))]
     {
-        let house = House::open();
+        let house = TestServer::open();
         let mut peer = Peer::hold(house.site.addr, "/echo", transport);
         house.site.until_held(1);
         peer.try_send(vec![b'x'; 256 * 1024]);
@@ -364,7 +364,7 @@ fn bytes_that_nobody_asked_for_are_bounded() {
 
 #[test]
 fn a_post_that_is_too_large_is_refused_and_the_hold_stays() {
-    let house = House::open();
+    let house = TestServer::open();
     let mut peer = Peer::connect(house.site.addr);
     peer.ask("/echo", Transport::Stream);
     let token = peer.head().header("abeyance-hold").unwrap().to_owned();
@@ -387,7 +387,7 @@ fn a_post_that_is_too_large_is_refused_and_the_hold_stays() {
 
 #[test]
 fn every_transport_is_left_without_a_trace() {
-    let house = House::open();
+    let house = TestServer::open();
     let mut peers: Vec<_> =
         TRANSPORTS.into_iter().map(|transport| Peer::hold(house.site.addr, "/echo", transport)).collect();
     house.site.until_held(4);

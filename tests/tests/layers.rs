@@ -22,9 +22,9 @@ const EXCEPTIONS: [(&str, &str, &str); 11] = [
     ("server::builder", "endpoint", "`BoxError` stands in the bounds of a fallback"),
     ("server::builder", "endpoint::outcome", "it stands in the bounds of what runs after the drain"),
     ("server::builder", "keeper::hub", "the hub is handed to the application"),
-    ("server::head", "endpoint", "`BoxError` stands in the bounds of what hyper calls"),
-    ("server::running", "keeper::hub", "the hub is handed to the application"),
-    ("server::running", "keeper::audit", "what an audit found is handed to the application"),
+    ("server::drive_hyper", "endpoint", "`BoxError` stands in the bounds of what hyper calls"),
+    ("server::handle", "keeper::hub", "the hub is handed to the application"),
+    ("server::handle", "keeper::audit", "what an audit found is handed to the application"),
     ("server::audit", "keeper::hub", "the hub is told what a look found"),
 ];
 
@@ -36,11 +36,11 @@ const STRANGERS: [(&str, &[&str]); 3] = [
 ];
 
 /// Where dispatch knows hyper, and why: a request's body is a type of hyper's.
-const BODIES: [&str; 4] = ["dispatch", "dispatch::admit", "dispatch::fallback", "dispatch::speak"];
+const BODIES: [&str; 4] = ["dispatch", "dispatch::admit", "dispatch::fallback", "dispatch::client_post"];
 
 /// A module of the runtime and the code in it that is not for tests.
 struct Module {
-    /// As in `keeper::pen`; empty for the crate's root.
+    /// As in `keeper::outbox`; empty for the crate's root.
     name: String,
     code: String,
 }

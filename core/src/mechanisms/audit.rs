@@ -1,6 +1,6 @@
 //! Whether the books and the process disagree, and not only in passing.
 
-use crate::words::look::Look;
+use crate::words::socket_count::Look;
 
 /// In how many audits in a row a difference must be seen. Each look takes a while, and the edges of a connection's
 /// life are not told at one instant; what is really wrong stays.

@@ -8,14 +8,14 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use crate::words::id::HoldId;
+use crate::words::hold_id::HoldId;
 
 /// How long a hold may wait for the one before it. A crowd of fifty a second is none, so few holds do not wait long.
 const PACE: Duration = Duration::from_millis(20);
 
 /// Who is to go, and when: eight bytes for each, as long as the drain takes.
 #[derive(Debug)]
-pub struct Departures {
+pub struct DrainSchedule {
     /// Those whose turn has not come; the next one is the last.
     waiting: Vec<HoldId>,
     /// How many there were.
@@ -35,13 +35,13 @@ fn window(holds: usize, drain: Duration, close_timeout: Duration) -> Duration {
     (drain - manners).min(PACE * u32::try_from(holds).unwrap_or(u32::MAX))
 }
 
-impl Departures {
+impl DrainSchedule {
     /// All of these go within `drain`, of which an ending may take `close_timeout`.
     pub fn plan(mut holds: Vec<HoldId>, drain: Duration, close_timeout: Duration, mut random: Rng) -> Self {
         random.shuffle(&mut holds);
         let window = window(holds.len(), drain, close_timeout);
         let mut departures =
-            Departures { count: holds.len(), waiting: holds, window, next: Duration::ZERO, random };
+            DrainSchedule { count: holds.len(), waiting: holds, window, next: Duration::ZERO, random };
         departures.draw_next();
         departures
     }
@@ -87,12 +87,12 @@ mod tests {
         (0..count as u32).map(|slot| HoldId::new(1, slot)).collect()
     }
 
-    fn plan(count: usize, drain: Duration, seed: u64) -> Departures {
-        Departures::plan(ids(count), drain, 5 * SECOND, Rng::with_seed(seed))
+    fn plan(count: usize, drain: Duration, seed: u64) -> DrainSchedule {
+        DrainSchedule::plan(ids(count), drain, 5 * SECOND, Rng::with_seed(seed))
     }
 
     /// Who goes when.
-    fn course(mut departures: Departures) -> Vec<(Duration, HoldId)> {
+    fn course(mut departures: DrainSchedule) -> Vec<(Duration, HoldId)> {
         let mut course = Vec::new();
         while let Some(next) = departures.next() {
             course.extend(departures.take_due(next, 1).into_iter().map(|id| (next, id)));

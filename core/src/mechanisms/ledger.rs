@@ -7,7 +7,7 @@
 use slab::Slab;
 
 use crate::words::cause::{CAUSES, End};
-use crate::words::id::HoldId;
+use crate::words::hold_id::HoldId;
 use crate::words::tick::Tick;
 
 /// The book of all holds. `H` is what is kept while a hold is held; it is given back at its end.

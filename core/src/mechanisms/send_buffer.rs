@@ -4,7 +4,7 @@ mod queue;
 
 use bytes::Bytes;
 
-use abeyance_settings::terms::WhenSlow;
+use abeyance_settings::endpoint::WhenSlow;
 use queue::Queue;
 
 /// The bytes that wait for one peer, in order.

@@ -8,7 +8,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use siphasher::sip128::{Hasher128, SipHasher24};
 use std::hash::Hasher;
 
-use crate::words::id::HoldId;
+use crate::words::hold_id::HoldId;
 
 pub struct Secret([u8; 16]);
 

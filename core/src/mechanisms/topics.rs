@@ -14,7 +14,7 @@ pub struct Topics<M> {
 
 /// A member's place in one topic, needed to leave it without a search.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Place(u32);
+pub struct MemberSlot(u32);
 
 /// Who left a topic.
 #[derive(Debug, PartialEq, Eq)]
@@ -36,16 +36,21 @@ impl<M> Topics<M> {
     }
 
     /// Joins; gives back the place, and the topic's name as all its members share it.
-    pub fn join(&mut self, topic: Topic, member: M) -> (Topic, Place) {
+    pub fn join(&mut self, topic: Topic, member: M) -> (Topic, MemberSlot) {
         let name = match self.rooms.get_key_value(&topic) {
             Some((name, _)) => name.clone(),
             None => topic,
         };
         let place = self.rooms.entry(name.clone()).or_default().insert(member);
-        (name, Place(u32::try_from(place).expect("fewer members than holds, of which there are under 2^24")))
+        (
+            name,
+            MemberSlot(
+                u32::try_from(place).expect("fewer members than holds, of which there are under 2^24"),
+            ),
+        )
     }
 
-    pub fn leave(&mut self, topic: &str, place: Place) -> Option<Left<M>> {
+    pub fn leave(&mut self, topic: &str, place: MemberSlot) -> Option<Left<M>> {
         let room = self.rooms.get_mut(topic)?;
         let member = room.try_remove(place.0 as usize)?;
         let was_last = room.is_empty();

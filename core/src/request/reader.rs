@@ -1,7 +1,7 @@
 //! What a held peer's bytes mean, and how many of them are taken in.
 //!
-//! What a WebSocket peer can do without ever saying something is bounded here: by an [`Allowance`] of frames that say
-//! nothing, and by the [`Patience`] with a message that does not come to its end. Both are looked at when something
+//! What a WebSocket peer can do without ever saying something is bounded here: by an [`FrameQuota`] of frames that say
+//! nothing, and by the [`SlowPeerTimer`] with a message that does not come to its end. Both are looked at when something
 //! comes; a peer that sends nothing at all is `max_idle`'s business.
 
 use std::collections::VecDeque;
@@ -10,21 +10,21 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::HeaderMap;
 
-use crate::mechanisms::allowance::Allowance;
-use crate::mechanisms::patience::Patience;
-use crate::mechanisms::wire::Form;
+use crate::mechanisms::frame_quota::FrameQuota;
+use crate::mechanisms::slow_peer_timer::SlowPeerTimer;
+use crate::mechanisms::wire::WireForm;
 use crate::mechanisms::wire::assembler::{Assembler, Incoming};
-use crate::mechanisms::wire::fault::Fault;
+use crate::mechanisms::wire::protocol_fault::ProtocolFault;
 use crate::words::message::Message;
 use crate::words::tick::Tick;
-use abeyance_settings::terms::Terms;
+use abeyance_settings::endpoint::EndpointConfig;
 
 /// The reading side of one hold. Between two messages it owns no memory.
 pub enum Reader {
     /// Frames.
     Frames {
         /// What they may be that say nothing.
-        allowance: Allowance,
+        quota: FrameQuota,
         /// There only while something is unfinished.
         begun: Option<Box<Begun>>,
     },
@@ -41,7 +41,7 @@ pub struct Begun {
     /// Whole messages that were [read ahead](Reader::look).
     ahead: VecDeque<Message>,
     ahead_bytes: usize,
-    patience: Patience,
+    slow_timer: SlowPeerTimer,
     /// Until when waiting was counted. What stands behind something whole begins with the next bytes that come: while the
     /// application has a message, nothing is read.
     counted: Option<Tick>,
@@ -52,7 +52,7 @@ pub struct Begun {
 }
 
 /// What must be remembered of a long poll's request until it is answered.
-pub struct Exchange {
+pub struct PollExchange {
     pub version_11: bool,
     pub keep_alive: bool,
     /// Whether the client takes all that waits, as lines.
@@ -75,7 +75,7 @@ pub enum Read {
     More,
     Item(Incoming),
     /// The peer broke the rules; a WebSocket is told how.
-    Fault(Fault),
+    Fault(ProtocolFault),
 }
 
 /// What a message that was read ahead costs beside its bytes.
@@ -88,19 +88,19 @@ const STRAYS: usize = 64 * 1024;
 const UNFINISHED: Duration = Duration::from_secs(300);
 
 impl Reader {
-    pub fn new(form: Form, exchange: Exchange) -> Self {
+    pub fn new(form: WireForm, exchange: PollExchange) -> Self {
         match form {
-            Form::WebSocket => Reader::Frames { allowance: Allowance::default(), begun: None },
-            Form::Sse { .. } | Form::Stream { .. } => Reader::Strays(0),
-            Form::LongPoll => {
-                let Exchange { version_11, keep_alive, is_batch, rest } = exchange;
+            WireForm::WebSocket => Reader::Frames { quota: FrameQuota::default(), begun: None },
+            WireForm::Sse { .. } | WireForm::Stream { .. } => Reader::Strays(0),
+            WireForm::LongPoll => {
+                let PollExchange { version_11, keep_alive, is_batch, rest } = exchange;
                 Reader::Poll { version_11, keep_alive, is_batch, rest }
             }
         }
     }
 
     /// Takes in what came; [`next_item`](Reader::next_item) tells what it means.
-    pub fn feed(&mut self, bytes: &[u8], terms: &Terms, now: Tick) {
+    pub fn feed(&mut self, bytes: &[u8], terms: &EndpointConfig, now: Tick) {
         match self {
             Reader::Frames { begun, .. } => {
                 begun.get_or_insert_with(|| Box::new(Begun::new(terms, now))).feed(bytes, now);
@@ -157,8 +157,8 @@ impl Reader {
     }
 
     fn read_on(&mut self) -> Read {
-        let (allowance, slot) = match self {
-            Reader::Frames { allowance, begun } => (allowance, begun),
+        let (quota, slot) = match self {
+            Reader::Frames { quota, begun } => (quota, begun),
             Reader::Strays(count) if *count as usize > STRAYS => return Read::Fault(TOO_MANY),
             Reader::Poll { rest: Some(rest), .. } if rest.unread.len() > STRAYS => {
                 return Read::Fault(TOO_MANY);
@@ -170,8 +170,8 @@ impl Reader {
             Ok(Some(item)) => {
                 begun.came();
                 let says_nothing = matches!(item, Incoming::Ping(_) | Incoming::Pong | Incoming::Crumb);
-                if says_nothing && !allowance.take(begun.fed) {
-                    return Read::Fault(Fault::Flood);
+                if says_nothing && !quota.take(begun.fed) {
+                    return Read::Fault(ProtocolFault::Flood);
                 }
                 Read::Item(item)
             }
@@ -182,7 +182,7 @@ impl Reader {
                 Read::More
             }
             Ok(None) if begun.wait() => Read::More,
-            Ok(None) => Read::Fault(Fault::Unfinished),
+            Ok(None) => Read::Fault(ProtocolFault::Unfinished),
             Err(fault) => Read::Fault(fault),
         }
     }
@@ -197,12 +197,12 @@ impl Reader {
 }
 
 impl Begun {
-    fn new(terms: &Terms, now: Tick) -> Self {
+    fn new(terms: &EndpointConfig, now: Tick) -> Self {
         Begun {
             assembler: Assembler::new(terms.max_message),
             ahead: VecDeque::new(),
             ahead_bytes: 0,
-            patience: Patience::new(terms.max_idle.unwrap_or(UNFINISHED)),
+            slow_timer: SlowPeerTimer::new(terms.max_idle.unwrap_or(UNFINISHED)),
             counted: None,
             drafted: 0,
             fed: now,
@@ -218,7 +218,7 @@ impl Begun {
     /// Something whole came. A control frame inside of a message changes nothing for the message.
     fn came(&mut self) {
         if self.assembler.drafted().is_none() {
-            self.patience.renew();
+            self.slow_timer.renew();
             (self.counted, self.drafted) = (None, 0);
         }
     }
@@ -231,18 +231,18 @@ impl Begun {
         let drafted = self.assembler.drafted().unwrap_or(0);
         let came = drafted.saturating_sub(self.drafted);
         self.drafted = drafted;
-        self.patience.wait(waited, came)
+        self.slow_timer.wait(waited, came)
     }
 }
 
-const TOO_MANY: Fault = Fault::Protocol("bytes that nobody asked for");
+const TOO_MANY: ProtocolFault = ProtocolFault::Protocol("bytes that nobody asked for");
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use abeyance_settings::terms::Settings;
+    use abeyance_settings::endpoint::EndpointOptions;
 
     const PING: &[u8] = &[0x89, 0x80, 0, 0, 0, 0];
     const PONG: &[u8] = &[0x8a, 0x80, 0, 0, 0, 0];
@@ -254,19 +254,20 @@ mod tests {
     /// A reader of frames, and the time it is.
     struct Desk {
         reader: Reader,
-        terms: Terms,
+        terms: EndpointConfig,
         now: Tick,
     }
 
     impl Desk {
         fn new() -> Self {
-            let terms = Settings { max_idle: Some(Some(SECOND * 60)), ..Settings::default() }.resolve();
-            let exchange = Exchange { version_11: true, keep_alive: true, is_batch: false, rest: None };
-            Desk { reader: Reader::new(Form::WebSocket, exchange), terms, now: Tick(0) }
+            let terms =
+                EndpointOptions { max_idle: Some(Some(SECOND * 60)), ..EndpointOptions::default() }.resolve();
+            let exchange = PollExchange { version_11: true, keep_alive: true, is_batch: false, rest: None };
+            Desk { reader: Reader::new(WireForm::WebSocket, exchange), terms, now: Tick(0) }
         }
 
         /// Feeds some bytes; says how many messages came of them, or what is wrong.
-        fn feed(&mut self, bytes: &[u8]) -> Result<usize, Fault> {
+        fn feed(&mut self, bytes: &[u8]) -> Result<usize, ProtocolFault> {
             let mut messages = 0;
             self.reader.feed(bytes, &self.terms, self.now);
             loop {
@@ -279,7 +280,7 @@ mod tests {
         }
 
         /// Feeds the same every `span`; says how often that went well, and what was wrong then.
-        fn feed_every(&mut self, span: Duration, bytes: &[u8]) -> (u32, Option<Fault>) {
+        fn feed_every(&mut self, span: Duration, bytes: &[u8]) -> (u32, Option<ProtocolFault>) {
             for fed in 0..10_000 {
                 self.now = self.now.plus(span);
                 if let Err(fault) = self.feed(bytes) {
@@ -301,12 +302,18 @@ mod tests {
     fn frames_that_say_nothing_are_let_pass_up_to_their_allowance() {
         for flood in [PING, PONG] {
             let mut desk = Desk::new();
-            assert_eq!(desk.feed_every(Duration::ZERO, flood), (Allowance::AT_ONCE, Some(Fault::Flood)));
+            assert_eq!(
+                desk.feed_every(Duration::ZERO, flood),
+                (FrameQuota::AT_ONCE, Some(ProtocolFault::Flood))
+            );
         }
         for flood in [EMPTY, BYTE] {
             let mut desk = Desk::new();
             assert_eq!(desk.feed(BEGIN), Ok(0));
-            assert_eq!(desk.feed_every(Duration::ZERO, flood), (Allowance::AT_ONCE - 1, Some(Fault::Flood)));
+            assert_eq!(
+                desk.feed_every(Duration::ZERO, flood),
+                (FrameQuota::AT_ONCE - 1, Some(ProtocolFault::Flood))
+            );
         }
     }
 
@@ -331,7 +338,7 @@ mod tests {
         for crumb in [EMPTY, BYTE] {
             let mut desk = Desk::new();
             assert_eq!(desk.feed(BEGIN), Ok(0));
-            assert_eq!(desk.feed_every(9 * SECOND, crumb), (6, Some(Fault::Unfinished)));
+            assert_eq!(desk.feed_every(9 * SECOND, crumb), (6, Some(ProtocolFault::Unfinished)));
         }
     }
 
@@ -339,12 +346,12 @@ mod tests {
     fn a_frame_that_trickles_is_given_up_too() {
         let mut desk = Desk::new();
         assert_eq!(desk.feed(&[0x82, 0xfe, 0x10, 0x00, 0, 0, 0, 0]), Ok(0));
-        assert_eq!(desk.feed_every(9 * SECOND, b"x"), (6, Some(Fault::Unfinished)));
+        assert_eq!(desk.feed_every(9 * SECOND, b"x"), (6, Some(ProtocolFault::Unfinished)));
         // Not even its header comes to an end.
         let mut desk = Desk::new();
         desk.terms.max_idle = Some(10 * SECOND);
         assert_eq!(desk.feed(&[0x82]), Ok(0));
-        assert_eq!(desk.feed_every(9 * SECOND, &[0xff]), (1, Some(Fault::Unfinished)));
+        assert_eq!(desk.feed_every(9 * SECOND, &[0xff]), (1, Some(ProtocolFault::Unfinished)));
     }
 
     #[test]
@@ -353,7 +360,7 @@ mod tests {
         assert_eq!(desk.feed(BEGIN), Ok(0));
         let mut large = vec![0x89, 0x80 | 125, 0, 0, 0, 0];
         large.resize(6 + 125, 0);
-        assert_eq!(desk.feed_every(SECOND, &large), (59, Some(Fault::Unfinished)));
+        assert_eq!(desk.feed_every(SECOND, &large), (59, Some(ProtocolFault::Unfinished)));
     }
 
     #[test]
@@ -392,7 +399,7 @@ mod tests {
         let mut desk = Desk::new();
         desk.terms.max_idle = None;
         assert_eq!(desk.feed(BEGIN), Ok(0));
-        assert_eq!(desk.feed_every(10 * SECOND, EMPTY), (29, Some(Fault::Unfinished)));
+        assert_eq!(desk.feed_every(10 * SECOND, EMPTY), (29, Some(ProtocolFault::Unfinished)));
     }
 
     #[test]

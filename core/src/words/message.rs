@@ -7,7 +7,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use serde::Serialize;
 
-use super::id::HoldId;
+use super::hold_id::HoldId;
 use crate::sync::foreign;
 
 /// One message, text or binary. Cloning it shares the bytes.

@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::de::{self, Deserialize, Deserializer, Visitor};
 use serde::{Serialize, Serializer};
 
-use super::id::HoldId;
+use super::hold_id::HoldId;
 
 /// As its text, as in the logs.
 impl Serialize for HoldId {

@@ -11,7 +11,7 @@ use crate::function::Function;
 use crate::pairs::{Value, pairs};
 use crate::setting::Written;
 use abeyance_settings::amount::{self, A_DURATION, Misread};
-use abeyance_settings::terms::Key;
+use abeyance_settings::endpoint::EndpointKey;
 
 /// An annotation and its `main`, as written.
 pub(super) struct Parsed {
@@ -34,7 +34,7 @@ pub(super) fn parse(annotation: TokenStream, item: TokenStream, faults: &mut Fau
     let mut runtime = None;
     let mut written = Written::default();
     for pair in pairs(annotation, &KNOWN, faults) {
-        match (&*pair.name(), Key::named(&pair.name())) {
+        match (&*pair.name(), EndpointKey::named(&pair.name())) {
             (_, Some(key)) => written.read(key, &pair.value, faults),
             ("listen", _) => listen = read_listen(&pair.value, faults),
             ("drain", _) => drain = read_drain(&pair.value, faults),

@@ -9,15 +9,15 @@ use syn::{Attribute, FnArg, Ident, ReturnType, Type};
 use super::parse::Parsed;
 use crate::faults::Faults;
 use crate::function::judge_argument;
+use abeyance_settings::endpoint::EndpointOptions;
 use abeyance_settings::path;
-use abeyance_settings::terms::Settings;
 
 /// An endpoint that can be expanded.
 pub(super) struct Checked {
     pub(super) path: String,
     pub(super) has_captures: bool,
     pub(super) runtime: Option<syn::Path>,
-    pub(super) settings: Settings,
+    pub(super) settings: EndpointOptions,
     pub(super) conditions: Vec<Attribute>,
     pub(super) function: Ident,
     pub(super) arguments: Vec<Type>,

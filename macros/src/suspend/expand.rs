@@ -11,7 +11,7 @@ use syn::{Ident, LitStr, Type};
 
 use super::check::Checked;
 use crate::setting::option_of;
-use abeyance_settings::terms::{Settings, Transport, WhenEvicted, WhenFull, WhenSlow};
+use abeyance_settings::endpoint::{EndpointOptions, Transport, WhenEvicted, WhenFull, WhenSlow};
 
 /// What stands beside the function.
 pub(super) fn expand(endpoint: Checked) -> TokenStream {
@@ -131,9 +131,9 @@ fn foreign_states(endpoint: &Checked) -> TokenStream {
     quote!(#(#checks)*)
 }
 
-/// Every field is written out: `..Settings::NONE` is a lint of clippy's in the user's crate when nothing is left.
-fn settings(settings: &Settings, p: &TokenStream) -> TokenStream {
-    let Settings {
+/// Every field is written out: `..EndpointOptions::NONE` is a lint of clippy's in the user's crate when nothing is left.
+fn settings(settings: &EndpointOptions, p: &TokenStream) -> TokenStream {
+    let EndpointOptions {
         transports,
         timeout,
         max_idle,
@@ -160,7 +160,7 @@ fn settings(settings: &Settings, p: &TokenStream) -> TokenStream {
     let when_evicted = option_of(when_evicted.map(|rule| self::when_evicted(rule, p)));
     let when_slow = option_of(when_slow.map(|rule| self::when_slow(rule, p)));
     quote! {
-        #p::Settings {
+        #p::EndpointOptions {
             transports: #transports,
             timeout: #timeout,
             max_idle: #max_idle,

@@ -7,7 +7,7 @@ use crate::faults::Faults;
 use crate::function::Function;
 use crate::pairs::{Value, pairs};
 use crate::setting::Written;
-use abeyance_settings::terms::Key;
+use abeyance_settings::endpoint::EndpointKey;
 
 /// An annotation and its function, as written.
 pub(super) struct Parsed {
@@ -20,14 +20,14 @@ pub(super) struct Parsed {
 /// Reads what was written; `None` if there is no function to go on with.
 pub(super) fn parse(annotation: TokenStream, item: TokenStream, faults: &mut Faults) -> Option<Parsed> {
     let mut known = vec!["path"];
-    known.extend(Key::ALL.iter().map(Key::as_str));
+    known.extend(EndpointKey::ALL.iter().map(EndpointKey::as_str));
     known.push("crate");
 
     let mut path = None;
     let mut runtime = None;
     let mut written = Written::default();
     for pair in pairs(annotation, &known, faults) {
-        match (&*pair.name(), Key::named(&pair.name())) {
+        match (&*pair.name(), EndpointKey::named(&pair.name())) {
             (_, Some(key)) => written.read(key, &pair.value, faults),
             ("path", _) => path = read_path(&pair.value, faults),
             _ => runtime = read_runtime(&pair.value, faults),

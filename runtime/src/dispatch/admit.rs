@@ -13,24 +13,24 @@ use hyper::body::Incoming;
 
 use crate::endpoint::extract::{Captures, LastEventId};
 use crate::endpoint::suspension::Suspension;
-use crate::keeper::archive::{Arrival, Forged};
-use crate::keeper::hold::Post;
+use crate::keeper::archive::{Forged, ResumePoint};
+use crate::keeper::hold::HoldConfig;
 use crate::keeper::hub::Hub;
 use abeyance_core::mechanisms::limits::Peer;
-use abeyance_core::words::denial::Denial;
-use abeyance_settings::terms::{Settings, Transport};
+use abeyance_core::words::refusal_reason::RefusalReason;
+use abeyance_settings::endpoint::{EndpointOptions, Transport};
 
-use super::denied::because;
+use super::connect_info::introduce;
 use super::fallback::{arriving, is_late};
-use super::guard::{Fault, Guarded};
-use super::introduction::introduce;
-use super::standing::Standing;
+use super::refused::because;
 use super::suspend::Admitted;
-use super::{Dispatch, Served, misfit_answer, refusal};
-use abeyance_core::request::asked::Asked;
-use abeyance_core::request::choose::choose;
-use abeyance_core::request::client::Client;
-use abeyance_core::request::origin::Passage;
+use super::user_code::{HookFault, UserCode};
+use super::wait_state::WaitState;
+use super::{Dispatch, Served, misfit_answer, refusals};
+use abeyance_core::request::client_address::Client;
+use abeyance_core::request::cors::OriginVerdict;
+use abeyance_core::request::negotiate::choose;
+use abeyance_core::request::request_facts::RequestFacts;
 
 /// What a `GET` may bring as a body; nothing is done with it.
 const MAX_BODY: usize = 64 * 1024;
@@ -45,56 +45,64 @@ impl Dispatch {
         client: Client,
     ) -> Result<Box<Admitted>, Response<Body>> {
         let (mut parts, body) = request.into_parts();
-        let transport =
-            choose(&parts, served.post.terms.transports).map_err(|misfit| misfit_answer(&misfit))?;
+        let transport = choose(&parts, served.config.endpoint_config.transports)
+            .map_err(|misfit| misfit_answer(&misfit))?;
         if transport == Transport::Sse && LastEventId::says_stay_away(&parts) {
             // What closes an `EventSource` for good; nobody is asked, and no place is taken.
-            return Err(because(Denial::StayAway, refusal::empty(StatusCode::NO_CONTENT)));
+            return Err(because(RefusalReason::StayAway, refusals::empty(StatusCode::NO_CONTENT)));
         }
         let is_bodied = !body.is_end_stream();
         // Without a body there is nothing to wait for; and HTTP/1.0 knows no expectations (RFC 9110 §10.1.1).
         if is_bodied && parts.version > Version::HTTP_10 && parts.headers.contains_key(header::EXPECT) {
-            return Err(refusal::plain(StatusCode::EXPECTATION_FAILED, "a held request needs no body"));
+            return Err(refusals::plain(StatusCode::EXPECTATION_FAILED, "a held request needs no body"));
         }
-        let standing = Standing::of(&parts.extensions);
-        swallow(arriving(body, self.policy().head_timeout, &self.keeper, standing)).await?;
+        let standing = WaitState::of(&parts.extensions);
+        swallow(arriving(body, self.server_config().head_timeout, &self.keeper, standing)).await?;
         let admission = self
             .keeper
-            .admit(served.post.endpoint, Peer::from(client.address.ip()))
-            .map_err(|refused| refusal::full(refused, self.keeper.spread()))?;
-        let asked = Asked::of(&parts, transport, is_bodied);
+            .admit(served.config.endpoint, Peer::from(client.address.ip()))
+            .map_err(|refused| refusals::full(refused, self.keeper.spread()))?;
+        let asked = RequestFacts::of(&parts, transport, is_bodied);
         // The other transports carry no ids.
         let tells_ids = matches!(transport, Transport::Sse | Transport::LongPoll);
         let LastEventId(last_event_id) =
             if tells_ids { LastEventId::of(&parts) } else { LastEventId::default() };
         introduce(self.introduction.as_ref(), peer, client, &mut parts.extensions).map_err(|fault| {
             tracing::error!(%fault, "`connect_info` failed");
-            refusal::empty(StatusCode::INTERNAL_SERVER_ERROR)
+            refusals::empty(StatusCode::INTERNAL_SERVER_ERROR)
         })?;
         let suspension = self.run(served, parts, captures).await?;
-        let post = self.post(served, &suspension, transport)?;
-        let arrival = self.arrival(served, &suspension, last_event_id.as_deref())?;
-        let passage = Passage::Own;
-        Ok(Box::new(Admitted { admission, suspension, post, peer: client.address, asked, arrival, passage }))
+        let config = self.config(served, &suspension, transport)?;
+        let resume_point = self.resume_point(served, &suspension, last_event_id.as_deref())?;
+        let passage = OriginVerdict::Own;
+        Ok(Box::new(Admitted {
+            admission,
+            suspension,
+            config,
+            peer: client.address,
+            asked,
+            resume_point,
+            passage,
+        }))
     }
 
     /// From where the client comes, as far as its topics keep their past.
     #[expect(clippy::result_large_err, reason = "an answer, made once a request and only moved")]
-    fn arrival(
+    fn resume_point(
         &self,
         served: &Served,
         suspension: &Suspension,
         last_event_id: Option<&str>,
-    ) -> Result<Arrival, Response<Body>> {
-        let (count, most) = (suspension.topics.len(), self.policy().max_topics);
+    ) -> Result<ResumePoint, Response<Body>> {
+        let (count, most) = (suspension.topics.len(), self.server_config().max_topics);
         if count > most {
             tracing::error!("{}: `Suspend` joins {count} topics; `max_topics` is {most}", served.endpoint);
-            return Err(refusal::empty(StatusCode::INTERNAL_SERVER_ERROR));
+            return Err(refusals::empty(StatusCode::INTERNAL_SERVER_ERROR));
         }
         let topics = suspension.topics.iter().map(|(topic, _)| topic);
-        self.keeper.arrival(topics, last_event_id).map_err(|Forged| {
+        self.keeper.resume_point(topics, last_event_id).map_err(|Forged| {
             let text = "`Last-Event-ID` is of a message that is yet to come";
-            because(Denial::LastEventId, refusal::plain(StatusCode::BAD_REQUEST, text))
+            because(RefusalReason::LastEventId, refusals::plain(StatusCode::BAD_REQUEST, text))
         })
     }
 
@@ -108,23 +116,24 @@ impl Dispatch {
         parts.extensions.insert(captures);
         parts.extensions.insert(Hub::new(self.keeper.clone()));
         let function = || (served.endpoint.run)(parts, self.states.clone());
-        match Guarded::start(function, self.policy().function_timeout, self.keeper.time()).await {
+        match UserCode::start(function, self.server_config().function_timeout, self.keeper.time()).await {
             Ok(answer) => answer.map_err(|mut refusal| {
                 // A refusal is as little cacheable as the hold would have been, unless the application says otherwise.
                 let no_store = HeaderValue::from_static("no-store");
                 refusal.headers_mut().entry(header::CACHE_CONTROL).or_insert(no_store);
-                let why = refusal.extensions_mut().remove::<Denial>().unwrap_or(Denial::Function);
+                let why =
+                    refusal.extensions_mut().remove::<RefusalReason>().unwrap_or(RefusalReason::Function);
                 because(why, refusal)
             }),
             Err(fault) => {
                 tracing::error!(%fault, "{} failed", served.endpoint);
                 Err(match fault {
-                    Fault::Panicked(_) | Fault::Returned(_) | Fault::Cut => {
-                        refusal::empty(StatusCode::INTERNAL_SERVER_ERROR)
+                    HookFault::Panicked(_) | HookFault::Returned(_) | HookFault::Cut => {
+                        refusals::empty(StatusCode::INTERNAL_SERVER_ERROR)
                     }
-                    Fault::Overdue(_) => because(
-                        Denial::FunctionLate,
-                        refusal::plain(StatusCode::SERVICE_UNAVAILABLE, "not ready in time"),
+                    HookFault::Overdue(_) => because(
+                        RefusalReason::FunctionLate,
+                        refusals::plain(StatusCode::SERVICE_UNAVAILABLE, "not ready in time"),
                     ),
                 })
             }
@@ -133,25 +142,29 @@ impl Dispatch {
 
     /// What the hold shares with others of its endpoint; its own where the function changed the terms.
     #[expect(clippy::result_large_err, reason = "an answer, made once a request and only moved")]
-    fn post(
+    fn config(
         &self,
         served: &Served,
         suspension: &Suspension,
         transport: Transport,
-    ) -> Result<Arc<Post>, Response<Body>> {
-        if suspension.settings == Settings::NONE {
-            return Ok(served.post.clone());
+    ) -> Result<Arc<HoldConfig>, Response<Body>> {
+        if suspension.settings == EndpointOptions::NONE {
+            return Ok(served.config.clone());
         }
-        match suspension.terms(served.settings, transport) {
-            Ok(terms) => {
-                let post = Post { keeper: self.keeper.clone(), endpoint: served.post.endpoint, terms };
-                Ok(Arc::new(post))
+        match suspension.endpoint_config(served.settings, transport) {
+            Ok(endpoint_config) => {
+                let config = HoldConfig {
+                    keeper: self.keeper.clone(),
+                    endpoint: served.config.endpoint,
+                    endpoint_config,
+                };
+                Ok(Arc::new(config))
             }
             Err(contradictions) => {
                 for contradiction in contradictions {
                     tracing::error!("{}: {contradiction}", served.endpoint);
                 }
-                Err(refusal::empty(StatusCode::INTERNAL_SERVER_ERROR))
+                Err(refusals::empty(StatusCode::INTERNAL_SERVER_ERROR))
             }
         }
     }
@@ -165,9 +178,9 @@ async fn swallow(body: Body) -> Result<(), Response<Body>> {
     while let Some(frame) = body.frame().await {
         if let Err(error) = frame {
             return Err(match error {
-                error if error.is::<LengthLimitError>() => refusal::empty(StatusCode::PAYLOAD_TOO_LARGE),
-                error if is_late(&error) => refusal::late(),
-                _ => refusal::empty(StatusCode::BAD_REQUEST),
+                error if error.is::<LengthLimitError>() => refusals::empty(StatusCode::PAYLOAD_TOO_LARGE),
+                error if is_late(&error) => refusals::late(),
+                _ => refusals::empty(StatusCode::BAD_REQUEST),
             });
         }
     }

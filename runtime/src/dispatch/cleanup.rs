@@ -10,7 +10,7 @@ use parking_lot::Mutex;
 use crate::endpoint::outcome::Outcome;
 use crate::endpoint::{BoxError, BoxFuture};
 
-use super::guard::{Fault, caught, drop_quietly, poll_caught, settled};
+use super::user_code::{HookFault, caught, drop_quietly, poll_caught, settled};
 
 type Step = Box<dyn FnOnce() -> BoxFuture<'static, Result<(), BoxError>> + Send>;
 
@@ -46,7 +46,7 @@ impl Cleanup {
                 Ok(mut running) => {
                     let outcome = poll_fn(|cx| match poll_caught(&mut running, cx) {
                         Poll::Ready(outcome) => Poll::Ready(settled(outcome)),
-                        Poll::Pending => limit.as_mut().poll(cx).map(|_| Err(Fault::Cut)),
+                        Poll::Pending => limit.as_mut().poll(cx).map(|_| Err(HookFault::Cut)),
                     })
                     .await;
                     drop_quietly(running);
@@ -54,7 +54,7 @@ impl Cleanup {
                 }
             };
             if let Err(fault) = outcome {
-                is_over = fault == Fault::Cut;
+                is_over = fault == HookFault::Cut;
                 has_failed = true;
                 tracing::error!(%fault, "what was to be done after the drain failed");
             }

@@ -11,28 +11,28 @@ use std::task::{Context, Poll, Waker, ready};
 
 use crate::endpoint::erased::Erased;
 use crate::keeper::Keeper;
+use crate::keeper::end_request::EndRequest;
 use crate::keeper::ended::Ended;
-use crate::keeper::haste::UnfinishedHooks;
 use crate::keeper::hold::Hold;
-use crate::keeper::note::Note;
+use crate::keeper::hook_tracker::UnfinishedHooks;
 use crate::socket::Socket;
 use abeyance_core::mechanisms::send_buffer::{Kind, Piece};
 use abeyance_core::mechanisms::wire::ending::ending;
-use abeyance_core::mechanisms::wire::finish::Finish;
-use abeyance_core::mechanisms::wire::{Encoded, Form, head, long_poll};
+use abeyance_core::mechanisms::wire::ending_bytes::EndingBytes;
+use abeyance_core::mechanisms::wire::{Encoded, WireForm, head, long_poll};
 use abeyance_core::words::cause::{Disconnect, End};
 use abeyance_core::words::escaped::Escaped;
 use abeyance_core::words::event_id::Numbered;
-use abeyance_settings::terms::Transport;
+use abeyance_settings::endpoint::Transport;
 use http::HeaderMap;
 
-use super::attend::{Ahead, Attendant, Stage};
 use super::date::http_date;
 use super::discard::{Ending as Peer, discard};
-use super::guard::{Guarded, caught, drop_quietly, settled};
-use super::hearing::Hearing;
 use super::hooks::Hooks;
-use super::refusal::retry_after;
+use super::refusals::retry_after;
+use super::remaining_messages::Hearing;
+use super::session::{Ahead, Session, Stage};
+use super::user_code::{UserCode, caught, drop_quietly, settled};
 use super::{After, Deadline};
 use abeyance_core::request::reader::Reader;
 
@@ -42,7 +42,7 @@ const MOST_DISCARDED: usize = 16 << 20;
 
 /// What must be known while a hold is ending.
 pub(super) struct Ending {
-    note: Note,
+    end_request: EndRequest,
     hearing: Hearing,
     wire: Wire,
     /// When the polite end is over.
@@ -73,29 +73,29 @@ enum Written {
     Nothing,
 }
 
-impl Attendant<'_> {
+impl Session<'_> {
     /// The hold's end has begun: its driver is dropped, and what lies in the socket now is the last that is taken.
     pub(super) fn begin_ending(&mut self, cx: &mut Context<'_>) {
         drop_quietly(self.driver.take());
-        if let Stage::Opening(opening) = &mut self.stage {
+        if let Stage::Startup(opening) = &mut self.stage {
             let opening = std::mem::take(&mut **opening);
             // This only counts what will not be delivered.
             self.hold.open(opening.replies);
             drop_quietly(opening.driver);
         }
         // Nobody can end what has ended: there is a note.
-        let note = self.hold.note().unwrap_or_else(|| Disconnect::Shutdown.into());
-        let reads = self.hold.transport() == Transport::WebSocket && !note.is_goodbye();
+        let end_request = self.hold.end_request().unwrap_or_else(|| Disconnect::Shutdown.into());
+        let reads = self.hold.transport() == Transport::WebSocket && !end_request.is_goodbye();
         let ahead = if reads { self.look_ahead(cx) } else { Ahead::Nothing };
         let has_more = matches!(ahead, Ahead::More);
         // A publisher may have met the reset first. What stands before a goodbye was said in good order all the same.
         let said_goodbye = matches!(ahead, Ahead::Last(last) if last.is_goodbye());
         let keeper = self.hold.keeper();
-        let due = keeper.time().mark().plus(keeper.policy().close_timeout);
+        let due = keeper.time().mark().plus(keeper.server_config().close_timeout);
         self.stage = Stage::Ending(Box::new(Ending {
-            hearing: Hearing::new(&self.hold, &note.end, has_more, said_goodbye),
+            hearing: Hearing::new(&self.hold, &end_request.end, has_more, said_goodbye),
             due: Deadline::at(due, keeper.time()),
-            note,
+            end_request,
             wire: Wire::Begun,
             discarded: 0,
             ended: None,
@@ -105,7 +105,7 @@ impl Attendant<'_> {
 
     /// Ready when the wire is finished.
     pub(super) fn poll_ending(&mut self, cx: &mut Context<'_>) -> Poll<After> {
-        let Attendant { hold, line, hooks, reader, stage, counted, .. } = self;
+        let Session { hold, line, hooks, reader, stage, counted, .. } = self;
         let Stage::Ending(ending) = stage else { return Poll::Ready(After::Close) };
         ending.poll_written(hold, &***line, reader, cx);
         let heard = ending.hearing.poll(hold, hooks, reader, Some(&***line), cx);
@@ -172,20 +172,21 @@ impl Ending {
             }
         };
         match self.finish(hold, reader) {
-            Finish::Polite(bytes) => {
+            EndingBytes::Polite(bytes) => {
                 let form = hold.form;
-                let farewell = self.note.farewell.iter().map(|last| Encoded::new(&last.message).form(form));
-                let pieces = farewell.map(|bytes| Piece { bytes, kind: Kind::Message });
+                let last_messages =
+                    self.end_request.last_messages.iter().map(|last| Encoded::new(&last.message).form(form));
+                let pieces = last_messages.map(|bytes| Piece { bytes, kind: Kind::Message });
                 last(&mut pieces.chain([Piece { bytes, kind: Kind::Other }]), false)
             }
-            Finish::Answer { bytes, keep_alive } => {
+            EndingBytes::Answer { bytes, keep_alive } => {
                 let begun = last(&mut [Piece { bytes, kind: Kind::Other }].into_iter(), keep_alive);
                 if begun == Wire::Written(Written::Torn, false) {
                     self.count_answer(hold, reader, Written::Torn);
                 }
                 begun
             }
-            Finish::LastWord(bytes) => match hold.write_last_word(&bytes) {
+            EndingBytes::LastWord(bytes) => match hold.write_last_word(&bytes) {
                 true => {
                     line.shut();
                     Wire::Written(Written::Whole, false)
@@ -195,11 +196,11 @@ impl Ending {
                     Wire::Written(Written::Nothing, false)
                 }
             },
-            Finish::Close => {
+            EndingBytes::Close => {
                 line.shut();
                 Wire::Written(Written::Nothing, false)
             }
-            Finish::Cut => {
+            EndingBytes::Cut => {
                 line.cut();
                 Wire::Written(Written::Nothing, false)
             }
@@ -209,7 +210,7 @@ impl Ending {
     /// The ending is written, or given up.
     fn wrote(&mut self, hold: &Hold, line: &dyn Socket, reader: &Reader) {
         let Wire::Written(written, is_kept) = self.wire else { return };
-        if hold.form == Form::LongPoll {
+        if hold.form == WireForm::LongPoll {
             self.count_answer(hold, reader, written);
         }
         match written {
@@ -225,25 +226,25 @@ impl Ending {
             Written::Torn | Written::Nothing => 0,
         };
         // What is kept is not lost: the client gets it with its next request.
-        let lost = self.note.farewell[carried..].iter().filter(|left| left.id.is_none());
+        let lost = self.end_request.last_messages[carried..].iter().filter(|left| left.id.is_none());
         hold.count_answer(carried, lost.count());
     }
 
     /// What a long poll's answer has room for: all that waits as lines, if its client takes lines, or else the first.
     fn carried(&self, reader: &Reader) -> &[Numbered] {
         match reader {
-            Reader::Poll { is_batch: true, .. } => &self.note.farewell,
-            _ => &self.note.farewell[..self.note.farewell.len().min(1)],
+            Reader::Poll { is_batch: true, .. } => &self.end_request.last_messages,
+            _ => &self.end_request.last_messages[..self.end_request.last_messages.len().min(1)],
         }
     }
 
     /// How this end looks on this wire.
-    fn finish(&self, hold: &Hold, reader: &Reader) -> Finish {
+    fn finish(&self, hold: &Hold, reader: &Reader) -> EndingBytes {
         let carried = self.carried(reader);
         let none = HeaderMap::new();
         let date = http_date();
         // Of the other forms nothing is asked here but the cause.
-        let mut exchange = head::Exchange {
+        let mut exchange = head::AnswerHead {
             version_11: true,
             keep_alive: false,
             date: &date,
@@ -259,14 +260,21 @@ impl Ending {
             in_lines = *is_batch;
         }
         match (hold.form, carried.first()) {
-            (Form::LongPoll, Some(_)) if in_lines => {
+            (WireForm::LongPoll, Some(_)) if in_lines => {
                 long_poll::batch(carried.iter().map(|item| &item.message), &exchange)
             }
-            (Form::LongPoll, Some(item)) => long_poll::one(&item.message, &exchange),
+            (WireForm::LongPoll, Some(item)) => long_poll::one(&item.message, &exchange),
             (form, _) => {
                 let retry_after = retry_after(hold.keeper().spread());
-                let when_evicted = hold.post.terms.when_evicted;
-                ending(form, &self.note.end, retry_after, self.note.code, when_evicted, &exchange)
+                let when_evicted = hold.config.endpoint_config.when_evicted;
+                ending(
+                    form,
+                    &self.end_request.end,
+                    retry_after,
+                    self.end_request.code,
+                    when_evicted,
+                    &exchange,
+                )
             }
         }
     }
@@ -309,7 +317,7 @@ impl Ending {
         let keeper = hold.keeper().clone();
         ended.heard(hold, self.hearing.unheard);
         keeper.count_unheard(hold, self.hearing.unheard);
-        let end = self.note.end.clone();
+        let end = self.end_request.end.clone();
         // A subscriber of the log is user code, too: the end hook follows, whatever it does.
         let _ = caught(|| {
             tracing::info!(
@@ -359,19 +367,19 @@ impl Rest {
 impl Drop for Rest {
     fn drop(&mut self) {
         if let (false, Some(ended)) = (self.ending.is_reported, &self.ending.ended) {
-            self.hold.keeper().remember(&self.hold, ended, &self.ending.note.end);
+            self.hold.keeper().remember(&self.hold, ended, &self.ending.end_request.end);
         }
         drop_quietly(std::mem::replace(&mut self.hooks, Hooks::Gone));
     }
 }
 
 /// A hold that is dropped before its end was concluded: the runtime is going away, or the server was dropped.
-impl Drop for Attendant<'_> {
+impl Drop for Session<'_> {
     fn drop(&mut self) {
         let is_reported = match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Over => return,
             Stage::Ending(ending) => ending.is_reported,
-            opening @ (Stage::Opening(_) | Stage::Held) => {
+            opening @ (Stage::Startup(_) | Stage::Held) => {
                 drop_quietly(opening);
                 false
             }
@@ -380,8 +388,8 @@ impl Drop for Attendant<'_> {
         if keeper.end(&self.hold, Disconnect::Shutdown.into()) {
             tracing::warn!(hold = %self.hold.id, path = %Escaped(&self.hold.path), "a hold was cut: the server is going away");
         }
-        if let (false, Some(note)) = (is_reported, self.hold.note()) {
-            keeper.remember(&self.hold, &Ended::of(&self.hold, false), &note.end);
+        if let (false, Some(end_request)) = (is_reported, self.hold.end_request()) {
+            keeper.remember(&self.hold, &Ended::of(&self.hold, false), &end_request.end);
         }
         keeper.settle(&self.hold);
         drop_quietly(self.driver.take());
@@ -392,13 +400,13 @@ impl Drop for Attendant<'_> {
 /// Calls the one end hook that is due, within its deadline.
 async fn end_hook(keeper: Arc<Keeper>, context: Box<dyn Erased>, ended: Ended, end: End) {
     let running = keeper.begin_hook();
-    let deadline = keeper.policy().hook_timeout;
+    let deadline = keeper.server_config().hook_timeout;
     let (id, cause) = (ended.id(), end.as_str());
     let call = || match end {
         End::Resume(cause) => context.on_resume(&ended, cause),
         End::Disconnect(cause) => context.on_disconnect(&ended, cause),
     };
-    if let Err(fault) = settled(Guarded::start(call, deadline, keeper.time()).await) {
+    if let Err(fault) = settled(UserCode::start(call, deadline, keeper.time()).await) {
         running.failed();
         tracing::error!(hold = %id, path = %Escaped(ended.path()), %cause, %fault, "an end hook failed");
     }

@@ -3,7 +3,7 @@
 
 use std::task::{Context, Poll};
 
-use abeyance_core::words::line::Line;
+use abeyance_core::words::peer_io::PeerIo;
 
 /// How a peer takes its ending.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,7 +19,7 @@ const TURN: usize = 16;
 
 /// Reads and forgets, `most` bytes in all.
 pub(crate) fn discard(
-    line: &dyn Line,
+    line: &dyn PeerIo,
     cx: &mut Context<'_>,
     discarded: &mut usize,
     most: usize,

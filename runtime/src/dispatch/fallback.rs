@@ -19,13 +19,13 @@ use tower_service::Service;
 use crate::endpoint::{BoxError, BoxFuture};
 use crate::keeper::Keeper;
 use crate::keeper::deadline::Deadline;
-use abeyance_core::mechanisms::patience::Patience;
+use abeyance_core::mechanisms::slow_peer_timer::SlowPeerTimer;
 use abeyance_core::sync::foreign::Foreign;
 use abeyance_core::words::escaped::Escaped;
 use abeyance_core::words::tick::Tick;
 
-use super::guard::{caught, poll_caught};
-use super::standing::Standing;
+use super::user_code::{caught, poll_caught};
+use super::wait_state::WaitState;
 
 /// The fallback, its type erased. Cloning it shares the service; each call uses a clone of the service itself.
 #[derive(Clone)]
@@ -70,12 +70,12 @@ pub(crate) fn arriving(
     body: Incoming,
     patience: Duration,
     keeper: &Arc<Keeper>,
-    standing: Option<Standing>,
+    standing: Option<WaitState>,
 ) -> Body {
     match body.is_end_stream() {
         true => Body::empty(),
         false => {
-            let (patience, keeper) = (Patience::new(patience), keeper.clone());
+            let (patience, keeper) = (SlowPeerTimer::new(patience), keeper.clone());
             Body::new(Arriving { body, patience, keeper, standing, late: None })
         }
     }
@@ -132,9 +132,9 @@ fn failed() -> Response<Body> {
 
 struct Arriving {
     body: Incoming,
-    patience: Patience,
+    patience: SlowPeerTimer,
     keeper: Arc<Keeper>,
-    standing: Option<Standing>,
+    standing: Option<WaitState>,
     /// Since when it is waited for more, until when. Armed at the first wait only: most bodies come with their head.
     late: Option<(Tick, Deadline)>,
 }
@@ -165,7 +165,7 @@ impl http_body::Body for Arriving {
         let time = this.keeper.time();
         let standing = &this.standing;
         let (_, late) = this.late.get_or_insert_with(|| {
-            standing.iter().for_each(Standing::waits);
+            standing.iter().for_each(WaitState::waits);
             (time.mark(), Deadline::after(patience, time))
         });
         late.poll(time, cx).map(|()| {

@@ -16,14 +16,14 @@ use crate::keeper::held::Held;
 use crate::keeper::hold::Hold;
 use abeyance_core::words::message::Message;
 
-use super::guard::{Fault, Guarded, settled};
+use super::user_code::{HookFault, UserCode, settled};
 
 /// The one owner of a hold's context until the end hook gets it.
 pub(super) enum Hooks {
     /// No hook runs.
     Free(Box<dyn Erased>),
     /// A hook runs, and has the context.
-    Busy(BoxFuture<'static, Ran>),
+    Busy(BoxFuture<'static, HookRun>),
     /// A hook failed: the context is good for the end hook only.
     Spent(Box<dyn Erased>),
     /// The end hook has it.
@@ -37,10 +37,10 @@ pub(super) enum Call {
 }
 
 /// How a hook came to its end.
-pub(super) struct Ran {
+pub(super) struct HookRun {
     context: Box<dyn Erased>,
     name: &'static str,
-    outcome: Result<(), Fault>,
+    outcome: Result<(), HookFault>,
 }
 
 impl Hooks {
@@ -63,15 +63,15 @@ impl Hooks {
                 Call::Message(message) => context.on_message(&held, message),
             };
             let outcome = {
-                let mut hook = Guarded::start(start, deadline, keeper.time());
+                let mut hook = UserCode::start(start, deadline, keeper.time());
                 let mut cut = pin!(keeper.hooks_cut());
                 poll_fn(|cx| match hook.poll(cx).map(settled) {
                     Poll::Ready(outcome) => Poll::Ready(outcome),
-                    Poll::Pending => cut.as_mut().poll(cx).map(|()| Err(Fault::Cut)),
+                    Poll::Pending => cut.as_mut().poll(cx).map(|()| Err(HookFault::Cut)),
                 })
                 .await
             };
-            Ran { context, name, outcome }
+            HookRun { context, name, outcome }
         }));
     }
 
@@ -86,9 +86,9 @@ impl Hooks {
     }
 
     /// Ready when the hook that runs is over, with its name and how it failed, if it did. Ready at once if none runs.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), (&'static str, Fault)>> {
+    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), (&'static str, HookFault)>> {
         let Hooks::Busy(running) = self else { return Poll::Ready(Ok(())) };
-        let Ran { context, name, outcome } = ready!(running.as_mut().poll(cx));
+        let HookRun { context, name, outcome } = ready!(running.as_mut().poll(cx));
         Poll::Ready(match outcome {
             Ok(()) => {
                 *self = Hooks::Free(context);

@@ -1,27 +1,27 @@
 //! The order of things: route, admit, run the function, suspend, attend, conclude.
 
 mod admit; // from a request to a place and the function's word
-mod attend; // while it is held
-mod belongs; // the endpoint's or the fallback's
+mod body; // a message that comes as a body
 pub(crate) mod cleanup; // what the application does in the end
-mod collect; // a message that comes as a body
+mod client_post; // POST and DELETE with a hold's token
 mod conclude; // the one exit door
+pub(crate) mod connect_info; // telling handlers who asks
 mod date; // the `Date` header
-pub(crate) mod denied; // telling of what was refused
 mod discard; // what a peer sends behind our last word
 pub(crate) mod fallback; // what is not held
-mod framing; // where a request ends
-mod guard; // user code, bounded
-mod hearing; // what arrived before the end
 mod hooks; // the context, and the hook that runs
 mod host; // for which host a request is
-pub(crate) mod introduction; // telling handlers who asks
+mod ownership; // the endpoint's or the fallback's
 mod publisher; // what was scheduled
-mod refusal; // answers for requests that are not held
-mod report; // what is in effect
-mod speak; // POST and DELETE with a hold's token
-mod standing; // whether a connection waits for its own peer
+mod refusals; // answers for requests that are not held
+pub(crate) mod refused; // telling of what was refused
+mod remaining_messages; // what arrived before the end
+mod session; // while it is held
+mod smuggling; // where a request ends
+mod start_report; // what is in effect
 mod suspend; // the function said yes
+mod user_code; // user code, bounded
+mod wait_state; // whether a connection waits for its own peer
 
 #[cfg(test)]
 mod tests;
@@ -42,22 +42,22 @@ use crate::endpoint::record::Endpoint;
 use crate::endpoint::router::Router;
 use crate::endpoint::states::States;
 use crate::keeper::Keeper;
-use crate::keeper::hold::Post;
+use crate::keeper::hold::HoldConfig;
 use crate::keeper::hub::Hub;
-use abeyance_core::mechanisms::limits::Ceiling;
+use abeyance_core::mechanisms::limits::EndpointLimits;
 use abeyance_core::words::cause::Disconnect;
-use abeyance_core::words::denial::Denial;
-use abeyance_core::words::policy::Policy;
-use abeyance_settings::terms::{Settings, Transport};
+use abeyance_core::words::refusal_reason::RefusalReason;
+use abeyance_core::words::server_config::ServerConfig;
+use abeyance_settings::endpoint::{EndpointOptions, Transport};
 
-use abeyance_core::request::origin::Passage;
+use abeyance_core::request::cors::OriginVerdict;
+use connect_info::{ConnectInfo, introduce};
 pub(crate) use date::http_date;
-use denied::{Asker, because};
 pub(crate) use discard::discard;
 use fallback::Fallback;
-use introduction::{Introduction, introduce};
-pub(crate) use standing::{Standing, Waits};
+use refused::{RefusedPeer, because};
 pub(crate) use suspend::Admitted;
+pub(crate) use wait_state::{WaitObserver, WaitState};
 
 // The server's deadlines are in the same time, and its connections are probed by the same rules.
 pub(crate) use crate::keeper::deadline::Deadline;
@@ -70,7 +70,7 @@ pub(crate) struct Dispatch {
     served: Vec<Served>,
     states: States,
     fallback: Option<Fallback>,
-    introduction: Option<Introduction>,
+    introduction: Option<ConnectInfo>,
     keeper: Arc<Keeper>,
     /// The task that publishes what is scheduled.
     publisher: OnceLock<AbortHandle>,
@@ -80,9 +80,9 @@ pub(crate) struct Dispatch {
 struct Served {
     endpoint: &'static Endpoint,
     /// What was written in the annotation and the environment.
-    settings: Settings,
+    settings: EndpointOptions,
     /// What its holds share.
-    post: Arc<Post>,
+    config: Arc<HoldConfig>,
 }
 
 /// What a server was set up with.
@@ -91,9 +91,9 @@ pub(crate) struct Plan {
     pub(crate) hub: Hub,
     pub(crate) states: States,
     /// The functions that are mounted, with their settings after the environment has had its say.
-    pub(crate) endpoints: Vec<(&'static Endpoint, Settings)>,
+    pub(crate) endpoints: Vec<(&'static Endpoint, EndpointOptions)>,
     pub(crate) fallback: Option<Fallback>,
-    pub(crate) introduction: Option<Introduction>,
+    pub(crate) introduction: Option<ConnectInfo>,
 }
 
 /// What a request came to.
@@ -114,29 +114,33 @@ pub(crate) enum After {
 
 impl Dispatch {
     /// Checks what only the router knows: paths that stand there twice.
-    pub(crate) fn new(policy: Policy, plan: Plan) -> Result<Arc<Self>, Vec<StartFault>> {
+    pub(crate) fn new(server_config: ServerConfig, plan: Plan) -> Result<Arc<Self>, Vec<StartFault>> {
         let Plan { hub, states, endpoints, fallback, introduction } = plan;
         let keeper = hub.keeper().clone();
         let paths: Vec<_> = endpoints.iter().map(|(endpoint, _)| (endpoint.path, endpoint)).collect();
         let router = Router::new(&paths)?;
-        let when_full = policy.when_full;
-        let kept = |(endpoint, settings): &(&'static Endpoint, Settings)| {
-            let terms = settings.resolve();
+        let when_full = server_config.when_full;
+        let kept = |(endpoint, settings): &(&'static Endpoint, EndpointOptions)| {
+            let endpoint_config = settings.resolve();
             crate::keeper::Plan {
                 path: endpoint.path,
-                ceiling: Ceiling {
-                    holds: terms.max_suspended,
-                    per_peer: terms.max_per_peer,
-                    per_key: terms.max_per_key,
+                ceiling: EndpointLimits {
+                    holds: endpoint_config.max_suspended,
+                    per_peer: endpoint_config.max_per_peer,
+                    per_key: endpoint_config.max_per_key,
                 },
-                when_full: terms.when_full.unwrap_or(when_full),
+                when_full: endpoint_config.when_full.unwrap_or(when_full),
             }
         };
-        keeper.configure(policy, endpoints.iter().map(kept).collect());
-        let serve = |((endpoint, settings), index): ((&'static Endpoint, Settings), u32)| Served {
+        keeper.configure(server_config, endpoints.iter().map(kept).collect());
+        let serve = |((endpoint, settings), index): ((&'static Endpoint, EndpointOptions), u32)| Served {
             endpoint,
             settings,
-            post: Arc::new(Post { keeper: keeper.clone(), endpoint: index, terms: settings.resolve() }),
+            config: Arc::new(HoldConfig {
+                keeper: keeper.clone(),
+                endpoint: index,
+                endpoint_config: settings.resolve(),
+            }),
         };
         let served = endpoints.into_iter().zip(0..).map(serve).collect();
         let publisher = OnceLock::new();
@@ -154,8 +158,8 @@ impl Dispatch {
         });
     }
 
-    pub(crate) fn policy(&self) -> &Policy {
-        self.keeper.policy()
+    pub(crate) fn server_config(&self) -> &ServerConfig {
+        self.keeper.server_config()
     }
 
     pub(crate) fn time(&self) -> &Time {
@@ -164,7 +168,7 @@ impl Dispatch {
 
     /// Answers a request, or says that its connection is to be held.
     pub(crate) async fn handle(self: Arc<Self>, request: Request<Incoming>, peer: SocketAddr) -> Reply {
-        let asker = Asker::of(&request, peer);
+        let asker = RefusedPeer::of(&request, peer);
         let keeper = self.keeper.clone();
         let mut reply = self.reply(request, peer).await;
         if let Reply::Answer(response) = &mut reply {
@@ -174,8 +178,8 @@ impl Dispatch {
     }
 
     async fn reply(self: Arc<Self>, mut request: Request<Incoming>, peer: SocketAddr) -> Reply {
-        if let Err(wrong) = framing::judge(&request).and_then(|()| host::settle(&mut request)) {
-            return Reply::Answer(refusal::closing(refusal::plain(StatusCode::BAD_REQUEST, wrong)));
+        if let Err(wrong) = smuggling::judge(&request).and_then(|()| host::settle(&mut request)) {
+            return Reply::Answer(refusals::closing(refusals::plain(StatusCode::BAD_REQUEST, wrong)));
         }
         match self.router.at(request.uri().path()) {
             Some((index, captures)) => match self.serve(index, captures, request, peer).await {
@@ -195,16 +199,19 @@ impl Dispatch {
         peer: SocketAddr,
     ) -> Result<Box<Admitted>, Response<Body>> {
         let served = &self.served[index];
-        if self.fallback.is_some() && !belongs::to_endpoint(&request) {
+        if self.fallback.is_some() && !ownership::to_endpoint(&request) {
             // Of its pages, too: who may read what it answers, it says itself.
             return Err(self.fall_back(request, peer).await);
         }
-        let client =
-            abeyance_core::request::client::of(peer, request.headers(), &self.policy().trusted_proxies);
+        let client = abeyance_core::request::client_address::of(
+            peer,
+            request.headers(),
+            &self.server_config().trusted_proxies,
+        );
         let passage = self.passage(request.headers(), client.is_proxied)?;
-        abeyance_core::request::origin::disarm(&passage, request.headers_mut());
+        abeyance_core::request::cors::disarm(&passage, request.headers_mut());
         let allowed = |mut response: Response<Body>| {
-            abeyance_core::request::origin::permit(&passage, response.headers_mut());
+            abeyance_core::request::cors::permit(&passage, response.headers_mut());
             response
         };
         let answer = match *request.method() {
@@ -215,22 +222,22 @@ impl Dispatch {
                 return Ok(admitted);
             }
             Method::OPTIONS => {
-                let mut response = refusal::empty(StatusCode::NO_CONTENT);
+                let mut response = refusals::empty(StatusCode::NO_CONTENT);
                 response.headers_mut().insert(header::ALLOW, methods(served));
-                let allowed = &self.policy().allowed_headers;
-                abeyance_core::request::origin::preflight(&passage, allowed, response.headers_mut());
-                match abeyance_core::request::origin::unmet(&passage, allowed, request.headers()) {
+                let allowed = &self.server_config().allowed_headers;
+                abeyance_core::request::cors::preflight(&passage, allowed, response.headers_mut());
+                match abeyance_core::request::cors::unmet(&passage, allowed, request.headers()) {
                     // Its page learns no more than that the request failed.
-                    Some(name) => denied::noting(
-                        Denial::Preflight,
+                    Some(name) => refused::noting(
+                        RefusalReason::Preflight,
                         format!("{name:?} is not among `allowed_headers`"),
                         response,
                     ),
                     None => response,
                 }
             }
-            Method::POST | Method::DELETE => match speak::token(&request) {
-                Some(token) => self.speak(served, &token, request).await,
+            Method::POST | Method::DELETE => match client_post::token(&request) {
+                Some(token) => self.client_post(served, &token, request).await,
                 None => wrong_method(served, request.method()),
             },
             // A `HEAD`, too: what a `GET` would be answered only the function knows, and that is not run for it.
@@ -241,32 +248,35 @@ impl Dispatch {
 
     /// Whether a request may pass, by the page that it comes from.
     #[expect(clippy::result_large_err, reason = "an answer, made once a request and only moved")]
-    fn passage(&self, headers: &HeaderMap, is_proxied: bool) -> Result<Passage, Response<Body>> {
-        match guard::caught(|| {
-            abeyance_core::request::origin::judge(headers, is_proxied, &self.policy().allowed_origins)
+    fn passage(&self, headers: &HeaderMap, is_proxied: bool) -> Result<OriginVerdict, Response<Body>> {
+        match user_code::caught(|| {
+            abeyance_core::request::cors::judge(headers, is_proxied, &self.server_config().allowed_origins)
         }) {
             Ok(judged) => judged.map_err(|stranger| {
-                because(Denial::Origin, refusal::plain(StatusCode::FORBIDDEN, stranger.to_string()))
+                because(RefusalReason::Origin, refusals::plain(StatusCode::FORBIDDEN, stranger.to_string()))
             }),
             Err(fault) => {
                 tracing::error!(%fault, "`allow_origins_if` failed");
-                Err(refusal::empty(StatusCode::INTERNAL_SERVER_ERROR))
+                Err(refusals::empty(StatusCode::INTERNAL_SERVER_ERROR))
             }
         }
     }
 
     async fn fall_back(&self, request: Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let Some(fallback) = &self.fallback else { return self.nothing(&request, peer) };
-        let standing = Standing::of(request.extensions());
-        let mut request =
-            request.map(|body| fallback::arriving(body, self.policy().head_timeout, &self.keeper, standing));
+        let standing = WaitState::of(request.extensions());
+        let mut request = request
+            .map(|body| fallback::arriving(body, self.server_config().head_timeout, &self.keeper, standing));
         request.extensions_mut().insert(Hub::new(self.keeper.clone()));
-        let client =
-            abeyance_core::request::client::of(peer, request.headers(), &self.policy().trusted_proxies);
+        let client = abeyance_core::request::client_address::of(
+            peer,
+            request.headers(),
+            &self.server_config().trusted_proxies,
+        );
         let introduced = introduce(self.introduction.as_ref(), peer, client, request.extensions_mut());
         if let Err(fault) = introduced {
             tracing::error!(%fault, "`connect_info` failed");
-            return refusal::empty(StatusCode::INTERNAL_SERVER_ERROR);
+            return refusals::empty(StatusCode::INTERNAL_SERVER_ERROR);
         }
         fallback.call(request).await
     }
@@ -274,15 +284,18 @@ impl Dispatch {
     /// The answer where nothing is served. A page that may connect shall be able to read it.
     fn nothing(&self, request: &Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let mut response = match (request.method(), request.uri().path()) {
-            (&Method::OPTIONS, "*") => refusal::empty(StatusCode::NO_CONTENT),
-            (method, _) if !belongs::is_known(method) => unknown_method(),
-            _ => refusal::plain(StatusCode::NOT_FOUND, "nothing is served here"),
+            (&Method::OPTIONS, "*") => refusals::empty(StatusCode::NO_CONTENT),
+            (method, _) if !ownership::is_known(method) => unknown_method(),
+            _ => refusals::plain(StatusCode::NOT_FOUND, "nothing is served here"),
         };
-        let is_proxied =
-            abeyance_core::request::client::of(peer, request.headers(), &self.policy().trusted_proxies)
-                .is_proxied;
+        let is_proxied = abeyance_core::request::client_address::of(
+            peer,
+            request.headers(),
+            &self.server_config().trusted_proxies,
+        )
+        .is_proxied;
         if let Ok(passage) = self.passage(request.headers(), is_proxied) {
-            abeyance_core::request::origin::permit(&passage, response.headers_mut());
+            abeyance_core::request::cors::permit(&passage, response.headers_mut());
         }
         response
     }
@@ -298,8 +311,8 @@ impl Dispatch {
     }
 
     /// Counts and logs a refusal of a connection that has not asked for anything, or not so that it could be read.
-    pub(crate) fn deny(&self, why: Denial, peer: SocketAddr) {
-        denied::tell(&self.keeper, why, peer);
+    pub(crate) fn deny(&self, why: RefusalReason, peer: SocketAddr) {
+        refused::tell(&self.keeper, why, peer);
     }
 
     /// Counts a connection that is turned away before it has asked for anything.
@@ -316,13 +329,15 @@ impl Dispatch {
     pub(crate) fn lines(&self) -> Vec<String> {
         self.served
             .iter()
-            .map(|served| report::handler(served.endpoint, &served.post.terms, self.policy()))
+            .map(|served| {
+                start_report::handler(served.endpoint, &served.config.endpoint_config, self.server_config())
+            })
             .collect()
     }
 
     /// What bounds all endpoints together, and which topics keep something.
     pub(crate) fn bounds(&self) -> Vec<String> {
-        report::server(self.policy())
+        start_report::server(self.server_config())
     }
 
     /// Ends all holds in good order, one after the other; returns when the last has ended and its end hook has run.
@@ -370,10 +385,10 @@ impl Drop for Dispatch {
     }
 }
 
-fn misfit_answer(misfit: &abeyance_core::request::choose::Misfit) -> Response<Body> {
-    let mut response = refusal::plain(misfit.status(), misfit.to_string());
+fn misfit_answer(misfit: &abeyance_core::request::negotiate::Misfit) -> Response<Body> {
+    let mut response = refusals::plain(misfit.status(), misfit.to_string());
     if misfit.status() == StatusCode::BAD_REQUEST {
-        response = because(Denial::Handshake, response);
+        response = because(RefusalReason::Handshake, response);
     }
     if misfit.status() == StatusCode::UPGRADE_REQUIRED {
         let headers = response.headers_mut();
@@ -385,11 +400,11 @@ fn misfit_answer(misfit: &abeyance_core::request::choose::Misfit) -> Response<Bo
 }
 
 fn unknown_method() -> Response<Body> {
-    refusal::plain(StatusCode::NOT_IMPLEMENTED, "no such method is known here")
+    refusals::plain(StatusCode::NOT_IMPLEMENTED, "no such method is known here")
 }
 
 fn wrong_method(served: &Served, method: &Method) -> Response<Body> {
-    if !belongs::is_known(method) {
+    if !ownership::is_known(method) {
         return unknown_method();
     }
     let text = if *method == Method::POST || *method == Method::DELETE {
@@ -397,14 +412,14 @@ fn wrong_method(served: &Served, method: &Method) -> Response<Body> {
     } else {
         "this path is for holding connections"
     };
-    let mut response = refusal::plain(StatusCode::METHOD_NOT_ALLOWED, text);
+    let mut response = refusals::plain(StatusCode::METHOD_NOT_ALLOWED, text);
     response.headers_mut().insert(header::ALLOW, methods(served));
     response
 }
 
 fn methods(served: &Served) -> HeaderValue {
     let speaks = |transport: &Transport| matches!(transport, Transport::Sse | Transport::Stream);
-    HeaderValue::from_static(match served.post.terms.transports.iter().any(speaks) {
+    HeaderValue::from_static(match served.config.endpoint_config.transports.iter().any(speaks) {
         true => "GET, OPTIONS, POST, DELETE",
         false => "GET, OPTIONS",
     })

@@ -5,11 +5,11 @@ use std::sync::Arc;
 
 use crate::keeper::Keeper;
 use crate::keeper::schedule::Job;
-use abeyance_core::mechanisms::agenda::Due;
+use abeyance_core::mechanisms::timer_queue::Due;
 use abeyance_core::sync::{foreign, lasting};
 use abeyance_core::words::tick::Tick;
 
-use super::guard::caught;
+use super::user_code::caught;
 
 /// Publishes what is due, for as long as it is polled.
 pub(super) async fn publish_scheduled(keeper: Arc<Keeper>) {
@@ -66,18 +66,18 @@ mod tests {
 
     use super::*;
     use crate::keeper::Plan;
-    use crate::keeper::hold::{Hold, Origins, Post};
+    use crate::keeper::hold::{Hold, HoldConfig, NewHold};
     use crate::keeper::hub::Hub;
-    use abeyance_core::mechanisms::limits::{Ceiling, Peer};
-    use abeyance_core::mechanisms::wire::Form;
-    use abeyance_core::words::line::Line;
-    use abeyance_core::words::policy::Policy;
-    use abeyance_settings::terms::{Settings, WhenFull};
+    use abeyance_core::mechanisms::limits::{EndpointLimits, Peer};
+    use abeyance_core::mechanisms::wire::WireForm;
+    use abeyance_core::words::peer_io::PeerIo;
+    use abeyance_core::words::server_config::ServerConfig;
+    use abeyance_settings::endpoint::{EndpointOptions, WhenFull};
 
     /// A line that panics, as only a fault of ours does.
     struct Broken;
 
-    impl Line for Broken {
+    impl PeerIo for Broken {
         fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
             Poll::Pending
         }
@@ -106,7 +106,7 @@ mod tests {
             false
         }
 
-        fn probe(&self, _: abeyance_core::words::probing::Probing) {}
+        fn probe(&self, _: abeyance_core::words::keepalive_probes::Probing) {}
 
         fn take_little(&self, _: usize) {}
 
@@ -118,15 +118,19 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_panic_costs_one_schedule_and_no_other() {
         let keeper = Keeper::new();
-        let ceiling = Ceiling { holds: None, per_peer: None, per_key: None };
+        let ceiling = EndpointLimits { holds: None, per_peer: None, per_key: None };
         keeper.configure(
-            Policy::default(),
+            ServerConfig::default(),
             vec![Plan { path: "/endpoint", ceiling, when_full: WhenFull::Reject }],
         );
-        let post = Post { keeper: keeper.clone(), endpoint: 0, terms: Settings::NONE.resolve() };
+        let post = HoldConfig {
+            keeper: keeper.clone(),
+            endpoint: 0,
+            endpoint_config: EndpointOptions::NONE.resolve(),
+        };
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
-        let form = Form::Sse { chunked: false };
-        let origins = Origins { form, peer, path: "/".into(), line: Arc::new(Broken) };
+        let form = WireForm::Sse { chunked: false };
+        let origins = NewHold { form, peer, path: "/".into(), line: Arc::new(Broken) };
         let admission = keeper.admit(0, Peer::from(peer.ip())).unwrap();
         let hold = admission.suspend(None, |id, now| Hold::begin(id, now, post.into(), origins)).unwrap();
         hold.open(Vec::new());

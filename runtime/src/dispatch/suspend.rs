@@ -10,36 +10,36 @@ use http::HeaderMap;
 
 use crate::endpoint::suspension::Suspension;
 use crate::keeper::admission::{Admission, Refused};
-use crate::keeper::archive::Arrival;
-use crate::keeper::hold::{Hold, Origins, Post};
+use crate::keeper::archive::ResumePoint;
+use crate::keeper::hold::{Hold, HoldConfig, NewHold};
 use crate::socket::Socket;
-use abeyance_core::mechanisms::wire::{Form, chunk, head, long_poll, sse};
+use abeyance_core::mechanisms::wire::{WireForm, chunk, head, long_poll, sse};
 use abeyance_core::sync::foreign::Foreign;
 use abeyance_core::words::event_id::Position;
-use abeyance_core::words::line::Line;
-use abeyance_settings::terms::WhenSlow;
+use abeyance_core::words::peer_io::PeerIo;
+use abeyance_settings::endpoint::WhenSlow;
 
 use super::After;
-use super::attend::{Attendant, Opening, Stage};
 use super::date::http_date;
-use super::denied;
-use super::guard::caught;
 use super::hooks::{Call, Hooks};
-use super::refusal;
-use abeyance_core::request::asked::Asked;
-use abeyance_core::request::origin::Passage;
-use abeyance_core::request::reader::{Exchange, Reader, Rest};
+use super::refusals;
+use super::refused;
+use super::session::{Session, Stage, Startup};
+use super::user_code::caught;
+use abeyance_core::request::cors::OriginVerdict;
+use abeyance_core::request::reader::{PollExchange, Reader, Rest};
+use abeyance_core::request::request_facts::RequestFacts;
 
 /// A request that is to be held, with its place.
 pub(crate) struct Admitted {
     pub(super) admission: Admission,
     pub(super) suspension: Suspension,
-    pub(super) post: Arc<Post>,
+    pub(super) config: Arc<HoldConfig>,
     pub(super) peer: SocketAddr,
-    pub(super) asked: Asked,
-    pub(super) arrival: Arrival,
+    pub(super) asked: RequestFacts,
+    pub(super) resume_point: ResumePoint,
     /// Whether a page of another site shall be able to read the answer.
-    pub(super) passage: Passage,
+    pub(super) passage: OriginVerdict,
 }
 
 /// What the kernel may keep unsent for a peer whose oldest messages may be dropped. More makes no peer that reads faster.
@@ -47,8 +47,8 @@ const UNSENT: usize = 16 << 10;
 
 impl Admitted {
     /// Adds the headers with which a page of another site may read the answer.
-    pub(super) fn permit(&mut self, passage: &Passage) {
-        abeyance_core::request::origin::permit(passage, &mut self.suspension.headers);
+    pub(super) fn permit(&mut self, passage: &OriginVerdict) {
+        abeyance_core::request::cors::permit(passage, &mut self.suspension.headers);
         self.passage = passage.clone();
     }
 
@@ -68,55 +68,55 @@ impl Admitted {
         })
     }
 
-    fn begin(self, line: &Arc<dyn Socket>, unread: Bytes) -> Result<Attendant<'_>, Box<After>> {
-        let Admitted { admission, suspension, post, peer, asked, arrival, passage } = self;
+    fn begin(self, line: &Arc<dyn Socket>, unread: Bytes) -> Result<Session<'_>, Box<After>> {
+        let Admitted { admission, suspension, config, peer, asked, resume_point, passage } = self;
         let Suspension { context, topics, replies, driver, headers, protocol, key, .. } = suspension;
-        let Asked { form, path, mut exchange, key: handshake, protocols } = asked;
+        let RequestFacts { form, path, mut exchange, key: handshake, protocols } = asked;
         let keeper = admission.keeper().clone();
-        let origins = Origins { form, peer, path, line: line.clone() };
-        let hold = match admission.suspend(key, |id, now| Hold::begin(id, now, post, origins)) {
+        let origins = NewHold { form, peer, path, line: line.clone() };
+        let hold = match admission.suspend(key, |id, now| Hold::begin(id, now, config, origins)) {
             Ok(hold) => hold,
             Err(refused) => {
-                denied::tell(&keeper, refused.into(), peer);
-                let retry = refusal::retry_seconds(keeper.spread());
+                refused::tell(&keeper, refused.into(), peer);
+                let retry = refusals::retry_seconds(keeper.spread());
                 return Err(Box::new(refuse(refused, retry, &**line, &exchange, &passage, unread)));
             }
         };
         let (version_11, keep_alive) = (exchange.version_11, exchange.keep_alive);
-        if form == Form::LongPoll && !headers.is_empty() {
+        if form == WireForm::LongPoll && !headers.is_empty() {
             exchange.rest = Some(Box::new(Rest { headers: headers.clone(), unread: Vec::new() }));
         }
         // From here on the attendant owns the hold: whatever happens, its end is concluded.
         let mut attendant =
-            Attendant::new(hold, line, Hooks::Free(context.take()), Reader::new(form, exchange));
-        attendant.stage = Stage::Opening(Box::new(Opening { replies, driver: driver.map(Foreign::take) }));
+            Session::new(hold, line, Hooks::Free(context.take()), Reader::new(form, exchange));
+        attendant.stage = Stage::Startup(Box::new(Startup { replies, driver: driver.map(Foreign::take) }));
         let hold = attendant.hold.clone();
         let begun = caught(|| {
-            keeper.enter(&hold, &topics, arrival);
+            keeper.enter(&hold, &topics, resume_point);
             let position = hold.first_position();
             line.probe(hold.clocks().probing());
             // What the kernel has taken cannot be dropped any more. Never for a long poll, whose socket returns to HTTP.
-            let terms = &hold.post.terms;
-            if terms.when_slow == WhenSlow::DropOldest && form != Form::LongPoll {
-                line.take_little((terms.send_buffer / 8).min(UNSENT));
+            let endpoint_config = &hold.config.endpoint_config;
+            if endpoint_config.when_slow == WhenSlow::DropOldest && form != WireForm::LongPoll {
+                line.take_little((endpoint_config.send_buffer / 8).min(UNSENT));
             }
             let date = http_date();
-            let head = head::Exchange { version_11, keep_alive, date: &date, extra: &headers, position };
+            let head = head::AnswerHead { version_11, keep_alive, date: &date, extra: &headers, position };
             let head = match form {
-                Form::WebSocket => {
+                WireForm::WebSocket => {
                     // A subprotocol that the client did not offer would make it fail the connection (RFC 6455 §4.1).
                     let agreed =
                         protocol.filter(|name| protocols.iter().any(|offered| name == offered.as_str()));
                     head::switching(&handshake, agreed.as_ref(), &head)
                 }
-                Form::Sse { chunked } => {
+                WireForm::Sse { chunked } => {
                     let token = keeper.token(hold.id);
                     let mut bytes = head::held(form, Some(&token), &head).to_vec();
                     bytes.extend_from_slice(&chunk::body(first_events(&token, position), chunked));
                     bytes.into()
                 }
-                Form::Stream { .. } => head::held(form, Some(&keeper.token(hold.id)), &head),
-                Form::LongPoll => Bytes::new(),
+                WireForm::Stream { .. } => head::held(form, Some(&keeper.token(hold.id)), &head),
+                WireForm::LongPoll => Bytes::new(),
             };
             if !head.is_empty() {
                 // A peer that is gone already has its end now, and its hooks all the same.
@@ -130,8 +130,8 @@ impl Admitted {
             // What came behind the request's head, before it was answered.
             attendant.feed(&unread);
         }
-        attendant.hooks.start(&hold, Call::Suspend, keeper.policy().hook_timeout);
-        hold.deafen();
+        attendant.hooks.start(&hold, Call::Suspend, keeper.server_config().hook_timeout);
+        hold.pause_reads();
         Ok(attendant)
     }
 }
@@ -150,17 +150,17 @@ fn first_events(token: &str, position: Position) -> Vec<u8> {
 fn refuse(
     refused: Refused,
     retry: u64,
-    line: &dyn Line,
-    exchange: &Exchange,
-    passage: &Passage,
+    line: &dyn PeerIo,
+    exchange: &PollExchange,
+    passage: &OriginVerdict,
     unread: Bytes,
 ) -> After {
-    let (status, text) = refusal::words(refused);
+    let (status, text) = refusals::words(refused);
     let keep_alive = exchange.keep_alive && refused != Refused::Draining;
     let mut extra = HeaderMap::new();
-    abeyance_core::request::origin::permit(passage, &mut extra);
+    abeyance_core::request::cors::permit(passage, &mut extra);
     let date = http_date();
-    let exchange = head::Exchange {
+    let exchange = head::AnswerHead {
         version_11: exchange.version_11,
         keep_alive,
         date: &date,

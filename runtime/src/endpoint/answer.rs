@@ -8,7 +8,7 @@ use super::outcome::Outcome;
 use super::suspend::Suspend;
 use super::suspension::Suspension;
 use super::{BoxFuture, Response};
-use abeyance_core::words::denial::Denial;
+use abeyance_core::words::refusal_reason::RefusalReason;
 
 /// A function's answer: hold the connection, or refuse to. `O` is what the hooks of its context return.
 #[diagnostic::on_unimplemented(
@@ -30,7 +30,7 @@ impl<C: Lifecycle<O>, O: Outcome> Answer<O> for Suspend<C> {
     fn answer(self) -> Result<Suspension, Response> {
         self.erase().map_err(|misuse| {
             tracing::error!(%misuse, "a hold was refused");
-            because(Denial::Failed, StatusCode::INTERNAL_SERVER_ERROR.into_response())
+            because(RefusalReason::Failed, StatusCode::INTERNAL_SERVER_ERROR.into_response())
         })
     }
 }
@@ -42,7 +42,7 @@ impl<C: Lifecycle<O>, O: Outcome, E: IntoResponse> Answer<O> for Result<Suspend<
 }
 
 /// Tells the layer above, which counts refusals, that this one is not the function's.
-fn because(why: Denial, mut refusal: Response) -> Response {
+fn because(why: RefusalReason, mut refusal: Response) -> Response {
     refusal.extensions_mut().insert(why);
     refusal
 }
@@ -59,7 +59,7 @@ where
     R: Future<Output: Answer<O>> + Send + 'static,
 {
     Box::pin(async move {
-        let arguments = arguments.await.map_err(|refusal| because(Denial::Argument, refusal))?;
+        let arguments = arguments.await.map_err(|refusal| because(RefusalReason::Argument, refusal))?;
         function(arguments).await.answer()
     })
 }
@@ -67,7 +67,7 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::endpoint::refuse::Refusal;
+    use crate::endpoint::refusal::Refusal;
 
     #[tokio::test]
     async fn a_refusal_is_answered_as_it_is() {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::record::Endpoint;
 use super::states::States;
-use abeyance_settings::terms::{Contradiction, Settings};
+use abeyance_settings::endpoint::{Contradiction, EndpointOptions};
 
 /// Why the server cannot start.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,7 +49,7 @@ pub(crate) fn check(endpoints: &[&Endpoint], states: &States, introduced: Option
 }
 
 /// Judges a function's settings again, after the environment has had its say.
-pub(crate) fn check_settings(endpoint: &Endpoint, settings: &Settings) -> Vec<StartFault> {
+pub(crate) fn check_settings(endpoint: &Endpoint, settings: &EndpointOptions) -> Vec<StartFault> {
     settings.contradictions().iter().map(|found| StartFault::contradiction(endpoint, found)).collect()
 }
 
@@ -109,7 +109,8 @@ mod tests {
 
     #[test]
     fn settings_are_judged_again_at_start() {
-        let settings = Settings { heartbeat: Some(Some(Duration::from_secs(600))), ..Settings::NONE };
+        let settings =
+            EndpointOptions { heartbeat: Some(Some(Duration::from_secs(600))), ..EndpointOptions::NONE };
         let faults = check_settings(&endpoint("late", "/", 3), &settings);
         assert!(faults[0].to_string().starts_with("src/main.rs:3: `late`: `heartbeat` (10m)"), "{faults:?}");
     }

@@ -8,7 +8,7 @@ pub(crate) mod lifecycle;
 pub(crate) mod need;
 pub(crate) mod outcome;
 pub(crate) mod record;
-pub(crate) mod refuse;
+pub(crate) mod refusal;
 pub(crate) mod router;
 pub(crate) mod states;
 pub(crate) mod suspend;

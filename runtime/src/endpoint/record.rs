@@ -10,7 +10,7 @@ use super::need::Need;
 use super::states::States;
 use super::suspension::Suspension;
 use super::{BoxFuture, Response};
-use abeyance_settings::terms::Settings;
+use abeyance_settings::endpoint::EndpointOptions;
 
 /// One annotated function. Generated code fills it in; all fields are constants.
 #[derive(Debug)]
@@ -26,7 +26,7 @@ pub struct Endpoint {
     /// The line of the annotation.
     pub line: u32,
     /// What was written in the annotation.
-    pub settings: Settings,
+    pub settings: EndpointOptions,
     /// What each argument needs.
     pub needs: &'static [Option<Need>],
     /// The name of each argument's type.
@@ -114,7 +114,7 @@ pub(crate) mod tests {
             path,
             file: "src/main.rs",
             line,
-            settings: Settings::NONE,
+            settings: EndpointOptions::NONE,
             needs: &[],
             arguments: &[],
             identity: || TypeId::of::<()>(),

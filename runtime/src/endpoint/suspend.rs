@@ -17,7 +17,7 @@ use crate::keeper::held::Held;
 use abeyance_core::sync::foreign::{self, Foreign};
 use abeyance_core::words::message::Message;
 use abeyance_core::words::topic::Topic;
-use abeyance_settings::terms::{Settings, WhenEvicted, WhenSlow};
+use abeyance_settings::endpoint::{EndpointOptions, WhenEvicted, WhenSlow};
 
 /// Holds the connection, with a context that lives as long as the hold.
 ///
@@ -43,7 +43,7 @@ pub struct Suspend<C = ()> {
     headers: HeaderMap,
     protocol: Option<HeaderValue>,
     key: Option<Arc<str>>,
-    settings: Settings,
+    settings: EndpointOptions,
     misuse: Option<Misuse>,
 }
 
@@ -66,7 +66,7 @@ impl<C> Suspend<C> {
             headers: HeaderMap::new(),
             protocol: None,
             key: None,
-            settings: Settings::NONE,
+            settings: EndpointOptions::NONE,
             misuse: None,
         }
     }
@@ -392,13 +392,13 @@ mod tests {
         assert_eq!(erased.key.as_deref(), Some("ada"));
         assert!(erased.driver.is_some());
         let lifetime = Some(Some(Duration::from_secs(9)));
-        let expected = Settings {
+        let expected = EndpointOptions {
             max_idle: Some(None),
             max_lifetime: lifetime,
             send_buffer: Some(1 << 20),
             when_slow: Some(WhenSlow::DropOldest),
             when_evicted: Some(WhenEvicted::StayAway),
-            ..Settings::NONE
+            ..EndpointOptions::NONE
         };
         assert_eq!(erased.settings, expected);
     }

@@ -10,7 +10,7 @@ use crate::keeper::held::Held;
 use abeyance_core::sync::foreign::Foreign;
 use abeyance_core::words::message::Message;
 use abeyance_core::words::topic::Topic;
-use abeyance_settings::terms::{Contradiction, Settings, Terms, Transport};
+use abeyance_settings::endpoint::{Contradiction, EndpointConfig, EndpointOptions, Transport};
 
 /// A hold that was asked for and has not begun.
 pub struct Suspension {
@@ -27,7 +27,7 @@ pub struct Suspension {
     /// Whose hold it is; counted by `max_per_key`.
     pub(crate) key: Option<Arc<str>>,
     /// What this hold overrides of its handler's settings.
-    pub(crate) settings: Settings,
+    pub(crate) settings: EndpointOptions,
 }
 
 /// Makes a future that lives as long as the hold; when it fails, the hold has failed. Calling it may panic, like polling.
@@ -40,9 +40,13 @@ impl Suspension {
     ///
     /// # Errors
     /// When an override contradicts the rest. Only this hold's transport is judged, not all that the handler offers.
-    pub(crate) fn terms(&self, handler: Settings, transport: Transport) -> Result<Terms, Vec<Contradiction>> {
-        let settings = Settings { transports: Some(transport.alone()), ..self.settings }.or(handler);
-        if self.settings != Settings::NONE {
+    pub(crate) fn endpoint_config(
+        &self,
+        handler: EndpointOptions,
+        transport: Transport,
+    ) -> Result<EndpointConfig, Vec<Contradiction>> {
+        let settings = EndpointOptions { transports: Some(transport.alone()), ..self.settings }.or(handler);
+        if self.settings != EndpointOptions::NONE {
             let contradictions = settings.contradictions();
             if !contradictions.is_empty() {
                 return Err(contradictions);
@@ -67,33 +71,37 @@ mod tests {
 
     use super::super::suspend::Suspend;
     use super::*;
-    use abeyance_settings::terms::WhenSlow;
+    use abeyance_settings::endpoint::WhenSlow;
 
     #[test]
     fn an_override_stands_before_the_handlers_settings() {
-        let handler = Settings {
+        let handler = EndpointOptions {
             timeout: Some(Some(Duration::from_secs(30))),
             send_buffer: Some(64 << 10),
-            ..Settings::NONE
+            ..EndpointOptions::NONE
         };
         let suspension = Suspend::new().timeout(Duration::from_secs(60)).erase().expect("no fault");
-        let terms = suspension.terms(handler, Transport::Sse).expect("no contradiction");
-        assert_eq!(terms.timeout(Transport::Sse), Some(Duration::from_secs(60)));
-        assert_eq!(terms.send_buffer, 64 << 10);
+        let endpoint_config = suspension.endpoint_config(handler, Transport::Sse).expect("no contradiction");
+        assert_eq!(endpoint_config.timeout(Transport::Sse), Some(Duration::from_secs(60)));
+        assert_eq!(endpoint_config.send_buffer, 64 << 10);
     }
 
     #[test]
     fn an_override_is_judged_by_the_holds_own_transport() {
         let endless = || Suspend::new().timeout(None).erase().expect("no fault");
-        assert!(endless().terms(Settings::NONE, Transport::WebSocket).is_ok());
-        assert_eq!(endless().terms(Settings::NONE, Transport::LongPoll).unwrap_err().len(), 1);
+        assert!(endless().endpoint_config(EndpointOptions::NONE, Transport::WebSocket).is_ok());
+        assert_eq!(
+            endless().endpoint_config(EndpointOptions::NONE, Transport::LongPoll).unwrap_err().len(),
+            1
+        );
         // Every transport that a handler offers must be able to hold what a function returns for all of them.
         let dropping = || Suspend::new().when_slow(WhenSlow::DropNewest).erase().expect("no fault");
         for transport in Transport::ALL {
-            let terms = dropping().terms(Settings::NONE, transport).expect("no contradiction");
-            assert_eq!(terms.when_slow, WhenSlow::DropNewest);
+            let endpoint_config =
+                dropping().endpoint_config(EndpointOptions::NONE, transport).expect("no contradiction");
+            assert_eq!(endpoint_config.when_slow, WhenSlow::DropNewest);
         }
         let late = Suspend::new().heartbeat(Duration::from_secs(600)).erase().expect("no fault");
-        assert!(late.terms(Settings::NONE, Transport::WebSocket).is_err());
+        assert!(late.endpoint_config(EndpointOptions::NONE, Transport::WebSocket).is_err());
     }
 }

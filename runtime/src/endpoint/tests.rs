@@ -11,12 +11,12 @@ use super::Response;
 use super::check::check;
 use super::extract::{ClientIp, LastEventId, Path, Query, State};
 use super::record::Endpoint;
-use super::refuse::Refusal;
+use super::refusal::Refusal;
 use super::router::Router;
 use super::states::States;
 use super::suspend::Suspend;
 use super::suspension::Suspension;
-use abeyance_settings::terms::{Settings, Transport, WhenFull};
+use abeyance_settings::endpoint::{EndpointOptions, Transport, WhenFull};
 
 #[derive(serde::Deserialize)]
 struct Who {
@@ -105,13 +105,13 @@ fn a_record_says_what_was_written_and_where() {
     assert_eq!((endpoint.name, endpoint.path), ("enter", "/tests/rooms/{room}"));
     assert_eq!((endpoint.module, endpoint.name), ("abeyance::endpoint::tests", "enter"));
     assert!(endpoint.file.ends_with("endpoint/tests.rs"), "{}", endpoint.file);
-    let expected = Settings {
+    let expected = EndpointOptions {
         transports: Some(&[Transport::WebSocket, Transport::Sse]),
         timeout: Some(Some(Duration::from_secs(90))),
         max_idle: Some(None),
         when_full: Some(WhenFull::ResumeOldest),
         send_buffer: Some(1 << 20),
-        ..Settings::NONE
+        ..EndpointOptions::NONE
     };
     assert_eq!(endpoint.settings, expected);
 }
@@ -138,5 +138,5 @@ fn a_function_annotated_twice_has_two_records_in_the_order_of_their_paths() {
 fn the_path_of_a_raw_name_is_without_the_hashes() {
     assert_eq!(record(&r#move).path, "/move");
     assert_eq!(record(&r#move).name, "move");
-    assert_eq!(record(&r#move).settings, Settings::NONE);
+    assert_eq!(record(&r#move).settings, EndpointOptions::NONE);
 }

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use abeyance_core::mechanisms::limits::{Full, Peer, Permit};
 use abeyance_core::words::cause::Resume;
-use abeyance_core::words::id::HoldId;
+use abeyance_core::words::hold_id::HoldId;
 use abeyance_core::words::tick::Tick;
-use abeyance_settings::terms::WhenFull;
+use abeyance_settings::endpoint::WhenFull;
 
-use super::end::Aftermath;
+use super::end::EndEffects;
 use super::hold::Hold;
 use super::{Books, Keeper};
 
@@ -17,10 +17,10 @@ pub(crate) struct Admission {
     keeper: Arc<Keeper>,
     endpoint: u32,
     peer: Peer,
-    place: Place,
+    place: MemberSlot,
 }
 
-enum Place {
+enum MemberSlot {
     /// Taken.
     Permit(Permit),
     /// There is none; the function may run, and if it says yes, the oldest makes room.
@@ -55,12 +55,12 @@ impl Keeper {
         Ok(Admission { keeper: self.clone(), endpoint, peer, place })
     }
 
-    fn place(&self, endpoint: u32, peer: Peer) -> Result<Place, Refused> {
-        let mut books = self.books.lock();
-        if books.draining {
+    fn place(&self, endpoint: u32, peer: Peer) -> Result<MemberSlot, Refused> {
+        let mut registry = self.registry.lock();
+        if registry.draining {
             return Err(Refused::Draining);
         }
-        let hooks = books.limits.server().max(LEAST_HOOKS);
+        let hooks = registry.limits.server().max(LEAST_HOOKS);
         if self.hooks().0 >= hooks {
             return Err(Refused::Full(Full::Server));
         }
@@ -69,12 +69,14 @@ impl Keeper {
             true => usize::MAX,
             false => hooks / SHARE,
         };
-        if self.unfinished_of(peer) >= self.policy().max_per_peer.unwrap_or(share).min(share) {
+        if self.unfinished_of(peer) >= self.server_config().max_per_peer.unwrap_or(share).min(share) {
             return Err(Refused::Full(Full::Peer));
         }
-        match books.limits.take(endpoint, peer) {
-            Ok(permit) => Ok(Place::Permit(permit)),
-            Err(_) if self.evicts(endpoint) && books.limits.begin_admitting(endpoint) => Ok(Place::Asking),
+        match registry.limits.take(endpoint, peer) {
+            Ok(permit) => Ok(MemberSlot::Permit(permit)),
+            Err(_) if self.evicts(endpoint) && registry.limits.begin_admitting(endpoint) => {
+                Ok(MemberSlot::Asking)
+            }
             Err(full) => Err(Refused::Full(full)),
         }
     }
@@ -91,7 +93,7 @@ impl Admission {
 
     #[cfg(test)]
     pub(super) fn has_permit(&self) -> bool {
-        matches!(self.place, Place::Permit(_))
+        matches!(self.place, MemberSlot::Permit(_))
     }
 
     /// The function said yes: the hold begins, made by `make` from its id and the present tick. Whoever must go for it
@@ -104,22 +106,22 @@ impl Admission {
         let keeper = self.keeper.clone();
         let now = keeper.time().mark();
         let mut gone = Vec::new();
-        let mut books = keeper.books.lock();
-        let begun = if books.draining {
+        let mut registry = keeper.registry.lock();
+        let begun = if registry.draining {
             Err(Refused::Draining)
         } else {
             // Made before anyone goes for it: should that panic, nobody has gone, and the place is still ours to give back.
-            let hold = make(books.ledger.next_id(), now);
-            self.seat(&mut books, key.as_ref(), now, &mut gone).map(|()| {
-                if let Place::Permit(permit) = std::mem::replace(&mut self.place, Place::Spent) {
-                    books.limits.seat(&permit, hold.id);
-                    books.deadlines.set(hold.id.slot(), now);
-                    books.ledger.begin(self.endpoint, now, hold.clone(), permit);
+            let hold = make(registry.ledger.next_id(), now);
+            self.seat(&mut registry, key.as_ref(), now, &mut gone).map(|()| {
+                if let MemberSlot::Permit(permit) = std::mem::replace(&mut self.place, MemberSlot::Spent) {
+                    registry.limits.seat(&permit, hold.id);
+                    registry.deadlines.set(hold.id.slot(), now);
+                    registry.ledger.begin(self.endpoint, now, hold.clone(), permit);
                 }
                 hold
             })
         };
-        drop(books);
+        drop(registry);
         for aftermath in gone {
             keeper.finish(aftermath);
         }
@@ -129,31 +131,31 @@ impl Admission {
     /// Makes the place a permit with everything the hold needs, ending others where it must.
     fn seat(
         &mut self,
-        books: &mut Books,
+        registry: &mut Books,
         key: Option<&Arc<str>>,
         now: Tick,
-        gone: &mut Vec<Aftermath>,
+        gone: &mut Vec<EndEffects>,
     ) -> Result<(), Refused> {
         // A request that has a place needs at most its key's.
-        let mut full = books.limits.full(self.endpoint, self.peer, key);
-        if let Place::Permit(_) = self.place {
+        let mut full = registry.limits.full(self.endpoint, self.peer, key);
+        if let MemberSlot::Permit(_) = self.place {
             full.retain(|full| full.is_of_key());
         }
         if let Some(first) = full.first() {
             if !self.keeper.evicts(self.endpoint) {
                 return Err(Refused::Full(*first));
             }
-            for hold in self.victims(books, &full, key, now)? {
-                gone.extend(books.end(&hold, Resume::Evicted.into()).ok());
+            for hold in self.victims(registry, &full, key, now)? {
+                gone.extend(registry.end(&hold, Resume::Evicted.into()).ok());
             }
         }
-        if let Place::Asking = self.place {
-            let permit = books.limits.take(self.endpoint, self.peer).map_err(Refused::Full)?;
-            books.limits.end_admitting(self.endpoint);
-            self.place = Place::Permit(permit);
+        if let MemberSlot::Asking = self.place {
+            let permit = registry.limits.take(self.endpoint, self.peer).map_err(Refused::Full)?;
+            registry.limits.end_admitting(self.endpoint);
+            self.place = MemberSlot::Permit(permit);
         }
-        if let (Place::Permit(permit), Some(key)) = (&mut self.place, key) {
-            books.limits.take_key(permit, key.clone()).map_err(Refused::Full)?;
+        if let (MemberSlot::Permit(permit), Some(key)) = (&mut self.place, key) {
+            registry.limits.take_key(permit, key.clone()).map_err(Refused::Full)?;
         }
         Ok(())
     }
@@ -161,15 +163,15 @@ impl Admission {
     /// The oldest hold under each limit in `full`, chosen before anyone is ended, so that nobody goes for nothing.
     fn victims(
         &self,
-        books: &Books,
+        registry: &Books,
         full: &[Full],
         key: Option<&Arc<str>>,
         now: Tick,
     ) -> Result<Vec<Arc<Hold>>, Refused> {
-        let holders = |limit| books.limits.holders(limit, self.endpoint, self.peer, key);
+        let holders = |limit| registry.limits.holders(limit, self.endpoint, self.peer, key);
         let relieves = |hold: &Arc<Hold>, limit| match limit {
             Full::Server => true,
-            Full::Endpoint => hold.post.endpoint == self.endpoint,
+            Full::Endpoint => hold.config.endpoint == self.endpoint,
             _ => holders(limit).contains(hold.id),
         };
         let mut victims: Vec<Arc<Hold>> = Vec::new();
@@ -181,19 +183,19 @@ impl Admission {
                 // Only endpoints that say `resume_oldest` themselves give way.
                 Full::Server => (0..self.keeper.plans().len() as u32)
                     .filter(|endpoint| self.keeper.evicts(*endpoint))
-                    .filter_map(|endpoint| books.ledger.oldest_of(endpoint))
+                    .filter_map(|endpoint| registry.ledger.oldest_of(endpoint))
                     .min(),
-                Full::Endpoint => books.ledger.oldest_of(self.endpoint),
+                Full::Endpoint => registry.ledger.oldest_of(self.endpoint),
                 _ => holders(limit)
                     .iter()
                     .filter(|id| {
-                        books.ledger.get(*id).is_some_and(|hold| self.keeper.evicts(hold.post.endpoint))
+                        registry.ledger.get(*id).is_some_and(|hold| self.keeper.evicts(hold.config.endpoint))
                     })
-                    .find_map(|id| books.ledger.age(id.slot())),
+                    .find_map(|id| registry.ledger.age(id.slot())),
             };
             let victim = oldest
                 .filter(|(_, began)| began.plus(SETTLED) <= now)
-                .and_then(|(id, _)| books.ledger.get(id))
+                .and_then(|(id, _)| registry.ledger.get(id))
                 .ok_or(Refused::Full(limit))?;
             // Who was chosen for a limit that this one relieves as well stays.
             let is_needed = |victims: &[Arc<Hold>], at: usize| {
@@ -215,10 +217,10 @@ impl Admission {
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        match std::mem::replace(&mut self.place, Place::Spent) {
-            Place::Permit(permit) => self.keeper.books.lock().limits.give_back(permit, None),
-            Place::Asking => self.keeper.books.lock().limits.end_admitting(self.endpoint),
-            Place::Spent => {}
+        match std::mem::replace(&mut self.place, MemberSlot::Spent) {
+            MemberSlot::Permit(permit) => self.keeper.registry.lock().limits.give_back(permit, None),
+            MemberSlot::Asking => self.keeper.registry.lock().limits.end_admitting(self.endpoint),
+            MemberSlot::Spent => {}
         }
     }
 }

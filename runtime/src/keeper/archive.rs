@@ -3,13 +3,13 @@
 use abeyance_core::mechanisms::history::{Entry, Histories, Pulled, Recorded, Rules};
 use abeyance_core::sync::Mutex;
 use abeyance_core::words::event_id::{EventId, Numbered};
-use abeyance_core::words::id::HoldId;
-use abeyance_core::words::keep::Rule;
+use abeyance_core::words::hold_id::HoldId;
 use abeyance_core::words::message::Message;
+use abeyance_core::words::retention::Rule;
 use abeyance_core::words::topic::Topic;
 
 use super::Keeper;
-use super::replay::Following;
+use super::replay::Cursor;
 
 /// What a server keeps of what was published.
 pub(super) struct Archive {
@@ -22,7 +22,7 @@ pub(super) struct Archive {
 
 /// How somebody comes, as far as what was published before is concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Arrival {
+pub(crate) enum ResumePoint {
     /// It has seen nothing.
     New,
     /// It has seen everything up to this offset.
@@ -31,7 +31,7 @@ pub(crate) enum Arrival {
     Midway { seen: u64, came: u64 },
     /// It has seen something of another start of the server, or of another server at the same URL: an `EventSource`
     /// brings back whatever text that one gave.
-    Stranded,
+    OtherEpoch,
 }
 
 /// A `Last-Event-ID` that no honest client can have: one of this start of the server, of a message that is yet to come.
@@ -39,7 +39,7 @@ pub(crate) enum Arrival {
 pub(crate) struct Forged;
 
 /// A kept message on its way to the members of its topic. Dropped when it has arrived, whatever happened.
-pub(super) struct Landing<'a> {
+pub(super) struct InFlight<'a> {
     keeper: &'a Keeper,
     archive: &'a Archive,
     pub(super) topic: Topic,
@@ -75,22 +75,22 @@ impl Archive {
     }
 
     /// The id of who has got so far of what it follows.
-    pub(super) fn id_of(&self, following: &Following, offset: u64) -> EventId {
-        EventId::midway(self.epoch, offset, following.came)
+    pub(super) fn id_of(&self, cursor: &Cursor, offset: u64) -> EventId {
+        EventId::midway(self.epoch, offset, cursor.came)
     }
 
     /// What a client brings back.
-    pub(super) fn arrival(&self, last_event_id: Option<&str>) -> Result<Arrival, Forged> {
-        let Some(text) = last_event_id else { return Ok(Arrival::New) };
+    pub(super) fn resume_point(&self, last_event_id: Option<&str>) -> Result<ResumePoint, Forged> {
+        let Some(text) = last_event_id else { return Ok(ResumePoint::New) };
         let Some(id) = EventId::read(text).ok().filter(|id| id.epoch == self.epoch) else {
-            return Ok(Arrival::Stranded);
+            return Ok(ResumePoint::OtherEpoch);
         };
         if id.came > self.histories.lock().last() {
             return Err(Forged);
         }
         Ok(match id.came > id.offset {
-            true => Arrival::Midway { seen: id.offset, came: id.came },
-            false => Arrival::Back(id.offset),
+            true => ResumePoint::Midway { seen: id.offset, came: id.came },
+            false => ResumePoint::Back(id.offset),
         })
     }
 
@@ -99,18 +99,18 @@ impl Archive {
         self.histories.lock().last()
     }
 
-    pub(super) fn numbered(&self, following: &Following, entry: &Entry) -> Numbered {
-        Numbered { message: entry.message.clone(), id: Some(self.id_of(following, entry.offset)) }
+    pub(super) fn numbered(&self, cursor: &Cursor, entry: &Entry) -> Numbered {
+        Numbered { message: entry.message.clone(), id: Some(self.id_of(cursor, entry.offset)) }
     }
 
     /// What somebody has not got yet who can have messages of `most` bytes, as much as costs `room`.
-    pub(super) fn pull(&self, following: &Following, room: usize, most: usize) -> Pulled {
-        self.histories.lock().pull(following.wanted(), room, most)
+    pub(super) fn pull(&self, cursor: &Cursor, room: usize, most: usize) -> Pulled {
+        self.histories.lock().pull(cursor.wanted(), room, most)
     }
 
     /// How much of it there is.
-    pub(super) fn count(&self, following: &Following) -> usize {
-        self.histories.lock().count(following.wanted())
+    pub(super) fn count(&self, cursor: &Cursor) -> usize {
+        self.histories.lock().count(cursor.wanted())
     }
 
     /// Begins to follow those of the topics that keep a history, from where somebody comes; `true` stands with topics
@@ -119,23 +119,23 @@ impl Archive {
     pub(super) fn follow(
         &self,
         topics: &[(Topic, bool)],
-        arrival: Arrival,
+        resume_point: ResumePoint,
         send_buffer: usize,
-    ) -> Option<(Following, Pulled)> {
+    ) -> Option<(Cursor, Pulled)> {
         let kept = self.kept(topics)?;
         let mut histories = self.histories.lock();
         for (topic, _, rule) in &kept {
             histories.follow(*rule, topic);
         }
-        let following = stand(&histories, kept, arrival);
-        let pulled = histories.pull(following.wanted(), send_buffer, send_buffer);
-        Some((following, pulled))
+        let cursor = locate(&histories, kept, resume_point);
+        let pulled = histories.pull(cursor.wanted(), send_buffer, send_buffer);
+        Some((cursor, pulled))
     }
 
     /// Where somebody stands who comes, and does not stay to follow anything.
-    pub(super) fn stand(&self, topics: &[(Topic, bool)], arrival: Arrival) -> Option<Following> {
+    pub(super) fn locate(&self, topics: &[(Topic, bool)], resume_point: ResumePoint) -> Option<Cursor> {
         let kept = self.kept(topics)?;
-        Some(stand(&self.histories.lock(), kept, arrival))
+        Some(locate(&self.histories.lock(), kept, resume_point))
     }
 
     /// Those of the topics that keep a history, if there are any.
@@ -147,10 +147,10 @@ impl Archive {
     }
 
     /// Begins to follow one more topic, from now on.
-    pub(super) fn follow_too(&self, following: &mut Following, topic: &Topic, rule: usize) {
+    pub(super) fn follow_too(&self, cursor: &mut Cursor, topic: &Topic, rule: usize) {
         let mut histories = self.histories.lock();
         histories.follow(rule, topic);
-        following.add(topic.clone(), histories.last());
+        cursor.add(topic.clone(), histories.last());
     }
 
     /// Follows a topic no longer.
@@ -160,12 +160,12 @@ impl Archive {
 
     /// The latest offset that somebody has passed who has everything up to its cursor: of all topics together where
     /// nothing is on its way to it.
-    pub(super) fn passed(&self, following: &Following) -> u64 {
+    pub(super) fn passed(&self, cursor: &Cursor) -> u64 {
         let histories = self.histories.lock();
-        let has_all = following.wanted().all(|(topic, after)| {
+        let has_all = cursor.wanted().all(|(topic, after)| {
             self.rule(topic.as_str()).is_none_or(|rule| histories.last_of(rule, topic.as_str()) <= after)
         });
-        if has_all { histories.last() } else { following.cursor }
+        if has_all { histories.last() } else { cursor.cursor }
     }
 
     /// Whether somebody follows a topic, or something of its past is kept.
@@ -181,30 +181,30 @@ impl Archive {
 
 /// Where somebody stands who comes so and follows these topics, each with its rule; `true` stands with those whose whole
 /// past a newcomer wants.
-fn stand(histories: &Histories, kept: Vec<(&Topic, bool, usize)>, arrival: Arrival) -> Following {
+fn locate(histories: &Histories, kept: Vec<(&Topic, bool, usize)>, resume_point: ResumePoint) -> Cursor {
     let last = histories.last();
     let floor = |rule, topic: &Topic| histories.floor(rule, topic.as_str());
-    let (seen, came) = match arrival {
-        Arrival::Back(seen) => (Some(seen), seen),
-        Arrival::Midway { seen, came } => (Some(seen), came),
-        Arrival::New | Arrival::Stranded => (None, last),
+    let (seen, came) = match resume_point {
+        ResumePoint::Back(seen) => (Some(seen), seen),
+        ResumePoint::Midway { seen, came } => (Some(seen), came),
+        ResumePoint::New | ResumePoint::OtherEpoch => (None, last),
     };
     // What was forgotten before it came it has not missed.
     let seen = seen.filter(|_| kept.iter().all(|(topic, _, rule)| floor(*rule, topic) <= came));
-    let mut following = Following::new(seen.unwrap_or_default());
-    following.came = if seen.is_some() { came } else { last };
+    let mut cursor = Cursor::new(seen.unwrap_or_default());
+    cursor.came = if seen.is_some() { came } else { last };
     let mut has_past = false;
     for (topic, with_past, rule) in kept {
-        let since = if with_past { floor(rule, topic) } else { following.came };
-        has_past |= with_past && since.max(following.cursor) < histories.last_of(rule, topic.as_str());
-        following.add(topic.clone(), since);
+        let since = if with_past { floor(rule, topic) } else { cursor.came };
+        has_past |= with_past && since.max(cursor.cursor) < histories.last_of(rule, topic.as_str());
+        cursor.add(topic.clone(), since);
     }
     if seen.is_none() && !has_past {
-        following.cursor = last;
+        cursor.cursor = last;
     }
-    following.start = following.cursor;
-    following.is_lost = arrival != Arrival::New && seen.is_none();
-    following
+    cursor.start = cursor.cursor;
+    cursor.is_lost = resume_point != ResumePoint::New && seen.is_none();
+    cursor
 }
 
 #[cfg(test)]
@@ -225,16 +225,16 @@ impl Keeper {
 
     /// What a client that follows these topics brings back with `Last-Event-ID`; nothing is said of clients that
     /// follow none that keeps a history.
-    pub(crate) fn arrival<'a>(
+    pub(crate) fn resume_point<'a>(
         &self,
         mut topics: impl Iterator<Item = &'a Topic>,
         last_event_id: Option<&str>,
-    ) -> Result<Arrival, Forged> {
+    ) -> Result<ResumePoint, Forged> {
         match self.archive() {
             Some(archive) if topics.any(|topic| archive.rule(topic.as_str()).is_some()) => {
-                archive.arrival(last_event_id)
+                archive.resume_point(last_event_id)
             }
-            _ => Ok(Arrival::New),
+            _ => Ok(ResumePoint::New),
         }
     }
 
@@ -245,21 +245,21 @@ impl Keeper {
         rule: usize,
         topic: &str,
         message: &Message,
-    ) -> Landing<'a> {
+    ) -> InFlight<'a> {
         let now = self.time().now();
         let (topic, recorded) = archive.histories.lock().record(rule, topic, message.clone(), now);
-        Landing { keeper: self, archive, topic, recorded }
+        InFlight { keeper: self, archive, topic, recorded }
     }
 
     /// Forgets what is too old, and wakes whoever may have room for more by now.
-    pub(super) fn look_back(&self) {
+    pub(super) fn expire(&self) {
         let Some(archive) = self.archive() else { return };
         let ended = archive.histories.lock().expire(&archive.rules, self.time().now());
         self.topics_ended(ended);
         let behind = std::mem::take(&mut *archive.behind.lock());
         for id in behind {
             if let Some(hold) = self.find(id) {
-                hold.stir();
+                hold.retry();
             }
         }
     }
@@ -270,10 +270,10 @@ impl Keeper {
     }
 }
 
-impl Drop for Landing<'_> {
+impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         let (now, offset) = (self.keeper.time().now(), self.recorded.offset);
-        let ended = self.archive.histories.lock().land(&self.archive.rules, &self.topic, offset, now);
+        let ended = self.archive.histories.lock().complete(&self.archive.rules, &self.topic, offset, now);
         self.keeper.topics_ended(ended);
     }
 }

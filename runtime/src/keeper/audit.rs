@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use abeyance_core::mechanisms::audit::{Findings, Judge, News};
 use abeyance_core::sync::Mutex;
-use abeyance_core::words::look::Look;
 use abeyance_core::words::serialize;
+use abeyance_core::words::socket_count::Look;
 
 use super::Keeper;
 use super::hub::Hub;

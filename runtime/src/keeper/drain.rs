@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use fastrand::Rng;
 
-use abeyance_core::mechanisms::drain::Departures;
+use abeyance_core::mechanisms::drain::DrainSchedule;
 use abeyance_core::words::cause::Resume;
 
 use super::Keeper;
@@ -35,22 +35,22 @@ impl Keeper {
     }
 
     /// Refuses newcomers from now on, and says when whoever is held is to go.
-    pub(crate) fn plan_drain(&self, random: Rng) -> Departures {
-        let mut books = self.books.lock();
-        books.draining = true;
-        let holds = books.ledger.held().map(|hold| hold.id).collect();
-        drop(books);
-        let policy = self.policy();
-        let departures = Departures::plan(holds, policy.drain, policy.close_timeout, random);
+    pub(crate) fn plan_drain(&self, random: Rng) -> DrainSchedule {
+        let mut registry = self.registry.lock();
+        registry.draining = true;
+        let holds = registry.ledger.held().map(|hold| hold.id).collect();
+        drop(registry);
+        let server_config = self.server_config();
+        let departures = DrainSchedule::plan(holds, server_config.drain, server_config.close_timeout, random);
         self.spread.store(departures.window().as_millis() as u64, Relaxed);
         departures
     }
 
     /// Begins the ends that are due, in one step for all; says for how many the turn has come.
-    pub(crate) fn depart(&self, departures: &mut Departures, passed: Duration) -> usize {
+    pub(crate) fn depart(&self, departures: &mut DrainSchedule, passed: Duration) -> usize {
         let due = departures.take_due(passed, BATCH);
-        self.end_those(&Resume::Drained.into(), |books| {
-            due.iter().filter_map(|id| books.ledger.get(*id).cloned()).collect()
+        self.end_those(&Resume::Drained.into(), |registry| {
+            due.iter().filter_map(|id| registry.ledger.get(*id).cloned()).collect()
         });
         due.len()
     }
@@ -62,6 +62,6 @@ impl Keeper {
 
     /// Whether newcomers are refused.
     pub(crate) fn is_draining(&self) -> bool {
-        self.books.lock().draining
+        self.registry.lock().draining
     }
 }

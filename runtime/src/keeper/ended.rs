@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use abeyance_core::sync::foreign;
-use abeyance_core::words::id::HoldId;
+use abeyance_core::words::hold_id::HoldId;
 use abeyance_core::words::message::Message;
-use abeyance_settings::terms::Transport;
+use abeyance_settings::endpoint::Transport;
 
 use super::Keeper;
 use super::hold::Hold;
@@ -41,7 +41,7 @@ impl Ended {
     pub(crate) fn of(hold: &Hold, is_delivered: bool) -> Self {
         let keeper = hold.keeper().clone();
         let now = keeper.time().mark();
-        let pen = hold.pen();
+        let outbox = hold.outbox();
         Ended {
             id: hold.id,
             path: hold.path.clone(),
@@ -50,15 +50,15 @@ impl Ended {
             held_for: now.since(hold.began),
             silent_for: now.since(abeyance_core::words::tick::Tick(hold.life.load(Relaxed))),
             messages_in: u64::from(hold.messages_in.load(Relaxed)),
-            messages_out: pen.messages_out,
+            messages_out: outbox.messages_out,
             bytes_in: hold.bytes_in.load(Relaxed),
-            bytes_out: pen.bytes_out,
-            undelivered: u64::from(pen.undelivered()),
-            dropped: pen.dropped,
+            bytes_out: outbox.bytes_out,
+            undelivered: u64::from(outbox.undelivered()),
+            dropped: outbox.dropped,
             unheard: 0,
             is_delivered,
             keeper: {
-                drop(pen);
+                drop(outbox);
                 keeper
             },
         }

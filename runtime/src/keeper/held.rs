@@ -9,16 +9,16 @@ use std::time::Duration;
 use abeyance_core::mechanisms::wire::Encoded;
 use abeyance_core::sync::foreign;
 use abeyance_core::words::cause::{Disconnect, Resume};
-use abeyance_core::words::id::HoldId;
+use abeyance_core::words::hold_id::HoldId;
 use abeyance_core::words::message::Message;
 use abeyance_core::words::topic::Topic;
-use abeyance_settings::terms::Transport;
+use abeyance_settings::endpoint::Transport;
 
+use super::end_request::EndRequest;
 use super::hold::Hold;
 use super::hub::Hub;
-use super::note::Note;
 use super::publish::JoinRefusal;
-use super::send::{Origin, Refusal};
+use super::send::{MessageClass, Refusal};
 
 /// A handle on one hold: cheap to clone, and harmless after the hold has ended.
 ///
@@ -93,7 +93,7 @@ impl Held {
     /// [`SendError`] gives the message back when the send buffer has no room for it, or the hold's end has begun.
     pub fn send(&self, message: impl Into<Message>) -> Result<(), SendError> {
         let message = message.into();
-        let refusal = match self.0.send(&Encoded::new(&message), Origin::Direct) {
+        let refusal = match self.0.send(&Encoded::new(&message), MessageClass::Direct) {
             Ok(()) => {
                 foreign::aside(|| drop(message));
                 return Ok(());
@@ -178,8 +178,8 @@ impl Held {
 
     /// Sends a last message and ends the hold in good order; a long poll is answered with it.
     pub fn resume_with(&self, message: impl Into<Message>) {
-        let note = Note::with_farewell(Resume::Released, vec![message.into().into()]);
-        foreign::aside(move || self.0.keeper().end(&self.0, note));
+        let end_request = EndRequest::with_farewell(Resume::Released, vec![message.into().into()]);
+        foreign::aside(move || self.0.keeper().end(&self.0, end_request));
     }
 
     /// Ends the hold as [`Disconnect::Kicked`] and tells the peer the reason: a WebSocket with close code 1008.
@@ -206,7 +206,9 @@ impl Held {
     pub fn join(&self, topic: impl Into<Topic>) -> Result<(), JoinError> {
         self.0.keeper().join(&self.0, topic.into()).map_err(|refusal| match refusal {
             JoinRefusal::Ended => JoinError::Ended,
-            JoinRefusal::TooMany => JoinError::TooMany { max_topics: self.0.keeper().policy().max_topics },
+            JoinRefusal::TooMany => {
+                JoinError::TooMany { max_topics: self.0.keeper().server_config().max_topics }
+            }
         })
     }
 

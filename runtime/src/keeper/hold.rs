@@ -9,22 +9,22 @@ use std::time::Duration;
 use tokio::sync::Notify;
 
 use abeyance_core::mechanisms::clock::{Beats, Clocks};
-use abeyance_core::mechanisms::wire::Form;
+use abeyance_core::mechanisms::wire::WireForm;
 use abeyance_core::sync::{AtomicU32, AtomicU64, Mutex};
-use abeyance_core::words::id::HoldId;
-use abeyance_core::words::line::Line;
+use abeyance_core::words::hold_id::HoldId;
+use abeyance_core::words::peer_io::PeerIo;
 use abeyance_core::words::tick::Tick;
-use abeyance_settings::terms::{Terms, Transport};
+use abeyance_settings::endpoint::{EndpointConfig, Transport};
 
 use super::Keeper;
-use super::hand::InHand;
-use super::pen::Pen;
+use super::outbox::Outbox;
+use super::outbox_guard::OutboxGuard;
 
 /// One hold. Its memory is the budget of the whole framework: what only some holds need is boxed.
 pub(crate) struct Hold {
     pub(crate) id: HoldId,
-    pub(crate) post: Arc<Post>,
-    pub(crate) form: Form,
+    pub(crate) config: Arc<HoldConfig>,
+    pub(crate) form: WireForm,
     peer: Address,
     pub(crate) path: Box<str>,
     pub(crate) began: Tick,
@@ -36,7 +36,7 @@ pub(crate) struct Hold {
     pub(super) bytes_in: AtomicU64,
     pub(super) messages_in: AtomicU32,
     /// Taken up with [`pen`](Hold::pen) only.
-    pen: Mutex<Pen>,
+    outbox: Mutex<Outbox>,
 }
 
 /// An address in 18 bytes; a `SocketAddr` has 32, for flow labels and scopes that say nothing about who it is.
@@ -46,29 +46,29 @@ struct Address {
 }
 
 /// What the holds of one endpoint share: where they belong and on which terms.
-pub(crate) struct Post {
+pub(crate) struct HoldConfig {
     pub(crate) keeper: Arc<Keeper>,
     /// The endpoint's place in the keeper's plan.
     pub(crate) endpoint: u32,
-    pub(crate) terms: Terms,
+    pub(crate) endpoint_config: EndpointConfig,
 }
 
 /// How a hold came to be.
-pub(crate) struct Origins {
-    pub(crate) form: Form,
+pub(crate) struct NewHold {
+    pub(crate) form: WireForm,
     pub(crate) peer: SocketAddr,
     pub(crate) path: Box<str>,
-    pub(crate) line: Arc<dyn Line>,
+    pub(crate) line: Arc<dyn PeerIo>,
 }
 
 impl Hold {
-    pub(crate) fn begin(id: HoldId, now: Tick, post: Arc<Post>, origins: Origins) -> Arc<Self> {
-        let Origins { form, peer, path, line } = origins;
+    pub(crate) fn begin(id: HoldId, now: Tick, config: Arc<HoldConfig>, origins: NewHold) -> Arc<Self> {
+        let NewHold { form, peer, path, line } = origins;
         // Drawn, so that holds that began together do not end together.
-        let lifetime = post.terms.max_lifetime.map(|span| span - drawn(span / 10));
+        let lifetime = config.endpoint_config.max_lifetime.map(|span| span - drawn(span / 10));
         let hold = Hold {
             id,
-            post,
+            config,
             form,
             peer: peer.into(),
             path,
@@ -80,25 +80,25 @@ impl Hold {
             next_beat: 0.into(),
             bytes_in: 0.into(),
             messages_in: 0.into(),
-            pen: Mutex::new(Pen::new(line)),
+            outbox: Mutex::new(Outbox::new(line)),
         };
         hold.draw_first_beat(now);
         Arc::new(hold)
     }
 
     pub(crate) fn keeper(&self) -> &Arc<Keeper> {
-        &self.post.keeper
+        &self.config.keeper
     }
 
     /// Takes up the pen, which nobody else has meanwhile.
-    pub(super) fn pen(&self) -> InHand<'_> {
-        InHand::new(self, self.pen.lock())
+    pub(super) fn outbox(&self) -> OutboxGuard<'_> {
+        OutboxGuard::new(self, self.outbox.lock())
     }
 
     /// Whether nobody has the pen.
     #[cfg(test)]
-    pub(super) fn is_pen_free(&self) -> bool {
-        self.pen.try_lock().is_some()
+    pub(super) fn is_outbox_free(&self) -> bool {
+        self.outbox.try_lock().is_some()
     }
 
     /// The peer's address; behind a trusted proxy, the one the proxy named, with port 0.
@@ -132,17 +132,17 @@ impl Hold {
 
     /// Told when there may be room in the send buffer.
     pub(super) fn room(&self) -> Arc<Notify> {
-        self.pen().room.get_or_insert_with(Arc::default).clone()
+        self.outbox().room.get_or_insert_with(Arc::default).clone()
     }
 
     pub(crate) fn clocks(&self) -> Clocks {
-        let terms = &self.post.terms;
+        let endpoint_config = &self.config.endpoint_config;
         let transport = self.transport();
         Clocks {
-            timeout: terms.timeout(transport),
-            max_idle: terms.max_idle,
-            heartbeat: terms.heartbeat(transport),
-            write_timeout: self.keeper().policy().write_timeout,
+            timeout: endpoint_config.timeout(transport),
+            max_idle: endpoint_config.max_idle,
+            heartbeat: endpoint_config.heartbeat(transport),
+            write_timeout: self.keeper().server_config().write_timeout,
             beats: if transport == Transport::LongPoll { Beats::Kernel } else { Beats::Ours },
         }
     }

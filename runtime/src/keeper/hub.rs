@@ -12,16 +12,16 @@ use abeyance_core::mechanisms::ledger::Counts;
 use abeyance_core::mechanisms::wire::Encoded;
 use abeyance_core::sync::{AtomicU64, foreign};
 use abeyance_core::words::cause::{CAUSES, Disconnect, Resume};
-use abeyance_core::words::id::HoldId;
+use abeyance_core::words::hold_id::HoldId;
 use abeyance_core::words::message::Message;
 use abeyance_core::words::serialize;
 use abeyance_core::words::topic::Topic;
-use abeyance_settings::terms::Transport;
+use abeyance_settings::endpoint::Transport;
 
 use super::Keeper;
 use super::held::Held;
 use super::hold::Hold;
-use super::send::Origin;
+use super::send::MessageClass;
 
 /// Publishes to topics, counts holds and ends them; cheap to clone. It may outlive the server.
 #[derive(Clone)]
@@ -163,7 +163,7 @@ impl Hub {
             hooks_running,
             hooks_failed,
             refused,
-            refusals: self.0.denials.counts(),
+            refusals: self.0.refusal_counts.counts(),
             turned_away,
             dropped,
             unheard,
@@ -199,7 +199,7 @@ impl Hub {
     /// }
     /// ```
     pub fn get(&self, id: HoldId) -> Option<Held> {
-        self.0.find(id).filter(|hold| hold.note().is_none()).map(Held::new)
+        self.0.find(id).filter(|hold| hold.end_request().is_none()).map(Held::new)
     }
 
     /// The holds that have joined `topic` now, in no order. It takes a moment for each: where only their number is asked,
@@ -257,7 +257,7 @@ impl Hub {
             let message = message.into();
             let encoded = Encoded::new(&message);
             let holds = self.0.of_key(key.as_ref());
-            holds.iter().filter(|hold| hold.send(&encoded, Origin::Direct).is_ok()).count()
+            holds.iter().filter(|hold| hold.send(&encoded, MessageClass::Direct).is_ok()).count()
         })
     }
 
@@ -321,35 +321,35 @@ impl Hub {
 
 impl Keeper {
     pub(crate) fn counts(&self) -> Counts {
-        *self.books.lock().ledger.counts()
+        *self.registry.lock().ledger.counts()
     }
 
     pub(crate) fn find(&self, id: HoldId) -> Option<Arc<Hold>> {
-        self.books.lock().ledger.get(id).cloned()
+        self.registry.lock().ledger.get(id).cloned()
     }
 
     /// The holds with this key, at all endpoints, oldest first.
     fn of_key(&self, key: &str) -> Vec<Arc<Hold>> {
         let key = Arc::from(key);
-        let books = self.books.lock();
-        books.limits.of_key(&key).into_iter().filter_map(|id| books.ledger.get(id).cloned()).collect()
+        let registry = self.registry.lock();
+        registry.limits.of_key(&key).into_iter().filter_map(|id| registry.ledger.get(id).cloned()).collect()
     }
 
     fn counts_by_endpoint(&self) -> Vec<(&'static str, Counts)> {
-        let books = self.books.lock();
+        let registry = self.registry.lock();
         self.plans()
             .iter()
             .zip(0..)
-            .map(|(plan, index)| (plan.path, *books.ledger.counts_of(index)))
+            .map(|(plan, index)| (plan.path, *registry.ledger.counts_of(index)))
             .collect()
     }
 
     fn list(&self) -> Vec<HoldInfo> {
         let now = self.time.now();
-        let holds: Vec<Arc<Hold>> = self.books.lock().ledger.held().cloned().collect();
+        let holds: Vec<Arc<Hold>> = self.registry.lock().ledger.held().cloned().collect();
         let listed = |hold: &Arc<Hold>| HoldInfo {
             id: hold.id,
-            endpoint: self.plans()[hold.post.endpoint as usize].path,
+            endpoint: self.plans()[hold.config.endpoint as usize].path,
             path: hold.path.to_string(),
             transport: hold.transport(),
             peer: hold.peer(),

@@ -25,12 +25,12 @@ struct Bodies {
     came: u64,
     bytes: usize,
     /// By size, and by number among equals.
-    sizes: BTreeMap<(usize, u64), Arc<Fate>>,
+    sizes: BTreeMap<(usize, u64), Arc<BodyFate>>,
 }
 
 /// What became of one body.
 #[derive(Default)]
-struct Fate {
+struct BodyFate {
     is_given_up: AtomicBool,
     told: Notify,
 }
@@ -40,7 +40,7 @@ pub(crate) struct Received {
     keeper: Arc<Keeper>,
     number: u64,
     bytes: usize,
-    fate: Arc<Fate>,
+    fate: Arc<BodyFate>,
 }
 
 /// There is no room for a body, or another needs it more.
@@ -58,7 +58,7 @@ impl Keeper {
 
 impl Bodies {
     /// Counts a body anew; what that took or gave is the caller's to tell.
-    fn count(&mut self, number: u64, before: usize, after: usize, fate: &Arc<Fate>) {
+    fn count(&mut self, number: u64, before: usize, after: usize, fate: &Arc<BodyFate>) {
         if before > 0 {
             self.sizes.remove(&(before, number));
         }
@@ -69,7 +69,7 @@ impl Bodies {
     }
 
     /// The largest, if there is not room for all.
-    fn excess(&mut self, memory: usize) -> Option<Arc<Fate>> {
+    fn excess(&mut self, memory: usize) -> Option<Arc<BodyFate>> {
         let share = if self.sizes.len() > 1 { memory / SHARE } else { memory / SHARE * 2 };
         let is_too_much = self.bytes > share;
         let ((bytes, _), fate) = is_too_much.then(|| self.sizes.pop_last()).flatten()?;
@@ -93,7 +93,7 @@ impl Received {
             let before = bodies.bytes;
             bodies.count(self.number, self.bytes, bytes, &self.fate);
             self.bytes = bytes;
-            while let Some(fate) = bodies.excess(self.keeper.policy().max_buffered) {
+            while let Some(fate) = bodies.excess(self.keeper.server_config().max_buffered) {
                 fate.is_given_up.store(true, Release);
                 given_up.push(fate);
             }
@@ -132,11 +132,11 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use super::*;
-    use abeyance_core::words::policy::Policy;
+    use abeyance_core::words::server_config::ServerConfig;
 
     fn keeper() -> Arc<Keeper> {
         let keeper = Keeper::new();
-        keeper.configure(Policy { max_buffered: 400, ..Policy::default() }, Vec::new());
+        keeper.configure(ServerConfig { max_buffered: 400, ..ServerConfig::default() }, Vec::new());
         keeper
     }
 

@@ -4,7 +4,7 @@ use abeyance_core::words::cause::Disconnect;
 use abeyance_core::words::message::Message;
 
 use super::hold::Hold;
-use super::pen::{posted, wake};
+use super::outbox::{posted, wake};
 
 /// Why a message that came by `POST` was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,34 +19,37 @@ const INBOX: usize = 8;
 impl Hold {
     /// A message that came by `POST`.
     pub(crate) fn post(&self, message: Message) -> Result<(), PostRefusal> {
-        let mut pen = self.pen();
-        if pen.note.is_some() {
+        let mut outbox = self.outbox();
+        if outbox.end_request.is_some() {
             return Err(PostRefusal::Ended);
         }
         // What was accepted is heard. So it is refused before, where too much waits already: nobody else shall pay for it.
         if !self.keeper().has_room_ahead(posted(&message)) {
             return Err(PostRefusal::Full);
         }
-        let inbox = pen.inbox.get_or_insert_default();
+        let inbox = outbox.inbox.get_or_insert_default();
         if inbox.len() >= INBOX {
             return Err(PostRefusal::Full);
         }
         inbox.push_back(message);
-        wake(pen);
+        wake(outbox);
         Ok(())
     }
 
     /// Counts what was read from the peer and is not heard yet: so many bytes now.
     pub(crate) fn count_inbound(&self, bytes: usize) {
-        let mut pen = self.pen();
-        let is_given_up = pen.note.as_ref().is_some_and(|note| note.end == Disconnect::Overload.into());
+        let mut outbox = self.outbox();
+        let is_given_up = outbox
+            .end_request
+            .as_ref()
+            .is_some_and(|end_request| end_request.end == Disconnect::Overload.into());
         if is_given_up {
             return;
         }
         let bytes = u32::try_from(bytes).unwrap_or(u32::MAX);
-        let has_grown = bytes > pen.inbound;
-        pen.inbound = bytes;
-        drop(pen);
+        let has_grown = bytes > outbox.inbound;
+        outbox.inbound = bytes;
+        drop(outbox);
         if has_grown {
             self.keeper().relieve();
         }
@@ -54,11 +57,11 @@ impl Hold {
 
     /// The next message that came by `POST`.
     pub(crate) fn take_posted(&self) -> Option<Message> {
-        let mut pen = self.pen();
-        let inbox = pen.inbox.as_mut()?;
+        let mut outbox = self.outbox();
+        let inbox = outbox.inbox.as_mut()?;
         let message = inbox.pop_front();
         if inbox.is_empty() {
-            pen.inbox = None;
+            outbox.inbox = None;
         }
         message
     }

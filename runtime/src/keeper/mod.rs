@@ -15,24 +15,24 @@
 pub(crate) mod admission; // a place for a newcomer, and who makes room for it
 pub(crate) mod archive; // what topics keep of their past
 pub(crate) mod audit; // what the audits found
+pub(crate) mod budget; // what waits for all peers together, and its bound
 pub(crate) mod deadline; // a moment that is waited for
-pub(crate) mod denials; // how many were refused, and why
 pub(crate) mod drain; // all ends of a shutdown
 pub(crate) mod end; // the beginning of every end, and its settling
+pub(crate) mod end_log; // the last ends
+pub(crate) mod end_request; // what an end leaves for the hold's task
 pub(crate) mod ended; // what an end hook is told
 pub(crate) mod flush; // writing what waits, and the last of it
-pub(crate) mod hand; // a hold's pen in hand, and the counts that follow from its use
-pub(crate) mod haste; // a shutdown that has no more time
 pub(crate) mod held; // the application's handle on a hold
 pub(crate) mod hold; // one held connection
+pub(crate) mod hook_tracker; // a shutdown that has no more time
 pub(crate) mod hub; // the application's view of all holds
 pub(crate) mod inbound; // bodies that are being received
 pub(crate) mod inbox; // messages that came by POST
-pub(crate) mod memory; // what waits for all peers together, and its bound
-pub(crate) mod note; // what an end leaves for the hold's task
-pub(crate) mod past; // the last ends
-pub(crate) mod pen; // what is written to one peer, in order
+pub(crate) mod outbox; // what is written to one peer, in order
+pub(crate) mod outbox_guard; // a hold's pen in hand, and the counts that follow from its use
 pub(crate) mod publish; // topics
+pub(crate) mod refusal_counts; // how many were refused, and why
 pub(crate) mod replay; // what a hold has got of it
 pub(crate) mod schedule; // what is published later, and its lock
 pub(crate) mod scheduled; // the application's handle on it
@@ -53,28 +53,28 @@ use tokio::sync::Notify;
 
 use abeyance_core::mechanisms::deadlines::Deadlines;
 use abeyance_core::mechanisms::ledger::Ledger;
-use abeyance_core::mechanisms::limits::{Ceiling, Limits, Permit, Roof};
+use abeyance_core::mechanisms::limits::{EndpointLimits, Limits, Permit, ServerLimits};
 use abeyance_core::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, foreign};
-use abeyance_core::words::id::HoldId;
-use abeyance_core::words::policy::Policy;
-use abeyance_settings::terms::WhenFull;
+use abeyance_core::words::hold_id::HoldId;
+use abeyance_core::words::server_config::ServerConfig;
+use abeyance_settings::endpoint::WhenFull;
 
 use abeyance_core::mechanisms::token::Secret;
 use archive::Archive;
 use audit::Audits;
-use denials::Denials;
-use haste::Haste;
+use budget::Budget;
+use end_log::EndLog;
 use hold::Hold;
+use hook_tracker::HookTracker;
 use inbound::Inbound;
-use memory::Memory;
-use past::Past;
 use publish::TopicShards;
+use refusal_counts::RefusalCounts;
 use schedule::Schedule;
 use time::Time;
 
 /// All holds of one server.
 pub(crate) struct Keeper {
-    books: Mutex<Books>,
+    registry: Mutex<Books>,
     topics: TopicShards,
     schedule: Schedule,
     /// Set once, like the policy; nothing where no topic keeps anything.
@@ -82,11 +82,11 @@ pub(crate) struct Keeper {
     time: Time,
     secret: Secret,
     /// Set once, when the server starts; a hub may be wanted before.
-    policy: OnceLock<Policy>,
+    server_config: OnceLock<ServerConfig>,
     plans: OnceLock<Vec<Plan>>,
-    memory: Memory,
+    memory: Budget,
     inbound: Inbound,
-    past: Past,
+    end_log: EndLog,
     audits: Audits,
     /// How many messages were dropped for slow peers, by endpoint.
     dropped: OnceLock<Box<[AtomicU64]>>,
@@ -96,12 +96,12 @@ pub(crate) struct Keeper {
     unheard: OnceLock<Box<[AtomicU64]>>,
     /// How many connections were turned away before they asked for anything.
     turned_away: AtomicU64,
-    denials: Denials,
+    refusal_counts: RefusalCounts,
     /// Over how many milliseconds a drain spreads the ends of holds.
     spread: AtomicU64,
     hooks: AtomicUsize,
     hooks_failed: AtomicU64,
-    haste: Haste,
+    hook_tracker: HookTracker,
     /// The server is gone; only end hooks may still run.
     is_quit: AtomicBool,
     /// Told whenever nothing is held, nothing is ending and no end hook runs.
@@ -113,7 +113,7 @@ pub(crate) struct Keeper {
 pub(crate) struct Plan {
     /// As it is written in the annotation: what tells endpoints apart, where two functions have one name.
     pub(crate) path: &'static str,
-    pub(crate) ceiling: Ceiling,
+    pub(crate) ceiling: EndpointLimits,
     pub(crate) when_full: WhenFull,
 }
 
@@ -127,9 +127,9 @@ struct Books {
 impl Keeper {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Keeper {
-            books: Mutex::new(Books {
+            registry: Mutex::new(Books {
                 ledger: Ledger::new(0),
-                limits: Limits::new(Roof::default(), Vec::new()),
+                limits: Limits::new(ServerLimits::default(), Vec::new()),
                 deadlines: Deadlines::default(),
                 draining: false,
             }),
@@ -138,53 +138,54 @@ impl Keeper {
             archive: OnceLock::new(),
             time: Time::start(),
             secret: Secret::draw(),
-            policy: OnceLock::new(),
+            server_config: OnceLock::new(),
             plans: OnceLock::new(),
-            memory: Memory::default(),
+            memory: Budget::default(),
             inbound: Inbound::default(),
-            past: Past::new(),
+            end_log: EndLog::new(),
             audits: Audits::default(),
             dropped: OnceLock::new(),
             refused: OnceLock::new(),
             unheard: OnceLock::new(),
             turned_away: AtomicU64::new(0),
-            denials: Denials::new(),
+            refusal_counts: RefusalCounts::new(),
             spread: AtomicU64::new(0),
             hooks: AtomicUsize::new(0),
             hooks_failed: AtomicU64::new(0),
-            haste: Haste::default(),
+            hook_tracker: HookTracker::default(),
             is_quit: AtomicBool::new(false),
             quiet: Notify::new(),
         })
     }
 
     /// Says what is to be kept, and how much of it. Once: a second call changes nothing.
-    pub(crate) fn configure(&self, policy: Policy, plans: Vec<Plan>) {
-        let mut books = self.books.lock();
+    pub(crate) fn configure(&self, server_config: ServerConfig, plans: Vec<Plan>) {
+        let mut registry = self.registry.lock();
         if self.plans.get().is_some() {
             return;
         }
         let ceilings = plans.iter().map(|plan| plan.ceiling).collect();
-        books.ledger = Ledger::new(plans.len());
+        registry.ledger = Ledger::new(plans.len());
         // As many may be ending as may be held, and each has a slot.
-        let holds = policy.max_suspended.min(HoldId::MAX_SLOTS / 2);
-        let roof = Roof { holds, per_peer: policy.max_per_peer, per_key: policy.max_per_key };
-        books.limits = Limits::new(roof, ceilings);
-        books.limits.bound_admitting(policy.max_admitting);
-        self.past.keep(policy.last_ends);
-        let _ = self.archive.set(Archive::new(policy.topics.clone(), policy.max_retained));
+        let holds = server_config.max_suspended.min(HoldId::MAX_SLOTS / 2);
+        let roof =
+            ServerLimits { holds, per_peer: server_config.max_per_peer, per_key: server_config.max_per_key };
+        registry.limits = Limits::new(roof, ceilings);
+        registry.limits.bound_admitting(server_config.max_admitting);
+        self.end_log.keep(server_config.last_ends);
+        let _ = self.archive.set(Archive::new(server_config.topics.clone(), server_config.max_retained));
         self.time.begin();
         for counts in [&self.dropped, &self.refused, &self.unheard] {
             let _ = counts.set(plans.iter().map(|_| AtomicU64::new(0)).collect());
         }
-        let _ = self.policy.set(policy);
+        let _ = self.server_config.set(server_config);
         let _ = self.plans.set(plans);
     }
 
-    pub(crate) fn policy(&self) -> &Policy {
+    pub(crate) fn server_config(&self) -> &ServerConfig {
         // Not `get_or_init`: the hub may be used before the server has its policy, and that shall be this one then.
-        static PRESET: LazyLock<Policy> = LazyLock::new(Policy::default);
-        self.policy.get().unwrap_or(&PRESET)
+        static PRESET: LazyLock<ServerConfig> = LazyLock::new(ServerConfig::default);
+        self.server_config.get().unwrap_or(&PRESET)
     }
 
     fn plans(&self) -> &[Plan] {
@@ -213,7 +214,7 @@ impl Keeper {
 
     /// Counts messages that a peer sent and no hook heard.
     pub(crate) fn count_unheard(&self, hold: &Hold, count: u64) {
-        if let Some(unheard) = self.unheard().get(hold.post.endpoint as usize) {
+        if let Some(unheard) = self.unheard().get(hold.config.endpoint as usize) {
             unheard.fetch_add(count, Relaxed);
         }
     }
@@ -238,7 +239,7 @@ impl Keeper {
     /// The hold a token speaks for, if its end has not begun.
     pub(crate) fn find_by_token(&self, token: &str) -> Option<Arc<Hold>> {
         let hold = self.find(self.secret.open(token)?)?;
-        hold.note().is_none().then_some(hold)
+        hold.end_request().is_none().then_some(hold)
     }
 
     pub(crate) fn time(&self) -> &Time {
@@ -247,7 +248,7 @@ impl Keeper {
 
     /// Refuses newcomers from now on.
     pub(crate) fn close_doors(&self) {
-        self.books.lock().draining = true;
+        self.registry.lock().draining = true;
     }
 
     /// Waits until nothing is held, nothing is ending and no end hook runs.
@@ -263,8 +264,8 @@ impl Keeper {
     }
 
     fn is_quiet(&self) -> bool {
-        let books = self.books.lock();
-        let counts = books.ledger.counts();
+        let registry = self.registry.lock();
+        let counts = registry.ledger.counts();
         counts.held == 0 && counts.ending == 0 && self.hooks.load(Acquire) == 0
     }
 
@@ -321,6 +322,6 @@ impl Drop for RunningHook {
 
 impl fmt::Debug for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Keeper").field("counts", self.books.lock().ledger.counts()).finish_non_exhaustive()
+        f.debug_struct("Keeper").field("counts", self.registry.lock().ledger.counts()).finish_non_exhaustive()
     }
 }

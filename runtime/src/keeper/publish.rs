@@ -3,17 +3,17 @@
 use std::hash::BuildHasher;
 use std::sync::Arc;
 
-use abeyance_core::mechanisms::topics::{Place, Topics};
+use abeyance_core::mechanisms::topics::{MemberSlot, Topics};
 use abeyance_core::mechanisms::wire::Encoded;
 use abeyance_core::sync::{Mutex, RandomState};
 use abeyance_core::words::message::Message;
 use abeyance_core::words::topic::Topic;
 
 use super::Keeper;
-use super::archive::Arrival;
+use super::archive::ResumePoint;
 use super::hold::Hold;
-use super::pen::Pen;
-use super::send::{Origin, Refusal};
+use super::outbox::Outbox;
+use super::send::{MessageClass, Refusal};
 
 /// The members of all topics, in shards so that busy topics do not wait for each other.
 pub(super) struct TopicShards {
@@ -42,7 +42,7 @@ impl TopicShards {
 
     /// Leaves a topic; says whether that was its last member.
     #[must_use = "a topic that has ended is to be told so"]
-    pub(super) fn leave(&self, topic: &Topic, place: Place) -> bool {
+    pub(super) fn leave(&self, topic: &Topic, place: MemberSlot) -> bool {
         let left = self.shard(topic.as_str()).lock().leave(topic.as_str(), place);
         // Not under the lock: it may be the last handle on the hold.
         left.is_some_and(|left| left.was_last)
@@ -66,57 +66,57 @@ pub(crate) enum JoinRefusal {
 impl Keeper {
     /// A hold that begins joins its topics, and follows those that keep a history from where its client comes; `true`
     /// stands with topics whose whole past a newcomer wants.
-    pub(crate) fn enter(&self, hold: &Arc<Hold>, topics: &[(Topic, bool)], arrival: Arrival) {
+    pub(crate) fn enter(&self, hold: &Arc<Hold>, topics: &[(Topic, bool)], resume_point: ResumePoint) {
         // First joined, then followed: whatever is published from here on finds it, and what it follows is decided in
         // one moment for all of them.
         for (topic, _) in topics {
             let _ = self.add_member(hold, topic, |_| {});
         }
-        hold.follow(topics, arrival);
+        hold.follow(topics, resume_point);
     }
 
     /// Joins a topic; joining twice is joining once, and a hold whose end has begun joins nothing.
     pub(crate) fn join(&self, hold: &Arc<Hold>, topic: Topic) -> Result<(), JoinRefusal> {
-        self.add_member(hold, &topic, |pen| hold.follow_too(pen, &topic))
+        self.add_member(hold, &topic, |outbox| hold.follow_too(outbox, &topic))
     }
 
     fn add_member(
         &self,
         hold: &Arc<Hold>,
         topic: &Topic,
-        follow: impl FnOnce(&mut Pen),
+        follow: impl FnOnce(&mut Outbox),
     ) -> Result<(), JoinRefusal> {
         // The pen under the topics: a second place, or one that is taken back, would be seen by publishers.
         let mut topics = self.topics.shard(topic.as_str()).lock();
-        let mut pen = hold.pen();
-        if pen.note.is_some() {
+        let mut outbox = hold.outbox();
+        if outbox.end_request.is_some() {
             return Err(JoinRefusal::Ended);
         }
-        if pen.joined.iter().any(|(joined, _)| joined == topic) {
+        if outbox.joined.iter().any(|(joined, _)| joined == topic) {
             return Ok(());
         }
-        if pen.joined.len() >= self.policy().max_topics {
+        if outbox.joined.len() >= self.server_config().max_topics {
             return Err(JoinRefusal::TooMany);
         }
         let joined = topics.join(topic.clone(), hold.clone());
-        let before = std::mem::take(&mut pen.joined);
-        pen.joined = before.into_iter().chain([joined]).collect();
-        follow(&mut pen);
+        let before = std::mem::take(&mut outbox.joined);
+        outbox.joined = before.into_iter().chain([joined]).collect();
+        follow(&mut outbox);
         Ok(())
     }
 
     /// Leaves a topic; `false` if it was not joined.
     pub(crate) fn leave(&self, hold: &Hold, topic: &str) -> bool {
         let mut topics = self.topics.shard(topic).lock();
-        let mut pen = hold.pen();
-        let Some(at) = pen.joined.iter().position(|(joined, _)| joined.as_str() == topic) else {
+        let mut outbox = hold.outbox();
+        let Some(at) = outbox.joined.iter().position(|(joined, _)| joined.as_str() == topic) else {
             return false;
         };
-        let mut joined = std::mem::take(&mut pen.joined).into_vec();
+        let mut joined = std::mem::take(&mut outbox.joined).into_vec();
         let (_, place) = joined.swap_remove(at);
-        pen.joined = joined.into();
-        hold.unfollow(&mut pen, topic);
-        drop(pen);
+        outbox.joined = joined.into();
+        hold.unfollow(&mut outbox, topic);
+        drop(outbox);
         let left = topics.leave(topic, place);
         drop(topics);
         if left.is_some_and(|left| left.was_last) {
@@ -141,12 +141,12 @@ impl Keeper {
             && let Some(rule) = archive.rule(topic)
         {
             // Recorded first: a hold that joins now reads it there, or is found among the members, or both.
-            let landing = self.record(archive, rule, topic, message);
-            let encoded = Encoded::numbered(message, Some(archive.id(landing.recorded.offset)));
-            return self.hand_out(topic, message, |hold| hold.deliver(archive, &landing, &encoded));
+            let in_flight = self.record(archive, rule, topic, message);
+            let encoded = Encoded::numbered(message, Some(archive.id(in_flight.recorded.offset)));
+            return self.hand_out(topic, message, |hold| hold.deliver(archive, &in_flight, &encoded));
         }
         let encoded = Encoded::new(message);
-        self.hand_out(topic, message, |hold| hold.send(&encoded, Origin::Published))
+        self.hand_out(topic, message, |hold| hold.send(&encoded, MessageClass::Published))
     }
 
     fn hand_out(&self, topic: &str, message: &Message, give: impl Fn(&Hold) -> Result<(), Refusal>) -> usize {

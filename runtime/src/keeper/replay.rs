@@ -11,20 +11,20 @@
 use std::io;
 
 use abeyance_core::mechanisms::history::{Entry, Pulled};
-use abeyance_core::mechanisms::wire::{Encoded, Form};
+use abeyance_core::mechanisms::wire::{Encoded, WireForm};
 use abeyance_core::words::cause::Disconnect;
 use abeyance_core::words::event_id::{Numbered, Position};
 use abeyance_core::words::message::Message;
 use abeyance_core::words::topic::Topic;
 
-use super::archive::{Archive, Arrival, Landing};
-use super::hand::InHand;
+use super::archive::{Archive, InFlight, ResumePoint};
 use super::hold::Hold;
-use super::pen::{Pen, Wrote, wake};
-use super::send::{Origin, Placed, Refusal};
+use super::outbox::{Outbox, Wrote, wake};
+use super::outbox_guard::OutboxGuard;
+use super::send::{MessageClass, Queued, Refusal};
 
 /// How far a hold has got in the topics it follows.
-pub(super) struct Following {
+pub(super) struct Cursor {
     /// It was given everything up to here.
     pub(super) cursor: u64,
     /// Where the sequence was when its client came: up to there it gets the past of some of its topics only.
@@ -59,9 +59,9 @@ struct ReadUp {
 /// How much is read from the archive at once, in bytes.
 const STEP: usize = 64 << 10;
 
-impl Following {
+impl Cursor {
     pub(super) fn new(cursor: u64) -> Self {
-        Following {
+        Cursor {
             cursor,
             came: cursor,
             start: cursor,
@@ -100,27 +100,27 @@ impl Following {
 
 impl Hold {
     /// The topics are joined: from here on the hold follows those that keep a history.
-    pub(crate) fn follow(&self, topics: &[(Topic, bool)], arrival: Arrival) {
+    pub(crate) fn follow(&self, topics: &[(Topic, bool)], resume_point: ResumePoint) {
         let Some(archive) = self.keeper().archive() else { return };
-        let mut pen = self.pen();
-        if pen.note.is_some() {
+        let mut outbox = self.outbox();
+        if outbox.end_request.is_some() {
             // Its end was quicker. It follows nothing, and yet its client has to learn where it stands: without an id it
             // would come back as a newcomer, and miss what is published meanwhile.
-            pen.following = archive.stand(topics, arrival).map(Box::new);
-            self.stand_still(archive, &mut pen);
+            outbox.cursor = archive.locate(topics, resume_point).map(Box::new);
+            self.stand_still(archive, &mut outbox);
             return;
         }
-        let send_buffer = self.post.terms.send_buffer;
-        let Some((following, pulled)) = archive.follow(topics, arrival, send_buffer) else { return };
-        pen.following = Some(Box::new(following));
+        let send_buffer = self.config.endpoint_config.send_buffer;
+        let Some((cursor, pulled)) = archive.follow(topics, resume_point, send_buffer) else { return };
+        outbox.cursor = Some(Box::new(cursor));
         // While it opens, nothing is written: what fits is put in line now, the rest is read when there is room.
-        let read = self.read_up(archive, &mut pen, pulled);
-        if let Pen { opening: Some(opening), following: Some(following), .. } = &mut *pen
+        let read = self.read_up(archive, &mut outbox, pulled);
+        if let Outbox { opening: Some(opening), cursor: Some(cursor), .. } = &mut *outbox
             && opening.live.is_empty()
         {
-            following.pass_over(following.cursor);
+            cursor.pass_over(cursor.cursor);
         }
-        drop(pen);
+        drop(outbox);
         self.tell_passed_over(read.map_or(0, |read| read.passed_over));
         self.keeper().relieve();
     }
@@ -132,114 +132,113 @@ impl Hold {
     }
 
     /// One more topic is joined, by a hold that may follow some already.
-    pub(super) fn follow_too(&self, pen: &mut Pen, topic: &Topic) {
+    pub(super) fn follow_too(&self, outbox: &mut Outbox, topic: &Topic) {
         let Some(archive) = self.keeper().archive() else { return };
         let Some(rule) = archive.rule(topic.as_str()) else { return };
-        match &mut pen.following {
-            Some(following) => archive.follow_too(following, topic, rule),
+        match &mut outbox.cursor {
+            Some(cursor) => archive.follow_too(cursor, topic, rule),
             None => {
-                let mut following = Following { is_live: true, ..Following::new(archive.last()) };
-                archive.follow_too(&mut following, topic, rule);
-                pen.following = Some(Box::new(following));
+                let mut cursor = Cursor { is_live: true, ..Cursor::new(archive.last()) };
+                archive.follow_too(&mut cursor, topic, rule);
+                outbox.cursor = Some(Box::new(cursor));
             }
         }
     }
 
     /// Follows a topic no longer.
-    pub(super) fn unfollow(&self, pen: &mut Pen, topic: &str) {
-        let (Some(archive), Some(following)) = (self.keeper().archive(), &mut pen.following) else {
+    pub(super) fn unfollow(&self, outbox: &mut Outbox, topic: &str) {
+        let (Some(archive), Some(cursor)) = (self.keeper().archive(), &mut outbox.cursor) else {
             return;
         };
-        let is_followed = following.topics.iter().any(|followed| followed.topic.as_str() == topic);
-        following.leave(topic);
+        let is_followed = cursor.topics.iter().any(|followed| followed.topic.as_str() == topic);
+        cursor.leave(topic);
         if is_followed {
             archive.unfollow(topic);
         }
     }
 
     /// Follows nothing any more, now that its end begins.
-    pub(super) fn follow_no_more(&self, pen: &mut Pen) {
+    pub(super) fn follow_no_more(&self, outbox: &mut Outbox) {
         let Some(archive) = self.keeper().archive() else { return };
-        for followed in self.stand_still(archive, pen) {
+        for followed in self.stand_still(archive, outbox) {
             archive.unfollow(followed.topic.as_str());
         }
     }
 
     /// From here on its client stands where it stands; gives back what it followed.
-    fn stand_still(&self, archive: &Archive, pen: &mut Pen) -> Vec<Followed> {
-        let Some(following) = &mut pen.following else { return Vec::new() };
-        let is_untouched = following.start == following.cursor;
-        following.stop = match (self.form, &pen.opening) {
+    fn stand_still(&self, archive: &Archive, outbox: &mut Outbox) -> Vec<Followed> {
+        let Some(cursor) = &mut outbox.cursor else { return Vec::new() };
+        let is_untouched = cursor.start == cursor.cursor;
+        cursor.stop = match (self.form, &outbox.opening) {
             // What waits for the answer is not in it, but for what `position` is told.
-            (Form::LongPoll, _) | (_, Some(_)) if !is_untouched => Some(following.start),
-            _ => Some(archive.passed(following)),
+            (WireForm::LongPoll, _) | (_, Some(_)) if !is_untouched => Some(cursor.start),
+            _ => Some(archive.passed(cursor)),
         };
-        if following.is_behind() {
-            pen.undelivered += u32::try_from(archive.count(following)).unwrap_or(u32::MAX);
+        if cursor.is_behind() {
+            outbox.undelivered += u32::try_from(archive.count(cursor)).unwrap_or(u32::MAX);
         }
-        std::mem::take(&mut following.topics)
+        std::mem::take(&mut cursor.topics)
     }
 
     /// Where the client stands before anything is written to it.
     pub(crate) fn first_position(&self) -> Position {
-        let pen = self.pen();
-        self.position(&pen, |following| Some(following.start))
+        let outbox = self.outbox();
+        self.position(&outbox, |cursor| Some(cursor.start))
     }
 
     /// Where the client stands when its hold has ended and these were its last messages.
-    pub(crate) fn last_position(&self, farewell: &[Numbered]) -> Position {
-        let last = farewell.iter().rev().find_map(|numbered| numbered.id);
-        let pen = self.pen();
-        let position = self.position(&pen, |following| following.stop);
+    pub(crate) fn last_position(&self, last_messages: &[Numbered]) -> Position {
+        let last = last_messages.iter().rev().find_map(|numbered| numbered.id);
+        let outbox = self.outbox();
+        let position = self.position(&outbox, |cursor| cursor.stop);
         Position { id: last.or(position.id), ..position }
     }
 
-    fn position(&self, pen: &Pen, offset: impl FnOnce(&Following) -> Option<u64>) -> Position {
-        let (Some(archive), Some(following)) = (self.keeper().archive(), &pen.following) else {
+    fn position(&self, outbox: &Outbox, offset: impl FnOnce(&Cursor) -> Option<u64>) -> Position {
+        let (Some(archive), Some(cursor)) = (self.keeper().archive(), &outbox.cursor) else {
             return Position::default();
         };
-        let id = offset(following).map(|offset| archive.id_of(following, offset));
-        Position { id, is_lost: following.is_lost }
+        let id = offset(cursor).map(|offset| archive.id_of(cursor, offset));
+        Position { id, is_lost: cursor.is_lost }
     }
 
     /// Takes a message that was published to a topic with a history.
     pub(super) fn deliver(
         &self,
         archive: &Archive,
-        landing: &Landing<'_>,
+        in_flight: &InFlight<'_>,
         encoded: &Encoded<'_>,
     ) -> Result<(), Refusal> {
-        let mut pen = self.pen();
-        if pen.note.is_some() {
+        let mut outbox = self.outbox();
+        if outbox.end_request.is_some() {
             return Err(Refusal::Ended);
         }
-        let is_opening = pen.opening.is_some();
-        let Some(following) = &mut pen.following else { return Err(Refusal::Ended) };
-        let Some((_, after)) = following.wanted().find(|(topic, _)| **topic == landing.topic) else {
+        let is_opening = outbox.opening.is_some();
+        let Some(cursor) = &mut outbox.cursor else { return Err(Refusal::Ended) };
+        let Some((_, after)) = cursor.wanted().find(|(topic, _)| **topic == in_flight.topic) else {
             return Err(Refusal::Ended);
         };
-        if landing.recorded.offset <= after || !following.is_live {
+        if in_flight.recorded.offset <= after || !cursor.is_live {
             return Ok(());
         }
         // With one topic it is the next if its topic says so. With several, one of another may be on its way.
-        let is_next = following.topics.len() == 1 && landing.recorded.previous <= after;
-        let entries =
-            if is_next { Vec::new() } else { archive.pull(following, usize::MAX, usize::MAX).entries };
-        if self.form != Form::LongPoll || is_opening {
-            return self.pass_on(archive, pen, landing, encoded, &entries);
+        let is_next = cursor.topics.len() == 1 && in_flight.recorded.previous <= after;
+        let entries = if is_next { Vec::new() } else { archive.pull(cursor, usize::MAX, usize::MAX).entries };
+        if self.form != WireForm::LongPoll || is_opening {
+            return self.pass_on(archive, outbox, in_flight, encoded, &entries);
         }
-        let mut answers: Vec<_> = entries.iter().map(|entry| archive.numbered(following, entry)).collect();
+        let mut answers: Vec<_> = entries.iter().map(|entry| archive.numbered(cursor, entry)).collect();
         if is_next {
             answers.push(encoded.to_numbered());
         }
-        let bound = self.post.terms.send_buffer;
+        let bound = self.config.endpoint_config.send_buffer;
         let is_for = encoded.message().is_for(self.id);
         answers.retain(|answer| answer.message.len() <= bound && answer.message.is_for(self.id));
         if answers.is_empty() {
-            following.pass_over(landing.recorded.offset);
+            cursor.pass_over(in_flight.recorded.offset);
             return if is_for { Err(Refusal::TooLarge) } else { Ok(()) };
         }
-        drop(pen);
+        drop(outbox);
         self.answer(answers)
     }
 
@@ -248,136 +247,136 @@ impl Hold {
     fn pass_on(
         &self,
         archive: &Archive,
-        mut pen: InHand<'_>,
-        landing: &Landing<'_>,
+        mut outbox: OutboxGuard<'_>,
+        in_flight: &InFlight<'_>,
         encoded: &Encoded<'_>,
         entries: &[Entry],
     ) -> Result<(), Refusal> {
-        let landed = landing.recorded.offset;
+        let landed = in_flight.recorded.offset;
         let alone = entries.is_empty().then_some(None);
         let others = entries.iter().map(|entry| (entry.offset != landed).then_some(entry));
         let (mut outcome, mut most) = (Ok(()), Wrote::All);
         for entry in alone.into_iter().chain(others) {
             let offset = entry.map_or(landed, |entry| entry.offset);
-            if self.is_answer_full(&pen, entry.map_or(encoded.message(), |entry| &entry.message)) {
-                if let Some(following) = &mut pen.following {
-                    following.is_live = false;
+            if self.is_answer_full(&outbox, entry.map_or(encoded.message(), |entry| &entry.message)) {
+                if let Some(cursor) = &mut outbox.cursor {
+                    cursor.is_live = false;
                 }
                 break;
             }
             let placed = match entry {
-                None => self.place(&mut pen, encoded, Origin::Published),
+                None => self.place(&mut outbox, encoded, MessageClass::Published),
                 Some(entry) => {
                     let id = Some(archive.id(offset));
-                    self.place(&mut pen, &Encoded::numbered(&entry.message, id), Origin::Published)
+                    self.place(&mut outbox, &Encoded::numbered(&entry.message, id), MessageClass::Published)
                 }
             };
-            if let Some(following) = &mut pen.following {
-                following.cursor = offset;
+            if let Some(cursor) = &mut outbox.cursor {
+                cursor.cursor = offset;
             }
             match placed {
-                Placed::Wrote(wrote) => most = most.max(wrote),
-                Placed::Broke(_) | Placed::Slow => return self.after(placed, pen),
-                Placed::Refused(refusal) if offset == landed => outcome = Err(refusal),
-                Placed::Refused(_) => {}
+                Queued::Wrote(wrote) => most = most.max(wrote),
+                Queued::Broke(_) | Queued::Slow => return self.after(placed, outbox),
+                Queued::Refused(refusal) if offset == landed => outcome = Err(refusal),
+                Queued::Refused(_) => {}
             }
         }
-        self.after(Placed::Wrote(most), pen).and(outcome)
+        self.after(Queued::Wrote(most), outbox).and(outcome)
     }
 
     /// Whether a long poll that opens has so much in its answer that this message is for its client's next request.
-    fn is_answer_full(&self, pen: &Pen, message: &Message) -> bool {
-        let (length, bound) = (message.len(), self.post.terms.send_buffer);
-        let opening = pen.opening.as_ref().filter(|_| self.form == Form::LongPoll && length <= bound);
+    fn is_answer_full(&self, outbox: &Outbox, message: &Message) -> bool {
+        let (length, bound) = (message.len(), self.config.endpoint_config.send_buffer);
+        let opening = outbox.opening.as_ref().filter(|_| self.form == WireForm::LongPoll && length <= bound);
         opening.is_some_and(|opening| opening.cost() + length > bound)
     }
 
     /// Reads from the archive what the hold has not got yet, as far as there is room, and writes it.
     pub(super) fn catch_up(&self) {
         let Some(archive) = self.keeper().archive() else { return };
-        let mut pen = self.pen();
+        let mut outbox = self.outbox();
         // What comes to an open long poll is its answer: it would have been, had there been anything to read.
-        if !pen.is_behind() || self.form == Form::LongPoll {
+        if !outbox.is_behind() || self.form == WireForm::LongPoll {
             return;
         }
         let (mut most, mut has_more, mut passed_over) = (Wrote::All, true, 0);
         while has_more {
-            let Some(following) = &pen.following else { break };
-            let pulled = archive.pull(following, STEP, self.post.terms.send_buffer);
+            let Some(cursor) = &outbox.cursor else { break };
+            let pulled = archive.pull(cursor, STEP, self.config.endpoint_config.send_buffer);
             if pulled.is_overtaken {
-                drop(pen);
+                drop(outbox);
                 // What it had yet to read is forgotten: it reads more slowly than its topics move on.
                 self.keeper().end(self, Disconnect::Slow.into());
                 return;
             }
-            match self.read_up(archive, &mut pen, pulled) {
+            match self.read_up(archive, &mut outbox, pulled) {
                 Ok(read) => {
                     (most, has_more) = (most.max(read.most), read.has_more);
                     passed_over += read.passed_over;
                 }
                 Err(error) => {
-                    let _ = self.after(Placed::Broke(error), pen);
+                    let _ = self.after(Queued::Broke(error), outbox);
                     return;
                 }
             }
         }
-        let _ = self.after(Placed::Wrote(most), pen);
+        let _ = self.after(Queued::Wrote(most), outbox);
         self.tell_passed_over(passed_over);
     }
 
     /// Gives the hold what was read from the archive, as far as there is room; `true` if there is room for more.
-    fn read_up(&self, archive: &Archive, pen: &mut InHand<'_>, pulled: Pulled) -> io::Result<ReadUp> {
+    fn read_up(&self, archive: &Archive, outbox: &mut OutboxGuard<'_>, pulled: Pulled) -> io::Result<ReadUp> {
         let mut read = ReadUp { most: Wrote::All, has_more: !pulled.is_all, passed_over: 0 };
         for entry in pulled.entries {
-            let Some(following) = &pen.following else { break };
-            let Numbered { message, id } = archive.numbered(following, &entry);
+            let Some(cursor) = &outbox.cursor else { break };
+            let Numbered { message, id } = archive.numbered(cursor, &entry);
             let encoded = Encoded::numbered(&message, id);
-            if !self.has_room(pen, &encoded) {
-                self.note_behind(archive, pen);
+            if !self.has_room(outbox, &encoded) {
+                self.note_behind(archive, outbox);
                 return Ok(ReadUp { has_more: false, ..read });
             }
-            let placed = self.place(pen, &encoded, Origin::Published);
-            if let Some(following) = &mut pen.following {
-                following.cursor = entry.offset;
+            let placed = self.place(outbox, &encoded, MessageClass::Published);
+            if let Some(cursor) = &mut outbox.cursor {
+                cursor.cursor = entry.offset;
             }
             match placed {
-                Placed::Wrote(wrote) => read.most = read.most.max(wrote),
-                Placed::Broke(error) => return Err(error),
-                Placed::Slow | Placed::Refused(_) => read.passed_over += 1,
+                Queued::Wrote(wrote) => read.most = read.most.max(wrote),
+                Queued::Broke(error) => return Err(error),
+                Queued::Slow | Queued::Refused(_) => read.passed_over += 1,
             }
         }
-        if let Some(following) = &mut pen.following {
-            following.is_live = pulled.is_all;
+        if let Some(cursor) = &mut outbox.cursor {
+            cursor.is_live = pulled.is_all;
         }
         Ok(read)
     }
 
-    fn note_behind(&self, archive: &Archive, pen: &mut Pen) {
-        if pen.opening.is_none()
-            && let Some(following) = &mut pen.following
-            && !std::mem::replace(&mut following.is_noted, true)
+    fn note_behind(&self, archive: &Archive, outbox: &mut Outbox) {
+        if outbox.opening.is_none()
+            && let Some(cursor) = &mut outbox.cursor
+            && !std::mem::replace(&mut cursor.is_noted, true)
         {
             archive.note_behind(self.id);
         }
     }
 
     /// Whether a kept message may be written now, or never.
-    fn has_room(&self, pen: &mut InHand<'_>, message: &Encoded<'_>) -> bool {
-        let bound = self.post.terms.send_buffer;
-        if pen.opening.is_some() {
+    fn has_room(&self, outbox: &mut OutboxGuard<'_>, message: &Encoded<'_>) -> bool {
+        let bound = self.config.endpoint_config.send_buffer;
+        if outbox.opening.is_some() {
             let length = message.message().len();
-            return length > bound || pen.find_room_in_opening(length, bound, false);
+            return length > bound || outbox.find_room_in_opening(length, bound, false);
         }
         let length = message.form(self.form).len();
-        length > bound || pen.find_room(length, bound, false)
+        length > bound || outbox.find_room(length, bound, false)
     }
 
     /// There may be room by now: has the hold's own task look.
-    pub(super) fn stir(&self) {
-        let mut pen = self.pen();
-        if let Some(following) = &mut pen.following {
-            following.is_noted = false;
+    pub(super) fn retry(&self) {
+        let mut outbox = self.outbox();
+        if let Some(cursor) = &mut outbox.cursor {
+            cursor.is_noted = false;
         }
-        wake(pen);
+        wake(outbox);
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use abeyance_core::mechanisms::agenda::{Agenda, Due, Entry, Number};
+use abeyance_core::mechanisms::timer_queue::{Due, Entry, Number, TimerQueue};
 use abeyance_core::sync::foreign::Foreign;
 use abeyance_core::sync::{AtomicU64, AtomicUsize, Mutex};
 use abeyance_core::words::message::Message;
@@ -50,7 +50,7 @@ pub(super) struct Schedule {
 }
 
 struct State {
-    agenda: Agenda<Job>,
+    timers: TimerQueue<Job>,
     /// What ended with its topic. A topic ends wherever its last member leaves it: that is no place for user code, and
     /// dropping a maker is that.
     cancelled: Vec<Entry<Job>>,
@@ -59,15 +59,15 @@ struct State {
 
 impl Schedule {
     pub(super) fn new() -> Self {
-        let state = State { agenda: Agenda::new(usize::MAX), cancelled: Vec::new(), is_closed: false };
+        let state = State { timers: TimerQueue::new(usize::MAX), cancelled: Vec::new(), is_closed: false };
         Schedule { state: Mutex::new(state), next: Tick::NEVER.0.into(), count: 0.into(), due: Notify::new() }
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock();
         let outcome = act(&mut state);
-        self.next.store(state.agenda.next().unwrap_or(Tick::NEVER).0, Relaxed);
-        self.count.store(state.agenda.len(), Relaxed);
+        self.next.store(state.timers.next().unwrap_or(Tick::NEVER).0, Relaxed);
+        self.count.store(state.timers.len(), Relaxed);
         outcome
     }
 
@@ -86,7 +86,7 @@ impl Schedule {
     /// Nothing is scheduled, and nothing is kept of what was.
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
-        self.with(|state| state.agenda.len() == 0 && state.cancelled.is_empty())
+        self.with(|state| state.timers.len() == 0 && state.cancelled.is_empty())
     }
 }
 
@@ -94,16 +94,16 @@ impl Keeper {
     pub(super) fn schedule(&self, when: When, topic: Topic, job: Job) -> Result<Number, ScheduleError> {
         let (span, period) = when.read()?;
         let due = self.time.mark().plus(span);
-        let most = self.policy().max_scheduled;
+        let most = self.server_config().max_scheduled;
         let added = self.schedule.with(|state| {
             if state.is_closed {
                 return Err((ScheduleError::Stopped, job));
             }
             // What was cancelled and is not dropped yet takes memory as well.
-            if state.agenda.len() + state.cancelled.len() >= most {
+            if state.timers.len() + state.cancelled.len() >= most {
                 return Err((ScheduleError::TooMany(most), job));
             }
-            state.agenda.add(topic, due, period, job).map_err(|job| (ScheduleError::TooMany(most), job))
+            state.timers.add(topic, due, period, job).map_err(|job| (ScheduleError::TooMany(most), job))
         });
         // The job is dropped here, not under the lock.
         added.map_err(|(error, _)| error)
@@ -111,7 +111,7 @@ impl Keeper {
 
     /// Cancels an entry; gives it back to be dropped. `None` if it is over.
     pub(crate) fn cancel(&self, number: Number) -> Option<Entry<Job>> {
-        self.schedule.with(|state| state.agenda.cancel(number))
+        self.schedule.with(|state| state.timers.cancel(number))
     }
 
     /// The last member of a topic has left. What was to be published to it is cancelled; or, where something of its past
@@ -119,12 +119,12 @@ impl Keeper {
     ///
     /// Called with no lock held. It costs a load where nothing is scheduled.
     pub(super) fn last_left(&self, topic: &str) {
-        self.cancel_those(topic, |agenda, has_past| match has_past {
+        self.cancel_those(topic, |timers, has_past| match has_past {
             true => {
-                agenda.leave_topic(topic);
+                timers.leave_topic(topic);
                 Vec::new()
             }
-            false => agenda.cancel_topic(topic),
+            false => timers.cancel_topic(topic),
         });
     }
 
@@ -133,14 +133,14 @@ impl Keeper {
     ///
     /// Called with no lock held. It costs a load where nothing is scheduled.
     pub(super) fn past_forgotten(&self, topic: &str) {
-        self.cancel_those(topic, |agenda, has_past| match has_past {
+        self.cancel_those(topic, |timers, has_past| match has_past {
             true => Vec::new(),
-            false => agenda.cancel_left(topic),
+            false => timers.cancel_left(topic),
         });
     }
 
     /// Cancels entries of a topic that nobody has joined.
-    fn cancel_those(&self, topic: &str, those: impl FnOnce(&mut Agenda<Job>, bool) -> Vec<Entry<Job>>) {
+    fn cancel_those(&self, topic: &str, those: impl FnOnce(&mut TimerQueue<Job>, bool) -> Vec<Entry<Job>>) {
         if self.schedule.count.load(Relaxed) == 0 {
             return;
         }
@@ -148,7 +148,7 @@ impl Keeper {
         let is_some_cancelled = self.topics.if_empty(topic, || {
             let has_past = self.archive().is_some_and(|archive| archive.remembers(topic));
             self.schedule.with(|state| {
-                let entries = those(&mut state.agenda, has_past);
+                let entries = those(&mut state.timers, has_past);
                 let is_some = !entries.is_empty();
                 state.cancelled.extend(entries);
                 is_some
@@ -167,17 +167,17 @@ impl Keeper {
 
     /// The next that is due by `now`. One at a time, so that what is cancelled while others are published is not.
     pub(crate) fn take_due(&self, now: Tick) -> Option<Due<Job>> {
-        self.schedule.with(|state| state.agenda.take_due(now))
+        self.schedule.with(|state| state.timers.take_due(now))
     }
 
     /// Puts back what comes again; gives it back if it was cancelled meanwhile.
     pub(crate) fn put_back(&self, number: Number, job: Job, now: Tick) -> Result<(), Job> {
-        self.schedule.with(|state| state.agenda.put_back(number, job, now))
+        self.schedule.with(|state| state.timers.put_back(number, job, now))
     }
 
     /// Whether it is still to be published.
     pub(crate) fn is_scheduled(&self, number: Number) -> bool {
-        self.schedule.state.lock().agenda.is_entered(number)
+        self.schedule.state.lock().timers.is_entered(number)
     }
 
     /// What ended with its topic, to be dropped.
@@ -190,7 +190,7 @@ impl Keeper {
         self.schedule.with(|state| {
             state.is_closed = true;
             let mut entries = std::mem::take(&mut state.cancelled);
-            entries.extend(state.agenda.close());
+            entries.extend(state.timers.close());
             entries
         })
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use abeyance_core::mechanisms::agenda::Number;
+use abeyance_core::mechanisms::timer_queue::Number;
 use abeyance_core::sync::foreign::Foreign;
 use abeyance_core::words::message::Message;
 use abeyance_core::words::topic::Topic;

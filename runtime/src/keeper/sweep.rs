@@ -8,9 +8,9 @@ use abeyance_core::mechanisms::clock::{Beats, Clocks, Due, Signs};
 use abeyance_core::mechanisms::wire;
 use abeyance_core::sync::{foreign, lasting};
 use abeyance_core::words::cause::{Disconnect, End};
-use abeyance_core::words::line::Line;
+use abeyance_core::words::peer_io::PeerIo;
 use abeyance_core::words::tick::Tick;
-use abeyance_settings::terms::Transport;
+use abeyance_settings::endpoint::Transport;
 
 use super::Keeper;
 use super::hold::{Hold, drawn};
@@ -44,9 +44,9 @@ impl Keeper {
             tracing::warn!(?stall, "the server was stalled: peers get the time back");
         }
         let due: Vec<Arc<Hold>> = {
-            let mut books = self.books.lock();
-            let slots = books.deadlines.take_due(now);
-            slots.into_iter().filter_map(|slot| books.ledger.at(slot).cloned()).collect()
+            let mut registry = self.registry.lock();
+            let slots = registry.deadlines.take_due(now);
+            slots.into_iter().filter_map(|slot| registry.ledger.at(slot).cloned()).collect()
         };
         let mut resting = Vec::with_capacity(due.len());
         for hold in due {
@@ -62,23 +62,23 @@ impl Keeper {
                 let _ = lasting::turn("the sweep", || self.end(&hold, Disconnect::Failed.into()));
             }
         }
-        let mut books = self.books.lock();
+        let mut registry = self.registry.lock();
         for (hold, at) in &resting {
             // Not `set`: something may have hastened it meanwhile. And its slot may be another's by now.
-            if books.ledger.age(hold.id.slot()).is_some_and(|(id, _)| id == hold.id) {
-                books.deadlines.hasten(hold.id.slot(), *at);
+            if registry.ledger.age(hold.id.slot()).is_some_and(|(id, _)| id == hold.id) {
+                registry.deadlines.hasten(hold.id.slot(), *at);
             }
         }
-        drop(books);
-        self.look_back();
+        drop(registry);
+        self.expire();
         self.schedule.tell(now);
     }
 
     /// Looks at a hold by `at`, if it would be later otherwise.
     pub(crate) fn hasten(&self, hold: &Hold, at: Tick) {
-        let mut books = self.books.lock();
-        if books.ledger.age(hold.id.slot()).is_some_and(|(id, _)| id == hold.id) {
-            books.deadlines.hasten(hold.id.slot(), at);
+        let mut registry = self.registry.lock();
+        if registry.ledger.age(hold.id.slot()).is_some_and(|(id, _)| id == hold.id) {
+            registry.deadlines.hasten(hold.id.slot(), at);
         }
     }
 }
@@ -111,7 +111,7 @@ impl Hold {
     /// What is due, unless it is `Idle` and the peer is there: one that reads nothing fills its kernel, which ours then
     /// asks in intervals that double. With nothing left to write here no write is blocked, and yet it takes nothing.
     fn verdict(&self, end: End, clocks: &Clocks, signs: &Signs, now: Tick) -> Look {
-        let line = self.pen().line.clone();
+        let line = self.outbox().line.clone();
         match signs.answer {
             Some(answer)
                 if end == Disconnect::Idle.into()
@@ -137,14 +137,14 @@ impl Hold {
     }
 
     fn signs(&self, clocks: &Clocks, now: Tick) -> Option<Signs> {
-        let pen = self.pen();
-        if pen.note.is_some() {
+        let outbox = self.outbox();
+        if outbox.end_request.is_some() {
             return None;
         }
         let is_life = self.kernel_is_life(clocks);
-        let (blocked, unheard) = (pen.blocked.get(), pen.unheard.get());
-        let line = pen.line.clone().filter(|_| is_life || unheard.is_some());
-        drop(pen);
+        let (blocked, unheard) = (outbox.blocked.get(), outbox.unheard.get());
+        let line = outbox.line.clone().filter(|_| is_life || unheard.is_some());
+        drop(outbox);
         let time = self.keeper().time();
         let answer = line.and_then(|line| self.last_answer(&*line)).map(|answer| answer.min(now));
         if is_life {
@@ -164,7 +164,7 @@ impl Hold {
     }
 
     /// When the peer's kernel last answered ours, where that is known.
-    pub(super) fn last_answer(&self, line: &dyn Line) -> Option<Tick> {
+    pub(super) fn last_answer(&self, line: &dyn PeerIo) -> Option<Tick> {
         // Coarsely in the peer's favour, or what it answered at once would seem older than the question.
         line.last_answer().map(|ago| self.keeper().time().dated(ago).plus(GRAIN))
     }
@@ -172,7 +172,7 @@ impl Hold {
     fn send_heartbeat(&self, clocks: &Clocks, signs: &Signs, now: Tick) {
         let next = clocks.heartbeat.map_or(Tick::NEVER, |every| now.plus(every.max(LEAST_BEAT)));
         self.next_beat.store(next.0, Relaxed);
-        if clocks.beats == Beats::Kernel || !self.pen().is_clear() {
+        if clocks.beats == Beats::Kernel || !self.outbox().is_clear() {
             return;
         }
         if let Some(bytes) = wire::heartbeat(self.form)

@@ -42,7 +42,7 @@ impl Chronicle {
         (Span { called, returned }, done)
     }
 
-    pub(crate) fn note(&self, publication: Publication) {
+    pub(crate) fn end_request(&self, publication: Publication) {
         self.publications.lock().expect("nobody panics with it").push(publication);
     }
 

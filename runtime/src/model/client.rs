@@ -4,13 +4,13 @@ use std::future::poll_fn;
 
 use shuttle::rand::Rng;
 
-use crate::keeper::archive::Arrival;
+use crate::keeper::archive::ResumePoint;
 use crate::model::explore::scope;
-use crate::model::guest::Guest;
-use crate::model::house::{House, SSE};
+use crate::model::guest::TestHold;
+use crate::model::house::{SSE, TestKeeper};
 use crate::model::line::Event;
 use crate::model::sequence::Sequence;
-use abeyance_core::mechanisms::wire::Form;
+use abeyance_core::mechanisms::wire::WireForm;
 use abeyance_core::words::cause::{Disconnect, Resume};
 use abeyance_core::words::event_id::{EventId, Position};
 use abeyance_core::words::topic::Topic;
@@ -57,7 +57,7 @@ impl Client {
     }
 
     /// A stream that ends in good order, or is cut when its client has seen only the first part of what was written.
-    pub(crate) fn stream(&mut self, house: &House) -> Guest {
+    pub(crate) fn stream(&mut self, house: &TestKeeper) -> TestHold {
         let guest = self.stay(house);
         let is_polite = shuttle::rand::thread_rng().r#gen();
         match is_polite {
@@ -76,7 +76,7 @@ impl Client {
     }
 
     /// A stream that nobody disturbs.
-    pub(crate) fn stream_whole(&mut self, house: &House) -> Guest {
+    pub(crate) fn stream_whole(&mut self, house: &TestKeeper) -> TestHold {
         let guest = self.stay(house);
         house.end(&guest, Disconnect::Gone);
         self.see(&guest);
@@ -84,19 +84,19 @@ impl Client {
     }
 
     /// A stream that goes on.
-    pub(crate) fn stay(&mut self, house: &House) -> Guest {
+    pub(crate) fn stay(&mut self, house: &TestKeeper) -> TestHold {
         let guest = self.arrive(house, SSE, usize::MAX);
         guest.hold.open(Vec::new());
         guest
     }
 
     /// It sees all that was written to a stream.
-    pub(crate) fn see(&mut self, guest: &Guest) {
+    pub(crate) fn see(&mut self, guest: &TestHold) {
         guest.line.events().into_iter().for_each(|event| self.get(event));
     }
 
     /// A stream whose peer takes so many bytes, one time after the other, and is cut.
-    pub(crate) fn crawl(&mut self, house: &House, steps: &[usize]) -> Guest {
+    pub(crate) fn crawl(&mut self, house: &TestKeeper, steps: &[usize]) -> TestHold {
         let guest = self.arrive(house, SSE, 0);
         guest.hold.open(Vec::new());
         scope(|scope| {
@@ -109,8 +109,8 @@ impl Client {
     }
 
     /// A long poll, which runs into its timeout if nothing comes before.
-    pub(crate) fn poll(&mut self, house: &House) -> Guest {
-        let guest = self.arrive(house, Form::LongPoll, usize::MAX);
+    pub(crate) fn poll(&mut self, house: &TestKeeper) -> TestHold {
+        let guest = self.arrive(house, WireForm::LongPoll, usize::MAX);
         scope(|scope| {
             scope.spawn(|| house.end(&guest, Resume::Timeout));
             guest.hold.open(Vec::new());
@@ -121,14 +121,14 @@ impl Client {
     }
 
     /// Its answer carries one message or, as lines, all that wait.
-    fn answered(&mut self, guest: &Guest) {
+    fn answered(&mut self, guest: &TestHold) {
         let seen = guest.seen();
-        let farewell = guest.hold.note().expect("answered").farewell;
+        let last_messages = guest.hold.end_request().expect("answered").last_messages;
         let carried = match shuttle::rand::thread_rng().r#gen() {
-            true => farewell.len(),
-            false => farewell.len().min(1),
+            true => last_messages.len(),
+            false => last_messages.len().min(1),
         };
-        let position = guest.hold.last_position(&farewell[..carried]);
+        let position = guest.hold.last_position(&last_messages[..carried]);
         seen.into_iter().take(carried).for_each(|event| self.get(event));
         self.stand_still(position);
     }
@@ -138,13 +138,14 @@ impl Client {
         self.stand(Position { is_lost: false, ..position });
     }
 
-    fn arrive(&mut self, house: &House, form: Form, window: usize) -> Guest {
+    fn arrive(&mut self, house: &TestKeeper, form: WireForm, window: usize) -> TestHold {
         let last = self.last.map(|id| id.to_string());
         let named: Vec<_> = self.topics.iter().map(|topic| Topic::from(*topic)).collect();
-        let arrival = house.keeper.arrival(named.iter(), last.as_deref()).expect("an id that it was given");
-        assert_eq!(arrival == Arrival::New, last.is_none());
+        let resume_point =
+            house.keeper.resume_point(named.iter(), last.as_deref()).expect("an id that it was given");
+        assert_eq!(resume_point == ResumePoint::New, last.is_none());
         let topics: Vec<_> = self.topics.iter().map(|topic| (*topic, self.with_past)).collect();
-        let guest = house.arrive_with(form, topics, arrival, window).expect("there is a place");
+        let guest = house.arrive_with(form, topics, resume_point, window).expect("there is a place");
         self.stand(guest.hold.first_position());
         guest
     }

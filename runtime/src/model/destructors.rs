@@ -8,9 +8,9 @@ use bytes::Bytes;
 use shuttle::sync::Mutex;
 
 use crate::keeper::Keeper;
-use crate::keeper::archive::Arrival;
+use crate::keeper::archive::ResumePoint;
 use crate::model::explore::{explore, scope};
-use crate::model::house::{House, Plans, SSE};
+use crate::model::house::{Plans, SSE, TestKeeper};
 use crate::model::kept::few;
 use abeyance_core::words::cause::Resume;
 use abeyance_core::words::message::Message;
@@ -27,7 +27,7 @@ struct Application {
 struct Body(Arc<Application>);
 
 impl Application {
-    fn of(house: &House) -> Arc<Self> {
+    fn of(house: &TestKeeper) -> Arc<Self> {
         let keeper = Arc::downgrade(&house.keeper);
         Arc::new(Application { lock: Mutex::new(()), left: AtomicUsize::new(0), keeper })
     }
@@ -64,7 +64,7 @@ impl Drop for Body {
 #[test]
 fn a_kept_message_is_dropped_with_no_lock_held() {
     explore(|| {
-        let house = House::new(Plans::keeping(&["a", "b"], few(1)));
+        let house = TestKeeper::new(Plans::keeping(&["a", "b"], few(1)));
         let application = Application::of(&house);
         scope(|scope| {
             scope.spawn(|| house.keeper.publish("a", &application.message()));
@@ -81,9 +81,10 @@ fn a_kept_message_is_dropped_with_no_lock_held() {
 #[test]
 fn a_message_that_waits_for_a_hold_to_open_is_dropped_with_no_lock_held() {
     explore(|| {
-        let house = House::new(Plans::default());
+        let house = TestKeeper::new(Plans::default());
         let application = Application::of(&house);
-        let [ending, opening] = [["a"], ["a"]].map(|[topic]| house.arrive(SSE, &[topic, "b"], Arrival::New));
+        let [ending, opening] =
+            [["a"], ["a"]].map(|[topic]| house.arrive(SSE, &[topic, "b"], ResumePoint::New));
         scope(|scope| {
             scope.spawn(|| house.keeper.publish("a", &application.message()));
             scope.spawn(|| house.end(&ending, Resume::Released));

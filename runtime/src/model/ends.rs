@@ -4,35 +4,35 @@ use std::time::Duration;
 
 use shuttle::future::block_on;
 
-use crate::keeper::archive::Arrival;
+use crate::keeper::archive::ResumePoint;
 use crate::keeper::held::{Held, SendError};
-use crate::keeper::send::Origin;
+use crate::keeper::send::MessageClass;
 use crate::model::explore::{explore, pass, scope};
-use crate::model::guest::Guest;
-use crate::model::house::{House, PLACES, Plans, SSE};
+use crate::model::guest::TestHold;
+use crate::model::house::{PLACES, Plans, SSE, TestKeeper};
 use crate::model::plain::publish;
-use abeyance_core::mechanisms::wire::{Encoded, Form};
+use abeyance_core::mechanisms::wire::{Encoded, WireForm};
 use abeyance_core::words::cause::{Disconnect, End, Resume};
-use abeyance_core::words::keep::Retention;
 use abeyance_core::words::message::Message;
-use abeyance_settings::terms::{Settings, WhenFull};
+use abeyance_core::words::retention::Retention;
+use abeyance_settings::endpoint::{EndpointOptions, WhenFull};
 
 /// Ends a hold; `true` if that was its end, and how much was written to its peer when that returned.
-fn end(house: &House, guest: &Guest, end: impl Into<End>) -> (bool, usize) {
+fn end(house: &TestKeeper, guest: &TestHold, end: impl Into<End>) -> (bool, usize) {
     let is_first = house.end(guest, end);
     let length = guest.line.length();
     assert!(guest.cause().is_some());
-    let direct = guest.hold.send(&Encoded::new(&Message::from("late")), Origin::Direct);
+    let direct = guest.hold.send(&Encoded::new(&Message::from("late")), MessageClass::Direct);
     assert!(direct.is_err(), "an end takes nothing more");
     guest.join(house, "late");
     (is_first, length)
 }
 
 /// Two ends, a send, a join and messages of a topic, all at once, of each kind of topic and of hold.
-fn one_cause(form: Form, plans: fn() -> Plans) -> impl Fn() + Clone + Send + Sync + 'static {
+fn one_cause(form: WireForm, plans: fn() -> Plans) -> impl Fn() + Clone + Send + Sync + 'static {
     move || {
-        let house = House::new(plans());
-        let guest = house.arrive(form, &["a"], Arrival::New);
+        let house = TestKeeper::new(plans());
+        let guest = house.arrive(form, &["a"], ResumePoint::New);
         let ((first, length), (second, _)) = scope(|scope| {
             scope.spawn(|| publish(&house, "a", "x", 2));
             scope.spawn(|| {
@@ -49,7 +49,7 @@ fn one_cause(form: Form, plans: fn() -> Plans) -> impl Fn() + Clone + Send + Syn
         assert_eq!(guest.line.length(), length, "written after the end");
         assert!(!(first && second), "two first causes");
         let cause = guest.cause().expect("a cause");
-        let is_answer = form == Form::LongPoll && cause == "answered";
+        let is_answer = form == WireForm::LongPoll && cause == "answered";
         assert!(first || second || is_answer, "{cause}");
         if first || second {
             assert_eq!(cause, if first { "released" } else { "gone" });
@@ -78,27 +78,28 @@ fn a_stream_that_follows_a_history_ends_once_whatever_comes_at_once() {
 /// A long poll, whose answer is an end, too; plain topics.
 #[test]
 fn a_long_poll_ends_once_whatever_comes_at_once() {
-    explore(one_cause(Form::LongPoll, Plans::default));
+    explore(one_cause(WireForm::LongPoll, Plans::default));
 }
 
 /// A long poll, a topic with a history.
 #[test]
 fn a_long_poll_that_follows_a_history_ends_once_whatever_comes_at_once() {
-    explore(one_cause(Form::LongPoll, keeping));
+    explore(one_cause(WireForm::LongPoll, keeping));
 }
 
 /// Everybody is ended while newcomers arrive, and settles while publishers still have it in hand.
 #[test]
 fn a_drain_races_with_newcomers_publishers_and_settling() {
     explore(|| {
-        let house = House::new(Plans::keeping(&["k"], Retention { count: 1, ..Retention::default() }));
+        let house = TestKeeper::new(Plans::keeping(&["k"], Retention { count: 1, ..Retention::default() }));
         let early = house.come(&["a", "k"]);
         let newcomer = scope(|scope| {
             scope.spawn(|| {
                 publish(&house, "a", "x", 1);
                 publish(&house, "k", "y", 1);
             });
-            let newcomer = scope.spawn(|| house.try_arrive(SSE, &["k", "a"], Arrival::New, usize::MAX).ok());
+            let newcomer =
+                scope.spawn(|| house.try_arrive(SSE, &["k", "a"], ResumePoint::New, usize::MAX).ok());
             scope.spawn(|| {
                 early.attend();
                 house.keeper.settle(&early.hold);
@@ -115,11 +116,11 @@ fn a_drain_races_with_newcomers_publishers_and_settling() {
 
 /// Whoever is held has its turn, one after the other, while messages come, somebody arrives and somebody leaves by
 /// itself; `hurry` is another thread. Everybody ends once, and nobody before its turn misses anything.
-fn turns(hurry: Option<fn(&House)>) -> impl Fn() + Clone + Send + Sync + 'static {
+fn turns(hurry: Option<fn(&TestKeeper)>) -> impl Fn() + Clone + Send + Sync + 'static {
     move || {
-        let house = House::new(Plans::keeping(&["k"], Retention { count: 2, ..Retention::default() }));
+        let house = TestKeeper::new(Plans::keeping(&["k"], Retention { count: 2, ..Retention::default() }));
         let [leaving, stream] = [house.come(&["a", "k"]), house.come(&["a", "k"])];
-        let poll = house.arrive(Form::LongPoll, &["a"], Arrival::New);
+        let poll = house.arrive(WireForm::LongPoll, &["a"], ResumePoint::New);
         poll.hold.open(Vec::new());
         let guests = [&leaving, &stream, &poll];
         let newcomer = scope(|scope| {
@@ -127,7 +128,8 @@ fn turns(hurry: Option<fn(&House)>) -> impl Fn() + Clone + Send + Sync + 'static
                 publish(&house, "k", "y", 1);
                 publish(&house, "a", "x", 1);
             });
-            let newcomer = scope.spawn(|| house.try_arrive(SSE, &["k", "a"], Arrival::New, usize::MAX).ok());
+            let newcomer =
+                scope.spawn(|| house.try_arrive(SSE, &["k", "a"], ResumePoint::New, usize::MAX).ok());
             scope.spawn(|| house.end(&leaving, Disconnect::Gone));
             let hurried = hurry.map(|hurry| {
                 let house = &house;
@@ -137,7 +139,7 @@ fn turns(hurry: Option<fn(&House)>) -> impl Fn() + Clone + Send + Sync + 'static
                 scope.spawn(|| {
                     guest.attend();
                     // The answer of a poll would be forgotten with that.
-                    if guest.hold.form != Form::LongPoll {
+                    if guest.hold.form != WireForm::LongPoll {
                         house.keeper.settle(&guest.hold);
                     }
                 });
@@ -191,8 +193,8 @@ fn a_drain_that_is_cut_short_ends_everybody_once() {
 fn nobody_holds_a_place_twice_where_the_oldest_makes_room() {
     explore(|| {
         let plans = Plans::default();
-        let settings = Settings { when_full: Some(WhenFull::ResumeOldest), ..plans.settings };
-        let house = House::new(Plans { settings, ..plans });
+        let settings = EndpointOptions { when_full: Some(WhenFull::ResumeOldest), ..plans.settings };
+        let house = TestKeeper::new(Plans { settings, ..plans });
         let mut guests: Vec<_> = (0..PLACES).map(|_| house.come(&["a"])).collect();
         // So old that they may be evicted.
         pass(Duration::from_millis(900));
@@ -204,8 +206,8 @@ fn nobody_holds_a_place_twice_where_the_oldest_makes_room() {
                 house.end(&guests[0], Disconnect::Gone);
                 house.keeper.settle(&guests[0].hold);
             });
-            let other = scope.spawn(|| house.try_arrive(SSE, &["a"], Arrival::New, usize::MAX));
-            let own = house.try_arrive(SSE, &["a"], Arrival::New, usize::MAX);
+            let other = scope.spawn(|| house.try_arrive(SSE, &["a"], ResumePoint::New, usize::MAX));
+            let own = house.try_arrive(SSE, &["a"], ResumePoint::New, usize::MAX);
             [own, other.join().expect("came")]
         });
         let counts = house.keeper.counts();
@@ -224,12 +226,12 @@ fn nobody_holds_a_place_twice_where_the_oldest_makes_room() {
 }
 
 /// Somebody waits for room to send; meanwhile the peer takes everything, or the hold ends.
-fn waits_to_send(meanwhile: fn(&House, &Guest)) -> Result<(), SendError> {
+fn waits_to_send(meanwhile: fn(&TestKeeper, &TestHold)) -> Result<(), SendError> {
     let plans = Plans::default();
     // Room for one message.
-    let settings = Settings { send_buffer: Some(80), ..plans.settings };
-    let house = House::new(Plans { settings, ..plans });
-    let guest = house.try_arrive(SSE, &[], Arrival::New, 5).expect("there is a place");
+    let settings = EndpointOptions { send_buffer: Some(80), ..plans.settings };
+    let house = TestKeeper::new(Plans { settings, ..plans });
+    let guest = house.try_arrive(SSE, &[], ResumePoint::New, 5).expect("there is a place");
     guest.hold.open(Vec::new());
     let held = Held::new(guest.hold.clone());
     held.send("first").expect("there is room");
@@ -268,7 +270,7 @@ fn whoever_waits_to_send_hears_of_the_end() {
 #[test]
 fn whoever_waits_for_quiet_hears_of_it() {
     explore(|| {
-        let house = House::new(Plans::default());
+        let house = TestKeeper::new(Plans::default());
         let (one, two) = (house.come(&["a"]), house.come(&["a"]));
         let hook = house.keeper.begin_hook();
         scope(|scope| {
@@ -289,8 +291,8 @@ fn whoever_waits_for_quiet_hears_of_it() {
 #[test]
 fn no_wake_up_is_lost() {
     explore(|| {
-        let house = House::new(Plans::default());
-        let guest = house.try_arrive(SSE, &["a"], Arrival::New, 5).expect("there is a place");
+        let house = TestKeeper::new(Plans::default());
+        let guest = house.try_arrive(SSE, &["a"], ResumePoint::New, 5).expect("there is a place");
         scope(|scope| {
             scope.spawn(|| guest.attend());
             scope.spawn(|| publish(&house, "a", "x", 2));

@@ -8,20 +8,20 @@ use crate::keeper::Keeper;
 use crate::keeper::ended::Ended;
 use crate::keeper::hold::Hold;
 use crate::model::chronicle::{Chronicle, Publication, Span};
-use crate::model::house::House;
+use crate::model::house::TestKeeper;
 use crate::model::line::{Event, Peer};
 
 /// One hold.
-pub(crate) struct Guest {
+pub(crate) struct TestHold {
     pub(crate) hold: Arc<Hold>,
     pub(crate) line: Arc<Peer>,
     keeper: Arc<Keeper>,
     /// Not the scheduler's: see [`Chronicle`].
-    past: Mutex<Past>,
+    past: Mutex<EndLog>,
 }
 
 #[derive(Debug, Default)]
-struct Past {
+struct EndLog {
     stays: Vec<Stay>,
     ends: Vec<Span>,
 }
@@ -34,19 +34,19 @@ struct Stay {
     left: Option<Span>,
 }
 
-impl Guest {
+impl TestHold {
     pub(crate) fn new(keeper: Arc<Keeper>, hold: Arc<Hold>, line: Arc<Peer>) -> Self {
-        Guest { hold, line, keeper, past: Mutex::default() }
+        TestHold { hold, line, keeper, past: Mutex::default() }
     }
 
-    pub(crate) fn join(&self, house: &House, topic: &'static str) {
+    pub(crate) fn join(&self, house: &TestKeeper, topic: &'static str) {
         let (span, joined) = house.chronicle.time(|| self.keeper.join(&self.hold, topic.into()));
         if joined.is_ok() {
             self.note_join(topic, span);
         }
     }
 
-    pub(crate) fn leave(&self, house: &House, topic: &'static str) {
+    pub(crate) fn leave(&self, house: &TestKeeper, topic: &'static str) {
         let (span, _) = house.chronicle.time(|| self.keeper.leave(&self.hold, topic));
         let mut past = self.past.lock().expect("nobody panics with it");
         for stay in past.stays.iter_mut().filter(|stay| stay.topic == topic) {
@@ -64,7 +64,7 @@ impl Guest {
 
     /// The word of the end that has begun, if any.
     pub(crate) fn cause(&self) -> Option<&'static str> {
-        self.hold.note().map(|note| note.end.as_str())
+        self.hold.end_request().map(|end_request| end_request.end.as_str())
     }
 
     /// Writes what waits, as far as the peer takes it.
@@ -93,8 +93,9 @@ impl Guest {
     /// What the peer saw, the answer of a long poll included.
     pub(crate) fn seen(&self) -> Vec<Event> {
         let mut seen = self.line.events();
-        let farewell = self.hold.note().map_or(Vec::new(), |note| note.farewell);
-        seen.extend(farewell.into_iter().map(|numbered| Event {
+        let last_messages =
+            self.hold.end_request().map_or(Vec::new(), |end_request| end_request.last_messages);
+        seen.extend(last_messages.into_iter().map(|numbered| Event {
             id: numbered.id,
             text: numbered.message.as_text().expect("text").to_owned(),
         }));

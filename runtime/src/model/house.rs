@@ -4,22 +4,22 @@ use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, Weak};
 
 use crate::keeper::admission::Refused;
-use crate::keeper::archive::Arrival;
-use crate::keeper::hold::{Hold, Origins, Post};
+use crate::keeper::archive::ResumePoint;
+use crate::keeper::hold::{Hold, HoldConfig, NewHold};
 use crate::keeper::hub::Hub;
 use crate::keeper::{Keeper, Plan};
 use crate::model::chronicle::{Chronicle, Publication, Span};
-use crate::model::guest::Guest;
+use crate::model::guest::TestHold;
 use crate::model::line::Peer;
-use abeyance_core::mechanisms::limits::{Ceiling, Peer as Address};
-use abeyance_core::mechanisms::wire::Form;
+use abeyance_core::mechanisms::limits::{EndpointLimits, Peer as Address};
+use abeyance_core::mechanisms::wire::WireForm;
 use abeyance_core::words::cause::{Disconnect, End};
-use abeyance_core::words::keep::{Pattern, Retention, Rule};
-use abeyance_core::words::policy::Policy;
+use abeyance_core::words::retention::{Pattern, Retention, Rule};
+use abeyance_core::words::server_config::ServerConfig;
 use abeyance_core::words::topic::Topic;
-use abeyance_settings::terms::{Settings, WhenFull};
+use abeyance_settings::endpoint::{EndpointOptions, WhenFull};
 
-pub(crate) const SSE: Form = Form::Sse { chunked: false };
+pub(crate) const SSE: WireForm = WireForm::Sse { chunked: false };
 
 /// How many may be held at once.
 pub(crate) const PLACES: usize = 6;
@@ -33,10 +33,10 @@ const HISTORY: usize = 16 << 10;
 const KNOWN: usize = 2;
 
 /// A keeper with one endpoint and without clocks.
-pub(crate) struct House {
+pub(crate) struct TestKeeper {
     pub(crate) keeper: Arc<Keeper>,
     pub(crate) chronicle: Chronicle,
-    post: Arc<Post>,
+    config: Arc<HoldConfig>,
     /// Not the scheduler's: see [`Chronicle`].
     held: Mutex<Vec<Weak<Hold>>>,
 }
@@ -44,14 +44,15 @@ pub(crate) struct House {
 /// What a house is built from.
 #[derive(Clone)]
 pub(crate) struct Plans {
-    pub(crate) settings: Settings,
-    pub(crate) policy: Policy,
+    pub(crate) settings: EndpointOptions,
+    pub(crate) server_config: ServerConfig,
 }
 
 impl Default for Plans {
     fn default() -> Self {
-        let settings = Settings { max_idle: Some(None), heartbeat: Some(None), ..Settings::NONE };
-        Plans { settings, policy: Policy { max_suspended: PLACES, ..Policy::default() } }
+        let settings =
+            EndpointOptions { max_idle: Some(None), heartbeat: Some(None), ..EndpointOptions::NONE };
+        Plans { settings, server_config: ServerConfig { max_suspended: PLACES, ..ServerConfig::default() } }
     }
 }
 
@@ -61,74 +62,83 @@ impl Plans {
         let rule = |prefix: &&str| Rule { pattern: Pattern::Prefix((*prefix).into()), keep };
         let topics = prefixes.iter().chain(&[FLOOD]).map(rule).collect();
         let plain = Plans::default();
-        Plans { policy: Policy { topics, max_retained: HISTORY, ..plain.policy }, ..plain }
+        Plans {
+            server_config: ServerConfig { topics, max_retained: HISTORY, ..plain.server_config },
+            ..plain
+        }
     }
 }
 
-impl House {
+impl TestKeeper {
     pub(crate) fn new(plans: Plans) -> Self {
-        let Plans { settings, policy } = plans;
-        let ceiling = Ceiling { holds: None, per_peer: None, per_key: None };
+        let Plans { settings, server_config } = plans;
+        let ceiling = EndpointLimits { holds: None, per_peer: None, per_key: None };
         let when_full = settings.when_full.unwrap_or(WhenFull::Reject);
         let keeper = Keeper::new();
-        keeper.configure(policy, vec![Plan { path: "/endpoint", ceiling, when_full }]);
-        let post = Arc::new(Post { keeper: keeper.clone(), endpoint: 0, terms: settings.resolve() });
-        House { keeper, chronicle: Chronicle::default(), post, held: Mutex::default() }
+        keeper.configure(server_config, vec![Plan { path: "/endpoint", ceiling, when_full }]);
+        let config =
+            Arc::new(HoldConfig { keeper: keeper.clone(), endpoint: 0, endpoint_config: settings.resolve() });
+        TestKeeper { keeper, chronicle: Chronicle::default(), config, held: Mutex::default() }
     }
 
     /// A hold begins and joins; it is still opening.
-    pub(crate) fn arrive(&self, form: Form, topics: &[&'static str], arrival: Arrival) -> Guest {
-        self.try_arrive(form, topics, arrival, usize::MAX).expect("there is a place")
+    pub(crate) fn arrive(
+        &self,
+        form: WireForm,
+        topics: &[&'static str],
+        resume_point: ResumePoint,
+    ) -> TestHold {
+        self.try_arrive(form, topics, resume_point, usize::MAX).expect("there is a place")
     }
 
     /// A hold begins, if there is a place, of a peer that takes `window` bytes.
     pub(crate) fn try_arrive(
         &self,
-        form: Form,
+        form: WireForm,
         topics: &[&'static str],
-        arrival: Arrival,
+        resume_point: ResumePoint,
         window: usize,
-    ) -> Result<Guest, Refused> {
-        self.arrive_with(form, topics.iter().map(|topic| (*topic, false)), arrival, window)
+    ) -> Result<TestHold, Refused> {
+        self.arrive_with(form, topics.iter().map(|topic| (*topic, false)), resume_point, window)
     }
 
     /// `true` stands with topics whose past is wanted.
     pub(crate) fn arrive_with(
         &self,
-        form: Form,
+        form: WireForm,
         topics: impl IntoIterator<Item = (&'static str, bool)>,
-        arrival: Arrival,
+        resume_point: ResumePoint,
         window: usize,
-    ) -> Result<Guest, Refused> {
+    ) -> Result<TestHold, Refused> {
         let topics: Vec<_> = topics.into_iter().collect();
         let named: Vec<_> = topics.iter().map(|(topic, past)| (Topic::from(*topic), *past)).collect();
-        let (guest, span) = self.begin(form, &named, arrival, window)?;
+        let (guest, span) = self.begin(form, &named, resume_point, window)?;
         topics.iter().for_each(|(topic, _)| guest.note_join(topic, span));
         Ok(guest)
     }
 
     fn begin(
         &self,
-        form: Form,
+        form: WireForm,
         topics: &[(Topic, bool)],
-        arrival: Arrival,
+        resume_point: ResumePoint,
         window: usize,
-    ) -> Result<(Guest, Span), Refused> {
+    ) -> Result<(TestHold, Span), Refused> {
         let address = IpAddr::from(Ipv4Addr::LOCALHOST);
         let admission = self.keeper.admit(0, Address::from(address))?;
         let line = Arc::new(Peer::new(window));
-        let origins = Origins { form, peer: (address, 4000).into(), path: "/".into(), line: line.clone() };
-        let post = self.post.clone();
-        let hold = admission.suspend(None, |id, now| Hold::begin(id, now, post, origins))?;
+        let origins = NewHold { form, peer: (address, 4000).into(), path: "/".into(), line: line.clone() };
+        let config = self.config.clone();
+        let hold = admission.suspend(None, |id, now| Hold::begin(id, now, config, origins))?;
         self.held.lock().expect("nobody panics with it").push(Arc::downgrade(&hold));
-        let guest = Guest::new(self.keeper.clone(), hold, line);
-        let (span, ()) = self.chronicle.time(|| self.keeper.enter(&guest.hold, topics, arrival));
+        let guest = TestHold::new(self.keeper.clone(), hold, line);
+        let (span, ()) = self.chronicle.time(|| self.keeper.enter(&guest.hold, topics, resume_point));
         Ok((guest, span))
     }
 
     /// A hold that is open.
-    pub(crate) fn come(&self, topics: &[&'static str]) -> Guest {
-        let guest = self.arrive(SSE, topics, Arrival::New);
+    pub(crate) fn come(&self, topics: &[&'static str]) -> TestHold {
+        let guest = self.arrive(SSE, topics, ResumePoint::New);
         guest.hold.open(Vec::new());
         guest
     }
@@ -136,12 +146,12 @@ impl House {
     pub(crate) fn publish(&self, topic: &'static str, text: &str) -> usize {
         let message = text.into();
         let (span, accepted) = self.chronicle.time(|| self.keeper.publish(topic, &message));
-        self.chronicle.note(Publication { topic, text: text.to_owned(), span, accepted });
+        self.chronicle.end_request(Publication { topic, text: text.to_owned(), span, accepted });
         accepted
     }
 
     /// Ends a hold; `false` if its end had begun.
-    pub(crate) fn end(&self, guest: &Guest, end: impl Into<End>) -> bool {
+    pub(crate) fn end(&self, guest: &TestHold, end: impl Into<End>) -> bool {
         let end: End = end.into();
         let (span, is_first) = self.chronicle.time(|| self.keeper.end(&guest.hold, end.into()));
         guest.note_end(span);
@@ -149,12 +159,12 @@ impl House {
     }
 
     /// Everybody is ended: nothing may be left of anybody, and every place is free again.
-    pub(crate) fn close(self, guests: Vec<Guest>) {
+    pub(crate) fn close(self, guests: Vec<TestHold>) {
         self.keeper.end_all(&Disconnect::Shutdown.into());
         guests.iter().for_each(|guest| self.keeper.settle(&guest.hold));
         drop(guests);
         self.check_nobody_follows();
-        let House { keeper, post, held, .. } = self;
+        let TestKeeper { keeper, config, held, .. } = self;
         let counts = keeper.counts();
         assert_eq!((counts.held, counts.ending), (0, 0));
         assert_eq!(Hub::new(keeper.clone()).stats().waiting, 0, "nobody is there for whom it waits");
@@ -167,7 +177,7 @@ impl House {
         let is_free = |place: &Result<_, Refused>| !matches!(place, Err(Refused::Full(_)));
         assert!(places.iter().all(is_free), "a place was not given back");
         drop(places);
-        drop(post);
+        drop(config);
         assert_eq!(Arc::strong_count(&keeper), 1, "somebody keeps the keeper");
     }
 
@@ -178,11 +188,11 @@ impl House {
         for number in 0..=KNOWN {
             self.keeper.publish(&format!("{FLOOD}{number}"), &"x".repeat(2 * HISTORY).into());
         }
-        for Rule { pattern, .. } in &self.keeper.policy().topics {
+        for Rule { pattern, .. } in &self.keeper.server_config().topics {
             let Pattern::Prefix(prefix) = pattern else { continue };
             if published.iter().any(|one| *one.topic == **prefix) {
                 let other = Topic::from(format!("{prefix}, another"));
-                let probe = self.begin(SSE, &[(other, false)], Arrival::Back(0), usize::MAX);
+                let probe = self.begin(SSE, &[(other, false)], ResumePoint::Back(0), usize::MAX);
                 // Through closed doors nobody comes to see.
                 let Ok((probe, _)) = probe else { return };
                 assert!(probe.hold.first_position().is_lost, "somebody follows {prefix:?}");

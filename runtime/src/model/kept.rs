@@ -3,12 +3,12 @@
 
 use crate::model::client::Client;
 use crate::model::explore::{explore, scope};
-use crate::model::guest::Guest;
-use crate::model::house::{House, Plans};
+use crate::model::guest::TestHold;
+use crate::model::house::{Plans, TestKeeper};
 use crate::model::plain::publish;
 use crate::model::sequence::Sequence;
-use abeyance_core::words::keep::Retention;
-use abeyance_core::words::policy::Policy;
+use abeyance_core::words::retention::Retention;
+use abeyance_core::words::server_config::ServerConfig;
 
 /// So few that what is published soon drives out what was.
 pub(crate) fn few(count: usize) -> Retention {
@@ -16,8 +16,8 @@ pub(crate) fn few(count: usize) -> Retention {
 }
 
 /// A house whose topics keep so much, and somebody who follows all of them from the beginning to the end.
-pub(crate) fn house(keep: Retention) -> (House, Guest) {
-    let house = House::new(Plans::keeping(&["a", "b"], keep));
+pub(crate) fn house(keep: Retention) -> (TestKeeper, TestHold) {
+    let house = TestKeeper::new(Plans::keeping(&["a", "b"], keep));
     let scribe = house.come(&["a", "b"]);
     (house, scribe)
 }
@@ -98,8 +98,8 @@ fn whoever_stays_in_two_topics_has_everything() {
 fn what_is_on_its_way_is_not_forgotten() {
     explore(|| {
         let plans = Plans::keeping(&["a", "b", "c"], Retention::default());
-        let policy = Policy { max_retained: 1, ..plans.policy };
-        let house = House::new(Plans { policy, ..plans });
+        let server_config = ServerConfig { max_retained: 1, ..plans.server_config };
+        let house = TestKeeper::new(Plans { server_config, ..plans });
         let guest = house.come(&["a", "c"]);
         scope(|scope| {
             scope.spawn(|| publish(&house, "a", "x", 1));

@@ -8,18 +8,18 @@ use crate::keeper::hub::Hub;
 use crate::keeper::schedule::Job;
 use crate::keeper::time::Time;
 use crate::model::explore::{explore, pass, scope};
-use crate::model::house::{House, Plans};
+use crate::model::house::{Plans, TestKeeper};
 use abeyance_core::words::cause::Disconnect;
-use abeyance_core::words::keep::Retention;
+use abeyance_core::words::retention::Retention;
 
 /// What the sweep does when a period has passed.
-fn sweep(house: &House) {
+fn sweep(house: &TestKeeper) {
     pass(Time::PERIOD);
     house.keeper.sweep();
 }
 
 /// Publishes what is due, as the server's own task does when it is told; says how much.
-fn publish_due(house: &House) -> usize {
+fn publish_due(house: &TestKeeper) -> usize {
     let now = house.keeper.time().swept();
     let mut count = 0;
     while let Some(due) = house.keeper.take_due(now) {
@@ -36,7 +36,7 @@ fn publish_due(house: &House) -> usize {
 /// One message: it is published, or cancelled by whoever holds it, or ends with its topic.
 fn comes_once_or_never(plans: fn() -> Plans) -> impl Fn() + Clone + Send + Sync + 'static {
     move || {
-        let house = House::new(plans());
+        let house = TestKeeper::new(plans());
         let hub = Hub::new(house.keeper.clone());
         let guest = house.come(&["a"]);
         let scheduled = hub.publish_after(Duration::ZERO, "a", "later").expect("scheduled");
@@ -77,7 +77,7 @@ fn what_comes_again_ends_with_its_topic() {
     explore(|| {
         let plans =
             Plans::keeping(&["a"], Retention { age: Duration::from_millis(30), ..Retention::default() });
-        let house = House::new(plans);
+        let house = TestKeeper::new(plans);
         let hub = Hub::new(house.keeper.clone());
         let leaving = house.come(&["a"]);
         let never = Duration::from_secs(60);
@@ -110,7 +110,7 @@ fn what_comes_again_ends_with_its_topic() {
 #[test]
 fn what_comes_again_goes_on_while_somebody_stays() {
     explore(|| {
-        let house = House::new(Plans::default());
+        let house = TestKeeper::new(Plans::default());
         let hub = Hub::new(house.keeper.clone());
         let leaving = house.come(&["a"]);
         let again = hub.publish_every(Duration::from_secs(60), "a", "again").expect("scheduled");
@@ -138,7 +138,7 @@ fn what_comes_again_goes_on_while_somebody_stays() {
 #[test]
 fn whoever_publishes_hears_of_what_is_due() {
     explore(|| {
-        let house = House::new(Plans::default());
+        let house = TestKeeper::new(Plans::default());
         let hub = Hub::new(house.keeper.clone());
         let guest = house.come(&["a"]);
         scope(|scope| {

@@ -6,8 +6,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use abeyance_core::words::event_id::EventId;
-use abeyance_core::words::line::Line;
-use abeyance_core::words::probing::Probing;
+use abeyance_core::words::keepalive_probes::Probing;
+use abeyance_core::words::peer_io::PeerIo;
 
 /// A line without a network. Its lock is not the scheduler's: it is taken under the pen, which gives others their turn.
 #[derive(Debug)]
@@ -79,7 +79,7 @@ fn event(block: &str) -> Event {
     Event { id, text: field("data: ").expect("data").to_owned() }
 }
 
-impl Line for Peer {
+impl PeerIo for Peer {
     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
         Poll::Pending
     }

@@ -24,5 +24,5 @@ mod later; // scenarios of what is published later
 mod line; // a peer that takes what it is told to take
 mod plain; // scenarios of topics that keep nothing
 mod relief; // scenarios of what waits for all peers together
-mod returning;
-mod sequence; // all kept messages in their one order // scenarios of clients that come back
+mod returning; // scenarios of clients that come back
+mod sequence; // all kept messages in their one order

@@ -1,29 +1,29 @@
 //! Topics that keep nothing: whoever has joined gets what is published, once, and in order.
 
-use crate::keeper::archive::Arrival;
+use crate::keeper::archive::ResumePoint;
 use crate::model::explore::{explore, scope};
-use crate::model::guest::Guest;
-use crate::model::house::{House, Plans, SSE};
-use abeyance_core::mechanisms::wire::Form;
+use crate::model::guest::TestHold;
+use crate::model::house::{Plans, SSE, TestKeeper};
+use abeyance_core::mechanisms::wire::WireForm;
 use abeyance_core::words::cause::{Disconnect, Resume};
 
 /// Publishes so many messages, one after the other; their texts begin with `name`.
-pub(crate) fn publish(house: &House, topic: &'static str, name: &str, count: usize) {
+pub(crate) fn publish(house: &TestKeeper, topic: &'static str, name: &str, count: usize) {
     (0..count).for_each(|number| _ = house.publish(topic, &format!("{name}{number}")));
 }
 
 /// As many as were accepted were given to somebody, or are known not to have been. Of topics with a history that is
 /// not so exact: a message may come with another, and count for a hold that leaves or joins just then, or not.
-fn check_counts(house: &House, guests: &[Guest]) {
+fn check_counts(house: &TestKeeper, guests: &[TestHold]) {
     let accepted: usize = house.chronicle.publications().iter().map(|one| one.accepted).sum();
-    assert_eq!(guests.iter().map(Guest::accepted).sum::<usize>(), accepted);
+    assert_eq!(guests.iter().map(TestHold::accepted).sum::<usize>(), accepted);
 }
 
 /// Two publishers, one member that leaves and one that ends.
 #[test]
 fn members_come_and_go() {
     explore(|| {
-        let house = House::new(Plans::default());
+        let house = TestKeeper::new(Plans::default());
         let guests = scope(|scope| {
             scope.spawn(|| publish(&house, "a", "x", 2));
             scope.spawn(|| publish(&house, "a", "y", 2));
@@ -47,7 +47,7 @@ fn members_come_and_go() {
 #[test]
 fn a_member_joins_again_and_again() {
     explore(|| {
-        let house = House::new(Plans::default());
+        let house = TestKeeper::new(Plans::default());
         let guest = house.come(&["a"]);
         scope(|scope| {
             scope.spawn(|| publish(&house, "a", "x", 3));
@@ -67,7 +67,7 @@ fn a_member_joins_again_and_again() {
 #[test]
 fn a_hold_is_a_member_once_or_not_at_all() {
     explore(|| {
-        let house = House::new(Plans::default());
+        let house = TestKeeper::new(Plans::default());
         let guest = house.come(&["a"]);
         let (keeper, hold) = (&house.keeper, &guest.hold);
         scope(|scope| {
@@ -90,11 +90,11 @@ fn a_hold_is_a_member_once_or_not_at_all() {
 #[test]
 fn what_is_published_while_a_hold_opens_comes_behind_the_replies() {
     explore(|| {
-        let house = House::new(Plans::default());
+        let house = TestKeeper::new(Plans::default());
         let guest = scope(|scope| {
             scope.spawn(|| publish(&house, "a", "x", 2));
             scope.spawn(|| publish(&house, "a", "y", 2));
-            let guest = house.arrive(SSE, &["a"], Arrival::New);
+            let guest = house.arrive(SSE, &["a"], ResumePoint::New);
             guest.hold.open(vec!["reply".into()]);
             guest
         });
@@ -112,11 +112,11 @@ fn what_is_published_while_a_hold_opens_comes_behind_the_replies() {
 #[test]
 fn a_long_poll_has_one_answer() {
     explore(|| {
-        let house = House::new(Plans::default());
+        let house = TestKeeper::new(Plans::default());
         let guest = scope(|scope| {
             let publisher = scope.spawn(|| publish(&house, "a", "x", 2));
             scope.spawn(|| publish(&house, "a", "y", 2));
-            let guest = house.arrive(Form::LongPoll, &["a"], Arrival::New);
+            let guest = house.arrive(WireForm::LongPoll, &["a"], ResumePoint::New);
             guest.hold.open(Vec::new());
             publisher.join().expect("published");
             house.end(&guest, Resume::Timeout);

@@ -1,36 +1,36 @@
 //! What waits for all peers together: counted right, and within its bound, whatever is queued, read and ended at once.
 
-use crate::keeper::archive::Arrival;
+use crate::keeper::archive::ResumePoint;
 use crate::keeper::ended::Ended;
 use crate::keeper::hub::Hub;
 use crate::model::client::Client;
 use crate::model::explore::{explore, scope};
-use crate::model::guest::Guest;
-use crate::model::house::{House, Plans, SSE};
+use crate::model::guest::TestHold;
+use crate::model::house::{Plans, SSE, TestKeeper};
 use crate::model::plain::publish;
 use crate::model::sequence::Sequence;
 use abeyance_core::words::cause::{Disconnect, Resume};
-use abeyance_core::words::keep::Retention;
-use abeyance_core::words::policy::Policy;
-use abeyance_settings::terms::{Settings, WhenSlow};
+use abeyance_core::words::retention::Retention;
+use abeyance_core::words::server_config::ServerConfig;
+use abeyance_settings::endpoint::{EndpointOptions, WhenSlow};
 
 /// Room for six messages or so.
 const BOUND: usize = 500;
 
 /// A house in which so much may wait for all peers.
-fn house(memory: usize, when_slow: WhenSlow, plans: Plans) -> House {
-    let settings = Settings { when_slow: Some(when_slow), ..plans.settings };
-    House::new(Plans { settings, policy: Policy { memory, ..plans.policy } })
+fn house(memory: usize, when_slow: WhenSlow, plans: Plans) -> TestKeeper {
+    let settings = EndpointOptions { when_slow: Some(when_slow), ..plans.settings };
+    TestKeeper::new(Plans { settings, server_config: ServerConfig { memory, ..plans.server_config } })
 }
 
 /// A hold whose peer takes nothing.
-fn deaf(house: &House, topics: &[&'static str]) -> Guest {
-    let guest = house.try_arrive(SSE, topics, Arrival::New, 0).expect("there is a place");
+fn deaf(house: &TestKeeper, topics: &[&'static str]) -> TestHold {
+    let guest = house.try_arrive(SSE, topics, ResumePoint::New, 0).expect("there is a place");
     guest.hold.open(Vec::new());
     guest
 }
 
-fn waiting(house: &House) -> usize {
+fn waiting(house: &TestKeeper) -> usize {
     Hub::new(house.keeper.clone()).stats().waiting
 }
 

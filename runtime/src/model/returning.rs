@@ -1,16 +1,16 @@
 //! Topics that keep a history: whoever comes back gets what it missed, or is told that something of it is gone.
 
-use crate::keeper::archive::Arrival;
+use crate::keeper::archive::ResumePoint;
 use crate::model::client::Client;
 use crate::model::explore::{explore, repeat, scope};
-use crate::model::house::{House, PLACES, Plans, SSE};
+use crate::model::house::{PLACES, Plans, SSE, TestKeeper};
 use crate::model::kept::{few, house};
 use crate::model::plain::publish;
 use crate::model::sequence::Sequence;
 use abeyance_core::words::cause::{Disconnect, Resume};
-use abeyance_core::words::keep::Retention;
-use abeyance_core::words::policy::Policy;
-use abeyance_settings::terms::Settings;
+use abeyance_core::words::retention::Retention;
+use abeyance_core::words::server_config::ServerConfig;
+use abeyance_settings::endpoint::EndpointOptions;
 
 /// A client is cut, comes back, ends in good order, and comes back.
 fn comes_back(keep: Retention, topics: &'static [&'static str]) -> impl Fn() + Clone + Send + Sync + 'static {
@@ -115,7 +115,7 @@ fn long_polls_of_two_topics_miss_nothing_or_are_told() {
 #[test]
 fn a_poll_that_is_ended_at_once_tells_where_its_client_stands() {
     explore(|| {
-        let house = House::new(Plans::keeping(&["a"], Retention::default()));
+        let house = TestKeeper::new(Plans::keeping(&["a"], Retention::default()));
         let mut client = Client::new(&["a"]);
         let mut guests = scope(|scope| {
             scope.spawn(|| publish(&house, "a", "x", 1));
@@ -157,8 +157,8 @@ fn a_slow_client_reads_a_past_larger_than_its_backlog() {
     explore(|| {
         let plans = Plans::keeping(&["a", "b"], few(3));
         // Room for two messages.
-        let settings = Settings { send_buffer: Some(220), ..plans.settings };
-        let house = House::new(Plans { settings, ..plans });
+        let settings = EndpointOptions { send_buffer: Some(220), ..plans.settings };
+        let house = TestKeeper::new(Plans { settings, ..plans });
         let scribe = house.come(&["a", "b"]);
         let mut client = Client::new(&["a"]);
         let mut guests = vec![client.stream_whole(&house)];
@@ -181,10 +181,10 @@ fn a_slow_client_reads_a_past_larger_than_its_backlog() {
 fn nobody_waits_for_what_nobody_brings() {
     explore(|| {
         let plans = Plans::keeping(&["a"], Retention::default());
-        let settings = Settings { send_buffer: Some(220), ..plans.settings };
-        let house = House::new(Plans { settings, ..plans });
+        let settings = EndpointOptions { send_buffer: Some(220), ..plans.settings };
+        let house = TestKeeper::new(Plans { settings, ..plans });
         publish(&house, "a", "past", 3);
-        let guest = house.try_arrive(SSE, &["a"], Arrival::Back(0), 0).expect("there is a place");
+        let guest = house.try_arrive(SSE, &["a"], ResumePoint::Back(0), 0).expect("there is a place");
         scope(|scope| {
             scope.spawn(|| guest.attend());
             scope.spawn(|| publish(&house, "a", "x", 1));
@@ -208,8 +208,8 @@ fn a_client_of_a_forgotten_topic_is_told() {
     explore(|| {
         let plans = Plans::keeping(&["a", "b"], Retention::default());
         // Nothing has room: a message is forgotten as soon as everybody was given it.
-        let policy = Policy { max_retained: 1, ..plans.policy };
-        let house = House::new(Plans { policy, ..plans });
+        let server_config = ServerConfig { max_retained: 1, ..plans.server_config };
+        let house = TestKeeper::new(Plans { server_config, ..plans });
         let mut client = Client::new(&["a", "b"]).of_forgotten();
         let mut guests = scope(|scope| {
             scope.spawn(|| {

@@ -1,8 +1,8 @@
 //! All kept messages in their one order, to compare with what others saw.
 
 use crate::model::chronicle::Publication;
-use crate::model::guest::Guest;
-use crate::model::house::House;
+use crate::model::guest::TestHold;
+use crate::model::house::TestKeeper;
 use crate::model::line::Event;
 
 /// The messages, in order.
@@ -16,7 +16,7 @@ struct Entry {
 
 impl Sequence {
     /// As somebody saw it who was there all along and followed every topic.
-    pub(crate) fn of(scribe: &Guest, house: &House) -> Self {
+    pub(crate) fn of(scribe: &TestHold, house: &TestKeeper) -> Self {
         let events = scribe.line.events();
         let texts: Vec<_> = events.iter().map(|event| event.text.clone()).collect();
         house.chronicle.check_order(&texts);
@@ -31,7 +31,7 @@ impl Sequence {
     }
 
     /// As the only publisher knows it.
-    pub(crate) fn of_one_publisher(house: &House) -> Self {
+    pub(crate) fn of_one_publisher(house: &TestKeeper) -> Self {
         let publications = house.chronicle.publications().into_iter();
         let entry = |(one, offset): (Publication, u64)| Entry { offset, topic: one.topic, text: one.text };
         Sequence(publications.zip(1..).map(entry).collect())

@@ -6,37 +6,44 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::host::Host;
-use super::house::House;
-use super::turned_away::Away;
+use super::connections::Connections;
+use super::service::Service;
+use super::turn_away::TurnAway;
 use crate::socket::Listener;
 use abeyance_core::sync::lasting;
 
 /// Accepts for as long as it is polled; no error ends it.
-pub(super) async fn accept<H: Host>(mut door: impl Listener, house: Arc<House<H>>) {
+pub(super) async fn accept<H: Service>(mut door: impl Listener, connections: Arc<Connections<H>>) {
     let mut trouble = Trouble::default();
     loop {
-        if lasting::waiting_turn("accepting", accept_one(&mut door, &house, &mut trouble)).await.is_none() {
+        if lasting::waiting_turn("accepting", accept_one(&mut door, &connections, &mut trouble))
+            .await
+            .is_none()
+        {
             // What panics again at once shall not take all the time there is.
             tokio::time::sleep(Trouble::FIRST).await;
         }
     }
 }
 
-async fn accept_one<H: Host>(door: &mut impl Listener, house: &Arc<House<H>>, trouble: &mut Trouble) {
+async fn accept_one<H: Service>(
+    door: &mut impl Listener,
+    connections: &Arc<Connections<H>>,
+    trouble: &mut Trouble,
+) {
     match door.accept().await {
         Ok(line) => {
             if trouble.is_over(Instant::now()) {
                 tracing::info!("accepting connections again");
             }
-            house.receive(line).await;
+            connections.receive(line).await;
         }
         Err(error) if is_passing(&error) => {}
         Err(error) => {
             if trouble.begins(Instant::now()) {
-                tracing::error!(%error, connections = house.count(), "cannot accept connections");
+                tracing::error!(%error, connections = connections.count(), "cannot accept connections");
             }
-            if !squeeze(door, house).await {
+            if !accept_on_spare_fd(door, connections).await {
                 tokio::time::sleep(trouble.pause()).await;
             } else {
                 trouble.eased();
@@ -47,19 +54,21 @@ async fn accept_one<H: Host>(door: &mut impl Listener, house: &Arc<House<H>>, tr
 
 /// One round without a descriptor to accept with: somebody who waits makes room for whoever is at the door, or that one
 /// is sent away. `false` if not even that was possible: the listener stays ready, so trying at once would spin.
-async fn squeeze<H: Host>(door: &mut impl Listener, house: &Arc<House<H>>) -> bool {
-    let has_spare = door.keep_spare() || (house.show_out().await && door.keep_spare());
+async fn accept_on_spare_fd<H: Service>(door: &mut impl Listener, connections: &Arc<Connections<H>>) -> bool {
+    let has_spare = door.keep_spare() || (connections.evict_idlest().await && door.keep_spare());
     if !has_spare {
         return false;
     }
     match door.accept_on_spare() {
-        Some(Ok(line)) => match house.enter(&line).await {
+        Some(Ok(line)) => match connections.enter(&line).await {
             // Who left may have left its descriptor to somebody else in this process.
-            Some(Ok(place)) if door.keep_spare() || (house.show_out().await && door.keep_spare()) => {
-                house.admit(place, line);
+            Some(Ok(slot))
+                if door.keep_spare() || (connections.evict_idlest().await && door.keep_spare()) =>
+            {
+                connections.admit(slot, line);
             }
-            Some(Ok(_)) => house.send_away_at_once(line, Away::Full).await,
-            Some(Err(why)) => house.send_away_at_once(line, why).await,
+            Some(Ok(_)) => connections.send_away_at_once(line, TurnAway::Full).await,
+            Some(Err(why)) => connections.send_away_at_once(line, why).await,
             None => {}
         },
         Some(Err(error)) if !is_passing(&error) => return false,

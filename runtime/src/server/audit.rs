@@ -6,11 +6,11 @@ use std::time::Duration;
 use tokio::task::{AbortHandle, spawn_blocking};
 use tokio::time::{Instant, sleep};
 
-use super::host::Host;
-use super::house::House;
+use super::connections::Connections;
+use super::service::Service;
 use crate::keeper::hub::Hub;
 use abeyance_core::sync::lasting;
-use abeyance_core::words::look::Look;
+use abeyance_core::words::socket_count::Look;
 
 /// The audits of one server; they end when this is dropped.
 #[derive(Debug)]
@@ -30,13 +30,13 @@ const SHARE: u32 = 1000;
 const LIMBO: Duration = Duration::from_millis(50);
 
 impl Audits {
-    pub(super) fn start<H: Host>(house: Arc<House<H>>, hub: Hub) -> Self {
+    pub(super) fn start<H: Service>(connections: Arc<Connections<H>>, hub: Hub) -> Self {
         let auditing = tokio::spawn(async move {
             let mut pause = FIRST;
             loop {
                 sleep(pause).await;
                 pause = EVERY;
-                let looking = lasting::waiting_turn("the audit", look(&house, || hub.holds()));
+                let looking = lasting::waiting_turn("the audit", look(&connections, || hub.holds()));
                 match looking.await {
                     Some(Some(look)) => {
                         pause = pause_after(look.took);
@@ -59,20 +59,23 @@ impl Drop for Audits {
 }
 
 /// Looks once; `None` where the system does not say what is open.
-pub(super) async fn look<H: Host>(house: &House<H>, holds: impl Fn() -> usize) -> Option<Look> {
-    let descriptors = house.descriptors.clone()?;
-    let earlier = house.census();
+pub(super) async fn look<H: Service>(
+    connections: &Connections<H>,
+    holds: impl Fn() -> usize,
+) -> Option<Look> {
+    let descriptors = connections.descriptors.clone()?;
+    let earlier = connections.census();
     sleep(LIMBO).await;
     let begun = Instant::now();
     // Those that were sent away have no place, and yet a socket for a moment.
-    let connections = house.census().count + house.sent_away();
+    let count = connections.census().count + connections.sent_away();
     let holds = holds();
     // An error is the runtime's end.
     let open = spawn_blocking(move || descriptors.open()).await.ok()??;
     let took = begun.elapsed();
     sleep(LIMBO).await;
-    let changes = house.census().changes_since(earlier);
-    Some(Look { connections, changes, open, holds, took })
+    let changes = connections.census().changes_since(earlier);
+    Some(Look { connections: count, changes, open, holds, took })
 }
 
 fn pause_after(took: Duration) -> Duration {

@@ -10,17 +10,17 @@ use http::Request;
 use tokio::net::{TcpListener, ToSocketAddrs};
 use tower_service::Service;
 
-use super::running::ServerHandle;
+use super::handle::ServerHandle;
+use super::server_options::ServerOptions;
 use super::setup::{Setup, environment};
 use super::start::StartError;
-use super::wishes::Wishes;
+use crate::dispatch::connect_info::ConnectInfo;
 use crate::dispatch::fallback::Fallback;
-use crate::dispatch::introduction::Introduction;
 use crate::endpoint::BoxError;
 use crate::endpoint::outcome::Outcome;
 use crate::endpoint::record::{Endpoint, Mountable};
 use crate::keeper::hub::Hub;
-use crate::socket::memory::{Dialer, MemoryDoor};
+use crate::socket::memory::{Dialer, MemoryAcceptor};
 use crate::socket::tcp;
 
 /// A server that is being set up.
@@ -118,7 +118,7 @@ impl Server {
         mut self,
         make: impl Fn(SocketAddr) -> T + Send + Sync + 'static,
     ) -> Self {
-        self.0.plan.introduction = Some(Introduction::new(make));
+        self.0.plan.introduction = Some(ConnectInfo::new(make));
         self
     }
 
@@ -219,7 +219,7 @@ impl Server {
     /// Outside of a tokio runtime.
     pub fn bind_memory(self) -> Result<(ServerHandle, Dialer), StartError> {
         let ready = self.0.check([])?;
-        let (door, dialer) = MemoryDoor::new();
+        let (door, dialer) = MemoryAcceptor::new();
         Ok((ready.start(door), dialer))
     }
 
@@ -227,15 +227,15 @@ impl Server {
     /// what the code and the environment say. Logs nothing of it: `#[abeyance::main]` tells it in its own way.
     pub(super) async fn start(
         mut self,
-        attribute: Wishes,
+        attribute: ServerOptions,
         handed: Option<std::net::TcpListener>,
     ) -> Result<ServerHandle, StartError> {
-        self.0.wishes = self.0.wishes.or(attribute);
+        self.0.options = self.0.options.or(attribute);
         if let Some(listener) = handed {
             return self.take_over(listener);
         }
         let ready = self.0.check(environment())?;
-        let listen = ready.policy().listen.clone();
+        let listen = ready.server_config().listen.clone();
         let listener = tcp::listen(&listen).await.map_err(|error| StartError::listen_on(&listen, error))?;
         ready.listen(listener)
     }
@@ -246,7 +246,7 @@ impl fmt::Debug for Server {
         let endpoints: Vec<_> = self.0.endpoints.iter().map(|endpoint| endpoint.path).collect();
         f.debug_struct("Server")
             .field("paths", &endpoints)
-            .field("settings", &self.0.wishes)
+            .field("settings", &self.0.options)
             .finish_non_exhaustive()
     }
 }
@@ -256,7 +256,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use abeyance_core::words::keep::Retention;
+    use abeyance_core::words::retention::Retention;
 
     fn fault(server: Server, variables: &[(&str, &str)]) -> String {
         let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
@@ -325,7 +325,7 @@ mod tests {
         let few = Retention { count: 20, ..Retention::default() };
         let server = Server::new().topic("rooms/*", Retention::default()).topic(String::from("news"), few);
         let ready = server.0.check([]).map_err(|error| error.to_string()).unwrap();
-        let kept = ready.policy().topics.iter().map(|rule| (rule.pattern.to_string(), rule.keep));
+        let kept = ready.server_config().topics.iter().map(|rule| (rule.pattern.to_string(), rule.keep));
         let given = [("rooms/*".to_owned(), Retention::default()), ("news".to_owned(), few)];
         assert_eq!(kept.collect::<Vec<_>>(), given);
     }
@@ -356,28 +356,34 @@ mod tests {
     fn the_environment_overrides_the_code_and_the_code_the_attribute() {
         let server =
             Server::new().drain(Duration::from_secs(2)).max_per_peer(2).max_buffered(1 << 20).max_topics(2);
-        let attribute = Wishes {
+        let attribute = ServerOptions {
             max_per_peer: Some(1),
             drain: Some(Duration::from_secs(1)),
             max_suspended: Some(1),
-            ..Wishes::default()
+            ..ServerOptions::default()
         };
         let mut setup = server.0;
-        setup.wishes = setup.wishes.or(attribute);
+        setup.options = setup.options.or(attribute);
         let variables = [("ABEYANCE_DRAIN", "3s"), ("ABEYANCE_MAX_BUFFERED", "2MiB")];
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
         let ready = setup.check(variables).map_err(|e| e.to_string()).unwrap();
-        let policy = ready.policy();
-        assert_eq!((policy.drain.as_secs(), policy.max_per_peer, policy.max_suspended), (3, Some(2), 1));
-        assert_eq!((policy.max_buffered, policy.max_retained, policy.max_topics), (2 << 20, 64 << 20, 2));
+        let server_config = ready.server_config();
+        assert_eq!(
+            (server_config.drain.as_secs(), server_config.max_per_peer, server_config.max_suspended),
+            (3, Some(2), 1)
+        );
+        assert_eq!(
+            (server_config.max_buffered, server_config.max_retained, server_config.max_topics),
+            (2 << 20, 64 << 20, 2)
+        );
     }
 
     #[test]
     fn as_many_are_held_as_the_descriptors_allow() {
-        let (policy, _) = Wishes::default().resolve(1024);
-        assert_eq!(policy.max_suspended, 960);
-        let (policy, _) = Wishes::default().resolve(10);
-        assert_eq!(policy.max_suspended, 1);
+        let (server_config, _) = ServerOptions::default().resolve(1024);
+        assert_eq!(server_config.max_suspended, 960);
+        let (server_config, _) = ServerOptions::default().resolve(10);
+        assert_eq!(server_config.max_suspended, 1);
     }
 
     #[tokio::test]

@@ -7,12 +7,12 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use super::builder::Server;
-use super::handed::handed_over;
-use super::rouse::Rouser;
-use super::running::{DrainReport, ServerHandle};
+use super::handle::{DrainReport, ServerHandle};
+use super::server_options::ServerOptions;
 use super::signals::Signals;
-use super::wishes::Wishes;
-use abeyance_settings::terms::WhenFull;
+use super::socket_activation::handed_over;
+use super::stuck_runtime::StuckRuntime;
+use abeyance_settings::endpoint::WhenFull;
 
 /// What was written in `#[abeyance::main]`.
 #[derive(Clone, Copy, Debug)]
@@ -79,7 +79,7 @@ where
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start the runtime: {error}")),
     };
-    let _rouser = Rouser::start(runtime.handle().clone());
+    let _rouser = StuckRuntime::start(runtime.handle().clone());
     let code = runtime.block_on(async {
         match serve(body().await, settings, handed).await {
             Ok(code) => code,
@@ -126,15 +126,15 @@ async fn serve(
     Ok(code)
 }
 
-impl From<Main> for Wishes {
+impl From<Main> for ServerOptions {
     fn from(main: Main) -> Self {
-        Wishes {
+        ServerOptions {
             listen: main.listen.map(String::from),
             max_suspended: main.max_suspended,
             max_per_peer: main.max_per_peer,
             when_full: main.when_full,
             drain: main.drain,
-            ..Wishes::default()
+            ..ServerOptions::default()
         }
     }
 }

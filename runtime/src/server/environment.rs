@@ -1,16 +1,16 @@
 //! What the environment says: `ABEYANCE_<SETTING>` for the server, `ABEYANCE_<FUNCTION>_<SETTING>` for a function.
 
-use super::wishes::{Setting, Wishes};
-use abeyance_settings::terms::{Key, Settings};
+use super::server_options::{ServerKey, ServerOptions};
+use abeyance_settings::endpoint::{EndpointKey, EndpointOptions};
 
 const PREFIX: &str = "ABEYANCE_";
 
 /// What was read.
 #[derive(Debug, Default)]
 pub(crate) struct Environment {
-    pub(crate) server: Wishes,
+    pub(crate) server: ServerOptions,
     /// By the function's name; functions of the same name in several modules share it. With the variables that say it.
-    functions: Vec<(String, Settings, Vec<String>)>,
+    functions: Vec<(String, EndpointOptions, Vec<String>)>,
     pub(crate) faults: Vec<String>,
 }
 
@@ -35,9 +35,9 @@ impl Environment {
     }
 
     /// What was said of one function.
-    pub(crate) fn function(&self, name: &str) -> Settings {
+    pub(crate) fn function(&self, name: &str) -> EndpointOptions {
         let said = self.functions.iter().find(|(known, ..)| *known == upper(name));
-        said.map_or(Settings::NONE, |(_, settings, _)| *settings)
+        said.map_or(EndpointOptions::NONE, |(_, settings, _)| *settings)
     }
 
     /// The variables that said something of one function.
@@ -49,25 +49,25 @@ impl Environment {
     fn take(&mut self, name: &str, value: &str, functions: &[&str]) -> Result<(), String> {
         let told = |fault| format!("{name}={value:?}: {fault}");
         let rest = &name[PREFIX.len()..];
-        if let Some(setting) = Setting::ALL.into_iter().find(|setting| upper(setting.as_str()) == rest) {
+        if let Some(setting) = ServerKey::ALL.into_iter().find(|setting| upper(setting.as_str()) == rest) {
             return self.server.set(setting, value).map_err(told);
         }
         let fitting = functions.iter().filter_map(|function| {
             let function = upper(function);
             let key = rest.strip_prefix(&function)?.strip_prefix('_')?;
-            let key = Key::ALL.into_iter().find(|known| upper(known.as_str()) == key)?;
+            let key = EndpointKey::ALL.into_iter().find(|known| upper(known.as_str()) == key)?;
             Some((function, key))
         });
         // Of `chat` and `chat_max`, the longer name takes `CHAT_MAX_…` if what is left is a setting.
         let Some((function, key)) = fitting.max_by_key(|(function, _)| function.len()) else {
             return Err(unknown(name, value, functions));
         };
-        let place = self.functions.iter().position(|(known, ..)| *known == function);
-        let place = place.unwrap_or_else(|| {
-            self.functions.push((function, Settings::NONE, Vec::new()));
+        let slot = self.functions.iter().position(|(known, ..)| *known == function);
+        let slot = slot.unwrap_or_else(|| {
+            self.functions.push((function, EndpointOptions::NONE, Vec::new()));
             self.functions.len() - 1
         });
-        let (_, settings, variables) = &mut self.functions[place];
+        let (_, settings, variables) = &mut self.functions[slot];
         settings.set(key, value).map_err(told)?;
         variables.push(name.to_owned());
         Ok(())
@@ -86,11 +86,11 @@ fn unknown(name: &str, value: &str, functions: &[&str]) -> String {
             let prefix = format!("{PREFIX}{}_", upper(function));
             (
                 format!("`{function}`"),
-                Key::ALL.iter().map(|key| prefix.clone() + &upper(key.as_str())).collect(),
+                EndpointKey::ALL.iter().map(|key| prefix.clone() + &upper(key.as_str())).collect(),
             )
         }
         None => {
-            let server = Setting::ALL.iter().map(|setting| format!("{PREFIX}{}", upper(setting.as_str())));
+            let server = ServerKey::ALL.iter().map(|setting| format!("{PREFIX}{}", upper(setting.as_str())));
             let functions = functions.iter().map(|function| format!("{PREFIX}{}_…", upper(function)));
             (String::from("the server"), server.chain(functions).collect())
         }
@@ -103,7 +103,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use abeyance_settings::terms::{WhenEvicted, WhenFull, WhenSlow};
+    use abeyance_settings::endpoint::{WhenEvicted, WhenFull, WhenSlow};
 
     fn read(variables: &[(&str, &str)]) -> Environment {
         let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
@@ -145,40 +145,46 @@ mod tests {
             ("ABEYANCE_ALLOWED_HEADERS", "X-CSRF-Token, traceparent"),
         ]);
         assert_eq!(environment.faults, [""; 0]);
-        let (policy, faults) = environment.server.resolve(1024);
+        let (server_config, faults) = environment.server.resolve(1024);
         assert_eq!(faults, [""; 0]);
-        assert_eq!(policy.listen, "0.0.0.0:80");
-        assert_eq!((policy.max_suspended, policy.max_per_peer), (100_000, Some(8)));
-        assert_eq!(policy.max_per_key, Some(5));
-        assert_eq!((policy.max_unheld_per_peer, policy.max_connects_per_peer), (Some(64), Some(9)));
-        assert_eq!((policy.max_connections, policy.max_requests), (300, 200));
-        assert_eq!((policy.max_head, policy.max_admitting), (32 << 10, 5));
-        assert_eq!((policy.max_scheduled, policy.last_ends), (0, 7));
-        assert_eq!(policy.when_full, WhenFull::ResumeOldest);
-        assert_eq!(policy.drain, Duration::from_secs(90));
+        assert_eq!(server_config.listen, "0.0.0.0:80");
+        assert_eq!((server_config.max_suspended, server_config.max_per_peer), (100_000, Some(8)));
+        assert_eq!(server_config.max_per_key, Some(5));
+        assert_eq!(
+            (server_config.max_unheld_per_peer, server_config.max_connects_per_peer),
+            (Some(64), Some(9))
+        );
+        assert_eq!((server_config.max_connections, server_config.max_requests), (300, 200));
+        assert_eq!((server_config.max_head, server_config.max_admitting), (32 << 10, 5));
+        assert_eq!((server_config.max_scheduled, server_config.last_ends), (0, 7));
+        assert_eq!(server_config.when_full, WhenFull::ResumeOldest);
+        assert_eq!(server_config.drain, Duration::from_secs(90));
         let spans = [
-            policy.head_timeout,
-            policy.function_timeout,
-            policy.hook_timeout,
-            policy.write_timeout,
-            policy.close_timeout,
-            policy.keep_alive,
+            server_config.head_timeout,
+            server_config.function_timeout,
+            server_config.hook_timeout,
+            server_config.write_timeout,
+            server_config.close_timeout,
+            server_config.keep_alive,
         ];
         assert_eq!(spans.map(|span| span.as_secs()), [1, 2, 3, 4, 5, 6]);
-        assert_eq!((policy.max_buffered, policy.max_retained, policy.max_topics), (512 << 20, 1 << 20, 3));
-        let proxies: Vec<_> = policy.trusted_proxies.iter().map(ToString::to_string).collect();
+        assert_eq!(
+            (server_config.max_buffered, server_config.max_retained, server_config.max_topics),
+            (512 << 20, 1 << 20, 3)
+        );
+        let proxies: Vec<_> = server_config.trusted_proxies.iter().map(ToString::to_string).collect();
         assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
         let origins = ["https://example.com", "http://localhost:3000", "capacitor://localhost", "null"];
-        assert_eq!(policy.allowed_origins.named, origins);
-        assert_eq!(policy.allowed_headers, ["X-CSRF-Token", "traceparent"]);
+        assert_eq!(server_config.allowed_origins.named, origins);
+        assert_eq!(server_config.allowed_headers, ["X-CSRF-Token", "traceparent"]);
     }
 
     #[test]
     fn bounds_that_nobody_set_follow_the_limit_of_descriptors() {
         let bounds = |descriptors| {
-            let (policy, faults) = Environment::default().server.resolve(descriptors);
+            let (server_config, faults) = Environment::default().server.resolve(descriptors);
             assert_eq!(faults, [""; 0]);
-            (policy.max_connections, policy.max_requests, policy.max_suspended)
+            (server_config.max_connections, server_config.max_requests, server_config.max_suspended)
         };
         assert_eq!(bounds(200), (168, 168, 136));
         assert_eq!(bounds(1_024), (992, 992, 960));
@@ -187,8 +193,11 @@ mod tests {
             let (connections, requests, holds) = bounds(few);
             assert!(holds >= 1 && holds < connections && requests == connections, "{few}");
         }
-        let (policy, _) = read(&[("ABEYANCE_MAX_CONNECTIONS", "100")]).server.resolve(1_024);
-        assert_eq!((policy.max_connections, policy.max_requests, policy.max_suspended), (100, 100, 68));
+        let (server_config, _) = read(&[("ABEYANCE_MAX_CONNECTIONS", "100")]).server.resolve(1_024);
+        assert_eq!(
+            (server_config.max_connections, server_config.max_requests, server_config.max_suspended),
+            (100, 100, 68)
+        );
     }
 
     #[test]
@@ -208,7 +217,7 @@ mod tests {
         let chat = environment.function("chat");
         assert_eq!((chat.max_idle, chat.when_slow), (Some(None), Some(WhenSlow::DropOldest)));
         assert_eq!(environment.function("chat_max").max_idle, Some(Some(Duration::from_secs(3600))));
-        assert_eq!(environment.function("other"), Settings::NONE);
+        assert_eq!(environment.function("other"), EndpointOptions::NONE);
         assert_eq!(environment.variables("chat"), ["ABEYANCE_CHAT_MAX_IDLE", "ABEYANCE_CHAT_WHEN_SLOW"]);
         assert_eq!(environment.variables("other"), [""; 0]);
     }

@@ -3,31 +3,31 @@
 use std::time::Duration;
 
 use super::builder::Server;
-use super::wishes::{field, network, origin};
-use abeyance_core::words::keep::Retention;
-use abeyance_core::words::origins::Judge;
-use abeyance_settings::terms::WhenFull;
+use super::server_options::{field, network, origin};
+use abeyance_core::words::allowed_origins::OriginCheck;
+use abeyance_core::words::retention::Retention;
+use abeyance_settings::endpoint::WhenFull;
 
 /// Limits, deadlines and whom it trusts.
 impl Server {
     /// Where `#[abeyance::main]` listens, as `host:port`; `127.0.0.1:8080` unless set.
     #[must_use]
     pub fn listen(mut self, address: impl Into<String>) -> Self {
-        self.0.wishes.listen = Some(address.into());
+        self.0.options.listen = Some(address.into());
         self
     }
 
     /// How many holds there may be at once; the descriptor limit less 64 unless set.
     #[must_use]
     pub fn max_suspended(mut self, holds: usize) -> Self {
-        self.0.wishes.max_suspended = Some(holds);
+        self.0.options.max_suspended = Some(holds);
         self
     }
 
     /// How many holds one peer address may have at once; no limit unless set.
     #[must_use]
     pub fn max_per_peer(mut self, holds: usize) -> Self {
-        self.0.wishes.max_per_peer = Some(holds);
+        self.0.options.max_per_peer = Some(holds);
         self
     }
 
@@ -44,7 +44,7 @@ impl Server {
     /// ```
     #[must_use]
     pub fn max_per_key(mut self, holds: usize) -> Self {
-        self.0.wishes.max_per_key = Some(holds);
+        self.0.options.max_per_key = Some(holds);
         self
     }
 
@@ -57,7 +57,7 @@ impl Server {
     /// newcomer is refused with `503` and `Retry-After`.
     #[must_use]
     pub fn max_connections(mut self, connections: usize) -> Self {
-        self.0.wishes.max_connections = Some(connections);
+        self.0.options.max_connections = Some(connections);
         self
     }
 
@@ -72,7 +72,7 @@ impl Server {
     /// least) unless that is set.
     #[must_use]
     pub fn max_requests(mut self, requests: usize) -> Self {
-        self.0.wishes.max_requests = Some(requests);
+        self.0.options.max_requests = Some(requests);
         self
     }
 
@@ -80,7 +80,7 @@ impl Server {
     /// `431`, as is one of more than 100 fields.
     #[must_use]
     pub fn max_head(mut self, bytes: usize) -> Self {
-        self.0.wishes.max_head = Some(bytes);
+        self.0.options.max_head = Some(bytes);
         self
     }
 
@@ -89,7 +89,7 @@ impl Server {
     /// with `503` before their function runs.
     #[must_use]
     pub fn max_admitting(mut self, functions: usize) -> Self {
-        self.0.wishes.max_admitting = Some(functions);
+        self.0.options.max_admitting = Some(functions);
         self
     }
 
@@ -103,7 +103,7 @@ impl Server {
     /// all its clients share this bound.
     #[must_use]
     pub fn max_unheld_per_peer(mut self, connections: usize) -> Self {
-        self.0.wishes.max_unheld_per_peer = Some(connections);
+        self.0.options.max_unheld_per_peer = Some(connections);
         self
     }
 
@@ -111,14 +111,14 @@ impl Server {
     /// More are refused with `429` and `Retry-After`, except for [`trusted_proxies`](Server::trusted_proxies).
     #[must_use]
     pub fn max_connects_per_peer(mut self, connections: usize) -> Self {
-        self.0.wishes.max_connects_per_peer = Some(connections);
+        self.0.options.max_connects_per_peer = Some(connections);
         self
     }
 
     /// What happens to a newcomer when `max_suspended` is reached; it is rejected unless set.
     #[must_use]
     pub fn when_full(mut self, when_full: WhenFull) -> Self {
-        self.0.wishes.when_full = Some(when_full);
+        self.0.options.when_full = Some(when_full);
         self
     }
 
@@ -131,7 +131,7 @@ impl Server {
     /// are spread over if these are more.
     #[must_use]
     pub fn drain(mut self, window: Duration) -> Self {
-        self.0.wishes.drain = Some(window);
+        self.0.options.drain = Some(window);
         self
     }
 
@@ -139,21 +139,21 @@ impl Server {
     /// comes slower than 512 bytes a second uses this up as if it had stopped.
     #[must_use]
     pub fn head_timeout(mut self, deadline: Duration) -> Self {
-        self.0.wishes.head_timeout = Some(deadline);
+        self.0.options.head_timeout = Some(deadline);
         self
     }
 
     /// How long an annotated function may take; 10 s unless set.
     #[must_use]
     pub fn function_timeout(mut self, deadline: Duration) -> Self {
-        self.0.wishes.function_timeout = Some(deadline);
+        self.0.options.function_timeout = Some(deadline);
         self
     }
 
     /// How long a hook may take; 30 s unless set.
     #[must_use]
     pub fn hook_timeout(mut self, deadline: Duration) -> Self {
-        self.0.wishes.hook_timeout = Some(deadline);
+        self.0.options.hook_timeout = Some(deadline);
         self
     }
 
@@ -161,14 +161,14 @@ impl Server {
     /// second uses this up as if it took nothing.
     #[must_use]
     pub fn write_timeout(mut self, deadline: Duration) -> Self {
-        self.0.wishes.write_timeout = Some(deadline);
+        self.0.options.write_timeout = Some(deadline);
         self
     }
 
     /// How long an ending may take on the wire; 5 s unless set.
     #[must_use]
     pub fn close_timeout(mut self, deadline: Duration) -> Self {
-        self.0.wishes.close_timeout = Some(deadline);
+        self.0.options.close_timeout = Some(deadline);
         self
     }
 
@@ -178,7 +178,7 @@ impl Server {
     /// the server closes, and the request is lost.
     #[must_use]
     pub fn keep_alive(mut self, idle: Duration) -> Self {
-        self.0.wishes.keep_alive = Some(idle);
+        self.0.options.keep_alive = Some(idle);
         self
     }
 
@@ -195,7 +195,7 @@ impl Server {
     /// quarter of it, one alone half; beyond that the largest is refused with `429`. [`Stats::waiting`](crate::Stats::waiting) shows it.
     #[must_use]
     pub fn max_buffered(mut self, bytes: usize) -> Self {
-        self.0.wishes.max_buffered = Some(bytes);
+        self.0.options.max_buffered = Some(bytes);
         self
     }
 
@@ -217,7 +217,7 @@ impl Server {
     #[must_use]
     pub fn topic(mut self, pattern: impl AsRef<str>, keep: Retention) -> Self {
         let pattern = pattern.as_ref();
-        if let Err(fault) = self.0.wishes.keep(pattern, keep) {
+        if let Err(fault) = self.0.options.keep(pattern, keep) {
             self.0.faults.push(format!("`Server::topic({pattern:?}, ..)`: {fault}"));
         }
         self
@@ -231,7 +231,7 @@ impl Server {
     /// away for longer may be told to load anew though it missed nothing.
     #[must_use]
     pub fn max_retained(mut self, bytes: usize) -> Self {
-        self.0.wishes.max_retained = Some(bytes);
+        self.0.options.max_retained = Some(bytes);
         self
     }
 
@@ -239,7 +239,7 @@ impl Server {
     /// [`ScheduleError::TooMany`](crate::ScheduleError::TooMany). With 0 nothing is scheduled.
     #[must_use]
     pub fn max_scheduled(mut self, publications: usize) -> Self {
-        self.0.wishes.max_scheduled = Some(publications);
+        self.0.options.max_scheduled = Some(publications);
         self
     }
 
@@ -247,14 +247,14 @@ impl Server {
     /// 88 B, and the memory for all of them is taken when the first hold ends. With 0 none is remembered.
     #[must_use]
     pub fn last_ends(mut self, ends: usize) -> Self {
-        self.0.wishes.last_ends = Some(ends);
+        self.0.options.last_ends = Some(ends);
         self
     }
 
     /// How many topics one hold may have joined at once; 128 unless set.
     #[must_use]
     pub fn max_topics(mut self, topics: usize) -> Self {
-        self.0.wishes.max_topics = Some(topics);
+        self.0.options.max_topics = Some(topics);
         self
     }
 
@@ -263,7 +263,7 @@ impl Server {
     pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item: AsRef<str>>) -> Self {
         let read = proxies.into_iter().map(|proxy| network(proxy.as_ref()));
         match read.collect() {
-            Ok(networks) => self.0.wishes.trusted_proxies = Some(networks),
+            Ok(networks) => self.0.options.trusted_proxies = Some(networks),
             Err(fault) => self.0.faults.push(format!("`Server::trusted_proxies`: {fault}")),
         }
         self
@@ -287,7 +287,7 @@ impl Server {
     pub fn allowed_origins(mut self, origins: impl IntoIterator<Item: AsRef<str>>) -> Self {
         let read = origins.into_iter().map(|text| origin(text.as_ref()));
         match read.collect() {
-            Ok(origins) => self.0.wishes.allowed_origins = Some(origins),
+            Ok(origins) => self.0.options.allowed_origins = Some(origins),
             Err(fault) => self.0.faults.push(format!("`Server::allowed_origins`: {fault}")),
         }
         self
@@ -304,7 +304,7 @@ impl Server {
     /// ```
     #[must_use]
     pub fn allow_origins_if(mut self, judge: impl Fn(&str) -> bool + Send + Sync + 'static) -> Self {
-        self.0.wishes.origins_if = Some(Judge::new(judge));
+        self.0.options.origins_if = Some(OriginCheck::new(judge));
         self
     }
 
@@ -315,7 +315,7 @@ impl Server {
     pub fn allowed_headers(mut self, names: impl IntoIterator<Item: AsRef<str>>) -> Self {
         let read = names.into_iter().map(|name| field(name.as_ref()));
         match read.collect() {
-            Ok(names) => self.0.wishes.allowed_headers = Some(names),
+            Ok(names) => self.0.options.allowed_headers = Some(names),
             Err(fault) => self.0.faults.push(format!("`Server::allowed_headers`: {fault}")),
         }
         self

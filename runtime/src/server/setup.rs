@@ -5,9 +5,9 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 
 use super::environment::Environment;
-use super::running::ServerHandle;
+use super::handle::ServerHandle;
+use super::server_options::{RESERVE, SPARE, ServerOptions};
 use super::start::StartError;
-use super::wishes::{RESERVE, SPARE, Wishes};
 use crate::dispatch::cleanup::Cleanup;
 use crate::dispatch::{Dispatch, Plan};
 use crate::endpoint::check::{check, check_settings};
@@ -15,15 +15,15 @@ use crate::endpoint::record::Endpoint;
 use crate::keeper::hub::Hub;
 use crate::socket::Listener;
 use crate::socket::kernel::most_open_files;
-use crate::socket::tcp::TcpDoor;
-use abeyance_core::words::policy::Policy;
+use crate::socket::tcp::TcpAcceptor;
+use abeyance_core::words::server_config::ServerConfig;
 
 const LISTEN: &str = "ABEYANCE_LISTEN";
 
 /// What a server was given.
 #[derive(Default)]
 pub(super) struct Setup {
-    pub(super) wishes: Wishes,
+    pub(super) options: ServerOptions,
     pub(super) plan: Plan,
     pub(super) cleanup: Cleanup,
     pub(super) endpoints: Vec<&'static Endpoint>,
@@ -43,7 +43,7 @@ impl Setup {
     /// variable may be meant for another server of this process.
     pub(super) fn warn_of_listen(&self, call: &str) {
         let variable = std::env::var_os(LISTEN).map(|_| LISTEN);
-        for said in variable.into_iter().chain(self.wishes.listen.as_ref().map(|_| "Server::listen")) {
+        for said in variable.into_iter().chain(self.options.listen.as_ref().map(|_| "Server::listen")) {
             tracing::warn!(
                 "`{said}` has no effect on `Server::{call}`, which listens where its argument says"
             );
@@ -55,7 +55,7 @@ impl Setup {
         self,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Ready, StartError> {
-        let Setup { wishes, mut plan, cleanup, endpoints, mut faults } = self;
+        let Setup { options, mut plan, cleanup, endpoints, mut faults } = self;
         let names: Vec<_> = endpoints.iter().map(|endpoint| endpoint.name).collect();
         let mut environment = Environment::read(variables, &names);
         faults.append(&mut environment.faults);
@@ -73,35 +73,35 @@ impl Setup {
             plan.endpoints.push((endpoint, settings));
         }
         let descriptors = most_open_files();
-        let wishes = environment.server.or(wishes);
+        let options = environment.server.or(options);
         let connections = descriptors.saturating_sub(SPARE);
-        if let Some(wished) = wishes.max_connections.filter(|wished| *wished > connections) {
+        if let Some(wished) = options.max_connections.filter(|wished| *wished > connections) {
             tracing::warn!(
                 wished,
                 fitting = connections,
                 "`max_connections` is more than the limit of open files allows"
             );
         }
-        let (mut policy, wrong): (Policy, _) = wishes.resolve(descriptors);
+        let (mut server_config, wrong): (ServerConfig, _) = options.resolve(descriptors);
         faults.extend(wrong);
-        let fitting = descriptors.saturating_sub(RESERVE).min(policy.max_connections).max(1);
+        let fitting = descriptors.saturating_sub(RESERVE).min(server_config.max_connections).max(1);
         if descriptors <= RESERVE {
             tracing::warn!(descriptors, "the limit of open files leaves room for a single hold");
         }
-        if policy.max_suspended > fitting {
-            let wished = policy.max_suspended;
+        if server_config.max_suspended > fitting {
+            let wished = server_config.max_suspended;
             tracing::warn!(
                 wished,
                 fitting,
                 "`max_suspended` is more than the limits of open files and connections allow"
             );
             // What is in effect: beyond it there would be no place for the connection either.
-            policy.max_suspended = fitting;
+            server_config.max_suspended = fitting;
         }
         let hub = plan.hub.clone();
-        match Dispatch::new(policy, plan) {
+        match Dispatch::new(server_config, plan) {
             Ok(dispatch) if faults.is_empty() => {
-                let capacity = dispatch.policy().max_connections;
+                let capacity = dispatch.server_config().max_connections;
                 Ok(Ready { dispatch, hub, cleanup, capacity })
             }
             Ok(_) => Err(StartError::faults(faults)),
@@ -123,12 +123,12 @@ pub(super) struct Ready {
 }
 
 impl Ready {
-    pub(super) fn policy(&self) -> &Policy {
-        self.dispatch.policy()
+    pub(super) fn server_config(&self) -> &ServerConfig {
+        self.dispatch.server_config()
     }
 
     pub(super) fn listen(self, listener: TcpListener) -> Result<ServerHandle, StartError> {
-        let door = TcpDoor::new(listener).map_err(StartError::listen)?;
+        let door = TcpAcceptor::new(listener).map_err(StartError::listen)?;
         Ok(self.start(door))
     }
 

@@ -1,4 +1,4 @@
-//! The real [`Line`]s: one over TCP, and one in memory for tests with paused time.
+//! The real [`PeerIo`]s: one over TCP, and one in memory for tests with paused time.
 //!
 //! A connection is an `Arc<dyn Socket>` from its acceptance to its end. hyper reads and writes through that `Arc`
 //! while heads and plain answers are spoken, a hold uses the same one afterwards, so nothing is converted, and the
@@ -9,7 +9,7 @@ use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use abeyance_core::words::line::Line;
+use abeyance_core::words::peer_io::PeerIo;
 
 use kernel::Descriptors;
 
@@ -17,8 +17,8 @@ pub(crate) mod kernel;
 pub(crate) mod memory;
 pub(crate) mod tcp;
 
-/// A [`Line`] as the server knows it.
-pub(crate) trait Socket: Line {
+/// A [`PeerIo`] as the server knows it.
+pub(crate) trait Socket: PeerIo {
     /// Who is at the other end; an error if nobody is any more. Asked for, because 32 bytes a hold are dear.
     fn peer(&self) -> io::Result<SocketAddr>;
 

@@ -16,11 +16,11 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 
 use super::kernel::{self, Descriptors};
 use super::{Listener, Socket};
-use abeyance_core::words::line::Line;
-use abeyance_core::words::probing::Probing;
+use abeyance_core::words::keepalive_probes::Probing;
+use abeyance_core::words::peer_io::PeerIo;
 
 /// A TCP socket that reads, writes and ends through `&self`.
-pub(crate) struct TcpLine {
+pub(crate) struct TcpStreamIo {
     stream: TcpStream,
     /// Bytes may lie in the kernel although tokio's readiness says nothing of them: [`Line::poll_gone`] has
     /// cleared it, to be woken by what comes next and not by what lies there; or [`Socket::mistrust`] supposes so, since
@@ -33,12 +33,12 @@ pub(crate) struct TcpLine {
     fault: AtomicI32,
 }
 
-impl TcpLine {
+impl TcpStreamIo {
     pub(crate) fn new(stream: TcpStream) -> Self {
         // Messages are small and wait for nobody; without this each would wait for the last one's acknowledgement.
         // A socket that is already dead refuses the option, and says so at its first read.
         let _ = stream.set_nodelay(true);
-        TcpLine {
+        TcpStreamIo {
             stream,
             passed_over: AtomicBool::new(false),
             cut: AtomicBool::new(false),
@@ -87,7 +87,7 @@ fn passing(error: &io::Error) -> bool {
     matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
 }
 
-impl Line for TcpLine {
+impl PeerIo for TcpStreamIo {
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         loop {
             // Past tokio, which would not even try: it knows of no byte.
@@ -190,7 +190,7 @@ impl Line for TcpLine {
     }
 }
 
-impl Socket for TcpLine {
+impl Socket for TcpStreamIo {
     fn enrol(&self, descriptors: &Descriptors) {
         descriptors.note(&self.stream);
     }
@@ -248,26 +248,26 @@ fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// A listening TCP socket.
-pub(crate) struct TcpDoor {
+pub(crate) struct TcpAcceptor {
     listener: TcpListener,
     addr: SocketAddr,
     /// A descriptor that is good for nothing but being closed when there is no other.
     spare: Option<File>,
 }
 
-impl TcpDoor {
+impl TcpAcceptor {
     pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
         let addr = listener.local_addr()?;
-        let mut door = TcpDoor { listener, addr, spare: None };
+        let mut door = TcpAcceptor { listener, addr, spare: None };
         door.keep_spare();
         Ok(door)
     }
 }
 
-impl Listener for TcpDoor {
+impl Listener for TcpAcceptor {
     async fn accept(&mut self) -> io::Result<Arc<dyn Socket>> {
         let (stream, _) = self.listener.accept().await?;
-        Ok(Arc::new(TcpLine::new(stream)))
+        Ok(Arc::new(TcpStreamIo::new(stream)))
     }
 
     fn local_addr(&self) -> SocketAddr {
@@ -285,7 +285,7 @@ impl Listener for TcpDoor {
         self.spare = None;
         let mut cx = Context::from_waker(Waker::noop());
         match self.listener.poll_accept(&mut cx) {
-            Poll::Ready(Ok((stream, _))) => Some(Ok(Arc::new(TcpLine::new(stream)))),
+            Poll::Ready(Ok((stream, _))) => Some(Ok(Arc::new(TcpStreamIo::new(stream)))),
             Poll::Ready(Err(error)) => Some(Err(error)),
             Poll::Pending => None,
         }

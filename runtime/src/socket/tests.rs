@@ -11,11 +11,11 @@ use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use super::memory::{MemoryDoor, MemoryStream};
-use super::tcp::{TcpDoor, TcpLine};
+use super::memory::{MemoryAcceptor, MemoryStream};
+use super::tcp::{TcpAcceptor, TcpStreamIo};
 use super::{Listener, Socket};
-use abeyance_core::words::line::Line;
-use abeyance_core::words::probing::Probing;
+use abeyance_core::words::keepalive_probes::Probing;
+use abeyance_core::words::peer_io::PeerIo;
 
 trait Peer: AsyncRead + AsyncWrite + Unpin + Send + Sized + 'static {
     fn reset(self);
@@ -33,27 +33,27 @@ impl Peer for MemoryStream {
     }
 }
 
-async fn over_tcp() -> (Arc<dyn Line>, TcpStream) {
+async fn over_tcp() -> (Arc<dyn PeerIo>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut door = TcpDoor::new(listener).unwrap();
+    let mut door = TcpAcceptor::new(listener).unwrap();
     let peer = TcpStream::connect(door.local_addr()).await.unwrap();
     (door.accept().await.unwrap(), peer)
 }
 
-async fn in_memory() -> (Arc<dyn Line>, MemoryStream) {
-    let (mut door, dialer) = MemoryDoor::new();
+async fn in_memory() -> (Arc<dyn PeerIo>, MemoryStream) {
+    let (mut door, dialer) = MemoryAcceptor::new();
     let peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
     (door.accept().await.unwrap(), peer)
 }
 
-async fn read(line: &Arc<dyn Line>) -> io::Result<Vec<u8>> {
+async fn read(line: &Arc<dyn PeerIo>) -> io::Result<Vec<u8>> {
     let mut buffer = vec![0; 256];
     let count = poll_fn(|cx| line.poll_read(cx, &mut buffer)).await?;
     buffer.truncate(count);
     Ok(buffer)
 }
 
-async fn gone(line: &Arc<dyn Line>) -> io::Result<()> {
+async fn gone(line: &Arc<dyn PeerIo>) -> io::Result<()> {
     poll_fn(|cx| line.poll_gone(cx)).await
 }
 
@@ -222,7 +222,7 @@ async fn the_kernel_tells_when_the_peer_last_answered() {
 async fn a_probed_peer_is_given_up_in_time() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let line = TcpLine::new(peer);
+    let line = TcpStreamIo::new(peer);
     let cases = [
         (20, 2, 60, (20, 2, 60)),
         (1, 1, 1, (1, 1, 2)),
@@ -317,7 +317,7 @@ async fn a_kernel_that_is_to_take_little_keeps_little_for_a_peer_that_reads_noth
 async fn bytes_of_which_the_runtime_has_not_heard_are_read_by_one_who_mistrusts_it() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let peer = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-    let line = TcpLine::new(listener.accept().await.unwrap().0);
+    let line = TcpStreamIo::new(listener.accept().await.unwrap().0);
     let mut buffer = [0; 8];
     let mut cx = Context::from_waker(Waker::noop());
     assert!(line.poll_read(&mut cx, &mut buffer).is_pending());

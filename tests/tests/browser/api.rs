@@ -3,9 +3,9 @@
 use serde_json::{Value, json};
 
 use super::chromium::{Browser, Page};
-use super::server::House;
+use super::server::TestServer;
 
-fn open(browser: &mut Browser, house: &House) -> Page {
+fn open(browser: &mut Browser, house: &TestServer) -> Page {
     browser.page(&house.origin())
 }
 
@@ -18,7 +18,7 @@ fn value(browser: &mut Browser, page: &Page, script: &str) -> Value {
 #[test]
 fn an_event_source_hears_messages_and_comes_back_after_a_resume() {
     let Some(mut browser) = Browser::open() else { return };
-    let house = House::open();
+    let house = TestServer::open();
     let page = open(&mut browser, &house);
     browser.evaluate(
         &page,
@@ -60,7 +60,7 @@ fn an_event_source_hears_messages_and_comes_back_after_a_resume() {
 #[test]
 fn an_evicted_event_source_waits_as_long_as_it_is_told() {
     let Some(mut browser) = Browser::open() else { return };
-    let house = House::open();
+    let house = TestServer::open();
     let page = open(&mut browser, &house);
     browser.evaluate(
         &page,
@@ -97,7 +97,7 @@ const SOCKET: &str = "connect = (path, ...more) => {
 #[test]
 fn a_web_socket_agrees_on_a_subprotocol() {
     let Some(mut browser) = Browser::open() else { return };
-    let house = House::open();
+    let house = TestServer::open();
     let page = open(&mut browser, &house);
     browser.evaluate(&page, SOCKET);
     assert_eq!(browser.evaluate(&page, "connect('/guest', ['v1'])"), "v1");
@@ -115,7 +115,7 @@ fn a_web_socket_agrees_on_a_subprotocol() {
 #[test]
 fn a_web_socket_hears_why_it_was_closed() {
     let Some(mut browser) = Browser::open() else { return };
-    let house = House::open();
+    let house = TestServer::open();
     let page = open(&mut browser, &house);
     browser.evaluate(&page, SOCKET);
 
@@ -163,7 +163,7 @@ fn a_web_socket_hears_why_it_was_closed() {
 #[test]
 fn a_page_polls_through_every_answer() {
     let Some(mut browser) = Browser::open() else { return };
-    let house = House::open();
+    let house = TestServer::open();
     let page = open(&mut browser, &house);
     let hub = house.hub();
     // Two of one URL at a time: without `no-store` the browser would serialise them.

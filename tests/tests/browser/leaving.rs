@@ -6,7 +6,7 @@ use abeyance_tests::net::eventually;
 use serde_json::{Value, json};
 
 use super::chromium::{Browser, Page};
-use super::server::House;
+use super::server::TestServer;
 
 /// Opens a door of each kind to a path, and notes what comes of it: events in `seen`, the last word in `end`.
 const DOORS: &str = "seen = []; end = null;
@@ -35,7 +35,7 @@ const DOORS: &str = "seen = []; end = null;
 const KINDS: [&str; 4] = ["events", "socket", "stream", "poll"];
 
 /// A page whose door of this kind is held at a path.
-fn held(browser: &mut Browser, house: &House, kind: &str, path: &str) -> Page {
+fn held(browser: &mut Browser, house: &TestServer, kind: &str, path: &str) -> Page {
     let page = browser.page(&house.origin());
     browser.evaluate(&page, DOORS);
     browser.evaluate(&page, &format!("open_{kind}({path:?}); 0"));
@@ -52,7 +52,7 @@ fn end(browser: &mut Browser, page: &Page) -> Value {
 #[test]
 fn a_kicked_page_is_told_so_at_every_door() {
     let Some(mut browser) = Browser::open() else { return };
-    let house = House::open();
+    let house = TestServer::open();
     for (kind, told) in KINDS.into_iter().zip([
         json!(["disconnected", "too loud"]),
         json!([1008, "too loud", true]),
@@ -73,7 +73,7 @@ fn a_kicked_page_is_told_so_at_every_door() {
 #[test]
 fn an_evicted_page_is_told_so_at_every_door() {
     let Some(mut browser) = Browser::open() else { return };
-    let house = House::open();
+    let house = TestServer::open();
     for (kind, told) in KINDS.into_iter().zip([
         json!(["resumed", "evicted"]),
         json!([1013, "evicted; retry-after", true]),
@@ -105,7 +105,7 @@ fn a_page_of_a_server_that_stops_is_told_when_to_come_back_at_every_door() {
         json!(["whole"]),
         json!([503, "drained", true]),
     ]) {
-        let house = House::open();
+        let house = TestServer::open();
         let page = held(&mut browser, &house, kind, "/guest");
         house.close();
         assert_eq!(end(&mut browser, &page), told, "{kind}");

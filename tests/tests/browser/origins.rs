@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::chromium::Browser;
-use super::server::House;
+use super::server::TestServer;
 
 /// Tries each way from a page and says how each went.
 fn attempts(to: &str) -> String {
@@ -39,7 +39,7 @@ fn attempts(to: &str) -> String {
 #[test]
 fn a_page_of_another_origin_is_refused() {
     let Some(mut browser) = Browser::open() else { return };
-    let (here, there) = (House::open(), House::open());
+    let (here, there) = (TestServer::open(), TestServer::open());
     let page = browser.page(&here.origin());
     let went = browser.evaluate(&page, &attempts(&there.origin()));
     assert_eq!(
@@ -61,8 +61,8 @@ fn a_page_of_another_origin_is_refused() {
 #[test]
 fn a_page_of_an_allowed_origin_does_what_an_own_page_does() {
     let Some(mut browser) = Browser::open() else { return };
-    let here = House::open();
-    let there = House::open_to(&[here.origin()]);
+    let here = TestServer::open();
+    let there = TestServer::open_to(&[here.origin()]);
     let page = browser.page(&here.origin());
     let went = browser.evaluate(&page, &attempts(&there.origin()));
     assert_eq!(
@@ -79,9 +79,10 @@ fn a_page_of_an_allowed_origin_does_what_an_own_page_does() {
 #[test]
 fn a_page_of_an_allowed_origin_may_send_what_is_allowed_and_read_why_it_is_refused() {
     let Some(mut browser) = Browser::open() else { return };
-    let here = House::open();
+    let here = TestServer::open();
     let origin = here.origin();
-    let there = House::open_with(|server| server.allowed_origins([origin]).allowed_headers(["X-CSRF-Token"]));
+    let there =
+        TestServer::open_with(|server| server.allowed_origins([origin]).allowed_headers(["X-CSRF-Token"]));
     let page = browser.page(&here.origin());
     let went = browser.evaluate(
         &page,
@@ -111,13 +112,13 @@ fn a_page_of_an_allowed_origin_may_send_what_is_allowed_and_read_why_it_is_refus
 #[test]
 fn a_page_without_an_origin_connects_where_all_may_but_never_with_credentials() {
     let Some(mut browser) = Browser::open() else { return };
-    let here = House::open();
+    let here = TestServer::open();
     let (all, null) = (
-        House::open_with(|server| server.allowed_origins(["*"])),
-        House::open_with(|server| server.allowed_origins(["null"])),
+        TestServer::open_with(|server| server.allowed_origins(["*"])),
+        TestServer::open_with(|server| server.allowed_origins(["null"])),
     );
     let page = browser.page(&here.origin());
-    let mut tried = |to: &House| {
+    let mut tried = |to: &TestServer| {
         let script = format!(
             "const to = {:?};
              const ask = credentials => fetch(to + '/brief', {{ cache: 'no-store', credentials }})

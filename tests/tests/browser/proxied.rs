@@ -4,13 +4,13 @@ use abeyance_tests::net::Nginx;
 use serde_json::json;
 
 use super::chromium::Browser;
-use super::server::House;
+use super::server::TestServer;
 
 #[test]
 fn a_page_behind_the_proxy_of_the_readme_is_held_on_every_transport() {
     let Some(mut browser) = Browser::open() else { return };
     for scheme in ["http", "https"] {
-        let house = House::open();
+        let house = TestServer::open();
         let nginx = match scheme {
             "http" => Nginx::before(&[house.local_addr()]),
             _ => Nginx::with_tls(&[house.local_addr()]),

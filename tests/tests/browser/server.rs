@@ -62,13 +62,13 @@ impl Lifecycle for Guest {
     }
 }
 
-pub(crate) struct House {
+pub(crate) struct TestServer {
     runtime: tokio::runtime::Runtime,
     running: ServerHandle,
     ends: Receiver<String>,
 }
 
-impl House {
+impl TestServer {
     pub(crate) fn open() -> Self {
         Self::open_with(|server| server)
     }
@@ -92,7 +92,7 @@ impl House {
             .state(record)
             .fallback(page);
         let running = runtime.block_on(set_up(server).bind("127.0.0.1:0")).expect("a server");
-        House { runtime, running, ends }
+        TestServer { runtime, running, ends }
     }
 
     pub(crate) fn hub(&self) -> Hub {

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use abeyance::{Message, Retention, Transport};
-use abeyance_tests::house::{House, plan};
+use abeyance_tests::house::{TestServer, plan};
 use abeyance_tests::reader::{Chunk, Reader};
 
 use super::answer;
 
-async fn stream(house: &House, fields: &str) -> (abeyance_tests::reader::Head, Reader) {
+async fn stream(house: &TestServer, fields: &str) -> (abeyance_tests::reader::Head, Reader) {
     let mut reader = house.dial();
     reader.write(format!("GET /hold HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\n{fields}\r\n")).await;
     (reader.head().await.unwrap(), reader)

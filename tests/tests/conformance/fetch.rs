@@ -1,16 +1,16 @@
 //! Fetch: the CORS protocol, and where an `Origin` is one's own.
 
 use abeyance::Server;
-use abeyance_tests::house::{House, plan};
+use abeyance_tests::house::{TestServer, plan};
 
 use super::answer;
 
-fn house() -> House {
+fn house() -> TestServer {
     let origins = ["https://friend.example", "capacitor://localhost", "null"];
     plan().hold(|hold| hold.reply("one")).server(move |server| server.allowed_origins(origins)).open()
 }
 
-async fn status(house: &House, target: &str, fields: &[&str]) -> u16 {
+async fn status(house: &TestServer, target: &str, fields: &[&str]) -> u16 {
     let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
     answer(house, format!("GET {target} HTTP/1.1\r\n{fields}\r\n")).await.head.status
 }

@@ -14,7 +14,7 @@ use std::time::Duration;
 use abeyance::extract::{Query, State};
 use abeyance::{Refusal, Server, Suspend, suspend};
 use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, House, Plan, Stage, plan};
+use abeyance_tests::house::{Asked, Plan, Stage, TestServer, plan};
 use abeyance_tests::reader::Answer;
 use axum::Router;
 use axum::routing::{get, post, put};
@@ -40,7 +40,7 @@ fn town() -> Plan {
 }
 
 /// All answers to these bytes, and whether the server has closed the connection behind them. `HEAD` is not for this.
-async fn told(house: &House, bytes: impl AsRef<[u8]>) -> (Vec<Answer>, bool) {
+async fn told(house: &TestServer, bytes: impl AsRef<[u8]>) -> (Vec<Answer>, bool) {
     let mut reader = house.dial();
     reader.write(bytes).await;
     let mut answers = Vec::new();
@@ -54,7 +54,7 @@ async fn told(house: &House, bytes: impl AsRef<[u8]>) -> (Vec<Answer>, bool) {
 }
 
 /// The one answer to these bytes.
-async fn answer(house: &House, bytes: impl AsRef<[u8]>) -> Answer {
+async fn answer(house: &TestServer, bytes: impl AsRef<[u8]>) -> Answer {
     let (mut answers, _) = told(house, bytes).await;
     assert_eq!(answers.len(), 1, "{answers:?}");
     answers.remove(0)

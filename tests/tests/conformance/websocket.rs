@@ -4,7 +4,7 @@ use abeyance::extract::{Query, State};
 use abeyance::{Disconnect, End, Message, suspend};
 use abeyance::{Refusal, Suspend};
 use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, House, Stage, plan, until};
+use abeyance_tests::house::{Asked, Stage, TestServer, plan, until};
 use abeyance_tests::net::{Frame, frame, unmasked};
 use abeyance_tests::reader::{Head, Reader};
 use tokio::io::AsyncReadExt;
@@ -28,7 +28,7 @@ async fn large(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result
     stage.enter(asked).await
 }
 
-async fn opening(house: &House, first: &str, fields: &[&str]) -> (Head, Reader) {
+async fn opening(house: &TestServer, first: &str, fields: &[&str]) -> (Head, Reader) {
     let mut reader = house.dial();
     let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
     reader.write(format!("{first}\r\n{fields}\r\n")).await;
@@ -36,7 +36,7 @@ async fn opening(house: &House, first: &str, fields: &[&str]) -> (Head, Reader) 
 }
 
 /// A WebSocket that is open, and its server, which sends back what it gets.
-async fn open() -> (House, Reader) {
+async fn open() -> (TestServer, Reader) {
     let echo = |held: abeyance::Held, message: Message| async move {
         let _ = held.send(message);
     };

@@ -39,7 +39,7 @@ async fn of_holds_when_the_server_stops(yard: Yard) {
 }
 
 /// As [`close`], while some are held.
-async fn close_with<T>(house: abeyance_tests::house::House, yard: Yard, clients: T) {
+async fn close_with<T>(house: abeyance_tests::house::TestServer, yard: Yard, clients: T) {
     drop(clients);
     close(house, yard).await;
 }

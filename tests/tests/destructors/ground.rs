@@ -11,7 +11,7 @@ use abeyance::{
     BoxError, Disconnect, Ended, Held, Lifecycle, Message, Resume, Retention, Suspend, Transport, suspend,
 };
 use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, House, Plan, Stage, plan};
+use abeyance_tests::house::{Asked, Plan, Stage, TestServer, plan};
 use tokio::time::sleep;
 
 use crate::charge::{Charge, Kind, Yard};
@@ -125,7 +125,7 @@ pub(crate) fn ground(yard: &Yard) -> Plan {
 }
 
 /// Opens it; from here on destructors call its hub.
-pub(crate) fn open(plan: Plan, yard: &Yard) -> House {
+pub(crate) fn open(plan: Plan, yard: &Yard) -> TestServer {
     let house = plan.open();
     yard.open(house.hub.clone());
     house
@@ -149,7 +149,7 @@ async fn drops(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// Everything goes on: a hold begins and is published to, a clock ends it, and what is scheduled comes.
-pub(crate) async fn goes_on(house: &House) {
+pub(crate) async fn goes_on(house: &TestServer) {
     house.settled().await;
     let held = house.hub.held_count();
     let mut client = house.visit(Transport::Sse).path("/plain").enter().await;
@@ -170,7 +170,7 @@ async fn live(State(stage): State<Stage>) -> Suspend<Guest> {
 }
 
 /// Everything goes on, and stops in good order; then no value is left anywhere.
-pub(crate) async fn close(house: House, yard: Yard) {
+pub(crate) async fn close(house: TestServer, yard: Yard) {
     goes_on(&house).await;
     house.close().await;
     yard.close();

@@ -4,7 +4,7 @@ use std::panic::panic_any;
 use std::time::Duration;
 
 use abeyance::{Disconnect, Message, Transport};
-use abeyance_tests::house::House;
+use abeyance_tests::house::TestServer;
 use axum::Router;
 use axum::routing::get;
 use bytes::Bytes;
@@ -29,7 +29,7 @@ fn explode<T>() -> T {
 }
 
 /// Every hold of this house fails, and is told so.
-async fn fails(house: House, yard: Yard, transports: &[Transport], say: bool) {
+async fn fails(house: TestServer, yard: Yard, transports: &[Transport], say: bool) {
     for (count, transport) in (1..).zip(transports) {
         let mut client = house.enter(*transport).await;
         if say {

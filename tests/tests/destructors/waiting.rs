@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abeyance::{Transport, WhenSlow};
-use abeyance_tests::house::{House, Plan, until};
+use abeyance_tests::house::{Plan, TestServer, until};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
@@ -26,7 +26,7 @@ fn opening(yard: &Yard, rule: WhenSlow) -> (Plan, Arc<Notify>) {
     (plan, gate)
 }
 
-async fn all_gone(house: &House) {
+async fn all_gone(house: &TestServer) {
     until("all ends", || house.hub.held_count() + house.hub.stats().ending == 0).await;
 }
 

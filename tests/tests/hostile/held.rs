@@ -64,18 +64,18 @@ impl Lifecycle for Stuck {
 }
 
 /// A server, and a client of it that is served whatever the others do.
-struct House {
+struct TestServer {
     site: Site,
     diary: Diary,
     friend: Peer,
 }
 
-impl House {
+impl TestServer {
     fn open() -> Self {
         let diary = Diary::default();
         let site = Site::start(Server::new().state(diary.clone()).mount(echo).mount(roomy).mount(stuck));
         let friend = Peer::hold(site.addr, "/echo", Transport::WebSocket);
-        House { site, diary, friend }
+        TestServer { site, diary, friend }
     }
 
     /// A peer whose `on_suspend` has run.
@@ -134,7 +134,7 @@ impl House {
 
 #[test]
 fn floods_that_say_nothing_are_ended_as_what_they_are() {
-    let mut house = House::open();
+    let mut house = TestServer::open();
     let floods = [
         ("pings", Vec::new(), frame(0x89, &[b'x'; 125])),
         ("pongs", Vec::new(), frame(0x8a, b"")),
@@ -161,7 +161,7 @@ fn floods_that_say_nothing_are_ended_as_what_they_are() {
 
 #[test]
 fn a_foreign_client_that_pings_too_much_is_told_so() {
-    let mut house = House::open();
+    let mut house = TestServer::open();
     let stream = TcpStream::connect(house.site.addr).unwrap();
     let peer = Peer::over(stream.try_clone().unwrap());
     let url = format!("ws://{}/echo", house.site.addr);
@@ -207,7 +207,7 @@ fn a_client_in_python_is_refused_compression_and_told_of_its_flood() {
     if !found("python3", "--version") || !python_has("websockets.sync.client") {
         return skipped("python3 has no package `websockets`");
     }
-    let house = House::open();
+    let house = TestServer::open();
     let url = format!("ws://{}/echo", house.site.addr);
     let output = Command::new("python3").args(["-c", PYTHON, &url]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -226,7 +226,7 @@ fn python_has(module: &str) -> bool {
 
 #[test]
 fn garbage_behind_a_request_is_bounded_and_told_what_it_is() {
-    let mut house = House::open();
+    let mut house = TestServer::open();
     let garbage = [
         ("another request", b"GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(4_000)),
         ("a TLS client", [&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01][..], &[0x5a; 100_000]].concat()),
@@ -254,7 +254,7 @@ fn garbage_behind_a_request_is_bounded_and_told_what_it_is() {
 
 #[test]
 fn a_half_close_is_a_goodbye_in_every_state() {
-    let mut house = House::open();
+    let mut house = TestServer::open();
     for transport in TRANSPORTS {
         // Idle.
         let mut peer = house.enter("/echo", transport);
@@ -297,7 +297,7 @@ fn a_half_close_is_a_goodbye_in_every_state() {
 
 #[test]
 fn a_peer_that_ignores_its_ending_and_goes_on_sending_is_cut() {
-    let mut house = House::open();
+    let mut house = TestServer::open();
     for transport in LASTING {
         let mut peer = house.enter("/echo", transport);
         let known = house.site.hub.list().into_iter().find(|held| held.peer == peer.local_addr()).unwrap();
@@ -313,7 +313,7 @@ fn a_peer_that_ignores_its_ending_and_goes_on_sending_is_cut() {
 
 #[test]
 fn a_flood_of_posts_is_turned_away_and_its_hold_stays() {
-    let mut house = House::open();
+    let mut house = TestServer::open();
     let begun = house.diary.read(|pages| pages.suspended.len());
     let mut peer = Peer::connect(house.site.addr);
     peer.ask("/stuck", Transport::Stream);

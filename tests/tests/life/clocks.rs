@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use abeyance::{Disconnect, Resume, Transport};
 use abeyance_tests::guest::Told;
-use abeyance_tests::house::{House, plan};
+use abeyance_tests::house::{TestServer, plan};
 use tokio::time::{Instant, sleep};
 use tokio_tungstenite::tungstenite::Bytes;
 
@@ -276,7 +276,7 @@ async fn a_peer_that_takes_nothing_is_stalled_at_the_write_deadline(transport: T
 
 contract!(the_clocks_of_many_holds_are_on_time of all);
 async fn the_clocks_of_many_holds_are_on_time(transport: Transport) {
-    let house: House = plan().hold(|hold| hold.timeout(seconds(30))).open();
+    let house: TestServer = plan().hold(|hold| hold.timeout(seconds(30))).open();
     let mut clients = Vec::new();
     for _ in 0..100 {
         let mut client = house.enter(transport).await;

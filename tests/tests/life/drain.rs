@@ -5,7 +5,7 @@ use std::future::pending;
 use abeyance::{Disconnect, End, Hub, Resume, Transport};
 use abeyance_tests::client::Said;
 use abeyance_tests::guest::Record;
-use abeyance_tests::house::{House, Plan, plan, until};
+use abeyance_tests::house::{Plan, TestServer, plan, until};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant, advance, sleep};
 
@@ -30,7 +30,7 @@ fn row(transport: Transport, end: &End) -> &'static str {
     }
 }
 
-async fn crowd(plan: Plan, transport: Transport, count: usize) -> (House, Vec<JoinHandle<String>>) {
+async fn crowd(plan: Plan, transport: Transport, count: usize) -> (TestServer, Vec<JoinHandle<String>>) {
     let house = plan.open();
     let mut clients = Vec::new();
     for _ in 0..count {

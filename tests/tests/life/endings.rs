@@ -2,7 +2,7 @@
 
 use abeyance::{Disconnect, End, Held, Resume, SendError, Transport};
 use abeyance_tests::client::Client;
-use abeyance_tests::house::{House, plan, until};
+use abeyance_tests::house::{TestServer, plan, until};
 use tokio::time::sleep;
 
 use super::seconds;
@@ -26,7 +26,7 @@ impl Row {
     }
 }
 
-async fn held(transport: Transport) -> (House, Client, Held) {
+async fn held(transport: Transport) -> (TestServer, Client, Held) {
     let house = plan().open();
     let client = house.enter(transport).await;
     let held = house.record.newest();

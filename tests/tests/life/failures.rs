@@ -4,7 +4,7 @@ use std::future::pending;
 
 use abeyance::{Disconnect, Refusal, Transport};
 use abeyance_tests::client::Client;
-use abeyance_tests::house::{House, Plan, plan, until};
+use abeyance_tests::house::{Plan, TestServer, plan, until};
 use tokio::time::{Instant, sleep};
 
 use super::{LATE, seconds};
@@ -23,7 +23,7 @@ fn with_one_place() -> Plan {
 }
 
 /// The hold has failed: its client sees it, its end hook was told so once, and its place is free.
-async fn assert_failed(house: House, mut client: Client) {
+async fn assert_failed(house: TestServer, mut client: Client) {
     assert_eq!(client.end().await, failed(client.transport));
     assert_eq!(house.cause().await, Disconnect::Failed.into());
     house.settled().await;
@@ -268,7 +268,7 @@ async fn a_hook_that_hangs_delays_no_other_hold(transport: Transport) {
 }
 
 /// A request that the function does not let in is answered, and has taken nothing.
-async fn assert_refused(house: House, transport: Transport, status: u16, text: &str) {
+async fn assert_refused(house: TestServer, transport: Transport, status: u16, text: &str) {
     for _ in 0..3 {
         let answer = house.visit(transport).query("deny=1").refused().await;
         assert_eq!((answer.head.status, answer.body.as_str()), (status, text));

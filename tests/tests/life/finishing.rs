@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use abeyance::{Disconnect, End, Held, Resume, Transport};
 use abeyance_tests::client::Client;
-use abeyance_tests::house::{House, Plan, plan, until};
+use abeyance_tests::house::{Plan, TestServer, plan, until};
 use tokio::time::{Instant, sleep};
 
 use super::{LATE, seconds};
@@ -37,7 +37,7 @@ fn slow() -> (Plan, Calls) {
 }
 
 /// Says three things, the first of which is being heard when this returns.
-async fn say_three(house: &House, client: &mut Client) {
+async fn say_three(house: &TestServer, client: &mut Client) {
     for text in ["one", "two", "three"] {
         client.say(text).await;
     }
@@ -45,7 +45,7 @@ async fn say_three(house: &House, client: &mut Client) {
 }
 
 /// All three were heard, to their ends, before the end hook.
-async fn assert_heard(house: House, calls: Calls, end: impl Into<End>) {
+async fn assert_heard(house: TestServer, calls: Calls, end: impl Into<End>) {
     let told = house.told(1).await;
     assert_eq!(calls.count(), (3, 3), "the end hook comes last");
     assert_eq!(house.record.heard(), ["one", "two", "three"]);
@@ -126,7 +126,7 @@ async fn drained_while_messages_are_heard(transport: Transport) {
 }
 
 /// The first message is heard to its end, the other two are counted.
-async fn assert_cut_off(house: House, calls: Calls, is_right: impl Fn(&End) -> bool) {
+async fn assert_cut_off(house: TestServer, calls: Calls, is_right: impl Fn(&End) -> bool) {
     let told = house.told(1).await;
     assert_eq!(calls.count(), (1, 1));
     assert!(is_right(&told.end), "{:?}", told.end);

@@ -5,7 +5,7 @@ use std::future::pending;
 use abeyance::extract::{Query, State};
 use abeyance::{Disconnect, End, Refusal, Server, Suspend, Transport, suspend};
 use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, House, Plan, Stage, plan, until};
+use abeyance_tests::house::{Asked, Plan, Stage, TestServer, plan, until};
 use abeyance_tests::reader::Answer;
 use axum::Router;
 use axum::http::{HeaderMap, HeaderValue, Method};
@@ -58,7 +58,7 @@ fn request(first: &str, fields: &[&str]) -> String {
     text + "\r\n"
 }
 
-async fn ask(house: &House, first: &str, fields: &[&str]) -> Answer {
+async fn ask(house: &TestServer, first: &str, fields: &[&str]) -> Answer {
     house.ask(request(first, fields)).await
 }
 

@@ -4,7 +4,7 @@ use std::future::pending;
 
 use abeyance::{Disconnect, End, Transport};
 use abeyance_tests::client::Client;
-use abeyance_tests::house::{House, plan, until};
+use abeyance_tests::house::{TestServer, plan, until};
 
 /// The bound of these servers.
 const MEMORY: usize = 1 << 20;
@@ -14,7 +14,7 @@ const CROWD: usize = 50;
 
 const EACH: usize = 60_000;
 
-async fn crowd(house: &House, transport: Transport, bytes: &[u8]) -> Vec<Client> {
+async fn crowd(house: &TestServer, transport: Transport, bytes: &[u8]) -> Vec<Client> {
     let mut clients = Vec::new();
     for _ in 0..CROWD {
         let mut client = house.enter(transport).await;
@@ -31,7 +31,7 @@ async fn crowd(house: &House, transport: Transport, bytes: &[u8]) -> Vec<Client>
 }
 
 /// So much was ended that the rest fits, and no more than that.
-async fn assert_bounded(house: House, clients: Vec<Client>) {
+async fn assert_bounded(house: TestServer, clients: Vec<Client>) {
     let stats = house.hub.stats();
     let most = MEMORY / EACH;
     assert!((most / 2..=most).contains(&stats.held), "{stats:?}");

@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use abeyance::extract::{ClientIp, State};
 use abeyance::{Refusal, Server, Suspend, Transport, suspend};
 use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, House, Stage, plan};
+use abeyance_tests::house::{Asked, Stage, TestServer, plan};
 use axum::Router;
 use axum::extract::ConnectInfo;
 use axum::routing::{get, post};
@@ -25,7 +25,7 @@ async fn held(
     stage.enter(Asked::new()).await.map(|hold| hold.reply(format!("{peer} for {client}")))
 }
 
-fn open(introduce: impl FnOnce(Server) -> Server) -> House {
+fn open(introduce: impl FnOnce(Server) -> Server) -> TestServer {
     let app = Router::new().route("/who", get(who)).route("/held", post(who));
     let server = |server: Server| server.mount(held).fallback(app).trusted_proxies(["10.9.0.0/16"]);
     plan().server(server).server(introduce).open()

@@ -4,7 +4,7 @@ use abeyance::extract::{Query, State};
 use abeyance::{Disconnect, End, Refusal, Resume, Suspend, Transport, suspend};
 use abeyance_tests::client::Client;
 use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, House, Stage, plan};
+use abeyance_tests::house::{Asked, Stage, TestServer, plan};
 
 #[suspend(path = "/limited", max_per_key = 2)]
 async fn limited(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
@@ -12,7 +12,7 @@ async fn limited(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Resu
 }
 
 /// Whose end is told to everybody else.
-fn open() -> House {
+fn open() -> TestServer {
     plan()
         .server(|server| server.mount(limited))
         .hold(|hold| hold.join("news"))
@@ -22,12 +22,12 @@ fn open() -> House {
         .open()
 }
 
-async fn enter(house: &House, transport: Transport, path: &str, key: &str) -> Client {
+async fn enter(house: &TestServer, transport: Transport, path: &str, key: &str) -> Client {
     house.visit(transport).path(path).query(&format!("key={key}")).enter().await
 }
 
 /// Three of Ada's at two endpoints, and two that are not.
-async fn guests(house: &House, transport: Transport) -> (Vec<Client>, Vec<Client>) {
+async fn guests(house: &TestServer, transport: Transport) -> (Vec<Client>, Vec<Client>) {
     let (mut hers, mut others) = (Vec::new(), Vec::new());
     for path in ["/hold", "/hold", "/limited"] {
         hers.push(enter(house, transport, path, "ada").await);

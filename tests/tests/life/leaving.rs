@@ -3,13 +3,13 @@
 use std::future::pending;
 
 use abeyance::{Disconnect, End, Transport};
-use abeyance_tests::house::{House, plan};
+use abeyance_tests::house::{TestServer, plan};
 use tokio::time::{Instant, sleep};
 
 use super::{LATE, seconds};
 
 /// Waits for the end, which must begin at once; a hook that runs goes on to its own end.
-async fn at_once(house: &House) -> End {
+async fn at_once(house: &TestServer) -> End {
     let left = Instant::now();
     let noticed = house.none_held().await - left;
     assert!(noticed < LATE, "noticed after {noticed:?}");

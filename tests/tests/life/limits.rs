@@ -3,7 +3,7 @@
 use abeyance::extract::{Query, State};
 use abeyance::{Disconnect, JoinError, Refusal, Resume, Suspend, Transport, WhenFull, suspend};
 use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, House, Stage, plan};
+use abeyance_tests::house::{Asked, Stage, TestServer, plan};
 use tokio::time::sleep;
 
 use super::seconds;
@@ -23,7 +23,7 @@ async fn newest(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Resul
     stage.enter(asked).await
 }
 
-fn open() -> House {
+fn open() -> TestServer {
     plan()
         .server(|server| server.mount(two).mount(each).mount(newest).trusted_proxies(["10.9.0.0/16"]))
         .function(|asked| async move {

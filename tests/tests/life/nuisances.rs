@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use abeyance::{Disconnect, End, Transport};
 use abeyance_tests::client::Client;
-use abeyance_tests::house::{House, plan, until};
+use abeyance_tests::house::{TestServer, plan, until};
 use abeyance_tests::net::frame;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Instant, sleep, timeout};
@@ -18,7 +18,7 @@ const MORE: u8 = 0x00;
 const LAST: u8 = 0x80;
 
 /// Has a WebSocket's hold end by what `client` does, while another is held; gives what the client was told, and the end.
-async fn ended_by(house: House, act: impl AsyncFnOnce(&mut Client)) -> (String, End) {
+async fn ended_by(house: TestServer, act: impl AsyncFnOnce(&mut Client)) -> (String, End) {
     let mut friend = house.enter(Transport::WebSocket).await;
     let mut client = house.enter(Transport::WebSocket).await;
     act(&mut client).await;
@@ -79,7 +79,7 @@ async fn a_websocket_that_pings_and_never_reads_has_few_answers_waiting() {
 }
 
 /// Writes the same every `pause` until the hold has ended; says what the client is told, and after how long.
-async fn drip(house: House, first: &[u8], pause: Duration, drop: &[u8]) -> (End, String, Duration) {
+async fn drip(house: TestServer, first: &[u8], pause: Duration, drop: &[u8]) -> (End, String, Duration) {
     let mut client = house.enter(Transport::WebSocket).await;
     client.write(first).await;
     let begun = Instant::now();

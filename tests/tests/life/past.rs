@@ -1,14 +1,14 @@
 //! The last ends, as the hub remembers them.
 
 use abeyance::{EndRecord, Held, Server, Suspend, Transport, suspend};
-use abeyance_tests::house::{House, plan, until};
+use abeyance_tests::house::{TestServer, plan, until};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Duration, sleep};
 
 use super::seconds;
 
-fn last_ends(house: &House) -> Vec<EndRecord> {
+fn last_ends(house: &TestServer) -> Vec<EndRecord> {
     house.hub.last_ends().collect()
 }
 

@@ -2,25 +2,25 @@
 
 use abeyance::{Held, HoldId, Retention, Transport};
 use abeyance_tests::client::Client;
-use abeyance_tests::house::{House, plan};
+use abeyance_tests::house::{TestServer, plan};
 
 use super::seconds;
 
-fn in_news() -> House {
+fn in_news() -> TestServer {
     plan().hold(|hold| hold.join("news")).open()
 }
 
 /// The topic keeps its past.
-fn in_kept_news() -> House {
+fn in_kept_news() -> TestServer {
     plan().server(|server| server.topic("news", Retention::default())).hold(|hold| hold.join("news")).open()
 }
 
-async fn enter(house: &House, transport: Transport) -> (Client, Held) {
+async fn enter(house: &TestServer, transport: Transport) -> (Client, Held) {
     let client = house.enter(transport).await;
     (client, house.record.newest())
 }
 
-async fn assert_left_out(house: House, transport: Transport) {
+async fn assert_left_out(house: TestServer, transport: Transport) {
     let (mut speaker, held) = enter(&house, transport).await;
     let (mut other, _) = enter(&house, transport).await;
     assert_eq!(held.publish_others("news", "from one"), 1);

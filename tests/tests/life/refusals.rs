@@ -3,7 +3,7 @@
 use abeyance::extract::{Query, State};
 use abeyance::{Refusal, Suspend, Transport, suspend};
 use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, House, Plan, Stage, plan};
+use abeyance_tests::house::{Asked, Plan, Stage, TestServer, plan};
 use abeyance_tests::log::Log;
 use tokio::time::sleep;
 
@@ -49,7 +49,7 @@ fn plan_of_all() -> Plan {
 }
 
 /// Since the last look, one was refused for this reason, with one line in the log.
-fn assert_told(house: &House, log: &Log, told: &mut Vec<(&'static str, u64)>, why: &'static str) {
+fn assert_told(house: &TestServer, log: &Log, told: &mut Vec<(&'static str, u64)>, why: &'static str) {
     match told.iter_mut().find(|(word, _)| *word == why) {
         Some((_, count)) => *count += 1,
         None => told.push((why, 1)),

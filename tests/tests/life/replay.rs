@@ -2,7 +2,7 @@
 
 use abeyance::{Retention, Suspend, Transport};
 use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{House, Plan, plan, until};
+use abeyance_tests::house::{Plan, TestServer, plan, until};
 use tokio::time::sleep;
 
 use super::seconds;
@@ -15,7 +15,7 @@ fn keeping(join: impl Fn(Suspend<Guest>) -> Suspend<Guest> + Send + Sync + 'stat
     plan().server(|server| server.topic("room", few).topic("other", few)).hold(join)
 }
 
-fn publish_past(house: &House) {
+fn publish_past(house: &TestServer) {
     for number in 1..=5 {
         house.hub.publish("room", format!("past {number}"));
         house.hub.publish("other", "not wanted");
@@ -24,7 +24,7 @@ fn publish_past(house: &House) {
 
 /// What a newcomer hears: so many messages that were there before, then those that are published now. A poll hears one
 /// with each answer.
-async fn heard(house: &House, transport: Transport, past: usize, live: &[&str]) -> Vec<String> {
+async fn heard(house: &TestServer, transport: Transport, past: usize, live: &[&str]) -> Vec<String> {
     if transport != Transport::LongPoll {
         let mut client = house.enter(transport).await;
         for _ in 0..past {

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 
 use abeyance::{ScheduleError, Scheduled, Transport};
-use abeyance_tests::house::{House, plan, until};
+use abeyance_tests::house::{TestServer, plan, until};
 use parking_lot::Mutex;
 use tokio::time::{Instant, sleep};
 
 use super::{LATE, seconds};
 
-fn open() -> House {
+fn open() -> TestServer {
     plan().hold(|hold| hold.join("news")).open()
 }
 

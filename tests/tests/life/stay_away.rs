@@ -9,7 +9,7 @@ use abeyance::extract::{LastEventId, Query, State};
 use abeyance::{Refusal, Resume, Retention, Suspend, Transport, WhenEvicted, suspend};
 use abeyance_tests::events::EventReader;
 use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, House, Stage, plan, until};
+use abeyance_tests::house::{Asked, Stage, TestServer, plan, until};
 use abeyance_tests::reader::{Answer, Reader};
 use tokio::task::LocalSet;
 use tokio::time::sleep;
@@ -41,7 +41,7 @@ async fn own(
     Ok(if is_asked { suspend.reply(format!("came with {last:?}")) } else { suspend })
 }
 
-fn open() -> House {
+fn open() -> TestServer {
     let keep = Retention { age: seconds(3600), ..Retention::default() };
     plan()
         .server(|server| server.mount(tabs).mount(turns).mount(own).topic("news", keep))
@@ -96,7 +96,7 @@ struct Seen {
 }
 
 /// Asks for events, with the id that the client was given last.
-async fn ask(house: &House, path: &str, port: u16, id: Option<&str>) -> Reader {
+async fn ask(house: &TestServer, path: &str, port: u16, id: Option<&str>) -> Reader {
     let from = SocketAddr::from(([10, 0, 0, 1], port));
     let mut reader = Reader::new(house.dialer.connect(from).expect("the server listens"));
     let id = id.map_or(String::new(), |id| format!("last-event-id: {id}\r\n"));
@@ -106,7 +106,7 @@ async fn ask(house: &House, path: &str, port: u16, id: Option<&str>) -> Reader {
 
 /// An `EventSource`: it comes back after each end with the id that it was given last, after the wait that it was told, and
 /// is closed for good by a status other than 200.
-async fn event_source(house: &House, path: &str, port: u16, seen: &Seen) {
+async fn event_source(house: &TestServer, path: &str, port: u16, seen: &Seen) {
     let (mut id, mut retry) = (None, seconds(3));
     loop {
         let mut reader = ask(house, path, port, id.as_deref()).await;
@@ -127,7 +127,7 @@ async fn event_source(house: &House, path: &str, port: u16, seen: &Seen) {
 }
 
 /// One tab after the other is opened; then most of a minute passes. Gives how often each was opened and how many are closed.
-async fn six_tabs(house: &Rc<House>, path: &'static str) -> (usize, usize, usize) {
+async fn six_tabs(house: &Rc<TestServer>, path: &'static str) -> (usize, usize, usize) {
     let tabs: Vec<_> = (0..=PLACES).map(|_| Rc::new(Seen::default())).collect();
     let local = LocalSet::new();
     for (tab, port) in tabs.iter().zip(1..) {
@@ -165,7 +165,7 @@ async fn six_tabs_for_five_places_that_may_come_back_take_turns() {
 }
 
 /// Evicts one that was held on `/tabs`, and gives the id of its last event.
-async fn evicted(house: &House) -> String {
+async fn evicted(house: &TestServer) -> String {
     let mut first = ask(house, "/tabs?key=ada", 1, None).await;
     assert_eq!(first.head().await.expect("a head").status, 200);
     sleep(seconds(2)).await;

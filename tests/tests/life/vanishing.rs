@@ -7,7 +7,7 @@ use std::time::Duration;
 use abeyance::{Disconnect, End, Retention, Suspend, Transport};
 use abeyance_tests::client::Client;
 use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{House, Plan, plan};
+use abeyance_tests::house::{Plan, TestServer, plan};
 use tokio::time::{Instant, sleep};
 
 use super::{LATE, seconds};
@@ -23,7 +23,12 @@ fn holding(shape: impl Fn(Suspend<Guest>) -> Suspend<Guest> + Send + Sync + 'sta
 }
 
 /// The client vanishes; its end must begin within this after, and be this. A hook that runs goes on.
-async fn assert_ends(house: House, client: &mut Client, within: RangeInclusive<Duration>, end: Disconnect) {
+async fn assert_ends(
+    house: TestServer,
+    client: &mut Client,
+    within: RangeInclusive<Duration>,
+    end: Disconnect,
+) {
     client.stream().vanish();
     let vanished = Instant::now();
     let after = house.none_held().await - vanished;
@@ -34,7 +39,7 @@ async fn assert_ends(house: House, client: &mut Client, within: RangeInclusive<D
     assert_eq!(record.ends(), [End::Disconnect(end)]);
 }
 
-async fn assert_idle(house: House, client: &mut Client) {
+async fn assert_idle(house: TestServer, client: &mut Client) {
     // Of a WebSocket whose hook does not run, the last pong counts, at most a heartbeat earlier.
     assert_ends(house, client, MAX_IDLE - seconds(20) - LATE..=MAX_IDLE + LATE, Disconnect::Idle).await;
 }

@@ -3,7 +3,7 @@
 use abeyance::extract::{Query, State};
 use abeyance::{Disconnect, Refusal, Suspend, Transport, WhenSlow, suspend};
 use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, House, Stage, plan};
+use abeyance_tests::house::{Asked, Stage, TestServer, plan};
 
 use super::seconds;
 
@@ -20,7 +20,7 @@ async fn newest(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Resul
     stage.enter(asked).await
 }
 
-fn open(overridden: Option<WhenSlow>) -> House {
+fn open(overridden: Option<WhenSlow>) -> TestServer {
     plan()
         .server(|server| server.mount(oldest).mount(newest))
         .hold(move |hold| match overridden {
@@ -31,7 +31,7 @@ fn open(overridden: Option<WhenSlow>) -> House {
 }
 
 /// Publishes to a client that reads only afterwards, and gives the numbers of what it gets then.
-async fn got(house: &House, path: &str, transport: Transport) -> Vec<usize> {
+async fn got(house: &TestServer, path: &str, transport: Transport) -> Vec<usize> {
     let mut client = house.visit(transport).path(path).enter().await;
     client.stream().window(1024);
     for number in 0..MESSAGES {

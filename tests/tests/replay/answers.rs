@@ -2,7 +2,7 @@
 
 use abeyance::{Server, Transport, WhenFull};
 use abeyance_tests::client::Client;
-use abeyance_tests::house::{House, Plan, plan, until};
+use abeyance_tests::house::{Plan, TestServer, plan, until};
 use abeyance_tests::returning::{Cut, Returning};
 use tokio::time::sleep;
 
@@ -12,14 +12,14 @@ fn keeping() -> Plan {
     plan().server(|server| server.topic("news", EVERYTHING)).hold(|hold| hold.join("news"))
 }
 
-fn returning(house: &House, transport: Transport, id: Option<String>) -> Returning {
+fn returning(house: &TestServer, transport: Transport, id: Option<String>) -> Returning {
     let path = format!("/hold?transport={}", transport.as_str());
     Returning::new(&house.dialer, path).with_id(id)
 }
 
 /// Has a poll held and ended in some way; what its client sees must be as told, and when it comes back it must get what
 /// was published meanwhile, and no more.
-async fn assert_stands(plan: Plan, told: &str, end: impl AsyncFnOnce(&House, &mut Client)) {
+async fn assert_stands(plan: Plan, told: &str, end: impl AsyncFnOnce(&TestServer, &mut Client)) {
     let house = plan.open();
     house.hub.publish("news", "before it came");
     let mut client = house.enter(Transport::LongPoll).await;
@@ -60,7 +60,7 @@ async fn every_answer_of_a_poll_says_where_its_client_stands() {
     let one =
         |server: Server| server.topic("news", EVERYTHING).max_suspended(1).when_full(WhenFull::ResumeOldest);
     let full = plan().server(one).hold(|hold| hold.join("news"));
-    let evict = async |house: &House, _: &mut Client| {
+    let evict = async |house: &TestServer, _: &mut Client| {
         sleep(seconds(2)).await;
         let mut other = house.enter(Transport::Stream).await;
         other.fin().await;

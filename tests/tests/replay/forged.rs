@@ -6,7 +6,7 @@ use abeyance::extract::{Query, State};
 use abeyance::{Held, Refusal, Suspend, Transport, WhenFull, suspend};
 use abeyance_tests::events::EventReader;
 use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, House, Stage, plan, until};
+use abeyance_tests::house::{Asked, Stage, TestServer, plan, until};
 use abeyance_tests::reader::{Answer, Reader};
 use tokio::time::sleep;
 
@@ -23,7 +23,7 @@ async fn elsewhere(
     stage.enter(asked).await
 }
 
-fn open() -> House {
+fn open() -> TestServer {
     let hold = |hold: Suspend<Guest>| {
         hold.join("news").timeout(seconds(7000)).max_idle(seconds(7200)).heartbeat(seconds(3600))
     };
@@ -31,7 +31,7 @@ fn open() -> House {
 }
 
 /// The id of the latest message.
-async fn latest(house: &House) -> String {
+async fn latest(house: &TestServer) -> String {
     house.hub.publish("news", "one");
     let mut client = house.enter(Transport::LongPoll).await;
     house.record.newest().resume();
@@ -44,12 +44,12 @@ async fn latest(house: &House) -> String {
 }
 
 /// Asks with these lines in the head, or this query.
-async fn ask(house: &House, transport: Transport, query: &str, lines: &[u8]) -> Answer {
+async fn ask(house: &TestServer, transport: Transport, query: &str, lines: &[u8]) -> Answer {
     let start = format!("GET /hold?transport={}{query} HTTP/1.1\r\nhost: a\r\n", transport.as_str());
     house.ask([start.as_bytes(), lines, b"\r\n"].concat()).await
 }
 
-fn assert_nothing_held(house: &House, suspended: u64) {
+fn assert_nothing_held(house: &TestServer, suspended: u64) {
     let stats = house.hub.stats();
     assert_eq!((stats.held, stats.ending, stats.suspended), (0, 0, suspended), "{stats:?}");
     house.assert_lawful();
@@ -87,7 +87,7 @@ async fn an_id_of_what_is_yet_to_come_is_a_bad_request_and_nothing_is_held() {
 }
 
 /// Reads from an event stream until the word of a resync has come; gives the id that comes with it.
-async fn resynced(house: &House, query: &str, lines: &[u8]) -> String {
+async fn resynced(house: &TestServer, query: &str, lines: &[u8]) -> String {
     let mut reader = Reader::new(house.dialer.connect(FROM).expect("the server listens"));
     let start = format!("GET /hold?transport=sse{query} HTTP/1.1\r\nhost: a\r\n");
     reader.write([start.as_bytes(), lines, b"\r\n"].concat()).await;
@@ -232,7 +232,7 @@ async fn a_forged_id_takes_nobodys_place_and_keeps_none() {
 }
 
 /// A `POST` and a `DELETE` with these lines in the head, or this query.
-async fn speak(house: &House, path: &str, lines: &[u8]) -> [Answer; 2] {
+async fn speak(house: &TestServer, path: &str, lines: &[u8]) -> [Answer; 2] {
     let ask = async |method: &str| {
         let start = format!("{method} {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n");
         house.ask([start.as_bytes(), lines, b"\r\nhi"].concat()).await

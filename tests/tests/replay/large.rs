@@ -2,7 +2,7 @@
 //! piece by piece.
 
 use abeyance::{Disconnect, Resume, Retention, Transport, WhenSlow};
-use abeyance_tests::house::{House, plan, until};
+use abeyance_tests::house::{TestServer, plan, until};
 use abeyance_tests::returning::{Cut, Returning};
 
 use tokio::time::sleep;
@@ -12,7 +12,7 @@ use super::{EVERYTHING, Numbers, seconds};
 /// The least that a send buffer may be.
 const BACKLOG: usize = 32 << 10;
 
-fn open(keep: Retention, topics: &'static [&'static str]) -> House {
+fn open(keep: Retention, topics: &'static [&'static str]) -> TestServer {
     let join = |hold, topic: &&'static str| abeyance::Suspend::join(hold, *topic);
     plan()
         .server(|server| server.topic("*", keep))
@@ -20,12 +20,12 @@ fn open(keep: Retention, topics: &'static [&'static str]) -> House {
         .open()
 }
 
-fn client(house: &House, transport: Transport) -> Returning {
+fn client(house: &TestServer, transport: Transport) -> Returning {
     Returning::new(&house.dialer, format!("/hold?transport={}", transport.as_str()))
 }
 
 /// A client that was here and got nothing yet.
-async fn been(house: &House) -> Option<String> {
+async fn been(house: &TestServer) -> Option<String> {
     let mut client = client(house, Transport::Sse);
     client.listen(1 << 20, Cut::Reset, |client| client.id.is_some()).await;
     until("the end", || house.hub.held_count() == 0).await;

@@ -4,7 +4,7 @@
 use abeyance::extract::{LastEventId, Query, State};
 use abeyance::{Refusal, Retention, Suspend, suspend};
 use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, House, Stage, plan, until};
+use abeyance_tests::house::{Asked, Stage, TestServer, plan, until};
 use abeyance_tests::returning::{Cut, Returning};
 
 use super::EVERYTHING;
@@ -22,7 +22,7 @@ enum Manner {
 
 const MANNERS: [Manner; 3] = [Manner::Events, Manner::Polls, Manner::Lines];
 
-fn open(rooms: &'static [&'static str], others: &'static [&'static str]) -> House {
+fn open(rooms: &'static [&'static str], others: &'static [&'static str]) -> TestServer {
     plan()
         .server(|server| server.topic("*", FEW).mount(greeting))
         .hold(move |hold| {
@@ -43,7 +43,7 @@ async fn greeting(
     Ok(if last.is_none() { hold.reply("welcome") } else { hold })
 }
 
-fn newcomer(house: &House, path: &str, manner: Manner) -> Returning {
+fn newcomer(house: &TestServer, path: &str, manner: Manner) -> Returning {
     let new = |transport| Returning::new(&house.dialer, format!("{path}?transport={transport}"));
     match manner {
         Manner::Events => new("sse"),
@@ -67,7 +67,7 @@ async fn receive(client: &mut Returning, manner: Manner, count: usize) {
 }
 
 /// Has the client get what is published when it is held.
-async fn receive_live(house: &House, client: &mut Returning, manner: Manner, topic: &str, text: &str) {
+async fn receive_live(house: &TestServer, client: &mut Returning, manner: Manner, topic: &str, text: &str) {
     until("the end of the last", || house.hub.held_count() == 0).await;
     let publish = async {
         until("a hold", || house.hub.held_count() == 1).await;

@@ -3,7 +3,7 @@
 use std::pin::pin;
 
 use abeyance::{Retention, Server, Transport};
-use abeyance_tests::house::{House, plan, until};
+use abeyance_tests::house::{TestServer, plan, until};
 use abeyance_tests::returning::{Cut, Returning};
 use tokio::time::{Instant, sleep};
 
@@ -14,20 +14,26 @@ const FEW: Retention = Retention { count: 3, ..EVERYTHING };
 /// Those that carry ids.
 const CARRIERS: [Transport; 2] = [Transport::Sse, Transport::LongPoll];
 
-fn open(set_up: impl FnOnce(Server) -> Server) -> House {
+fn open(set_up: impl FnOnce(Server) -> Server) -> TestServer {
     plan()
         .server(set_up)
         .hold(|hold| hold.join("news").max_idle(seconds(7200)).heartbeat(seconds(3600)))
         .open()
 }
 
-fn client(house: &House, transport: Transport, id: Option<String>) -> Returning {
+fn client(house: &TestServer, transport: Transport, id: Option<String>) -> Returning {
     let path = format!("/hold?transport={}", transport.as_str());
     Returning::new(&house.dialer, path).with_id(id)
 }
 
 /// Has the client get so many messages more, of which the last are published while it is held.
-async fn receive(house: &House, client: &mut Returning, transport: Transport, count: usize, live: &[&str]) {
+async fn receive(
+    house: &TestServer,
+    client: &mut Returning,
+    transport: Transport,
+    count: usize,
+    live: &[&str],
+) {
     let count = client.got.len() + count;
     let held = || until("a hold", || house.hub.held_count() == 1);
     until("the end of the last", || house.hub.held_count() == 0).await;
@@ -55,14 +61,14 @@ async fn receive(house: &House, client: &mut Returning, transport: Transport, co
 }
 
 /// The id of a client that was here, got a message, and left.
-async fn seen(house: &House, transport: Transport) -> Option<String> {
+async fn seen(house: &TestServer, transport: Transport) -> Option<String> {
     let mut client = client(house, Transport::Sse, None);
     receive(house, &mut client, Transport::Sse, 1, &["seen"]).await;
     assert_eq!(client.texts(), ["seen"], "{transport:?}");
     client.id
 }
 
-fn publish(house: &House, topic: &str, count: usize, size: usize) {
+fn publish(house: &TestServer, topic: &str, count: usize, size: usize) {
     for number in 0..count {
         house.hub.publish(topic, format!("{number} {}", "x".repeat(size)));
     }
@@ -71,7 +77,7 @@ fn publish(house: &House, topic: &str, count: usize, size: usize) {
 /// A client comes back with this id, and again later: it must be told so often that something is gone, get these messages
 /// first, and then what is live.
 async fn assert_back(
-    house: House,
+    house: TestServer,
     transport: Transport,
     id: Option<String>,
     resyncs: usize,
@@ -243,7 +249,7 @@ async fn the_word_comes_right_behind_the_first_block_and_the_new_id_comes_with_i
 }
 
 /// Publishes to that room, and lets it pass: nobody is there, and what was published is too old.
-async fn pass_through(house: &House, room: &str) {
+async fn pass_through(house: &TestServer, room: &str) {
     house.hub.publish(room, "elsewhere");
     sleep(seconds(61)).await;
 }

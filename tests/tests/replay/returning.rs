@@ -1,7 +1,7 @@
 //! Clients that come back again and again while others publish at a steady pace.
 
 use abeyance_tests::dice::Dice;
-use abeyance_tests::house::{House, plan};
+use abeyance_tests::house::{TestServer, plan};
 use abeyance_tests::returning::{Cut, Returning};
 use tokio::time::{Duration, sleep};
 
@@ -21,7 +21,7 @@ const ALONE: Press = Press { topics: &["a"], publishers: 1 };
 const CROWDED: Press = Press { topics: &["a", "b"], publishers: 3 };
 
 impl Press {
-    fn house(self) -> House {
+    fn house(self) -> TestServer {
         plan()
             .server(|server| server.topic("*", EVERYTHING))
             .hold(move |hold| {
@@ -37,7 +37,7 @@ impl Press {
     }
 
     /// Sets the publishers to work: together one message at each pace.
-    fn run(self, house: &House, seed: u64) {
+    fn run(self, house: &TestServer, seed: u64) {
         for (publisher, count) in self.counts().into_iter().enumerate() {
             let hub = house.hub.clone();
             let mut dice = Dice::new(seed + publisher as u64);

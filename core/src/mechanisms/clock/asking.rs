@@ -23,7 +23,7 @@
 
 use std::time::Duration;
 
-use crate::words::probing::Probing;
+use crate::words::keepalive_probes::Probing;
 
 /// Kernels count between probes in whole seconds: they ask no more often than this, whatever the `heartbeat`.
 pub(super) const LEAST_PROBE: Duration = Duration::from_secs(1);

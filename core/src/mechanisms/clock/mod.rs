@@ -14,7 +14,7 @@ mod asking; // how often a peer is asked before its silence is an answer
 use std::time::Duration;
 
 use crate::words::cause::{Disconnect, End, Resume};
-use crate::words::probing::Probing;
+use crate::words::keepalive_probes::Probing;
 use crate::words::tick::Tick;
 
 pub use asking::probing_unheld;

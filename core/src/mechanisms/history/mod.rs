@@ -2,7 +2,7 @@
 //!
 //! 1. One sequence for all topics: offsets count up, and a client that has got so far has everything up to there, of
 //!    every topic it follows. So one number is all that it must bring back.
-//! 2. Every topic's history is bounded by its [`Retention`](crate::words::keep::Keep), and all of them together by bytes; the
+//! 2. Every topic's history is bounded by its [`Retention`](crate::words::retention::Keep), and all of them together by bytes; the
 //!    oldest message goes first.
 //! 3. A message that is *landing* is not forgotten: its publisher is still handing it to members, and a member that
 //!    another publisher has reached first looks it up here.
@@ -11,7 +11,7 @@
 //!    how far any of those had come. A client that comes back from before is then told to start anew, although it may
 //!    have missed nothing.
 
-mod floors;
+mod forgotten_topics;
 mod rules;
 mod topic;
 
@@ -21,7 +21,7 @@ use crate::words::message::Message;
 use crate::words::tick::Tick;
 use crate::words::topic::Topic;
 
-use floors::{Floors, Sunk};
+use forgotten_topics::{Floors, ForgottenTopic};
 pub use rules::Rules;
 pub use topic::Entry;
 use topic::History;
@@ -130,10 +130,10 @@ impl Histories {
     }
 
     /// A message was handed to all members: from now on the bounds apply to it. Gives back the topics that have ended.
-    pub fn land(&mut self, rules: &Rules, topic: &Topic, offset: u64, now: Tick) -> Vec<Topic> {
+    pub fn complete(&mut self, rules: &Rules, topic: &Topic, offset: u64, now: Tick) -> Vec<Topic> {
         let mut ended = Vec::new();
         if let Some(history) = self.topics.get_mut(topic) {
-            history.land(offset);
+            history.complete(offset);
             let keep = &rules.keeps()[history.rule];
             while self.topics.get(topic).is_some_and(|history| history.is_over(keep, now)) {
                 if !self.pop(topic, &mut ended) {
@@ -254,10 +254,10 @@ impl Histories {
         }
         let (rule, last) = (history.rule, history.last);
         let sunk = match self.ranks[rule].is_one {
-            true => Some(Sunk { rule, floor: last }),
+            true => Some(ForgottenTopic { rule, floor: last }),
             false => self.floors.add(rule, topic, last),
         };
-        if let Some(Sunk { rule, floor }) = sunk {
+        if let Some(ForgottenTopic { rule, floor }) = sunk {
             let forgotten = &mut self.ranks[rule].forgotten;
             *forgotten = floor.max(*forgotten);
         }

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::words::keep::{Pattern, Retention, Rule};
+use crate::words::retention::{Pattern, Retention, Rule};
 
 /// All rules of one server; they never change.
 #[derive(Debug, Default)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
-use crate::words::keep::{Pattern, Retention, Rule};
+use crate::words::retention::{Pattern, Retention, Rule};
 
 const TINY: usize = Entry::COST + 1;
 
@@ -39,13 +39,13 @@ impl Store {
         self.histories.record(rule, topic, text.into(), self.now).1
     }
 
-    fn land(&mut self, topic: &str, recorded: Recorded) -> Vec<Topic> {
-        self.histories.land(&self.rules, &Topic::from(topic), recorded.offset, self.now)
+    fn complete(&mut self, topic: &str, recorded: Recorded) -> Vec<Topic> {
+        self.histories.complete(&self.rules, &Topic::from(topic), recorded.offset, self.now)
     }
 
     fn publish(&mut self, topic: &str, text: &str) -> u64 {
         let recorded = self.record(topic, text);
-        self.land(topic, recorded);
+        self.complete(topic, recorded);
         recorded.offset
     }
 
@@ -155,10 +155,10 @@ fn a_message_that_is_landing_is_there_to_be_looked_up() {
     let first = store.record("a", "first");
     let second = store.record("a", "second");
     assert_eq!(second.previous, first.offset);
-    store.land("a", second);
+    store.complete("a", second);
     store.advance(10_000);
     assert_eq!(store.offsets(&[("a", 0)]), [1, 2], "whatever the bounds say");
-    store.land("a", first);
+    store.complete("a", first);
     assert_eq!(store.offsets(&[("a", 0)]), [0; 0]);
     assert!(store.histories.is_empty());
 }
@@ -249,7 +249,7 @@ proptest! {
         let b = Retention { bytes: 500, age: Duration::from_secs(20), ..Retention::default() };
         let bound = 2_000;
         let mut store = Store::new(&[("a", last(3)), ("b*", b), ("*", Retention::default())], bound);
-        let mut landing: Vec<(&str, Recorded)> = Vec::new();
+        let mut in_flight: Vec<(&str, Recorded)> = Vec::new();
         let mut followers = [0; 4];
         let mut all: Vec<(&str, u64)> = Vec::new();
         for step in steps {
@@ -257,12 +257,12 @@ proptest! {
                 Step::Record(topic, length) => {
                     let recorded = store.record(TOPICS[topic], &"x".repeat(length));
                     prop_assert_eq!(recorded.offset, all.len() as u64 + 1);
-                    landing.push((TOPICS[topic], recorded));
+                    in_flight.push((TOPICS[topic], recorded));
                     all.push((TOPICS[topic], recorded.offset));
                 }
-                Step::Land(at) if at < landing.len() => {
-                    let (topic, recorded) = landing.remove(at);
-                    store.land(topic, recorded);
+                Step::Land(at) if at < in_flight.len() => {
+                    let (topic, recorded) = in_flight.remove(at);
+                    store.complete(topic, recorded);
                 }
                 Step::Land(_) => {}
                 Step::Pass(secs) => {
@@ -291,13 +291,13 @@ proptest! {
                 let expected: Vec<u64> =
                     all.iter().filter(|(of, offset)| *of == topic && *offset > floor).map(|(_, offset)| *offset).collect();
                 prop_assert_eq!(store.offsets(&[(topic, floor)]), expected);
-                for (_, recorded) in landing.iter().filter(|(of, _)| *of == topic) {
+                for (_, recorded) in in_flight.iter().filter(|(of, _)| *of == topic) {
                     prop_assert!(recorded.offset > floor, "a landing message was forgotten");
                 }
             }
         }
-        for (topic, recorded) in std::mem::take(&mut landing) {
-            store.land(topic, recorded);
+        for (topic, recorded) in std::mem::take(&mut in_flight) {
+            store.complete(topic, recorded);
         }
         store.advance(0);
         prop_assert!(store.offsets(&[("a", 0)]).len() <= 3);

@@ -3,8 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use crate::words::keep::Retention;
 use crate::words::message::Message;
+use crate::words::retention::Retention;
 use crate::words::tick::Tick;
 
 /// One kept message.
@@ -58,7 +58,7 @@ impl History {
     }
 
     /// Its publisher is done with it.
-    pub(super) fn land(&mut self, offset: u64) {
+    pub(super) fn complete(&mut self, offset: u64) {
         let at = self.entries.partition_point(|entry| entry.offset < offset);
         if let Some(entry) = self.entries.get_mut(at).filter(|entry| entry.offset == offset) {
             entry.is_landing = false;

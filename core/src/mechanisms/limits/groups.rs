@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashMap};
 use std::hash::Hash;
 
-use crate::words::id::HoldId;
+use crate::words::hold_id::HoldId;
 
 /// The holders of places by peer or key; empty groups cost nothing.
 #[derive(Debug)]
@@ -25,7 +25,7 @@ struct Group {
 
 /// The holds of one group, oldest first; of none where nobody is.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Holders<'a>(Option<(&'a BTreeSet<(u64, HoldId)>, u64)>);
+pub struct HoldersOfKey<'a>(Option<(&'a BTreeSet<(u64, HoldId)>, u64)>);
 
 impl<K: Eq + Hash> Groups<K> {
     pub(super) fn new() -> Self {
@@ -51,8 +51,8 @@ impl<K: Eq + Hash> Groups<K> {
         }
     }
 
-    pub(super) fn holders(&self, key: &K) -> Holders<'_> {
-        Holders(self.groups.get(key).map(|group| (&self.seated, group.number)))
+    pub(super) fn holders(&self, key: &K) -> HoldersOfKey<'_> {
+        HoldersOfKey(self.groups.get(key).map(|group| (&self.seated, group.number)))
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -74,7 +74,7 @@ impl<K: Eq + Hash> Groups<K> {
     }
 }
 
-impl<'a> Holders<'a> {
+impl<'a> HoldersOfKey<'a> {
     pub fn iter(self) -> impl Iterator<Item = HoldId> + use<'a> {
         self.0.into_iter().flat_map(|(seated, number)| {
             seated.range((number, HoldId::FIRST)..(number + 1, HoldId::FIRST)).map(|(_, id)| *id)

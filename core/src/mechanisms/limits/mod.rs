@@ -6,10 +6,10 @@ mod groups;
 
 use std::sync::Arc;
 
-use crate::words::id::HoldId;
+use crate::words::hold_id::HoldId;
 pub use crate::words::peer::Peer;
 
-use groups::{Groups, Holders};
+use groups::{Groups, HoldersOfKey};
 
 /// All limits, and what is taken of each.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub struct Limits {
 
 /// What the server allows over all its endpoints.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Roof {
+pub struct ServerLimits {
     pub holds: usize,
     pub per_peer: Option<usize>,
     pub per_key: Option<usize>,
@@ -38,7 +38,7 @@ pub struct Roof {
 
 /// What one endpoint allows; `None` is no limit of its own.
 #[derive(Clone, Copy, Debug, Default)]
-pub struct Ceiling {
+pub struct EndpointLimits {
     pub holds: Option<usize>,
     pub per_peer: Option<usize>,
     pub per_key: Option<usize>,
@@ -72,14 +72,14 @@ pub enum Full {
 
 #[derive(Debug)]
 struct Endpoint {
-    ceiling: Ceiling,
+    ceiling: EndpointLimits,
     taken: usize,
     /// Requests whose function runs although there is no place yet.
     admitting: usize,
 }
 
 impl Limits {
-    pub fn new(roof: Roof, endpoints: Vec<Ceiling>) -> Self {
+    pub fn new(roof: ServerLimits, endpoints: Vec<EndpointLimits>) -> Self {
         let endpoint = |ceiling| Endpoint { ceiling, taken: 0, admitting: 0 };
         Limits {
             server: roof.holds,
@@ -201,13 +201,13 @@ impl Limits {
     }
 
     /// The holds under a peer's or key's limit, oldest first; of no other limit.
-    pub fn holders(&self, full: Full, endpoint: u32, peer: Peer, key: Option<&Arc<str>>) -> Holders<'_> {
+    pub fn holders(&self, full: Full, endpoint: u32, peer: Peer, key: Option<&Arc<str>>) -> HoldersOfKey<'_> {
         match (full, key) {
             (Full::EndpointKey, Some(key)) => self.endpoint_keys.holders(&(endpoint, key.clone())),
             (Full::Key, Some(key)) => self.keys.holders(key),
             (Full::EndpointPeer, _) => self.endpoint_peers.holders(&(endpoint, peer)),
             (Full::Peer, _) => self.peers.holders(&peer),
-            _ => Holders::default(),
+            _ => HoldersOfKey::default(),
         }
     }
 
@@ -275,9 +275,9 @@ mod tests {
     }
 
     fn limits() -> Limits {
-        let ceiling = Ceiling { holds: Some(3), per_peer: Some(2), per_key: Some(1) };
-        let roof = Roof { holds: 4, per_peer: Some(3), per_key: None };
-        Limits::new(roof, vec![ceiling, Ceiling::default()])
+        let ceiling = EndpointLimits { holds: Some(3), per_peer: Some(2), per_key: Some(1) };
+        let roof = ServerLimits { holds: 4, per_peer: Some(3), per_key: None };
+        Limits::new(roof, vec![ceiling, EndpointLimits::default()])
     }
 
     #[test]
@@ -315,9 +315,9 @@ mod tests {
 
     #[test]
     fn a_key_of_the_server_is_counted_over_all_endpoints_and_a_refusal_takes_nothing() {
-        let roof = Roof { holds: 9, per_key: Some(2), ..Roof::default() };
-        let own = Ceiling { per_key: Some(1), ..Ceiling::default() };
-        let mut limits = Limits::new(roof, vec![own, Ceiling::default()]);
+        let roof = ServerLimits { holds: 9, per_key: Some(2), ..ServerLimits::default() };
+        let own = EndpointLimits { per_key: Some(1), ..EndpointLimits::default() };
+        let mut limits = Limits::new(roof, vec![own, EndpointLimits::default()]);
         let key = || Arc::<str>::from("user");
         let mut permits: Vec<_> =
             [0, 0, 1, 1].into_iter().map(|endpoint| limits.take(endpoint, peer(1)).unwrap()).collect();
@@ -372,8 +372,8 @@ mod tests {
     #[test]
     fn the_holds_of_a_key_are_known_at_every_endpoint_also_where_it_has_no_limit() {
         let mut limits = Limits::new(
-            Roof { holds: 9, ..Roof::default() },
-            vec![Ceiling::default(), Ceiling { per_key: Some(9), ..Ceiling::default() }],
+            ServerLimits { holds: 9, ..ServerLimits::default() },
+            vec![EndpointLimits::default(), EndpointLimits { per_key: Some(9), ..EndpointLimits::default() }],
         );
         let mut seated = Vec::new();
         for (turn, endpoint, key) in

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use bytes::Bytes;
 
 use super::{Kind, Piece, SendBuffer};
-use abeyance_settings::terms::WhenSlow;
+use abeyance_settings::endpoint::WhenSlow;
 
 /// Pieces in the order in which they came, less those that were dropped.
 #[derive(Debug, Default)]

@@ -14,9 +14,9 @@ use bytes::Bytes;
 use tungstenite::protocol::frame::FrameHeader;
 use tungstenite::protocol::frame::coding::{Control, Data, OpCode};
 
-use super::draft::Draft;
-use super::fault::Fault;
 use super::mask;
+use super::partial_message::Draft;
+use super::protocol_fault::ProtocolFault;
 use super::websocket::{MAX_CONTROL, code};
 use crate::words::message::Message;
 
@@ -56,7 +56,7 @@ pub enum Incoming {
 enum State {
     Open,
     Closed,
-    Faulty(Fault),
+    Faulty(ProtocolFault),
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -91,7 +91,7 @@ impl Assembler {
     }
 
     /// The next whole thing the peer said; `None` if that needs more bytes. A fault stays.
-    pub fn poll(&mut self) -> Result<Option<Incoming>, Fault> {
+    pub fn poll(&mut self) -> Result<Option<Incoming>, ProtocolFault> {
         match self.state {
             State::Open => {}
             State::Closed => return Ok(None),
@@ -138,7 +138,7 @@ impl Assembler {
         *self = Assembler { state, ..Assembler::new(self.max_message) };
     }
 
-    fn advance(&mut self) -> Result<Option<Incoming>, Fault> {
+    fn advance(&mut self) -> Result<Option<Incoming>, ProtocolFault> {
         loop {
             let Some(mut frame) = self.frame.take().map_or_else(|| self.begin(), |frame| Ok(Some(frame)))?
             else {
@@ -156,10 +156,10 @@ impl Assembler {
     }
 
     /// Reads the header of a frame, once all of it is there, and judges it.
-    fn begin(&mut self) -> Result<Option<Frame>, Fault> {
+    fn begin(&mut self) -> Result<Option<Frame>, ProtocolFault> {
         let mut cursor = Cursor::new(&self.inbox[self.read..]);
         let Some((header, length)) =
-            FrameHeader::parse(&mut cursor).map_err(|_| Fault::Protocol("reserved opcode"))?
+            FrameHeader::parse(&mut cursor).map_err(|_| ProtocolFault::Protocol("reserved opcode"))?
         else {
             return Ok(None);
         };
@@ -168,42 +168,42 @@ impl Assembler {
         // §5.2. We negotiate no extension. A length in a longer form than it needs is let pass: the rule is the
         // sender's, and nothing here depends on it.
         if header.rsv1 || header.rsv2 || header.rsv3 {
-            return Err(Fault::Protocol("reserved bit set"));
+            return Err(ProtocolFault::Protocol("reserved bit set"));
         }
         if length >> 63 != 0 {
-            return Err(Fault::Protocol("frame length with its top bit set"));
+            return Err(ProtocolFault::Protocol("frame length with its top bit set"));
         }
         // §5.1
-        let mask = header.mask.ok_or(Fault::Protocol("frame without a mask"))?;
+        let mask = header.mask.ok_or(ProtocolFault::Protocol("frame without a mask"))?;
         match header.opcode {
             // §5.5
             OpCode::Control(_) if !header.is_final => {
-                return Err(Fault::Protocol("fragmented control frame"));
+                return Err(ProtocolFault::Protocol("fragmented control frame"));
             }
             OpCode::Control(_) if length > MAX_CONTROL as u64 => {
-                return Err(Fault::Protocol("control frame over 125 bytes"));
+                return Err(ProtocolFault::Protocol("control frame over 125 bytes"));
             }
             OpCode::Control(_) => {}
             OpCode::Data(data) => self.begin_data(data, length)?,
         }
         // Judged above to be no longer than `max_message`, a usize.
-        let left = usize::try_from(length).map_err(|_| Fault::TooLarge)?;
+        let left = usize::try_from(length).map_err(|_| ProtocolFault::TooLarge)?;
         Ok(Some(Frame { opcode: header.opcode, is_final: header.is_final, mask, taken: 0, left }))
     }
 
-    fn begin_data(&mut self, data: Data, length: u64) -> Result<(), Fault> {
+    fn begin_data(&mut self, data: Data, length: u64) -> Result<(), ProtocolFault> {
         // §5.4
         let draft = match (data, &mut self.draft) {
             (Data::Continue, Some(draft)) => draft,
-            (Data::Continue, None) => return Err(Fault::Protocol("continuation of nothing")),
-            (_, Some(_)) => return Err(Fault::Protocol("new message inside a fragmented one")),
+            (Data::Continue, None) => return Err(ProtocolFault::Protocol("continuation of nothing")),
+            (_, Some(_)) => return Err(ProtocolFault::Protocol("new message inside a fragmented one")),
             (_, none) => none.insert(Draft::new(data == Data::Text)),
         };
         draft.expect(length, self.max_message)
     }
 
     /// Moves what is there of a frame's payload from the inbox to where it belongs.
-    fn take_payload(&mut self, frame: &mut Frame) -> Result<(), Fault> {
+    fn take_payload(&mut self, frame: &mut Frame) -> Result<(), ProtocolFault> {
         let there = &self.inbox[self.read..];
         let there = &there[..there.len().min(frame.left)];
         let payload = match (frame.opcode, &mut self.draft) {
@@ -228,7 +228,7 @@ impl Assembler {
         }
     }
 
-    fn finish(&mut self, frame: Frame) -> Result<Option<Incoming>, Fault> {
+    fn finish(&mut self, frame: Frame) -> Result<Option<Incoming>, ProtocolFault> {
         match frame.opcode {
             OpCode::Data(_) if !frame.is_final => {
                 let is_crumb = self.draft.as_mut().is_some_and(|draft| draft.is_crumb(frame.taken));
@@ -241,7 +241,7 @@ impl Assembler {
                     Control::Close => goodbye(&payload).map(Some),
                     Control::Ping => Ok(Some(Incoming::Ping(payload.into()))),
                     Control::Pong => Ok(Some(Incoming::Pong)),
-                    Control::Reserved(_) => Err(Fault::Protocol("reserved opcode")),
+                    Control::Reserved(_) => Err(ProtocolFault::Protocol("reserved opcode")),
                 }
             }
         }
@@ -249,16 +249,16 @@ impl Assembler {
 }
 
 /// The body of a close frame (§5.5.1, §7.4).
-fn goodbye(payload: &[u8]) -> Result<Incoming, Fault> {
+fn goodbye(payload: &[u8]) -> Result<Incoming, ProtocolFault> {
     match payload {
         [] => Ok(Incoming::Close { code: None, reason: String::new() }),
-        [_] => Err(Fault::Protocol("close frame with half a code")),
+        [_] => Err(ProtocolFault::Protocol("close frame with half a code")),
         [high, low, reason @ ..] => {
             let code = u16::from_be_bytes([*high, *low]);
             if !code::is_sendable(code) {
-                return Err(Fault::Protocol("close code that must not be sent"));
+                return Err(ProtocolFault::Protocol("close code that must not be sent"));
             }
-            let reason = from_utf8(reason).map_err(|_| Fault::NotUtf8)?.to_owned();
+            let reason = from_utf8(reason).map_err(|_| ProtocolFault::NotUtf8)?.to_owned();
             Ok(Incoming::Close { code: Some(code), reason })
         }
     }

@@ -4,56 +4,56 @@ use std::time::Duration;
 
 use http::StatusCode;
 
-use super::finish::Finish;
-use super::head::{self, Exchange};
+use super::ending_bytes::EndingBytes;
+use super::head::{self, AnswerHead};
 use super::websocket::{self, code};
-use super::{Form, chunk, long_poll, sse};
+use super::{WireForm, chunk, long_poll, sse};
 use crate::words::cause::{Disconnect, End, Resume};
 use crate::words::event_id::EventId;
-use abeyance_settings::terms::WhenEvicted;
+use abeyance_settings::endpoint::WhenEvicted;
 
 /// The table. `retry_after` is when the client shall come back, jittered by the caller. `code_hint` is the close
-/// code of the fault that ended a WebSocket ([`Fault::close_code`](super::fault::Fault::close_code)): a
+/// code of the fault that ended a WebSocket ([`Fault::close_code`](super::protocol_fault::Fault::close_code)): a
 /// violation may be of the protocol (1002) or of UTF-8 (1007). `when_evicted` is what the hold's terms say. Long polls look at the whole `exchange`, SSE at its
 /// position only.
 ///
 /// A long poll's `Answered` is written by [`long_poll`]; without a message it is a `204`.
 pub fn ending(
-    form: Form,
+    form: WireForm,
     end: &End,
     retry_after: Duration,
     code_hint: Option<u16>,
     when_evicted: WhenEvicted,
-    exchange: &Exchange<'_>,
-) -> Finish {
+    exchange: &AnswerHead<'_>,
+) -> EndingBytes {
     if (end, when_evicted) == (&End::Resume(Resume::Evicted), WhenEvicted::StayAway) {
         return stay_away(form, end, retry_after, exchange);
     }
     match form {
-        Form::WebSocket => web_socket(end, retry_after, code_hint),
-        Form::Sse { chunked } => events(end, retry_after, chunked, exchange.position.id),
-        Form::Stream { chunked } => lines(end, chunked),
-        Form::LongPoll => poll(end, retry_after, exchange),
+        WireForm::WebSocket => web_socket(end, retry_after, code_hint),
+        WireForm::Sse { chunked } => events(end, retry_after, chunked, exchange.position.id),
+        WireForm::Stream { chunked } => lines(end, chunked),
+        WireForm::LongPoll => poll(end, retry_after, exchange),
     }
 }
 
 /// As the application disconnects, with the cause for a reason: who obeys that stays away. An EventSource cannot obey by
 /// itself, so it is marked.
-fn stay_away(form: Form, end: &End, retry_after: Duration, exchange: &Exchange<'_>) -> Finish {
+fn stay_away(form: WireForm, end: &End, retry_after: Duration, exchange: &AnswerHead<'_>) -> EndingBytes {
     let word = end.as_str();
     match form {
-        Form::WebSocket => Finish::Polite(websocket::close(Some(code::POLICY), word)),
-        Form::Sse { chunked } => {
+        WireForm::WebSocket => EndingBytes::Polite(websocket::close(Some(code::POLICY), word)),
+        WireForm::Sse { chunked } => {
             let block = sse::stay_away(word, retry_after, exchange.position.id);
-            Finish::Polite(chunk::ending(block, chunked))
+            EndingBytes::Polite(chunk::ending(block, chunked))
         }
-        Form::Stream { chunked } => lines(end, chunked),
-        Form::LongPoll => answer(StatusCode::GONE, word, None, exchange),
+        WireForm::Stream { chunked } => lines(end, chunked),
+        WireForm::LongPoll => answer(StatusCode::GONE, word, None, exchange),
     }
 }
 
-fn web_socket(end: &End, retry_after: Duration, code_hint: Option<u16>) -> Finish {
-    let close = |code, reason: &str| Finish::Polite(websocket::close(Some(code), reason));
+fn web_socket(end: &End, retry_after: Duration, code_hint: Option<u16>) -> EndingBytes {
+    let close = |code, reason: &str| EndingBytes::Polite(websocket::close(Some(code), reason));
     let word = end.as_str();
     let return_later = || format!("{word}; retry-after={}", retry_after.as_millis());
     match end {
@@ -62,15 +62,15 @@ fn web_socket(end: &End, retry_after: Duration, code_hint: Option<u16>) -> Finis
         End::Resume(_) => close(code::NORMAL, word),
         End::Disconnect(cause) => match cause {
             // The peer waits for its own code to come back (RFC 6455 §5.5.1).
-            Disconnect::Closed { code, .. } => Finish::Polite(websocket::close(*code, "")),
-            Disconnect::Gone | Disconnect::Reset => Finish::Close,
+            Disconnect::Closed { code, .. } => EndingBytes::Polite(websocket::close(*code, "")),
+            Disconnect::Gone | Disconnect::Reset => EndingBytes::Close,
             // No FIN behind what nobody will take: the kernel would keep that.
-            Disconnect::Unreachable => Finish::Cut,
+            Disconnect::Unreachable => EndingBytes::Cut,
             // A word that must wait is for nobody.
-            Disconnect::Idle => Finish::LastWord(websocket::close(Some(code::GOING_AWAY), word)),
+            Disconnect::Idle => EndingBytes::LastWord(websocket::close(Some(code::GOING_AWAY), word)),
             Disconnect::Shutdown => close(code::GOING_AWAY, word),
             Disconnect::Slow | Disconnect::Stalled => {
-                Finish::LastWord(websocket::close(Some(code::POLICY), word))
+                EndingBytes::LastWord(websocket::close(Some(code::POLICY), word))
             }
             Disconnect::TooLarge => close(code::TOO_LARGE, word),
             Disconnect::Violation => close(code_hint.unwrap_or(code::PROTOCOL), word),
@@ -83,46 +83,48 @@ fn web_socket(end: &End, retry_after: Duration, code_hint: Option<u16>) -> Finis
     }
 }
 
-fn events(end: &End, retry_after: Duration, chunked: bool, id: Option<EventId>) -> Finish {
+fn events(end: &End, retry_after: Duration, chunked: bool, id: Option<EventId>) -> EndingBytes {
     match end {
         End::Resume(cause) => {
             let retry = matches!(cause, Resume::Evicted | Resume::Drained).then_some(retry_after);
-            Finish::Polite(chunk::ending(sse::resumed(cause.as_str(), retry, id), chunked))
+            EndingBytes::Polite(chunk::ending(sse::resumed(cause.as_str(), retry, id), chunked))
         }
         End::Disconnect(Disconnect::Kicked { reason, .. }) => {
-            Finish::Polite(chunk::ending(sse::disconnected(reason), chunked))
+            EndingBytes::Polite(chunk::ending(sse::disconnected(reason), chunked))
         }
         End::Disconnect(cause) => unfinished(cause, chunked),
     }
 }
 
-fn lines(end: &End, chunked: bool) -> Finish {
+fn lines(end: &End, chunked: bool) -> EndingBytes {
     match end {
         End::Resume(_) | End::Disconnect(Disconnect::Kicked { .. }) => {
-            Finish::Polite(chunk::ending(Vec::new(), chunked))
+            EndingBytes::Polite(chunk::ending(Vec::new(), chunked))
         }
         End::Disconnect(cause) => unfinished(cause, chunked),
     }
 }
 
 /// An answer that ends before it is whole.
-fn unfinished(cause: &Disconnect, chunked: bool) -> Finish {
+fn unfinished(cause: &Disconnect, chunked: bool) -> EndingBytes {
     match cause {
-        Disconnect::Closed { .. } | Disconnect::Gone | Disconnect::Reset => Finish::Close,
+        Disconnect::Closed { .. } | Disconnect::Gone | Disconnect::Reset => EndingBytes::Close,
         // Nobody reads: what the kernel holds for this peer would stay until its own patience ends.
-        Disconnect::Idle | Disconnect::Slow | Disconnect::Stalled | Disconnect::Unreachable => Finish::Cut,
+        Disconnect::Idle | Disconnect::Slow | Disconnect::Stalled | Disconnect::Unreachable => {
+            EndingBytes::Cut
+        }
         // What is queued may still arrive, and the missing last chunk says that it is not all. Without chunks a FIN
         // would say that it is.
-        _ if chunked => Finish::Close,
-        _ => Finish::Cut,
+        _ if chunked => EndingBytes::Close,
+        _ => EndingBytes::Cut,
     }
 }
 
-fn poll(end: &End, retry_after: Duration, exchange: &Exchange<'_>) -> Finish {
+fn poll(end: &End, retry_after: Duration, exchange: &AnswerHead<'_>) -> EndingBytes {
     let word = end.as_str();
     let seconds = retry_after.as_millis().div_ceil(1000) as u64;
     let answer = |status, body: &str, retry, keep_alive| {
-        let exchange = Exchange { keep_alive: exchange.keep_alive && keep_alive, ..*exchange };
+        let exchange = AnswerHead { keep_alive: exchange.keep_alive && keep_alive, ..*exchange };
         answer(status, body, retry, &exchange)
     };
     match end {
@@ -131,10 +133,10 @@ fn poll(end: &End, retry_after: Duration, exchange: &Exchange<'_>) -> Finish {
         End::Resume(Resume::Drained) => answer(StatusCode::SERVICE_UNAVAILABLE, word, Some(seconds), false),
         End::Resume(_) => answer(StatusCode::NO_CONTENT, "", None, true),
         End::Disconnect(cause) => match cause {
-            Disconnect::Closed { .. } | Disconnect::Gone | Disconnect::Reset => Finish::Close,
+            Disconnect::Closed { .. } | Disconnect::Gone | Disconnect::Reset => EndingBytes::Close,
             Disconnect::Idle => answer(StatusCode::REQUEST_TIMEOUT, word, None, false),
             // Only an answer can be read too slowly, and a second one must not follow half of the first.
-            Disconnect::Slow | Disconnect::Stalled | Disconnect::Unreachable => Finish::Cut,
+            Disconnect::Slow | Disconnect::Stalled | Disconnect::Unreachable => EndingBytes::Cut,
             Disconnect::TooLarge => answer(StatusCode::PAYLOAD_TOO_LARGE, word, None, false),
             Disconnect::Violation => answer(StatusCode::BAD_REQUEST, word, None, false),
             Disconnect::Flood => answer(StatusCode::TOO_MANY_REQUESTS, word, None, false),
@@ -147,9 +149,9 @@ fn poll(end: &End, retry_after: Duration, exchange: &Exchange<'_>) -> Finish {
     }
 }
 
-fn answer(status: StatusCode, body: &str, retry: Option<u64>, exchange: &Exchange<'_>) -> Finish {
+fn answer(status: StatusCode, body: &str, retry: Option<u64>, exchange: &AnswerHead<'_>) -> EndingBytes {
     let bytes = head::answer(status, Some(long_poll::TEXT), body.as_bytes(), retry, exchange);
-    Finish::Answer { bytes, keep_alive: exchange.keep_alive }
+    EndingBytes::Answer { bytes, keep_alive: exchange.keep_alive }
 }
 
 #[cfg(test)]
@@ -162,13 +164,13 @@ mod tests {
     use crate::words::event_id::Position;
 
     /// An end in one line: what happens, then what is written, escaped.
-    fn told(form: Form, end: &End, code_hint: Option<u16>) -> String {
+    fn told(form: WireForm, end: &End, code_hint: Option<u16>) -> String {
         told_when(WhenEvicted::ComeBack, form, end, code_hint)
     }
 
-    fn told_when(when_evicted: WhenEvicted, form: Form, end: &End, code_hint: Option<u16>) -> String {
+    fn told_when(when_evicted: WhenEvicted, form: WireForm, end: &End, code_hint: Option<u16>) -> String {
         let extra = HeaderMap::new();
-        let exchange = Exchange {
+        let exchange = AnswerHead {
             version_11: true,
             keep_alive: true,
             date: "today",
@@ -176,11 +178,11 @@ mod tests {
             position: Position::default(),
         };
         match ending(form, end, Duration::from_millis(1500), code_hint, when_evicted, &exchange) {
-            Finish::Polite(bytes) => format!("polite {}", read(form, &bytes)).trim_end().to_owned(),
-            Finish::LastWord(bytes) => format!("last word {}", read(form, &bytes)),
-            Finish::Close => "FIN".into(),
-            Finish::Cut => "RST".into(),
-            Finish::Answer { bytes, keep_alive } => {
+            EndingBytes::Polite(bytes) => format!("polite {}", read(form, &bytes)).trim_end().to_owned(),
+            EndingBytes::LastWord(bytes) => format!("last word {}", read(form, &bytes)),
+            EndingBytes::Close => "FIN".into(),
+            EndingBytes::Cut => "RST".into(),
+            EndingBytes::Answer { bytes, keep_alive } => {
                 let text = std::str::from_utf8(&bytes).unwrap();
                 let (head, body) = text.split_once("\r\n\r\n").unwrap();
                 assert_eq!(head.contains("connection: close"), !keep_alive, "{head}");
@@ -194,15 +196,15 @@ mod tests {
         }
     }
 
-    fn read(form: Form, bytes: &[u8]) -> String {
+    fn read(form: WireForm, bytes: &[u8]) -> String {
         match (form, bytes) {
-            (Form::WebSocket, [0x88, 0]) => "no code".into(),
-            (Form::WebSocket, [0x88, length, high, low, reason @ ..]) => {
+            (WireForm::WebSocket, [0x88, 0]) => "no code".into(),
+            (WireForm::WebSocket, [0x88, length, high, low, reason @ ..]) => {
                 assert_eq!(*length as usize, reason.len() + 2);
                 let code = u16::from_be_bytes([*high, *low]);
                 format!("{code} {}", String::from_utf8_lossy(reason)).trim_end().to_owned()
             }
-            (Form::Sse { chunked: true } | Form::Stream { chunked: true }, _) => {
+            (WireForm::Sse { chunked: true } | WireForm::Stream { chunked: true }, _) => {
                 let text = std::str::from_utf8(bytes).unwrap();
                 let chunk = text.strip_suffix("0\r\n\r\n").expect("the last chunk");
                 let Some((size, payload)) = chunk.split_once("\r\n") else { return "last".into() };
@@ -249,10 +251,10 @@ mod tests {
             (Shutdown.into(),         "503 after 2s shutdown, close", "FIN",                                                    "FIN",         "polite 1001 shutdown"),
         ];
         for (end, long_poll, sse, stream, websocket) in table {
-            assert_eq!(told(Form::LongPoll, &end, None), long_poll, "long poll: {end}");
-            assert_eq!(told(Form::Sse { chunked: true }, &end, None), sse, "SSE: {end}");
-            assert_eq!(told(Form::Stream { chunked: true }, &end, None), stream, "stream: {end}");
-            assert_eq!(told(Form::WebSocket, &end, None), websocket, "WebSocket: {end}");
+            assert_eq!(told(WireForm::LongPoll, &end, None), long_poll, "long poll: {end}");
+            assert_eq!(told(WireForm::Sse { chunked: true }, &end, None), sse, "SSE: {end}");
+            assert_eq!(told(WireForm::Stream { chunked: true }, &end, None), stream, "stream: {end}");
+            assert_eq!(told(WireForm::WebSocket, &end, None), websocket, "WebSocket: {end}");
         }
     }
 
@@ -260,20 +262,23 @@ mod tests {
     fn who_is_evicted_and_to_stay_away_is_told_as_if_disconnected() {
         let end = Resume::Evicted.into();
         let told = |form, end: &End| told_when(WhenEvicted::StayAway, form, end, None);
-        assert_eq!(told(Form::LongPoll, &end), "410 evicted");
+        assert_eq!(told(WireForm::LongPoll, &end), "410 evicted");
         let event = "polite retry: 1500|id: abeyance-stay-away|event: disconnected|data: evicted||";
-        assert_eq!(told(Form::Sse { chunked: true }, &end), format!("{event} last"));
-        assert_eq!(told(Form::Sse { chunked: false }, &end), event);
-        assert_eq!(told(Form::Stream { chunked: true }, &end), "polite last");
-        assert_eq!(told(Form::WebSocket, &end), "polite 1008 evicted");
+        assert_eq!(told(WireForm::Sse { chunked: true }, &end), format!("{event} last"));
+        assert_eq!(told(WireForm::Sse { chunked: false }, &end), event);
+        assert_eq!(told(WireForm::Stream { chunked: true }, &end), "polite last");
+        assert_eq!(told(WireForm::WebSocket, &end), "polite 1008 evicted");
         // Nobody else is.
-        assert_eq!(told(Form::LongPoll, &Resume::Timeout.into()), "204");
-        assert_eq!(told(Form::WebSocket, &Resume::Drained.into()), "polite 1001 drained; retry-after=1500");
+        assert_eq!(told(WireForm::LongPoll, &Resume::Timeout.into()), "204");
+        assert_eq!(
+            told(WireForm::WebSocket, &Resume::Drained.into()),
+            "polite 1001 drained; retry-after=1500"
+        );
     }
 
     #[test]
     fn without_chunks_only_a_reset_says_that_an_answer_is_not_whole() {
-        for form in [Form::Sse { chunked: false }, Form::Stream { chunked: false }] {
+        for form in [WireForm::Sse { chunked: false }, WireForm::Stream { chunked: false }] {
             for cause in
                 [Disconnect::Failed, Disconnect::Shutdown, Disconnect::TooLarge, Disconnect::Violation]
             {
@@ -281,21 +286,24 @@ mod tests {
             }
             assert_eq!(told(form, &Disconnect::Gone.into(), None), "FIN");
         }
-        let resumed = told(Form::Sse { chunked: false }, &Resume::Timeout.into(), None);
+        let resumed = told(WireForm::Sse { chunked: false }, &Resume::Timeout.into(), None);
         assert_eq!(resumed, "polite event: resumed|data: timeout||");
-        assert_eq!(told(Form::Stream { chunked: false }, &Resume::Timeout.into(), None), "polite");
+        assert_eq!(told(WireForm::Stream { chunked: false }, &Resume::Timeout.into(), None), "polite");
     }
 
     #[test]
     fn text_that_is_not_utf8_is_a_violation_with_a_code_of_its_own() {
-        let hint = super::super::fault::Fault::NotUtf8.close_code();
-        assert_eq!(told(Form::WebSocket, &Disconnect::Violation.into(), Some(hint)), "polite 1007 violation");
+        let hint = super::super::protocol_fault::ProtocolFault::NotUtf8.close_code();
+        assert_eq!(
+            told(WireForm::WebSocket, &Disconnect::Violation.into(), Some(hint)),
+            "polite 1007 violation"
+        );
     }
 
     #[test]
     fn a_connection_that_cannot_be_kept_is_not_promised_to_be() {
         let extra = HeaderMap::new();
-        let exchange = Exchange {
+        let exchange = AnswerHead {
             version_11: true,
             keep_alive: false,
             date: "today",
@@ -304,7 +312,7 @@ mod tests {
         };
         let come_back = WhenEvicted::ComeBack;
         let finish =
-            ending(Form::LongPoll, &Resume::Timeout.into(), Duration::ZERO, None, come_back, &exchange);
-        assert!(matches!(finish, Finish::Answer { keep_alive: false, .. }));
+            ending(WireForm::LongPoll, &Resume::Timeout.into(), Duration::ZERO, None, come_back, &exchange);
+        assert!(matches!(finish, EndingBytes::Answer { keep_alive: false, .. }));
     }
 }

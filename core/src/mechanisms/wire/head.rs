@@ -5,7 +5,7 @@ use http::StatusCode;
 use http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use tungstenite::handshake::derive_accept_key;
 
-use super::Form;
+use super::WireForm;
 use crate::words::event_id::Position;
 
 /// The header that carries a hold's token.
@@ -16,7 +16,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The HTTP exchange that is being answered.
 #[derive(Clone, Copy)]
-pub struct Exchange<'a> {
+pub struct AnswerHead<'a> {
     /// Whether the request was HTTP/1.1; if not, it was HTTP/1.0.
     pub version_11: bool,
     /// Whether the connection may serve another request after this answer.
@@ -32,11 +32,11 @@ pub struct Exchange<'a> {
 /// The head of an SSE or stream answer. The connection ends with it, so that a proxy keeps nothing of it.
 ///
 /// Empty for the other forms: a WebSocket opens with [`switching`], a long poll writes nothing before its answer.
-pub fn held(form: Form, token: Option<&str>, exchange: &Exchange<'_>) -> Bytes {
+pub fn held(form: WireForm, token: Option<&str>, exchange: &AnswerHead<'_>) -> Bytes {
     let (content_type, chunked) = match form {
-        Form::Sse { chunked } => ("text/event-stream", chunked),
-        Form::Stream { chunked } => ("application/x-ndjson", chunked),
-        Form::WebSocket | Form::LongPoll => return Bytes::new(),
+        WireForm::Sse { chunked } => ("text/event-stream", chunked),
+        WireForm::Stream { chunked } => ("application/x-ndjson", chunked),
+        WireForm::WebSocket | WireForm::LongPoll => return Bytes::new(),
     };
     let mut head = Head::start(StatusCode::OK, exchange);
     head.line("content-type", content_type);
@@ -53,7 +53,7 @@ pub fn held(form: Form, token: Option<&str>, exchange: &Exchange<'_>) -> Bytes {
 }
 
 /// The `101` that opens a WebSocket (RFC 6455 §4.2.2). `key` is the request's `Sec-WebSocket-Key`.
-pub fn switching(key: &str, protocol: Option<&HeaderValue>, exchange: &Exchange<'_>) -> Bytes {
+pub fn switching(key: &str, protocol: Option<&HeaderValue>, exchange: &AnswerHead<'_>) -> Bytes {
     let mut head = Head::start(StatusCode::SWITCHING_PROTOCOLS, exchange);
     head.line("upgrade", "websocket");
     head.line("connection", "Upgrade");
@@ -71,7 +71,7 @@ pub fn answer(
     content_type: Option<&str>,
     body: &[u8],
     retry_after: Option<u64>,
-    exchange: &Exchange<'_>,
+    exchange: &AnswerHead<'_>,
 ) -> Bytes {
     let mut head = Head::start(status, exchange);
     // A 204 has no content and must not say how much (RFC 9110 §8.6).
@@ -108,7 +108,7 @@ pub fn answer(
 struct Head(Vec<u8>);
 
 impl Head {
-    fn start(status: StatusCode, exchange: &Exchange<'_>) -> Self {
+    fn start(status: StatusCode, exchange: &AnswerHead<'_>) -> Self {
         let version = if exchange.version_11 { "HTTP/1.1" } else { "HTTP/1.0" };
         let reason = status.canonical_reason().unwrap_or_default();
         let mut head = Head(Vec::with_capacity(512));
@@ -140,7 +140,7 @@ impl Head {
         self.line("vary", vary);
     }
 
-    fn extra(&mut self, exchange: &Exchange<'_>) {
+    fn extra(&mut self, exchange: &AnswerHead<'_>) {
         // An application that keeps its clients' places itself may say so, where we do not.
         let is_told = |name: &HeaderName| *name == LAST_EVENT_ID && exchange.position.id.is_some();
         for (name, value) in exchange.extra.iter().filter(|(name, _)| !is_ours(name) && !is_told(name)) {
@@ -184,7 +184,7 @@ mod tests {
     /// The lines of a head, the first as it is, the others sorted; and the body.
     fn render<const N: usize>(
         extra: [(&'static str, &'static str); N],
-        write: impl Fn(&Exchange<'_>) -> Bytes,
+        write: impl Fn(&AnswerHead<'_>) -> Bytes,
     ) -> (Vec<String>, String) {
         let extra: HeaderMap = extra
             .into_iter()
@@ -193,7 +193,7 @@ mod tests {
                 map.append(name, value);
                 map
             });
-        let exchange = Exchange {
+        let exchange = AnswerHead {
             version_11: true,
             keep_alive: true,
             date: "today",
@@ -215,7 +215,7 @@ mod tests {
     #[test]
     fn the_head_of_an_event_stream_says_how_it_is_to_be_treated() {
         let (lines, body) =
-            render(NONE, |exchange| held(Form::Sse { chunked: true }, Some("secret"), exchange));
+            render(NONE, |exchange| held(WireForm::Sse { chunked: true }, Some("secret"), exchange));
         assert_eq!(
             lines,
             [
@@ -237,7 +237,7 @@ mod tests {
     #[test]
     fn without_chunks_the_end_of_the_connection_ends_the_answer() {
         let (lines, _) = render(NONE, |exchange| {
-            held(Form::Stream { chunked: false }, None, &Exchange { version_11: false, ..*exchange })
+            held(WireForm::Stream { chunked: false }, None, &AnswerHead { version_11: false, ..*exchange })
         });
         assert_eq!(lines[0], "HTTP/1.0 200 OK");
         assert!(has(&lines, "connection: close") && has(&lines, "content-type: application/x-ndjson"));
@@ -266,8 +266,9 @@ mod tests {
             ("x-accel-buffering", "yes"),
         ];
         let (lines, _) =
-            render(extra, |exchange| held(Form::Sse { chunked: true }, Some("secret"), exchange));
-        let (bare, _) = render(NONE, |exchange| held(Form::Sse { chunked: true }, Some("secret"), exchange));
+            render(extra, |exchange| held(WireForm::Sse { chunked: true }, Some("secret"), exchange));
+        let (bare, _) =
+            render(NONE, |exchange| held(WireForm::Sse { chunked: true }, Some("secret"), exchange));
         let added: Vec<_> = lines.iter().filter(|line| !bare.contains(line)).collect();
         assert_eq!(added, ["cache-control: no-transform", "set-cookie: a=1", "set-cookie: b=2"]);
         assert!(bare.iter().all(|line| has(&lines, line)));
@@ -276,7 +277,7 @@ mod tests {
     #[test]
     fn what_an_answer_varies_by_is_one_list() {
         let (lines, _) = render([("vary", "Origin, accept"), ("vary", "Cookie")], |exchange| {
-            held(Form::Sse { chunked: true }, None, exchange)
+            held(WireForm::Sse { chunked: true }, None, exchange)
         });
         assert!(has(&lines, "vary: Accept, Origin, Cookie"));
         assert_eq!(lines.iter().filter(|line| line.starts_with("vary")).count(), 1);
@@ -325,7 +326,7 @@ mod tests {
             (false, false, Some("connection: close")),
         ] {
             let (lines, _) = render(NONE, |exchange| {
-                let exchange = Exchange { version_11, keep_alive, ..*exchange };
+                let exchange = AnswerHead { version_11, keep_alive, ..*exchange };
                 answer(StatusCode::SERVICE_UNAVAILABLE, None, b"", Some(3), &exchange)
             });
             let connection = lines.iter().find(|line| line.starts_with("connection")).map(String::as_str);

@@ -2,8 +2,8 @@
 
 use http::StatusCode;
 
-use super::finish::Finish;
-use super::head::{self, Exchange};
+use super::ending_bytes::EndingBytes;
+use super::head::{self, AnswerHead};
 use super::stream;
 use crate::words::message::{Kind, Message};
 
@@ -13,7 +13,7 @@ pub const BINARY: &str = "application/octet-stream";
 pub const LINES: &str = "application/x-ndjson";
 
 /// One message as the whole answer.
-pub fn one(message: &Message, exchange: &Exchange<'_>) -> Finish {
+pub fn one(message: &Message, exchange: &AnswerHead<'_>) -> EndingBytes {
     let content_type = match message.kind() {
         Kind::Text => TEXT,
         Kind::Json => JSON,
@@ -23,14 +23,14 @@ pub fn one(message: &Message, exchange: &Exchange<'_>) -> Finish {
 }
 
 /// All that wait, as lines, for a client that said `Accept: application/x-ndjson`.
-pub fn batch<'a>(messages: impl Iterator<Item = &'a Message>, exchange: &Exchange<'_>) -> Finish {
+pub fn batch<'a>(messages: impl Iterator<Item = &'a Message>, exchange: &AnswerHead<'_>) -> EndingBytes {
     let lines: Vec<u8> = messages.flat_map(stream::line).collect();
     answered(LINES, &lines, exchange)
 }
 
-fn answered(content_type: &str, body: &[u8], exchange: &Exchange<'_>) -> Finish {
+fn answered(content_type: &str, body: &[u8], exchange: &AnswerHead<'_>) -> EndingBytes {
     let bytes = head::answer(StatusCode::OK, Some(content_type), body, None, exchange);
-    Finish::Answer { bytes, keep_alive: exchange.keep_alive }
+    EndingBytes::Answer { bytes, keep_alive: exchange.keep_alive }
 }
 
 #[cfg(test)]
@@ -40,9 +40,9 @@ mod tests {
     use super::*;
     use crate::words::event_id::Position;
 
-    fn written(answer: impl Fn(&Exchange<'_>) -> Finish) -> String {
+    fn written(answer: impl Fn(&AnswerHead<'_>) -> EndingBytes) -> String {
         let extra = HeaderMap::new();
-        let exchange = Exchange {
+        let exchange = AnswerHead {
             version_11: true,
             keep_alive: true,
             date: "today",
@@ -50,7 +50,7 @@ mod tests {
             position: Position::default(),
         };
         match answer(&exchange) {
-            Finish::Answer { bytes, keep_alive: true } => String::from_utf8_lossy(&bytes).into_owned(),
+            EndingBytes::Answer { bytes, keep_alive: true } => String::from_utf8_lossy(&bytes).into_owned(),
             other => panic!("{other:?}"),
         }
     }

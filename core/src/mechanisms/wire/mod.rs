@@ -6,24 +6,24 @@ use bytes::Bytes;
 
 use crate::words::event_id::{EventId, Numbered};
 use crate::words::message::Message;
-use abeyance_settings::terms::Transport;
+use abeyance_settings::endpoint::Transport;
 
 pub mod assembler;
 pub mod chunk;
-mod draft;
 pub mod ending;
-pub mod fault;
-pub mod finish;
+pub mod ending_bytes;
 pub mod head;
 pub mod long_poll;
 mod mask;
+mod partial_message;
+pub mod protocol_fault;
 pub mod sse;
 pub mod stream;
 pub mod websocket;
 
 /// How one held connection is written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Form {
+pub enum WireForm {
     WebSocket,
     Sse {
         /// Whether the answer's body is chunked (HTTP/1.1) or ends with the connection (HTTP/1.0).
@@ -43,13 +43,13 @@ pub struct Encoded<'a> {
     forms: [OnceCell<Bytes>; 5],
 }
 
-impl Form {
+impl WireForm {
     pub fn transport(self) -> Transport {
         match self {
-            Form::WebSocket => Transport::WebSocket,
-            Form::Sse { .. } => Transport::Sse,
-            Form::Stream { .. } => Transport::Stream,
-            Form::LongPoll => Transport::LongPoll,
+            WireForm::WebSocket => Transport::WebSocket,
+            WireForm::Sse { .. } => Transport::Sse,
+            WireForm::Stream { .. } => Transport::Stream,
+            WireForm::LongPoll => Transport::LongPoll,
         }
     }
 }
@@ -73,17 +73,17 @@ impl<'a> Encoded<'a> {
     }
 
     /// The bytes to write. For a long poll the message's own: its head is made with its answer ([`long_poll`]).
-    pub fn form(&self, form: Form) -> Bytes {
+    pub fn form(&self, form: WireForm) -> Bytes {
         let (slot, chunked) = match form {
-            Form::WebSocket => (0, false),
-            Form::Sse { chunked } => (1 + usize::from(chunked), chunked),
-            Form::Stream { chunked } => (3 + usize::from(chunked), chunked),
-            Form::LongPoll => return self.message.bytes().clone(),
+            WireForm::WebSocket => (0, false),
+            WireForm::Sse { chunked } => (1 + usize::from(chunked), chunked),
+            WireForm::Stream { chunked } => (3 + usize::from(chunked), chunked),
+            WireForm::LongPoll => return self.message.bytes().clone(),
         };
         let encode = || match form {
-            Form::Sse { .. } => chunk::body(sse::message(self.message, self.id), chunked),
-            Form::Stream { .. } => chunk::body(stream::line(self.message), chunked),
-            Form::WebSocket | Form::LongPoll => websocket::message(self.message),
+            WireForm::Sse { .. } => chunk::body(sse::message(self.message, self.id), chunked),
+            WireForm::Stream { .. } => chunk::body(stream::line(self.message), chunked),
+            WireForm::WebSocket | WireForm::LongPoll => websocket::message(self.message),
         };
         self.forms[slot].get_or_init(encode).clone()
     }
@@ -91,14 +91,14 @@ impl<'a> Encoded<'a> {
 
 /// What keeps a silent connection alive, or shows that it no longer is. A long poll can say nothing before its
 /// answer, so TCP keepalive probes stand in.
-pub fn heartbeat(form: Form) -> Option<Bytes> {
+pub fn heartbeat(form: WireForm) -> Option<Bytes> {
     match form {
-        Form::WebSocket => Some(websocket::PING),
-        Form::Sse { chunked: false } => Some(sse::HEARTBEAT),
-        Form::Sse { chunked: true } => Some(sse::HEARTBEAT_CHUNK),
-        Form::Stream { chunked: false } => Some(stream::HEARTBEAT),
-        Form::Stream { chunked: true } => Some(stream::HEARTBEAT_CHUNK),
-        Form::LongPoll => None,
+        WireForm::WebSocket => Some(websocket::PING),
+        WireForm::Sse { chunked: false } => Some(sse::HEARTBEAT),
+        WireForm::Sse { chunked: true } => Some(sse::HEARTBEAT_CHUNK),
+        WireForm::Stream { chunked: false } => Some(stream::HEARTBEAT),
+        WireForm::Stream { chunked: true } => Some(stream::HEARTBEAT_CHUNK),
+        WireForm::LongPoll => None,
     }
 }
 
@@ -106,12 +106,12 @@ pub fn heartbeat(form: Form) -> Option<Bytes> {
 mod tests {
     use super::*;
 
-    const WRITTEN: [Form; 5] = [
-        Form::WebSocket,
-        Form::Sse { chunked: false },
-        Form::Sse { chunked: true },
-        Form::Stream { chunked: false },
-        Form::Stream { chunked: true },
+    const WRITTEN: [WireForm; 5] = [
+        WireForm::WebSocket,
+        WireForm::Sse { chunked: false },
+        WireForm::Sse { chunked: true },
+        WireForm::Stream { chunked: false },
+        WireForm::Stream { chunked: true },
     ];
 
     #[test]
@@ -121,7 +121,7 @@ mod tests {
         for form in WRITTEN {
             assert_eq!(encoded.form(form).as_ptr(), encoded.form(form).as_ptr(), "{form:?}");
         }
-        assert_eq!(encoded.form(Form::LongPoll).as_ptr(), message.bytes().as_ptr());
+        assert_eq!(encoded.form(WireForm::LongPoll).as_ptr(), message.bytes().as_ptr());
     }
 
     #[test]
@@ -138,18 +138,18 @@ mod tests {
                 "8\r\n\"hello\"\n\r\n"
             ]
         );
-        assert_eq!(&encoded.form(Form::WebSocket)[..], b"\x81\x05hello");
+        assert_eq!(&encoded.form(WireForm::WebSocket)[..], b"\x81\x05hello");
     }
 
     #[test]
     fn a_chunked_heartbeat_is_the_plain_one_in_a_chunk() {
         for (plain, chunked) in [
-            (Form::Sse { chunked: false }, Form::Sse { chunked: true }),
-            (Form::Stream { chunked: false }, Form::Stream { chunked: true }),
+            (WireForm::Sse { chunked: false }, WireForm::Sse { chunked: true }),
+            (WireForm::Stream { chunked: false }, WireForm::Stream { chunked: true }),
         ] {
             let plain = heartbeat(plain).unwrap();
             assert_eq!(heartbeat(chunked).unwrap(), chunk::body(plain.to_vec(), true));
         }
-        assert_eq!(heartbeat(Form::LongPoll), None);
+        assert_eq!(heartbeat(WireForm::LongPoll), None);
     }
 }

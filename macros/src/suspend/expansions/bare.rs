@@ -22,7 +22,7 @@ const _: () = {
             path: "/enter",
             file: ::core::file!(),
             line: ::core::line!(),
-            settings: ::abeyance::__private::Settings {
+            settings: ::abeyance::__private::EndpointOptions {
                 transports: ::core::option::Option::None,
                 timeout: ::core::option::Option::None,
                 max_idle: ::core::option::Option::None,

@@ -36,7 +36,7 @@ const _: () = {
             path: "/rooms/{room}",
             file: ::core::file!(),
             line: ::core::line!(),
-            settings: my::abeyance::__private::Settings {
+            settings: my::abeyance::__private::EndpointOptions {
                 transports: ::core::option::Option::Some(&[
                     my::abeyance::__private::Transport::WebSocket,
                     my::abeyance::__private::Transport::LongPoll,

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use axum_core::extract::FromRequestParts;
 use http::request::Parts;
 
-use super::super::refuse::Refusal;
+use super::super::refusal::Refusal;
 
 /// The client's address: the peer's own, or what a trusted proxy says of it. An extractor in annotated functions, and in
 /// the axum handlers of a fallback. (The port is with [`Server::connect_info`](crate::Server::connect_info).)

@@ -3,7 +3,7 @@
 use axum_core::extract::FromRequestParts;
 use http::request::Parts;
 
-use super::super::refuse::Refusal;
+use super::super::refusal::Refusal;
 use crate::keeper::hub::Hub;
 
 impl<S: Sync> FromRequestParts<S> for Hub {

@@ -5,7 +5,7 @@ use http::StatusCode;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::super::refuse::Refusal;
+use super::super::refusal::Refusal;
 use super::captures::Captures;
 use super::misfit::Misfit;
 

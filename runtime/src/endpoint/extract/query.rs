@@ -4,7 +4,7 @@ use axum_core::extract::FromRequestParts;
 use http::request::Parts;
 use serde::de::DeserializeOwned;
 
-use super::super::refuse::Refusal;
+use super::super::refusal::Refusal;
 
 /// What the query of the request's URI holds.
 ///

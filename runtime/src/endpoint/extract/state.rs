@@ -5,7 +5,7 @@ use std::any::type_name;
 use axum_core::extract::FromRequestParts;
 use http::request::Parts;
 
-use super::super::refuse::Refusal;
+use super::super::refusal::Refusal;
 use super::super::states::States;
 
 /// A clone of the value of this type that the server was given with `Server::state`.

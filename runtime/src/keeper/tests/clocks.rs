@@ -4,20 +4,20 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, advance, sleep};
 
 use super::*;
-use crate::keeper::send::Origin;
+use crate::keeper::send::MessageClass;
 use abeyance_core::mechanisms::wire::Encoded;
 use abeyance_core::words::message::Message;
 
 /// Has the keeper keep time until the set is dropped.
 #[must_use]
-fn keep_time(house: &House) -> JoinSet<()> {
+fn keep_time(house: &TestKeeper) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     tasks.spawn(house.keeper.clone().keep_time());
     tasks
 }
 
 /// Moves time on in steps that are no stall, with a sweep after each.
-async fn pass(house: &House, span: Duration) {
+async fn pass(house: &TestKeeper, span: Duration) {
     let mut left = span;
     while !left.is_zero() {
         let step = left.min(millis(25));
@@ -27,12 +27,12 @@ async fn pass(house: &House, span: Duration) {
     }
 }
 
-fn timeout(span: Duration) -> Settings {
-    Settings { timeout: Some(Some(span)), ..STILL }
+fn timeout(span: Duration) -> EndpointOptions {
+    EndpointOptions { timeout: Some(Some(span)), ..STILL }
 }
 
-fn idle(span: Duration) -> Settings {
-    Settings { max_idle: Some(Some(span)), ..STILL }
+fn idle(span: Duration) -> EndpointOptions {
+    EndpointOptions { max_idle: Some(Some(span)), ..STILL }
 }
 
 /// Ends at the earliest `span` after `since`, and not 100 ms later.
@@ -44,7 +44,7 @@ fn assert_in_time(since: Instant, span: Duration) {
 
 #[tokio::test(start_paused = true)]
 async fn a_hold_that_rests_is_looked_at_again_although_one_behind_it_ends() {
-    let house = House::of(timeout(secs(30)));
+    let house = TestKeeper::of(timeout(secs(30)));
     let _time = keep_time(&house);
     let (first, second) = (house.suspend(SSE), house.suspend(SSE));
     sleep(secs(10)).await;
@@ -56,31 +56,31 @@ async fn a_hold_that_rests_is_looked_at_again_although_one_behind_it_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn silence_while_blocked_and_deaf_at_once_is_given_back_once() {
-    let house = House::of(idle(secs(20)));
+    let house = TestKeeper::of(idle(secs(20)));
     let _time = keep_time(&house);
     let guest = house.suspend(SSE);
     let begun = Instant::now();
     sleep(secs(15)).await;
     guest.line.window(0);
-    guest.hold.deafen();
-    guest.hold.send(&Encoded::new(&"x".into()), Origin::Direct).unwrap();
+    guest.hold.pause_reads();
+    guest.hold.send(&Encoded::new(&"x".into()), MessageClass::Direct).unwrap();
     sleep(secs(4)).await;
     guest.line.window(usize::MAX);
     assert!(guest.flush().is_ready());
-    guest.hold.listen();
+    guest.hold.resume_reads();
     assert_eq!(guest.end().await, "idle");
     assert_in_time(begun, secs(24));
 }
 
 #[tokio::test(start_paused = true)]
 async fn silence_is_given_back_whole_although_a_blocked_write_made_progress() {
-    let house = House::of(idle(secs(20)));
+    let house = TestKeeper::of(idle(secs(20)));
     let _time = keep_time(&house);
     let guest = house.suspend(SSE);
     let begun = Instant::now();
     sleep(secs(10)).await;
     guest.line.window(0);
-    guest.hold.send(&Encoded::new(&"long".repeat(5_000).into()), Origin::Direct).unwrap();
+    guest.hold.send(&Encoded::new(&"long".repeat(5_000).into()), MessageClass::Direct).unwrap();
     for _ in 0..3 {
         sleep(secs(5)).await;
         guest.line.window(5 * 512);
@@ -94,15 +94,15 @@ async fn silence_is_given_back_whole_although_a_blocked_write_made_progress() {
 
 #[tokio::test(start_paused = true)]
 async fn a_sign_of_life_while_we_do_not_read_makes_no_clock_late() {
-    let house = House::of(idle(secs(20)));
+    let house = TestKeeper::of(idle(secs(20)));
     let _time = keep_time(&house);
     let guest = house.suspend(SSE);
-    guest.hold.deafen();
+    guest.hold.pause_reads();
     // Past the look that was armed when it began: the next one is armed while deaf.
     sleep(secs(19)).await;
     guest.hold.note_life();
     sleep(secs(3)).await;
-    guest.hold.listen();
+    guest.hold.resume_reads();
     let heard = Instant::now();
     assert_eq!(guest.end().await, "idle");
     assert_in_time(heard, secs(20));
@@ -110,7 +110,7 @@ async fn a_sign_of_life_while_we_do_not_read_makes_no_clock_late() {
 
 #[tokio::test(start_paused = true)]
 async fn a_heartbeat_shorter_than_a_tick_does_not_keep_the_sweep_forever() {
-    let house = House::of(Settings { timeout: Some(Some(millis(2))), ..Settings::NONE });
+    let house = TestKeeper::of(EndpointOptions { timeout: Some(Some(millis(2))), ..EndpointOptions::NONE });
     let guest = house.suspend(SSE);
     pass(&house, millis(1)).await;
     pass(&house, millis(100)).await;
@@ -119,7 +119,7 @@ async fn a_heartbeat_shorter_than_a_tick_does_not_keep_the_sweep_forever() {
 
 #[tokio::test(start_paused = true)]
 async fn activity_before_a_late_sweep_is_not_dated_early() {
-    let house = House::of(timeout(secs(2)));
+    let house = TestKeeper::of(timeout(secs(2)));
     let guest = house.suspend(SSE);
     pass(&house, millis(100)).await;
     advance(millis(900)).await;
@@ -133,7 +133,7 @@ async fn activity_before_a_late_sweep_is_not_dated_early() {
 
 #[tokio::test(start_paused = true)]
 async fn a_span_that_begins_within_a_millisecond_is_not_cut_short() {
-    let house = House::of(timeout(millis(50)));
+    let house = TestKeeper::of(timeout(millis(50)));
     tokio::time::advance(Duration::from_micros(24_900)).await;
     house.keeper.sweep();
     let guest = house.suspend(SSE);
@@ -147,10 +147,11 @@ async fn a_span_that_begins_within_a_millisecond_is_not_cut_short() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_before_a_stall_still_answers_the_heartbeat_before_it() {
-    let settings = Settings { timeout: Some(Some(secs(60))), heartbeat: Some(Some(secs(20))), ..STILL };
-    let house = House::of(settings);
+    let settings =
+        EndpointOptions { timeout: Some(Some(secs(60))), heartbeat: Some(Some(secs(20))), ..STILL };
+    let house = TestKeeper::of(settings);
     let guest = house.suspend(SSE);
-    let beats = |guest: &Guest| guest.line.text().matches(':').count();
+    let beats = |guest: &TestHold| guest.line.text().matches(':').count();
     while beats(&guest) < 2 {
         pass(&house, millis(25)).await;
     }
@@ -169,10 +170,11 @@ async fn an_answer_before_a_stall_still_answers_the_heartbeat_before_it() {
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_dated_a_little_early_by_a_coarse_kernel_is_an_answer() {
-    let settings = Settings { timeout: Some(Some(secs(60))), heartbeat: Some(Some(secs(20))), ..STILL };
-    let house = House::of(settings);
+    let settings =
+        EndpointOptions { timeout: Some(Some(secs(60))), heartbeat: Some(Some(secs(20))), ..STILL };
+    let house = TestKeeper::of(settings);
     let guest = house.suspend(SSE);
-    let beats = |guest: &Guest| guest.line.text().matches(':').count();
+    let beats = |guest: &TestHold| guest.line.text().matches(':').count();
     while beats(&guest) < 2 {
         pass(&house, millis(25)).await;
     }
@@ -187,8 +189,9 @@ async fn an_answer_dated_a_little_early_by_a_coarse_kernel_is_an_answer() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_nothing_of_what_our_kernel_has_is_stalled_and_not_idle() {
     for (max_idle, due) in [(secs(4), secs(10)), (secs(40), secs(40))] {
-        let settings = Settings { max_idle: Some(Some(max_idle)), heartbeat: Some(Some(secs(1))), ..STILL };
-        let house = House::of(settings);
+        let settings =
+            EndpointOptions { max_idle: Some(Some(max_idle)), heartbeat: Some(Some(secs(1))), ..STILL };
+        let house = TestKeeper::of(settings);
         let (guest, vanished) = (house.suspend(SSE), house.suspend(SSE));
         pass(&house, secs(1)).await;
         let answered = Instant::now();
@@ -206,9 +209,10 @@ async fn a_peer_that_takes_nothing_of_what_our_kernel_has_is_stalled_and_not_idl
 
 #[tokio::test(start_paused = true)]
 async fn a_pong_right_after_other_signs_of_life_answers_the_ping() {
-    let settings = Settings { timeout: Some(Some(secs(60))), heartbeat: Some(Some(secs(20))), ..STILL };
-    let house = House::of(settings);
-    let guest = house.suspend(Form::WebSocket);
+    let settings =
+        EndpointOptions { timeout: Some(Some(secs(60))), heartbeat: Some(Some(secs(20))), ..STILL };
+    let house = TestKeeper::of(settings);
+    let guest = house.suspend(WireForm::WebSocket);
     while guest.line.text().is_empty() {
         // What it sends comes between the sweep's first step and the look at this hold.
         advance(millis(25)).await;
@@ -226,9 +230,9 @@ async fn a_pong_right_after_other_signs_of_life_answers_the_ping() {
 
 #[tokio::test(start_paused = true)]
 async fn a_timeout_ends_between_its_time_and_a_tenth_of_a_second_later() {
-    for form in [SSE, Form::Stream { chunked: true }, Form::WebSocket, Form::LongPoll] {
+    for form in [SSE, WireForm::Stream { chunked: true }, WireForm::WebSocket, WireForm::LongPoll] {
         for phase in (0..30).step_by(3) {
-            let house = House::of(timeout(secs(2)));
+            let house = TestKeeper::of(timeout(secs(2)));
             let _time = keep_time(&house);
             sleep(millis(1_000 + phase)).await;
             let (guest, begun) = (house.suspend(form), Instant::now());
@@ -240,7 +244,7 @@ async fn a_timeout_ends_between_its_time_and_a_tenth_of_a_second_later() {
 
 #[tokio::test(start_paused = true)]
 async fn a_hold_touched_in_time_is_kept() {
-    let house = House::of(timeout(secs(2)));
+    let house = TestKeeper::of(timeout(secs(2)));
     let _time = keep_time(&house);
     let guest = house.suspend(SSE);
     let mut touched = Instant::now();
@@ -256,11 +260,11 @@ async fn a_hold_touched_in_time_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_answers_no_ping_is_idle_and_one_that_does_is_not() {
-    let settings = Settings { max_idle: Some(Some(secs(9))), heartbeat: Some(Some(secs(3))), ..STILL };
-    let house = House::of(settings);
+    let settings = EndpointOptions { max_idle: Some(Some(secs(9))), heartbeat: Some(Some(secs(3))), ..STILL };
+    let house = TestKeeper::of(settings);
     let _time = keep_time(&house);
     let (dead, alive, begun) =
-        (house.suspend(Form::WebSocket), house.suspend(Form::WebSocket), Instant::now());
+        (house.suspend(WireForm::WebSocket), house.suspend(WireForm::WebSocket), Instant::now());
     let answering = alive.clone();
     let answers = tokio::spawn(async move {
         loop {
@@ -279,12 +283,12 @@ async fn a_peer_that_answers_no_ping_is_idle_and_one_that_does_is_not() {
 
 #[tokio::test(start_paused = true)]
 async fn no_heartbeat_is_sent_while_something_waits_or_before_the_head() {
-    let house = House::of(Settings { heartbeat: Some(Some(millis(100))), ..STILL });
+    let house = TestKeeper::of(EndpointOptions { heartbeat: Some(Some(millis(100))), ..STILL });
     let _time = keep_time(&house);
     let opening = house.seat(house.admit(0, 1).unwrap(), 0, SSE, None).unwrap();
     let guest = house.suspend(SSE);
     guest.line.window(3);
-    guest.hold.send(&Encoded::new(&Message::from("x")), Origin::Direct).unwrap();
+    guest.hold.send(&Encoded::new(&Message::from("x")), MessageClass::Direct).unwrap();
     sleep(secs(5)).await;
     assert_eq!((opening.line.text(), guest.line.text()), (String::new(), "dat".into()));
     guest.line.window(usize::MAX);
@@ -295,12 +299,12 @@ async fn no_heartbeat_is_sent_while_something_waits_or_before_the_head() {
 
 #[tokio::test(start_paused = true)]
 async fn a_write_without_progress_is_stalled_at_the_write_deadline() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let _time = keep_time(&house);
     let guest = house.suspend(SSE);
     guest.line.window(0);
     sleep(secs(100)).await;
-    guest.hold.send(&Encoded::new(&"long".repeat(5_000).into()), Origin::Direct).unwrap();
+    guest.hold.send(&Encoded::new(&"long".repeat(5_000).into()), MessageClass::Direct).unwrap();
     sleep(secs(6)).await;
     guest.line.window(6 * 512);
     assert!(guest.flush().is_pending());
@@ -312,11 +316,11 @@ async fn a_write_without_progress_is_stalled_at_the_write_deadline() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_a_byte_now_and_then_is_stalled() {
     for pause in [1, 4, 9] {
-        let house = House::of(STILL);
+        let house = TestKeeper::of(STILL);
         let _time = keep_time(&house);
         let guest = house.suspend(SSE);
         guest.line.window(0);
-        guest.hold.send(&Encoded::new(&"long".repeat(5_000).into()), Origin::Direct).unwrap();
+        guest.hold.send(&Encoded::new(&"long".repeat(5_000).into()), MessageClass::Direct).unwrap();
         let begun = Instant::now();
         while guest.cause().is_none() {
             sleep(secs(pause)).await;
@@ -330,11 +334,11 @@ async fn a_peer_that_takes_a_byte_now_and_then_is_stalled() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_little_but_steadily_is_not_stalled() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let _time = keep_time(&house);
     let guest = house.suspend(SSE);
     guest.line.window(0);
-    guest.hold.send(&Encoded::new(&"long".repeat(15_000).into()), Origin::Direct).unwrap();
+    guest.hold.send(&Encoded::new(&"long".repeat(15_000).into()), MessageClass::Direct).unwrap();
     // A kernel takes more only when much of what it has is gone.
     for _ in 0..12 {
         sleep(secs(9)).await;
@@ -347,7 +351,7 @@ async fn a_peer_that_takes_little_but_steadily_is_not_stalled() {
 #[tokio::test(start_paused = true)]
 async fn a_stall_of_the_server_is_given_back_to_every_clock() {
     for (settings, cause) in [(timeout(secs(20)), "timeout"), (idle(secs(20)), "idle")] {
-        let house = House::of(settings);
+        let house = TestKeeper::of(settings);
         let (guest, begun) = (house.suspend(SSE), Instant::now());
         pass(&house, secs(5)).await;
         advance(secs(600)).await;
@@ -363,7 +367,7 @@ async fn a_stall_of_the_server_is_given_back_to_every_clock() {
 
 #[tokio::test(start_paused = true)]
 async fn a_lifetime_ends_between_nine_tenths_and_the_whole_of_it() {
-    let house = House::of(Settings { max_lifetime: Some(Some(secs(100))), ..STILL });
+    let house = TestKeeper::of(EndpointOptions { max_lifetime: Some(Some(secs(100))), ..STILL });
     let _time = keep_time(&house);
     let (guest, begun) = (house.suspend(SSE), Instant::now());
     assert_eq!(guest.end().await, "lifetime");
@@ -372,10 +376,10 @@ async fn a_lifetime_ends_between_nine_tenths_and_the_whole_of_it() {
 
 #[tokio::test(start_paused = true)]
 async fn where_no_kernel_tells_of_answers_a_silent_peer_is_left_to_it() {
-    let settings = Settings { max_idle: Some(Some(secs(20))), ..Settings::NONE };
-    let house = House::of(settings);
+    let settings = EndpointOptions { max_idle: Some(Some(secs(20))), ..EndpointOptions::NONE };
+    let house = TestKeeper::of(settings);
     let _time = keep_time(&house);
-    let (event_source, socket) = (house.suspend(SSE), house.suspend(Form::WebSocket));
+    let (event_source, socket) = (house.suspend(SSE), house.suspend(WireForm::WebSocket));
     event_source.line.answer(Answers::Unknown);
     socket.line.answer(Answers::Unknown);
     assert_eq!(socket.end().await, "idle", "its pongs would be heard");
@@ -383,15 +387,18 @@ async fn where_no_kernel_tells_of_answers_a_silent_peer_is_left_to_it() {
     assert_eq!(event_source.cause(), None);
     // It is given up by keepalive.
     event_source.line.fail(std::io::ErrorKind::TimedOut);
-    let _ = event_source.hold.send(&Encoded::new(&"x".into()), Origin::Direct);
+    let _ = event_source.hold.send(&Encoded::new(&"x".into()), MessageClass::Direct);
     assert_eq!(event_source.end().await, "unreachable");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_at_one_hold_ends_that_one_and_the_clocks_of_others_go_on() {
-    let settings =
-        Settings { heartbeat: Some(Some(secs(1))), timeout: Some(Some(secs(5))), ..Settings::NONE };
-    let house = House::of(settings);
+    let settings = EndpointOptions {
+        heartbeat: Some(Some(secs(1))),
+        timeout: Some(Some(secs(5))),
+        ..EndpointOptions::NONE
+    };
+    let house = TestKeeper::of(settings);
     let _time = keep_time(&house);
     let guests = [house.suspend(SSE), house.suspend(SSE), house.suspend(SSE)];
     guests[1].line.answer(Answers::Panics);
@@ -406,7 +413,7 @@ async fn what_a_sweep_forgets_is_dropped_on_another_thread_than_that_of_the_cloc
     use std::sync::mpsc::{Sender, channel};
     use std::thread::{self, ThreadId};
 
-    use abeyance_core::words::keep::{Pattern, Retention, Rule};
+    use abeyance_core::words::retention::{Pattern, Retention, Rule};
 
     struct Body(Sender<ThreadId>);
     impl AsRef<[u8]> for Body {
@@ -422,7 +429,7 @@ async fn what_a_sweep_forgets_is_dropped_on_another_thread_than_that_of_the_cloc
     }
     let keep = Retention { age: secs(1), ..Retention::default() };
     let topics = vec![Rule { pattern: Pattern::Name("a".into()), keep }];
-    let house = House::new(Policy { topics, ..Policy::default() }, &[timeout(secs(5))]);
+    let house = TestKeeper::new(ServerConfig { topics, ..ServerConfig::default() }, &[timeout(secs(5))]);
     let _time = keep_time(&house);
     let (guest, (tell, told)) = (house.suspend(SSE), channel());
     for _ in 0..3 {

@@ -11,18 +11,18 @@ use abeyance_core::mechanisms::send_buffer::SendBuffer;
 use abeyance_core::mechanisms::wire::Encoded;
 use abeyance_core::words::cause::Resume;
 use abeyance_core::words::message::Message;
-use abeyance_settings::terms::WhenSlow::{self, Disconnect, DropNewest, DropOldest};
+use abeyance_settings::endpoint::WhenSlow::{self, Disconnect, DropNewest, DropOldest};
 
 const BOUND: usize = 32 << 10;
 const RULES: [WhenSlow; 2] = [DropOldest, DropNewest];
 
-fn dropping(rule: WhenSlow) -> Settings {
-    Settings { send_buffer: Some(BOUND), when_slow: Some(rule), ..STILL }
+fn dropping(rule: WhenSlow) -> EndpointOptions {
+    EndpointOptions { send_buffer: Some(BOUND), when_slow: Some(rule), ..STILL }
 }
 
 /// A house and one open hold in it, which has joined `a` and reads nothing.
-fn one_that_does_not_read(rule: WhenSlow) -> (House, Guest) {
-    let house = House::of(dropping(rule));
+fn one_that_does_not_read(rule: WhenSlow) -> (TestKeeper, TestHold) {
+    let house = TestKeeper::of(dropping(rule));
     let guest = house.suspend(SSE);
     house.keeper.join(&guest.hold, "a".into()).unwrap();
     guest.line.window(0);
@@ -44,7 +44,7 @@ fn fitting(room: usize, length: usize) -> usize {
     (room - length) / (length + SendBuffer::COST) + 1
 }
 
-impl Guest {
+impl TestHold {
     /// What the peer gets when it reads again.
     fn read(&self) -> String {
         self.line.window(usize::MAX);
@@ -111,13 +111,13 @@ fn a_message_half_written_is_finished_and_the_rest_is_what_fits_beside_it() {
 
 #[test]
 fn what_comes_while_the_hold_opens_is_dropped_by_the_same_rule() {
-    for (rule, form) in RULES.into_iter().flat_map(|rule| [(rule, SSE), (rule, Form::LongPoll)]) {
-        let house = House::of(dropping(rule));
+    for (rule, form) in RULES.into_iter().flat_map(|rule| [(rule, SSE), (rule, WireForm::LongPoll)]) {
+        let house = TestKeeper::of(dropping(rule));
         let guest = house.seat(house.admit(0, 1).unwrap(), 0, form, None).unwrap();
         house.keeper.join(&guest.hold, "a".into()).unwrap();
         let (length, count) = (700, 100);
         // A long poll's own answer waits as well, and is promised.
-        let own = if form == Form::LongPoll { 3_000 } else { 0 };
+        let own = if form == WireForm::LongPoll { 3_000 } else { 0 };
         Held::new(guest.hold.clone()).send(numbered(0, 3_000)).unwrap();
         let room = BOUND - own - own.min(1) * SendBuffer::COST;
         let most = fitting(room, length);
@@ -129,9 +129,10 @@ fn what_comes_while_the_hold_opens_is_dropped_by_the_same_rule() {
         let mut expected = vec![numbered(0, 3_000)];
         expected.extend(kept(rule, count, most).map(|number| numbered(number, length)));
         match form {
-            Form::LongPoll => {
-                let farewell = guest.hold.note().unwrap().farewell.into_iter().map(|last| last.message);
-                assert!(farewell.eq(expected), "{rule:?}");
+            WireForm::LongPoll => {
+                let last_messages =
+                    guest.hold.end_request().unwrap().last_messages.into_iter().map(|last| last.message);
+                assert!(last_messages.eq(expected), "{rule:?}");
             }
             _ => assert!(guest.read() == expected.iter().map(written).collect::<String>(), "{rule:?}"),
         }
@@ -196,7 +197,7 @@ fn what_the_kernel_keeps_takes_room_too_and_is_looked_at_once_a_message() {
 #[test]
 fn every_drop_is_counted_once_for_its_hold_its_endpoint_and_all() {
     let endpoints = [dropping(DropOldest), dropping(DropNewest), dropping(Disconnect)];
-    let house = House::new(Policy::default(), &endpoints);
+    let house = TestKeeper::new(ServerConfig::default(), &endpoints);
     let seat = |endpoint| {
         let guest = house.seat(house.admit(endpoint, 1).unwrap(), endpoint, SSE, None).unwrap();
         guest.hold.open(Vec::new());
@@ -209,7 +210,7 @@ fn every_drop_is_counted_once_for_its_hold_its_endpoint_and_all() {
         house.keeper.publish("a", &numbered(number, 10_000));
     }
     assert_eq!(guests.each_ref().map(|guest| guest.ended().dropped()), [7, 7, 7, 0]);
-    assert_eq!(guests.each_ref().map(Guest::cause), [None, None, None, Some("slow")]);
+    assert_eq!(guests.each_ref().map(TestHold::cause), [None, None, None, Some("slow")]);
     let hub = Hub::new(house.keeper.clone());
     let by_endpoint: Vec<_> = hub.tally_by_endpoint().into_iter().map(|(_, stats)| stats.dropped).collect();
     assert_eq!((by_endpoint, hub.stats().dropped), (vec![14, 7, 0], 21));
@@ -224,8 +225,8 @@ fn every_drop_is_counted_once_for_its_hold_its_endpoint_and_all() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_is_not_stalled_by_what_was_dropped() {
-    let policy = Policy { write_timeout: secs(10), ..Policy::default() };
-    let house = House::new(policy, &[dropping(DropOldest)]);
+    let server_config = ServerConfig { write_timeout: secs(10), ..ServerConfig::default() };
+    let house = TestKeeper::new(server_config, &[dropping(DropOldest)]);
     let guest = house.suspend(SSE);
     house.keeper.join(&guest.hold, "a".into()).unwrap();
     guest.line.window(0);
@@ -338,7 +339,7 @@ proptest! {
                     prop_assert_eq!(count == 1, naive.add(rule, true, message));
                 }
             }
-            prop_assert_eq!(guest.hold.pen().waiting(), naive.cost());
+            prop_assert_eq!(guest.hold.outbox().waiting(), naive.cost());
             prop_assert_eq!(guest.ended().dropped(), naive.dropped);
             prop_assert_eq!(guest.cause(), None);
         }

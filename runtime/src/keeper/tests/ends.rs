@@ -18,18 +18,18 @@ impl<F: Fn() + Send + Sync + 'static> Wake for Inline<F> {
 }
 
 /// Whoever is woken may use the hold at once.
-fn user_of(guest: &Guest) -> Waker {
+fn user_of(guest: &TestHold) -> Waker {
     let hold = guest.hold.clone();
     Waker::from(Arc::new(Inline(move || {
         let keeper = hold.keeper();
-        assert!(keeper.books.try_lock().is_some(), "woken under the books");
-        assert!(hold.is_pen_free(), "woken under the pen");
+        assert!(keeper.registry.try_lock().is_some(), "woken under the books");
+        assert!(hold.is_outbox_free(), "woken under the pen");
     })))
 }
 
 #[test]
 fn nobody_is_woken_under_a_lock() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let guest = house.suspend(SSE);
     let waker = user_of(&guest);
     let cx = &mut Context::from_waker(&waker);
@@ -57,7 +57,7 @@ fn nobody_is_woken_under_a_lock() {
 
 #[test]
 fn an_end_that_begins_before_the_head_is_written_still_has_a_head() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let guest = house.seat(house.admit(0, 1).unwrap(), 0, SSE, None).unwrap();
     assert!(house.keeper.end(&guest.hold, Resume::Drained.into()));
     guest.hold.write_head("head ".into()).unwrap();
@@ -70,7 +70,7 @@ fn an_end_that_begins_before_the_head_is_written_still_has_a_head() {
 
 #[test]
 fn a_settled_hold_keeps_no_line_and_no_bytes_whoever_has_a_handle() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let guest = house.suspend(SSE);
     let held = Held::new(guest.hold.clone());
     guest.line.window(0);
@@ -87,7 +87,7 @@ fn a_settled_hold_keeps_no_line_and_no_bytes_whoever_has_a_handle() {
 
 #[test]
 fn what_an_opening_line_did_not_take_counts_as_undelivered() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let guest = house.seat(house.admit(0, 1).unwrap(), 0, SSE, None).unwrap();
     guest.line.fail(std::io::ErrorKind::ConnectionReset);
     guest.hold.open(vec!["one".into(), "two".into(), "three".into()]);
@@ -98,8 +98,8 @@ fn what_an_opening_line_did_not_take_counts_as_undelivered() {
 
 #[test]
 fn endings_beyond_the_limit_are_cut_oldest_first_each_once() {
-    let house = House::new(Policy { max_suspended: 2, ..Policy::default() }, &[STILL]);
-    let ending: Vec<Guest> = (0..5)
+    let house = TestKeeper::new(ServerConfig { max_suspended: 2, ..ServerConfig::default() }, &[STILL]);
+    let ending: Vec<TestHold> = (0..5)
         .map(|_| {
             let guest = house.suspend(SSE);
             house.keeper.end(&guest.hold, Resume::Released.into());
@@ -113,7 +113,8 @@ fn endings_beyond_the_limit_are_cut_oldest_first_each_once() {
 
 #[test]
 fn all_of_a_key_end_in_one_step_oldest_first_and_others_stay() {
-    let house = House::new(Policy::default(), &[STILL, Settings { max_per_key: Some(9), ..STILL }]);
+    let house =
+        TestKeeper::new(ServerConfig::default(), &[STILL, EndpointOptions { max_per_key: Some(9), ..STILL }]);
     let seat = |endpoint, key| {
         let guest = house.seat(house.admit(endpoint, 1).unwrap(), endpoint, SSE, key).unwrap();
         guest.hold.open(Vec::new());
@@ -136,7 +137,7 @@ fn all_of_a_key_end_in_one_step_oldest_first_and_others_stay() {
     assert!(others.iter().all(|guest| guest.cause().is_none()));
     let mut ending = Vec::new();
     while ending.len() < 3 {
-        ending.push(house.keeper.books.lock().ledger.cut().unwrap().id);
+        ending.push(house.keeper.registry.lock().ledger.cut().unwrap().id);
     }
     assert_eq!(ending, hers.each_ref().map(|guest| guest.hold.id));
     assert_eq!(house.keeper.end_key("ada", &Resume::Released.into()), 0);

@@ -8,12 +8,12 @@ use proptest::prelude::*;
 use tokio::time::advance;
 
 use super::*;
-use crate::keeper::send::Origin;
+use crate::keeper::send::MessageClass;
 use abeyance_core::mechanisms::wire::Encoded;
 use abeyance_core::words::cause::{Disconnect, End, Resume};
-use abeyance_core::words::keep::{Pattern, Retention, Rule};
 use abeyance_core::words::message::Message;
-use abeyance_settings::terms::{WhenFull, WhenSlow};
+use abeyance_core::words::retention::{Pattern, Retention, Rule};
+use abeyance_settings::endpoint::{WhenFull, WhenSlow};
 
 const TOPICS: [&str; 3] = ["a", "b", "c"];
 /// Little more than two send buffers.
@@ -82,31 +82,31 @@ struct Model {
 }
 
 struct Known {
-    guest: Guest,
+    guest: TestHold,
     endpoint: u32,
     peer: u8,
     key: Option<&'static str>,
     first: Option<End>,
 }
 
-fn endpoints() -> [Settings; 3] {
-    let clocks = Settings {
+fn endpoints() -> [EndpointOptions; 3] {
+    let clocks = EndpointOptions {
         timeout: Some(Some(secs(3))),
         max_idle: Some(Some(secs(4))),
         heartbeat: Some(Some(secs(1))),
         send_buffer: Some(32 << 10),
-        ..Settings::NONE
+        ..EndpointOptions::NONE
     };
-    let evicting = Settings { when_full: Some(WhenFull::ResumeOldest), ..clocks };
+    let evicting = EndpointOptions { when_full: Some(WhenFull::ResumeOldest), ..clocks };
     [
-        Settings { max_suspended: Some(3), max_per_peer: Some(2), max_per_key: Some(1), ..evicting },
-        Settings {
+        EndpointOptions { max_suspended: Some(3), max_per_peer: Some(2), max_per_key: Some(1), ..evicting },
+        EndpointOptions {
             max_per_key: Some(2),
             max_lifetime: Some(Some(secs(10))),
             when_slow: Some(WhenSlow::DropOldest),
             ..evicting
         },
-        Settings {
+        EndpointOptions {
             max_suspended: Some(3),
             max_per_key: Some(1),
             when_slow: Some(WhenSlow::DropNewest),
@@ -115,20 +115,20 @@ fn endpoints() -> [Settings; 3] {
     ]
 }
 
-fn house() -> House {
-    let policy = Policy {
+fn house() -> TestKeeper {
+    let server_config = ServerConfig {
         max_suspended: 6,
         max_per_peer: Some(4),
         max_per_key: Some(3),
         write_timeout: secs(1),
         max_buffered: MEMORY,
         topics: vec![Rule { pattern: Pattern::read("c").unwrap(), keep: Retention::default() }],
-        ..Policy::default()
+        ..ServerConfig::default()
     };
-    House::new(policy, &endpoints())
+    TestKeeper::new(server_config, &endpoints())
 }
 
-async fn take(house: &House, model: &mut Model, step: &Step) {
+async fn take(house: &TestKeeper, model: &mut Model, step: &Step) {
     let keeper = &house.keeper;
     let hold = |model: &Model, which: usize| model.holds.get(which).map(|known| known.guest.clone());
     match *step {
@@ -139,7 +139,8 @@ async fn take(house: &House, model: &mut Model, step: &Step) {
         Step::Forget(which) if which < model.admissions.len() => drop(model.admissions.remove(which)),
         Step::Suspend { admission, form, key } if admission < model.admissions.len() => {
             let (admission, endpoint, peer) = model.admissions.remove(admission);
-            let form = [SSE, Form::WebSocket, Form::Stream { chunked: true }, Form::LongPoll][form];
+            let form =
+                [SSE, WireForm::WebSocket, WireForm::Stream { chunked: true }, WireForm::LongPoll][form];
             let begun = house.seat(admission.unwrap(), endpoint, form, KEYS[key]);
             if let Ok(guest) = begun {
                 assert!(!model.is_closed);
@@ -163,7 +164,8 @@ async fn take(house: &House, model: &mut Model, step: &Step) {
             model.is_closed = true;
         }
         Step::EndKey(key) => {
-            let is_theirs = |known: &&Known| known.key == KEYS[key] && known.guest.hold.note().is_none();
+            let is_theirs =
+                |known: &&Known| known.key == KEYS[key] && known.guest.hold.end_request().is_none();
             let theirs = model.holds.iter().filter(is_theirs).count();
             let name = KEYS[key].expect("a key");
             assert_eq!(keeper.end_key(name, &Resume::Released.into()), theirs);
@@ -191,8 +193,8 @@ async fn take(house: &House, model: &mut Model, step: &Step) {
     }
 }
 
-fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, guest: &Guest, which: usize, step: &Step) {
-    let Guest { hold, line } = guest;
+fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, guest: &TestHold, which: usize, step: &Step) {
+    let TestHold { hold, line } = guest;
     match *step {
         Step::Open(_) => hold.open(vec!["reply".into()]),
         Step::Join(_, topic) => {
@@ -202,14 +204,14 @@ fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, guest: &Guest, which: usiz
             let _ = keeper.leave(hold, TOPICS[topic]);
         }
         Step::Send(_, length) => {
-            let has_ended = hold.note().is_some();
-            let sent = hold.send(&Encoded::new(&"x".repeat(length).into()), Origin::Direct);
+            let has_ended = hold.end_request().is_some();
+            let sent = hold.send(&Encoded::new(&"x".repeat(length).into()), MessageClass::Direct);
             assert!(!has_ended || sent.is_err());
         }
         Step::Window(_, bytes) => line.window([0, 1_000, usize::MAX][bytes]),
         Step::Flush(_) => drop(guest.flush()),
-        Step::Deafen(_) => hold.deafen(),
-        Step::Listen(_) => hold.listen(),
+        Step::Deafen(_) => hold.pause_reads(),
+        Step::Listen(_) => hold.resume_reads(),
         Step::Life(_) => hold.note_received(1, &**line),
         Step::End(_, side) => {
             let sides: [End; 4] = [
@@ -218,15 +220,15 @@ fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, guest: &Guest, which: usiz
                 Disconnect::Failed.into(),
                 Disconnect::kicked(None, "spam").into(),
             ];
-            let had_ended = hold.note().is_some();
+            let had_ended = hold.end_request().is_some();
             assert_eq!(keeper.end(hold, sides[side].clone().into()), !had_ended);
         }
         Step::Settle(_) => {
-            if hold.note().is_some() {
+            if hold.end_request().is_some() {
                 keeper.settle(hold);
                 model.holds.remove(which);
                 model.settled += 1;
-                model.dropped += hold.pen().dropped;
+                model.dropped += hold.outbox().dropped;
             }
         }
         _ => unreachable!("no step of one hold"),
@@ -234,7 +236,7 @@ fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, guest: &Guest, which: usiz
 }
 
 /// What must be true between any two steps.
-fn check(house: &House, model: &mut Model) {
+fn check(house: &TestKeeper, model: &mut Model) {
     let counts = house.keeper.counts();
     assert!(counts.is_lawful(), "{counts:?}");
     assert_eq!(counts.ended.iter().sum::<u64>(), model.settled);
@@ -242,9 +244,9 @@ fn check(house: &House, model: &mut Model) {
     let mut places: HashMap<(&str, String), usize> = HashMap::new();
     let mut seen = |group, name: String| *places.entry((group, name)).or_default() += 1;
     for known in &mut model.holds {
-        let note = known.guest.hold.note().map(|note| note.end);
+        let end_request = known.guest.hold.end_request().map(|end_request| end_request.end);
         if known.first.is_none() {
-            known.first = note;
+            known.first = end_request;
             if known.first.is_none() {
                 seen("server", String::new());
                 seen("endpoint", known.endpoint.to_string());
@@ -256,7 +258,7 @@ fn check(house: &House, model: &mut Model) {
                 }
             }
         } else {
-            assert_eq!(note, known.first, "the first cause stands");
+            assert_eq!(end_request, known.first, "the first cause stands");
         }
     }
     let settings = endpoints();
@@ -284,19 +286,20 @@ fn check(house: &House, model: &mut Model) {
     let mut waiting = 0;
     let mut could_pay = false;
     for known in &model.holds {
-        let pen = known.guest.hold.pen();
-        dropped += pen.dropped;
-        waiting += pen.waiting();
+        let outbox = known.guest.hold.outbox();
+        dropped += outbox.dropped;
+        waiting += outbox.waiting();
         // All but a message half written to a hold whose end has begun.
-        let is_rest = pen.note.is_some() && pen.send_buffer.is_torn() && pen.send_buffer.pieces() == 1;
-        could_pay |= pen.waiting() > 0 && !is_rest;
+        let is_rest =
+            outbox.end_request.is_some() && outbox.send_buffer.is_torn() && outbox.send_buffer.pieces() == 1;
+        could_pay |= outbox.waiting() > 0 && !is_rest;
     }
     assert_eq!(house.keeper.memory.waiting(), waiting);
     assert!(waiting <= MEMORY || !could_pay, "{waiting} bytes wait");
     let counted: u64 = house.keeper.dropped().iter().map(|count| count.load(Relaxed)).sum();
     assert_eq!(counted, dropped);
     let open = model.admissions.iter().flat_map(|(admission, ..)| admission).filter(|open| open.has_permit());
-    assert_eq!(house.keeper.books.lock().limits.taken(), held.len() + open.count());
+    assert_eq!(house.keeper.registry.lock().limits.taken(), held.len() + open.count());
 }
 
 proptest! {

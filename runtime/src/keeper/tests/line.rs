@@ -8,8 +8,8 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use abeyance_core::words::line::Line;
-use abeyance_core::words::probing::Probing;
+use abeyance_core::words::keepalive_probes::Probing;
+use abeyance_core::words::peer_io::PeerIo;
 
 /// Takes everything, until told otherwise.
 pub(super) struct FakeLine(Mutex<Script>);
@@ -104,7 +104,7 @@ impl fmt::Debug for FakeLine {
     }
 }
 
-impl Line for FakeLine {
+impl PeerIo for FakeLine {
     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
         Poll::Pending
     }

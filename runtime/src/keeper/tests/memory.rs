@@ -11,7 +11,7 @@ use crate::keeper::inbox::PostRefusal;
 use abeyance_core::mechanisms::send_buffer::{Kind, Piece, SendBuffer};
 use abeyance_core::words::cause::{Disconnect, Resume};
 use abeyance_core::words::message::Message;
-use abeyance_settings::terms::WhenSlow::{self, DropNewest, DropOldest};
+use abeyance_settings::endpoint::WhenSlow::{self, DropNewest, DropOldest};
 
 const MEMORY: usize = 80_000;
 /// What is left at most when somebody has paid.
@@ -19,23 +19,23 @@ const GOAL: usize = MEMORY - MEMORY / 8;
 /// What a message costs beside its bytes: the framing and its place.
 const BESIDE: usize = "data: \n\n".len() + SendBuffer::COST;
 
-const ROOMY: Settings = Settings { send_buffer: Some(1 << 20), ..STILL };
+const ROOMY: EndpointOptions = EndpointOptions { send_buffer: Some(1 << 20), ..STILL };
 
-fn dropping(rule: WhenSlow) -> Settings {
-    Settings { when_slow: Some(rule), ..ROOMY }
+fn dropping(rule: WhenSlow) -> EndpointOptions {
+    EndpointOptions { when_slow: Some(rule), ..ROOMY }
 }
 
-fn house(endpoints: &[Settings]) -> House {
-    House::new(Policy { max_buffered: MEMORY, ..Policy::default() }, endpoints)
+fn house(endpoints: &[EndpointOptions]) -> TestKeeper {
+    TestKeeper::new(ServerConfig { max_buffered: MEMORY, ..ServerConfig::default() }, endpoints)
 }
 
 fn text(length: usize) -> Message {
     "x".repeat(length).into()
 }
 
-impl House {
+impl TestKeeper {
     /// A hold that reads nothing, and to which so much was sent.
-    fn owing(&self, endpoint: u32, lengths: &[usize]) -> Guest {
+    fn owing(&self, endpoint: u32, lengths: &[usize]) -> TestHold {
         let guest = self.seat(self.admit(endpoint, 1).unwrap(), endpoint, SSE, None).unwrap();
         guest.hold.open(Vec::new());
         guest.line.window(0);
@@ -45,7 +45,7 @@ impl House {
     }
 
     /// The same, published to a topic of its own.
-    fn listening(&self, endpoint: u32, topic: &str, lengths: &[usize]) -> Guest {
+    fn listening(&self, endpoint: u32, topic: &str, lengths: &[usize]) -> TestHold {
         let guest = self.owing(endpoint, &[]);
         self.keeper.join(&guest.hold, topic.into()).unwrap();
         for length in lengths {
@@ -59,9 +59,9 @@ impl House {
     }
 }
 
-impl Guest {
+impl TestHold {
     fn waiting(&self) -> usize {
-        self.hold.pen().waiting()
+        self.hold.outbox().waiting()
     }
 
     fn counts(&self) -> (u64, u64) {
@@ -70,8 +70,8 @@ impl Guest {
     }
 }
 
-fn causes<const N: usize>(guests: [&Guest; N]) -> [Option<&'static str>; N] {
-    guests.map(Guest::cause)
+fn causes<const N: usize>(guests: [&TestHold; N]) -> [Option<&'static str>; N] {
+    guests.map(TestHold::cause)
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn what_waits_is_counted_for_every_peer_and_forgotten_when_it_is_written() {
 
 #[test]
 fn what_waits_for_an_opening_is_counted_until_it_is_written_or_answered() {
-    for form in [SSE, Form::LongPoll] {
+    for form in [SSE, WireForm::LongPoll] {
         let house = house(&[ROOMY]);
         let guest = house.seat(house.admit(0, 1).unwrap(), 0, form, None).unwrap();
         house.keeper.join(&guest.hold, "a".into()).unwrap();
@@ -132,7 +132,7 @@ fn the_largest_backlog_pays_first_and_is_freed_before_its_task_runs() {
 fn as_many_pay_as_it_takes_to_free_an_eighth_and_no_more() {
     let house = house(&[ROOMY]);
     let guests: Vec<_> = (0..9).map(|number| house.owing(0, &[9_000 - number])).collect();
-    let causes: Vec<_> = guests.iter().map(Guest::cause).collect();
+    let causes: Vec<_> = guests.iter().map(TestHold::cause).collect();
     // 80,000 is exceeded with the ninth; with one of them gone more than 70,000 would be left.
     assert_eq!(causes[..2], [Some("slow"); 2]);
     assert_eq!(causes[2..], [None; 7]);
@@ -182,12 +182,12 @@ fn one_whose_messages_may_be_dropped_loses_the_oldest_or_the_newest_and_stays() 
 #[tokio::test(start_paused = true)]
 async fn what_came_and_is_not_heard_counts_and_the_largest_is_ended_for_it() {
     let house = house(&[STILL]);
-    let guests: Vec<_> = (0..3).map(|_| house.suspend(Form::WebSocket)).collect();
+    let guests: Vec<_> = (0..3).map(|_| house.suspend(WireForm::WebSocket)).collect();
     guests.iter().for_each(|guest| guest.hold.open(Vec::new()));
     for (guest, part) in guests.iter().zip([4, 2, 3]) {
         guest.hold.count_inbound(MEMORY / part);
     }
-    assert_eq!(guests.iter().map(Guest::cause).collect::<Vec<_>>(), [None, Some("overload"), None]);
+    assert_eq!(guests.iter().map(TestHold::cause).collect::<Vec<_>>(), [None, Some("overload"), None]);
     assert_eq!(house.keeper.memory.waiting(), MEMORY / 4 + MEMORY / 3);
     guests[0].hold.count_inbound(0);
     assert_eq!(house.keeper.memory.waiting(), MEMORY / 3);
@@ -211,8 +211,9 @@ async fn a_post_counts_until_it_is_heard_and_is_refused_where_too_much_waits() {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_lost_all_that_waited_is_not_stalled_by_it() {
-    let policy = Policy { max_buffered: MEMORY, write_timeout: secs(10), ..Policy::default() };
-    let house = House::new(policy, &[ROOMY, dropping(DropNewest)]);
+    let server_config =
+        ServerConfig { max_buffered: MEMORY, write_timeout: secs(10), ..ServerConfig::default() };
+    let house = TestKeeper::new(server_config, &[ROOMY, dropping(DropNewest)]);
     let guest = house.listening(1, "a", &[30_000]);
     house.owing(1, &[20_000, 29_000]);
     // The largest has nothing that may be dropped.
@@ -280,14 +281,14 @@ fn a_poll_that_opens_is_answered_at_once_and_never_cut() {
         (DropOldest, 45_800, true),
     ] {
         let house = house(&[ROOMY, dropping(rule)]);
-        let poll = house.seat(house.admit(1, 1).unwrap(), 1, Form::LongPoll, None).unwrap();
+        let poll = house.seat(house.admit(1, 1).unwrap(), 1, WireForm::LongPoll, None).unwrap();
         house.keeper.join(&poll.hold, "a".into()).unwrap();
         house.owing(1, &[34_000]);
         Held::new(poll.hold.clone()).send(text(sent)).unwrap();
         house.keeper.publish("a", &text(27_000));
         assert_eq!(poll.cause(), is_answered.then_some("answered"), "{rule:?}");
         poll.hold.open(vec!["reply".into()]);
-        let answers = poll.hold.note().unwrap().farewell;
+        let answers = poll.hold.end_request().unwrap().last_messages;
         let lengths: Vec<_> = answers.iter().map(|answer| answer.message.len()).collect();
         match (rule, is_answered) {
             (WhenSlow::Disconnect, _) => assert_eq!((lengths, poll.counts()), (vec![sent, 27_000], (0, 1))),
@@ -319,8 +320,8 @@ impl Wake for Sender {
     fn wake(self: Arc<Self>) {
         let keeper = self.hold.keeper();
         assert!(keeper.memory.is_free(), "woken by one who has the turn");
-        assert!(keeper.books.try_lock().is_some(), "woken under the books");
-        assert!(self.hold.is_pen_free(), "woken under the pen");
+        assert!(keeper.registry.try_lock().is_some(), "woken under the books");
+        assert!(self.hold.is_outbox_free(), "woken under the pen");
         self.calls.fetch_add(1, SeqCst);
         let _ = Held::new(self.other.clone()).send(text(50_000));
     }
@@ -329,7 +330,7 @@ impl Wake for Sender {
 #[test]
 fn nobody_is_woken_under_a_lock_and_whoever_is_may_send() {
     let house = house(&[ROOMY, dropping(DropOldest)]);
-    let watch = |guest: &Guest, other: &Guest| {
+    let watch = |guest: &TestHold, other: &TestHold| {
         let sender =
             Arc::new(Sender { hold: guest.hold.clone(), other: other.hold.clone(), calls: 0.into() });
         let waker = Waker::from(sender.clone());
@@ -363,15 +364,16 @@ impl AsRef<[u8]> for Owned {
 impl Drop for Owned {
     fn drop(&mut self) {
         let keeper = self.0.keeper();
-        assert!(keeper.memory.is_free() && keeper.books.try_lock().is_some() && self.0.is_pen_free());
+        assert!(keeper.memory.is_free() && keeper.registry.try_lock().is_some() && self.0.is_outbox_free());
     }
 }
 
 #[test]
 fn no_message_is_dropped_under_a_lock() {
     for (rule, memory) in [(DropOldest, 1 << 20), (DropOldest, 20_000), (WhenSlow::Disconnect, 20_000)] {
-        let settings = Settings { send_buffer: Some(32 << 10), ..dropping(rule) };
-        let house = House::new(Policy { max_buffered: memory, ..Policy::default() }, &[settings]);
+        let settings = EndpointOptions { send_buffer: Some(32 << 10), ..dropping(rule) };
+        let house =
+            TestKeeper::new(ServerConfig { max_buffered: memory, ..ServerConfig::default() }, &[settings]);
         let guest = house.seat(house.admit(0, 1).unwrap(), 0, SSE, None).unwrap();
         house.keeper.join(&guest.hold, "a".into()).unwrap();
         for _ in 0..5 {

@@ -21,36 +21,37 @@ use std::time::Duration;
 use super::Keeper;
 use super::Plan;
 use super::admission::{Admission, Refused};
-use super::hold::{Hold, Origins, Post};
-use abeyance_core::mechanisms::limits::{Ceiling, Peer};
-use abeyance_core::mechanisms::wire::Form;
-use abeyance_core::words::policy::Policy;
-use abeyance_settings::terms::Settings;
+use super::hold::{Hold, HoldConfig, NewHold};
+use abeyance_core::mechanisms::limits::{EndpointLimits, Peer};
+use abeyance_core::mechanisms::wire::WireForm;
+use abeyance_core::words::server_config::ServerConfig;
+use abeyance_settings::endpoint::EndpointOptions;
 
 use line::{Answers, FakeLine};
 
-const SSE: Form = Form::Sse { chunked: false };
+const SSE: WireForm = WireForm::Sse { chunked: false };
 
 /// No clock at all.
-const STILL: Settings = Settings { max_idle: Some(None), heartbeat: Some(None), ..Settings::NONE };
+const STILL: EndpointOptions =
+    EndpointOptions { max_idle: Some(None), heartbeat: Some(None), ..EndpointOptions::NONE };
 
 /// A keeper and its endpoints.
-struct House {
+struct TestKeeper {
     keeper: Arc<Keeper>,
-    posts: Vec<Arc<Post>>,
+    posts: Vec<Arc<HoldConfig>>,
 }
 
 /// A hold and its line.
 #[derive(Clone, Debug)]
-struct Guest {
+struct TestHold {
     hold: Arc<Hold>,
     line: Arc<FakeLine>,
 }
 
 /// The only place that makes a keeper.
-fn keeper(policy: Policy, plans: Vec<Plan>) -> Arc<Keeper> {
+fn keeper(server_config: ServerConfig, plans: Vec<Plan>) -> Arc<Keeper> {
     let keeper = Keeper::new();
-    keeper.configure(policy, plans);
+    keeper.configure(server_config, plans);
     keeper
 }
 
@@ -71,28 +72,28 @@ fn poll_once<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
     poll(&mut Context::from_waker(Waker::noop()))
 }
 
-impl House {
-    fn new(policy: Policy, endpoints: &[Settings]) -> Self {
-        let plan = |settings: &Settings| Plan {
+impl TestKeeper {
+    fn new(server_config: ServerConfig, endpoints: &[EndpointOptions]) -> Self {
+        let plan = |settings: &EndpointOptions| Plan {
             path: "/endpoint",
-            ceiling: Ceiling {
+            ceiling: EndpointLimits {
                 holds: settings.max_suspended,
                 per_peer: settings.max_per_peer,
                 per_key: settings.max_per_key,
             },
-            when_full: settings.when_full.unwrap_or(policy.when_full),
+            when_full: settings.when_full.unwrap_or(server_config.when_full),
         };
-        let keeper = keeper(policy.clone(), endpoints.iter().map(plan).collect());
-        let post = |(settings, endpoint): (&Settings, u32)| {
-            Arc::new(Post { keeper: keeper.clone(), endpoint, terms: settings.resolve() })
+        let keeper = keeper(server_config.clone(), endpoints.iter().map(plan).collect());
+        let config = |(settings, endpoint): (&EndpointOptions, u32)| {
+            Arc::new(HoldConfig { keeper: keeper.clone(), endpoint, endpoint_config: settings.resolve() })
         };
-        let posts = endpoints.iter().zip(0..).map(post).collect();
-        House { keeper, posts }
+        let posts = endpoints.iter().zip(0..).map(config).collect();
+        TestKeeper { keeper, posts }
     }
 
     /// One endpoint, no limits.
-    fn of(settings: Settings) -> Self {
-        House::new(Policy::default(), &[settings])
+    fn of(settings: EndpointOptions) -> Self {
+        TestKeeper::new(ServerConfig::default(), &[settings])
     }
 
     fn admit(&self, endpoint: u32, peer: u8) -> Result<Admission, Refused> {
@@ -104,18 +105,18 @@ impl House {
         &self,
         admission: Admission,
         endpoint: u32,
-        form: Form,
+        form: WireForm,
         key: Option<&str>,
-    ) -> Result<Guest, Refused> {
+    ) -> Result<TestHold, Refused> {
         let line = Arc::new(FakeLine::new());
-        let origins = Origins { form, peer: address(1), path: "/".into(), line: line.clone() };
-        let post = self.posts[endpoint as usize].clone();
-        let hold = admission.suspend(key.map(Arc::from), |id, now| Hold::begin(id, now, post, origins))?;
-        Ok(Guest { hold, line })
+        let origins = NewHold { form, peer: address(1), path: "/".into(), line: line.clone() };
+        let config = self.posts[endpoint as usize].clone();
+        let hold = admission.suspend(key.map(Arc::from), |id, now| Hold::begin(id, now, config, origins))?;
+        Ok(TestHold { hold, line })
     }
 
     /// An open hold at the first endpoint.
-    fn suspend(&self, form: Form) -> Guest {
+    fn suspend(&self, form: WireForm) -> TestHold {
         let guest = self.seat(self.admit(0, 1).unwrap(), 0, form, None).unwrap();
         guest.hold.open(Vec::new());
         guest
@@ -125,13 +126,13 @@ impl House {
 impl Keeper {
     /// Nothing is held or ending, and nothing is kept of what was.
     fn is_empty(&self) -> bool {
-        let books = self.books.lock();
-        let counts = books.ledger.counts();
+        let registry = self.registry.lock();
+        let counts = registry.ledger.counts();
         counts.held == 0
             && counts.ending == 0
-            && books.ledger.is_empty()
-            && books.limits.is_untouched()
-            && books.deadlines.is_empty()
+            && registry.ledger.is_empty()
+            && registry.limits.is_untouched()
+            && registry.deadlines.is_empty()
             && self.topics.is_empty()
             && self.memory.waiting() == 0
             && self.schedule.is_empty()
@@ -139,10 +140,10 @@ impl Keeper {
     }
 }
 
-impl Guest {
+impl TestHold {
     /// The word of the end that has begun, if any.
     fn cause(&self) -> Option<&'static str> {
-        self.hold.note().map(|note| note.end.as_str())
+        self.hold.end_request().map(|end_request| end_request.end.as_str())
     }
 
     /// The end that comes, when it comes.

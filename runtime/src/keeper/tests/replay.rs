@@ -7,41 +7,41 @@ mod positions;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use super::*;
-use crate::keeper::archive::{Arrival, Forged};
+use crate::keeper::archive::{Forged, ResumePoint};
 use abeyance_core::mechanisms::wire::Encoded;
 use abeyance_core::words::event_id::EventId;
-use abeyance_core::words::keep::{Pattern, Retention, Rule};
 use abeyance_core::words::message::Message;
+use abeyance_core::words::retention::{Pattern, Retention, Rule};
 use abeyance_core::words::topic::Topic;
 
 const BOUND: usize = 32 << 10;
 
 /// A house in which some topics keep something.
-fn keeping(settings: Settings, keeps: &[(&str, Retention)]) -> House {
+fn keeping(settings: EndpointOptions, keeps: &[(&str, Retention)]) -> TestKeeper {
     let rule = |(text, keep): &(&str, Retention)| Rule { pattern: Pattern::read(text).unwrap(), keep: *keep };
     let topics = keeps.iter().map(rule).collect();
-    House::new(Policy { topics, ..Policy::default() }, &[settings])
+    TestKeeper::new(ServerConfig { topics, ..ServerConfig::default() }, &[settings])
 }
 
-fn archive() -> House {
+fn archive() -> TestKeeper {
     keeping(STILL, &[("*", Retention::default())])
 }
 
-impl House {
+impl TestKeeper {
     /// A hold that has joined these topics and is still opening.
-    fn arrive(&self, form: Form, topics: &[&str], arrival: Arrival) -> Guest {
-        self.arrive_with(form, &topics.iter().map(|topic| (*topic, false)).collect::<Vec<_>>(), arrival)
+    fn arrive(&self, form: WireForm, topics: &[&str], resume_point: ResumePoint) -> TestHold {
+        self.arrive_with(form, &topics.iter().map(|topic| (*topic, false)).collect::<Vec<_>>(), resume_point)
     }
 
-    fn arrive_with(&self, form: Form, topics: &[(&str, bool)], arrival: Arrival) -> Guest {
+    fn arrive_with(&self, form: WireForm, topics: &[(&str, bool)], resume_point: ResumePoint) -> TestHold {
         let guest = self.seat(self.admit(0, 1).unwrap(), 0, form, None).unwrap();
-        let topics: Vec<_> = topics.iter().map(|(topic, past)| (Topic::from(*topic), *past)).collect();
-        self.keeper.enter(&guest.hold, &topics, arrival);
+        let topics: Vec<_> = topics.iter().map(|(topic, end_log)| (Topic::from(*topic), *end_log)).collect();
+        self.keeper.enter(&guest.hold, &topics, resume_point);
         guest
     }
 
-    fn come(&self, form: Form, topics: &[&str], arrival: Arrival) -> Guest {
-        let guest = self.arrive(form, topics, arrival);
+    fn come(&self, form: WireForm, topics: &[&str], resume_point: ResumePoint) -> TestHold {
+        let guest = self.arrive(form, topics, resume_point);
         guest.hold.open(Vec::new());
         guest
     }
@@ -57,13 +57,13 @@ impl House {
     }
 
     /// What a client that was given this id brings back.
-    fn back(&self, id: Option<EventId>) -> Arrival {
+    fn back(&self, id: Option<EventId>) -> ResumePoint {
         let text = id.expect("an id").to_string();
-        self.archived().arrival(Some(&text)).expect("one of ours")
+        self.archived().resume_point(Some(&text)).expect("one of ours")
     }
 }
 
-impl Guest {
+impl TestHold {
     /// The events it was written, as `offset:data`; `-` where there is no id.
     fn events(&self) -> Vec<String> {
         events(&self.line.text())
@@ -75,9 +75,9 @@ impl Guest {
 
     /// Where a long poll's client stands, if its answer carried as many messages.
     fn stands(&self, carried: usize) -> (Vec<String>, Option<u64>, bool) {
-        let farewell = self.hold.note().expect("an end").farewell;
-        let texts = farewell[..carried].iter().map(|item| item.message.as_text().unwrap().to_owned());
-        let position = self.hold.last_position(&farewell[..carried]);
+        let last_messages = self.hold.end_request().expect("an end").last_messages;
+        let texts = last_messages[..carried].iter().map(|item| item.message.as_text().unwrap().to_owned());
+        let position = self.hold.last_position(&last_messages[..carried]);
         (texts.collect(), position.id.map(|id| id.offset), position.is_lost)
     }
 }
@@ -96,7 +96,7 @@ fn events(text: &str) -> Vec<String> {
 fn a_newcomer_gets_what_is_published_from_now_on_with_ids() {
     let house = archive();
     house.publish("a", &["before"]);
-    let guest = house.come(SSE, &["a"], Arrival::New);
+    let guest = house.come(SSE, &["a"], ResumePoint::New);
     assert_eq!(guest.first_id().map(|id| id.offset), Some(1));
     house.publish("a", &["one", "two"]);
     assert_eq!(guest.events(), ["2:one", "3:two"]);
@@ -105,7 +105,7 @@ fn a_newcomer_gets_what_is_published_from_now_on_with_ids() {
 #[test]
 fn whoever_comes_back_gets_exactly_what_it_missed_of_all_its_topics_in_order_then_what_is_live() {
     let house = archive();
-    let first = house.come(SSE, &["a", "b"], Arrival::New);
+    let first = house.come(SSE, &["a", "b"], ResumePoint::New);
     house.publish("a", &["1"]);
     let seen = house.archived().id(1);
     house.keeper.end(&first.hold, abeyance_core::words::cause::Disconnect::Gone.into());
@@ -127,13 +127,13 @@ fn whoever_missed_what_is_gone_is_told_and_gets_what_is_live() {
     let house = keeping(STILL, &[("*", Retention { count: 2, ..Retention::default() })]);
     house.publish("a", &["1", "2", "3", "4"]);
     for (seen, is_lost) in [(1, true), (2, false), (4, false)] {
-        let guest = house.come(SSE, &["a"], Arrival::Back(seen));
+        let guest = house.come(SSE, &["a"], ResumePoint::Back(seen));
         assert_eq!(guest.hold.first_position().is_lost, is_lost, "{seen}");
     }
-    for arrival in [Arrival::Back(1), Arrival::Stranded] {
+    for resume_point in [ResumePoint::Back(1), ResumePoint::OtherEpoch] {
         let house = keeping(STILL, &[("*", Retention { count: 2, ..Retention::default() })]);
         house.publish("a", &["1", "2", "3", "4"]);
-        let guest = house.come(SSE, &["a"], arrival);
+        let guest = house.come(SSE, &["a"], resume_point);
         assert_eq!(guest.first_id().map(|id| id.offset), Some(4), "from where it goes on");
         house.publish("a", &["5"]);
         assert_eq!(guest.events(), ["5:5"]);
@@ -146,32 +146,32 @@ fn only_an_id_of_what_is_yet_to_come_is_refused_and_a_foreign_one_is_of_another_
     house.publish("a", &["1", "2"]);
     let archive = house.archived();
     let known = archive.id(2);
-    assert_eq!(archive.arrival(None), Ok(Arrival::New));
-    assert_eq!(archive.arrival(Some(&known.to_string())), Ok(Arrival::Back(2)));
+    assert_eq!(archive.resume_point(None), Ok(ResumePoint::New));
+    assert_eq!(archive.resume_point(Some(&known.to_string())), Ok(ResumePoint::Back(2)));
     let foreign = EventId::new(known.epoch ^ 1, 2).to_string();
     for foreign in [&foreign, &known.to_string()[..24], "42", "", "x", &"9".repeat(5_000)] {
-        assert_eq!(archive.arrival(Some(foreign)), Ok(Arrival::Stranded), "{foreign}");
+        assert_eq!(archive.resume_point(Some(foreign)), Ok(ResumePoint::OtherEpoch), "{foreign}");
     }
     let forged = EventId::new(known.epoch, 3);
-    assert_eq!(archive.arrival(Some(&forged.to_string())), Err(Forged));
+    assert_eq!(archive.resume_point(Some(&forged.to_string())), Err(Forged));
     let forged = EventId::midway(known.epoch, 1, 3);
-    assert_eq!(archive.arrival(Some(&forged.to_string())), Err(Forged));
+    assert_eq!(archive.resume_point(Some(&forged.to_string())), Err(Forged));
     let mut topics = [Topic::from("a")].into_iter().cycle();
-    let plain = House::of(STILL);
+    let plain = TestKeeper::of(STILL);
     assert_eq!(
-        plain.keeper.arrival(topics.by_ref().take(1).collect::<Vec<_>>().iter(), Some("x")),
-        Ok(Arrival::New)
+        plain.keeper.resume_point(topics.by_ref().take(1).collect::<Vec<_>>().iter(), Some("x")),
+        Ok(ResumePoint::New)
     );
 }
 
 #[test]
 fn a_newcomer_that_wants_the_past_gets_what_there_is_of_it() {
     let keep = Retention { count: 2, ..Retention::default() };
-    for form in [SSE, Form::WebSocket, Form::Stream { chunked: false }] {
+    for form in [SSE, WireForm::WebSocket, WireForm::Stream { chunked: false }] {
         let house = keeping(STILL, &[("room", keep), ("other", keep)]);
         house.publish("room", &["m1", "m2", "m3"]);
         house.publish("other", &["not wanted"]);
-        let guest = house.arrive_with(form, &[("room", true), ("other", false)], Arrival::New);
+        let guest = house.arrive_with(form, &[("room", true), ("other", false)], ResumePoint::New);
         let first = guest.first_id().map(|id| (id.offset, id.came));
         assert_eq!(first, Some((0, 4)), "cut now, it gets what there is when it comes back");
         guest.hold.open(Vec::new());
@@ -184,7 +184,7 @@ fn a_newcomer_that_wants_the_past_gets_what_there_is_of_it() {
         }
     }
     let empty = keeping(STILL, &[("room", keep)]);
-    let guest = empty.arrive_with(SSE, &[("room", true)], Arrival::New);
+    let guest = empty.arrive_with(SSE, &[("room", true)], ResumePoint::New);
     assert_eq!(guest.first_id().map(|id| id.offset), Some(0), "there is no past to miss");
 }
 
@@ -196,14 +196,14 @@ fn a_newcomer_that_is_cut_in_the_past_gets_the_rest_of_it_and_nothing_else_from_
     house.publish("hall", &["m3"]);
     house.publish("other", &["m4", "m5", "m6"]);
     let topics = [("room", true), ("hall", true), ("other", false)];
-    let come = |arrival| {
-        let guest = house.arrive_with(SSE, &topics, arrival);
-        assert!(!guest.hold.first_position().is_lost, "{arrival:?}");
+    let come = |resume_point| {
+        let guest = house.arrive_with(SSE, &topics, resume_point);
+        assert!(!guest.hold.first_position().is_lost, "{resume_point:?}");
         guest.hold.open(Vec::new());
         guest
     };
-    assert_eq!(come(Arrival::New).events(), ["1:m1", "2:m2", "3:m3"]);
-    let midway = Arrival::Midway { seen: 1, came: 6 };
+    assert_eq!(come(ResumePoint::New).events(), ["1:m1", "2:m2", "3:m3"]);
+    let midway = ResumePoint::Midway { seen: 1, came: 6 };
     let back = come(midway);
     house.publish("other", &["m7"]);
     assert_eq!(back.events(), ["2:m2", "3:m3", "7:m7"]);
@@ -222,17 +222,17 @@ fn a_newcomer_that_is_cut_in_the_past_gets_the_rest_of_it_and_nothing_else_from_
 fn of_two_publishers_the_first_to_come_brings_both_messages_in_order() {
     for topics in [&["a"][..], &["a", "b"]] {
         let house = archive();
-        let guest = house.come(SSE, topics, Arrival::New);
-        let poll = house.come(Form::LongPoll, topics, Arrival::New);
+        let guest = house.come(SSE, topics, ResumePoint::New);
+        let poll = house.come(WireForm::LongPoll, topics, ResumePoint::New);
         let archive = house.archived();
         let (one, two) = (Message::from("one"), Message::from("two"));
         let first = house.keeper.record(archive, 0, "a", &one);
         let second = house.keeper.record(archive, 0, topics[topics.len() - 1], &two);
-        for (landing, message) in [(&second, &two), (&first, &one)] {
-            let id = archive.id(landing.recorded.offset);
+        for (in_flight, message) in [(&second, &two), (&first, &one)] {
+            let id = archive.id(in_flight.recorded.offset);
             let encoded = Encoded::numbered(message, Some(id));
-            assert_eq!(guest.hold.deliver(archive, landing, &encoded), Ok(()));
-            let _ = poll.hold.deliver(archive, landing, &encoded);
+            assert_eq!(guest.hold.deliver(archive, in_flight, &encoded), Ok(()));
+            let _ = poll.hold.deliver(archive, in_flight, &encoded);
         }
         drop((first, second));
         assert_eq!(guest.events(), ["1:one", "2:two"], "{topics:?}");
@@ -243,13 +243,13 @@ fn of_two_publishers_the_first_to_come_brings_both_messages_in_order() {
 #[test]
 fn a_message_of_a_topic_that_was_left_meanwhile_is_not_delivered() {
     let house = archive();
-    let guest = house.come(SSE, &["a", "b"], Arrival::New);
+    let guest = house.come(SSE, &["a", "b"], ResumePoint::New);
     let archive = house.archived();
     let message = Message::from("late");
-    let landing = house.keeper.record(archive, 0, "a", &message);
+    let in_flight = house.keeper.record(archive, 0, "a", &message);
     house.keeper.leave(&guest.hold, "a");
-    assert!(guest.hold.deliver(archive, &landing, &Encoded::new(&message)).is_err());
-    drop(landing);
+    assert!(guest.hold.deliver(archive, &in_flight, &Encoded::new(&message)).is_err());
+    drop(in_flight);
     house.publish("b", &["b"]);
     assert_eq!(guest.events(), ["2:b"]);
 }
@@ -259,7 +259,7 @@ fn a_topic_that_is_joined_later_begins_with_what_is_published_later() {
     for already in [&[][..], &["a"]] {
         let house = archive();
         house.publish("late", &["before"]);
-        let guest = house.come(SSE, already, Arrival::New);
+        let guest = house.come(SSE, already, ResumePoint::New);
         house.publish("late", &["before, too"]);
         house.keeper.join(&guest.hold, "late".into()).unwrap();
         house.publish("late", &["now"]);
@@ -270,39 +270,39 @@ fn a_topic_that_is_joined_later_begins_with_what_is_published_later() {
 #[test]
 fn a_long_poll_gets_one_message_after_the_other_by_the_id_of_each_answer() {
     let house = archive();
-    let first = house.come(Form::LongPoll, &["a", "b"], Arrival::New);
+    let first = house.come(WireForm::LongPoll, &["a", "b"], ResumePoint::New);
     house.publish("a", &["1"]);
     house.publish("b", &["2"]);
     house.publish("a", &["3"]);
     assert_eq!(first.stands(1), (vec!["1".into()], Some(1), false));
-    let second = house.come(Form::LongPoll, &["a", "b"], Arrival::Back(1));
+    let second = house.come(WireForm::LongPoll, &["a", "b"], ResumePoint::Back(1));
     assert_eq!(second.stands(1), (vec!["2".into()], Some(2), false));
     assert_eq!(second.stands(2), (vec!["2".into(), "3".into()], Some(3), false), "or all that wait");
-    let third = house.come(Form::LongPoll, &["a", "b"], Arrival::Back(3));
+    let third = house.come(WireForm::LongPoll, &["a", "b"], ResumePoint::Back(3));
     assert_eq!(third.cause(), None, "nothing waits for it");
 }
 
 #[test]
 fn several_topics_do_not_cost_an_encoding_for_each_peer() {
     let house = archive();
-    let holds: Vec<_> = (0..3).map(|_| house.come(SSE, &["a", "b"], Arrival::New)).collect();
+    let holds: Vec<_> = (0..3).map(|_| house.come(SSE, &["a", "b"], ResumePoint::New)).collect();
     holds.iter().for_each(|guest| guest.line.window(0));
     house.publish("a", &["shared"]);
-    let first = |guest: &Guest| guest.hold.pen().send_buffer.next().unwrap().as_ptr();
+    let first = |guest: &TestHold| guest.hold.outbox().send_buffer.next().unwrap().as_ptr();
     assert!(holds.iter().all(|guest| first(guest) == first(&holds[0])));
 }
 
 #[test]
 fn a_message_too_large_for_an_answer_is_passed_over_and_not_asked_for_again() {
-    let settings = Settings { send_buffer: Some(BOUND), ..STILL };
+    let settings = EndpointOptions { send_buffer: Some(BOUND), ..STILL };
     for topics in [&["a"][..], &["a", "b"]] {
         let house = keeping(settings, &[("*", Retention::default())]);
-        let guest = house.come(Form::LongPoll, topics, Arrival::New);
+        let guest = house.come(WireForm::LongPoll, topics, ResumePoint::New);
         assert_eq!(house.keeper.publish("a", &"x".repeat(BOUND + 1).into()), 0);
         assert_eq!(guest.cause(), None);
         house.keeper.end(&guest.hold, abeyance_core::words::cause::Resume::Timeout.into());
         assert_eq!(guest.stands(0), (vec![], Some(1), false));
-        let back = house.come(Form::LongPoll, topics, Arrival::Back(0));
+        let back = house.come(WireForm::LongPoll, topics, ResumePoint::Back(0));
         assert_eq!(back.cause(), None);
     }
 }
@@ -311,7 +311,7 @@ fn a_message_too_large_for_an_answer_is_passed_over_and_not_asked_for_again() {
 fn topics_leave_no_memory_when_nobody_follows_and_nothing_is_kept() {
     let age = secs(60);
     let house = keeping(STILL, &[("*", Retention { age, ..Retention::default() })]);
-    let guest = house.come(SSE, &["a", "b"], Arrival::New);
+    let guest = house.come(SSE, &["a", "b"], ResumePoint::New);
     house.publish("a", &["1"]);
     house.keeper.leave(&guest.hold, "b");
     house.keeper.end(&guest.hold, abeyance_core::words::cause::Resume::Released.into());
@@ -359,7 +359,7 @@ fn under_racing_publishers_a_client_that_comes_back_sees_no_gap_and_no_double() 
             let mut last = start;
             loop {
                 let is_last = done.load(SeqCst);
-                let guest = house.arrive(SSE, &["a", "b"], Arrival::Back(last));
+                let guest = house.arrive(SSE, &["a", "b"], ResumePoint::Back(last));
                 std::thread::yield_now();
                 guest.hold.open(Vec::new());
                 std::thread::yield_now();

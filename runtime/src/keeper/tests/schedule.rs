@@ -9,8 +9,8 @@ use crate::keeper::hub::Hub;
 use crate::keeper::schedule::Job;
 use crate::keeper::scheduled::{ScheduleError, Scheduled};
 use abeyance_core::words::cause::Resume;
-use abeyance_core::words::keep::{Pattern, Retention, Rule};
 use abeyance_core::words::message::Message;
+use abeyance_core::words::retention::{Pattern, Retention, Rule};
 
 /// What its owner does when it is dropped.
 struct OnDrop<F: FnMut()>(F);
@@ -21,13 +21,13 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-impl House {
+impl TestKeeper {
     fn hub(&self) -> Hub {
         Hub::new(self.keeper.clone())
     }
 
     /// A guest that joined.
-    fn join(&self, topic: &str) -> Guest {
+    fn join(&self, topic: &str) -> TestHold {
         let guest = self.suspend(SSE);
         self.keeper.join(&guest.hold, topic.into()).unwrap();
         guest
@@ -75,7 +75,7 @@ fn is_told(keeper: &Keeper) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn a_message_is_published_in_time_and_not_by_the_sweep_itself() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let guest = house.join("news");
     let scheduled = house.hub().publish_after(millis(100), "news", "hello").unwrap();
     assert!(house.pass(millis(100)).await.is_empty(), "not early by a part of a millisecond");
@@ -91,7 +91,7 @@ async fn a_message_is_published_in_time_and_not_by_the_sweep_itself() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_due_at_one_sweep_comes_in_the_order_of_due_times_then_of_scheduling() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     for (delay, text) in [(20, "d"), (5, "a"), (10, "b"), (10, "c"), (0, "now")] {
         house.hub().publish_after(millis(delay), "news", text).unwrap().detach();
     }
@@ -100,7 +100,7 @@ async fn what_is_due_at_one_sweep_comes_in_the_order_of_due_times_then_of_schedu
 
 #[tokio::test(start_paused = true)]
 async fn what_comes_again_is_published_once_for_all_that_was_missed_and_keeps_its_phase() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     house.hub().publish_every(millis(100), "news", "tick").unwrap().detach();
     let mut counts = Vec::new();
     for step in [90, 20, 350, 30, 20, 100] {
@@ -113,7 +113,7 @@ async fn what_comes_again_is_published_once_for_all_that_was_missed_and_keeps_it
 
 #[tokio::test(start_paused = true)]
 async fn a_stall_of_the_server_is_not_waited_for_and_brings_nothing_early() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     house.hub().publish_after(secs(2), "news", "once").unwrap().detach();
     house.hub().publish_every(secs(1), "news", "tick").unwrap().detach();
     house.hub().publish_after(millis(490), "news", "before").unwrap().detach();
@@ -136,15 +136,15 @@ async fn before_the_server_starts_time_stands_still() {
     advance(secs(30)).await;
     hub.publish_after(secs(10), "news", "hello").unwrap().detach();
     advance(secs(30)).await;
-    keeper.configure(Policy::default(), Vec::new());
-    let house = House { keeper, posts: Vec::new() };
+    keeper.configure(ServerConfig::default(), Vec::new());
+    let house = TestKeeper { keeper, posts: Vec::new() };
     assert!(house.pass(secs(10)).await.is_empty());
     assert_eq!(house.pass(millis(50)).await, ["hello"]);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_handle_cancels_when_it_is_dropped_and_lets_be_what_is_detached() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let every = |text: &'static str| house.hub().publish_every(millis(50), "news", text).unwrap();
     let (kept, cancelled) = (every("kept"), every("cancelled"));
     drop(every("dropped"));
@@ -158,7 +158,7 @@ async fn a_handle_cancels_when_it_is_dropped_and_lets_be_what_is_detached() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_cancelled_while_others_are_published_is_not() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let later: Arc<parking_lot::Mutex<Option<Scheduled>>> = Arc::default();
     let cancels = later.clone();
     let first = house.hub().publish_every_with(millis(50), "news", move || {
@@ -173,7 +173,7 @@ async fn what_is_cancelled_while_others_are_published_is_not() {
 
 #[tokio::test(start_paused = true)]
 async fn it_ends_with_the_last_member_of_its_topic_and_not_before_the_first() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let every = |topic: &str, text: &'static str| {
         house.hub().publish_every(millis(50), topic, text).unwrap().detach();
     };
@@ -201,7 +201,7 @@ async fn where_the_past_is_kept_it_ends_when_that_is_forgotten() {
         pattern: Pattern::Name("news".into()),
         keep: Retention { age: secs(10), ..Retention::default() },
     };
-    let house = House::new(Policy { topics: vec![rule], ..Policy::default() }, &[STILL]);
+    let house = TestKeeper::new(ServerConfig { topics: vec![rule], ..ServerConfig::default() }, &[STILL]);
     let later = |text: &'static str| house.hub().publish_after(secs(60), "news", text).unwrap();
     let before = later("before");
     house.keeper.publish("news", &"old".into());
@@ -227,7 +227,7 @@ async fn where_the_past_is_kept_it_ends_when_that_is_forgotten() {
 
 #[test]
 fn a_topic_that_somebody_joined_meanwhile_has_not_ended() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let scheduled = house.hub().publish_every(secs(1), "news", "tick").unwrap();
     let guest = house.join("news");
     house.keeper.last_left("news");
@@ -238,7 +238,7 @@ fn a_topic_that_somebody_joined_meanwhile_has_not_ended() {
 
 #[test]
 fn no_more_is_scheduled_than_may_be_and_what_was_cancelled_counts_until_it_is_dropped() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let schedule = |topic: &str| house.hub().publish_after(secs(1), topic, "x");
     let guest = house.join("a");
     let mut handles: Vec<_> = (0..30_000).map(|_| schedule("a").unwrap()).collect();
@@ -260,7 +260,7 @@ fn no_more_is_scheduled_than_may_be_and_what_was_cancelled_counts_until_it_is_dr
 
 #[test]
 fn what_cannot_be_meant_is_told() {
-    let hub = House::of(STILL).hub();
+    let hub = TestKeeper::of(STILL).hub();
     let year = secs(365 * 24 * 60 * 60);
     for period in [Duration::ZERO, Duration::from_nanos(1), Duration::from_micros(24_999)] {
         assert_eq!(hub.publish_every(period, "a", "x").unwrap_err(), ScheduleError::TooOften(period));
@@ -276,7 +276,7 @@ fn what_cannot_be_meant_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_server_that_stops_publishes_and_schedules_nothing_more() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let every = house.hub().publish_every(millis(50), "news", "tick").unwrap();
     house.hub().publish_after(millis(50), "news", "once").unwrap().detach();
     assert_eq!(house.keeper.close_schedule().len(), 2);
@@ -288,12 +288,12 @@ async fn a_server_that_stops_publishes_and_schedules_nothing_more() {
 
 #[test]
 fn what_makes_messages_is_never_dropped_under_a_lock() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let dropped = Arc::new(AtomicBool::new(false));
     let every = || {
         let (keeper, dropped) = (house.keeper.clone(), dropped.clone());
         let guard = OnDrop(move || {
-            assert!(keeper.books.try_lock().is_some(), "dropped under the books");
+            assert!(keeper.registry.try_lock().is_some(), "dropped under the books");
             assert!(!keeper.schedule.is_locked(), "dropped under the schedule");
             assert!(!keeper.topics.is_locked("news"), "dropped under its topic");
             dropped.store(true, SeqCst);
@@ -321,8 +321,8 @@ fn what_makes_messages_is_never_dropped_under_a_lock() {
 
 #[test]
 fn racing_members_keep_what_they_scheduled_and_the_last_leaves_nothing() {
-    let house = House::of(STILL);
-    let guests: Vec<Guest> = (0..4).map(|_| house.suspend(SSE)).collect();
+    let house = TestKeeper::of(STILL);
+    let guests: Vec<TestHold> = (0..4).map(|_| house.suspend(SSE)).collect();
     std::thread::scope(|scope| {
         for guest in &guests {
             let (keeper, hub) = (&house.keeper, house.hub());

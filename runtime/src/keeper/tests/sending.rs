@@ -10,21 +10,21 @@ use abeyance_core::words::message::Message;
 
 const BOUND: usize = 32 << 10;
 
-fn bounded() -> House {
-    House::of(Settings { send_buffer: Some(BOUND), ..STILL })
+fn bounded() -> TestKeeper {
+    TestKeeper::of(EndpointOptions { send_buffer: Some(BOUND), ..STILL })
 }
 
 fn text(length: usize) -> Message {
     "x".repeat(length).into()
 }
 
-fn held(guest: &Guest) -> Held {
+fn held(guest: &TestHold) -> Held {
     Held::new(guest.hold.clone())
 }
 
 #[test]
 fn what_is_published_while_opening_comes_after_on_suspend_and_the_replies() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let guest = house.seat(house.admit(0, 1).unwrap(), 0, SSE, None).unwrap();
     house.keeper.join(&guest.hold, "a".into()).unwrap();
     assert_eq!(house.keeper.publish("a", &"live 1".into()), 1);
@@ -37,7 +37,7 @@ fn what_is_published_while_opening_comes_after_on_suspend_and_the_replies() {
 
 #[test]
 fn the_order_stands_when_the_line_blocks_in_the_middle() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let guest = house.seat(house.admit(0, 1).unwrap(), 0, SSE, None).unwrap();
     house.keeper.join(&guest.hold, "a".into()).unwrap();
     house.keeper.publish("a", &"two".into());
@@ -52,25 +52,25 @@ fn the_order_stands_when_the_line_blocks_in_the_middle() {
 
 #[test]
 fn a_long_poll_is_answered_once() {
-    let house = House::of(STILL);
-    let guest = house.suspend(Form::LongPoll);
+    let house = TestKeeper::of(STILL);
+    let guest = house.suspend(WireForm::LongPoll);
     held(&guest).send("the answer").unwrap();
     assert_eq!(held(&guest).send("too late"), Err(SendError::Ended("too late".into())));
-    let note = guest.hold.note().unwrap();
-    assert_eq!(note.end, Resume::Answered.into());
-    assert_eq!(note.farewell, [Message::from("the answer").into()]);
+    let end_request = guest.hold.end_request().unwrap();
+    assert_eq!(end_request.end, Resume::Answered.into());
+    assert_eq!(end_request.last_messages, [Message::from("the answer").into()]);
 }
 
 #[test]
 fn a_long_poll_gets_all_that_came_while_it_opened_in_order() {
-    let house = House::of(STILL);
-    let guest = house.seat(house.admit(0, 1).unwrap(), 0, Form::LongPoll, None).unwrap();
+    let house = TestKeeper::of(STILL);
+    let guest = house.seat(house.admit(0, 1).unwrap(), 0, WireForm::LongPoll, None).unwrap();
     house.keeper.join(&guest.hold, "a".into()).unwrap();
     house.keeper.publish("a", &"live".into());
     held(&guest).send("direct").unwrap();
     guest.hold.open(vec!["reply".into()]);
-    let farewell = guest.hold.note().unwrap().farewell;
-    assert_eq!(farewell, ["direct", "reply", "live"].map(|text| Message::from(text).into()));
+    let last_messages = guest.hold.end_request().unwrap().last_messages;
+    assert_eq!(last_messages, ["direct", "reply", "live"].map(|text| Message::from(text).into()));
 }
 
 #[test]
@@ -105,7 +105,7 @@ fn the_kernel_is_seldom_asked_about_a_peer_that_reads() {
     for (size, most, kept) in
         [(64, 5, 0), (1_000, 16, 0), (8_000, 90, 0), (64, 7, 64 << 10), (8_000, 124, 64 << 10)]
     {
-        let house = House::of(STILL);
+        let house = TestKeeper::of(STILL);
         let guest = house.suspend(SSE);
         guest.line.keep(kept);
         for _ in 0..MESSAGES {
@@ -181,7 +181,7 @@ impl Wake for Flag {
 
 #[test]
 fn a_task_that_found_nothing_to_flush_is_woken_by_what_waits_later() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let guest = house.suspend(SSE);
     let flag = Arc::new(Flag(false.into()));
     let waker = Waker::from(flag.clone());
@@ -194,7 +194,7 @@ fn a_task_that_found_nothing_to_flush_is_woken_by_what_waits_later() {
 #[test]
 fn a_flood_of_pings_from_a_peer_that_does_not_read_waits_as_one_pong() {
     let house = bounded();
-    let guest = house.suspend(Form::WebSocket);
+    let guest = house.suspend(WireForm::WebSocket);
     guest.line.window(1);
     held(&guest).send("x").unwrap();
     for ping in 0..=255 {

@@ -5,17 +5,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst};
 use super::*;
 use crate::keeper::held::Held;
 use abeyance_core::words::cause::{Disconnect, End, Resume};
-use abeyance_settings::terms::{WhenFull, WhenSlow};
+use abeyance_settings::endpoint::{WhenFull, WhenSlow};
 
 const THREADS: u8 = 4;
 const ROUNDS: usize = 400;
 
 #[test]
 fn racing_threads_exceed_no_limit_and_leave_nothing() {
-    let rejecting = Settings { max_suspended: Some(5), max_per_peer: Some(3), ..STILL };
-    let evicting = Settings { max_per_key: Some(2), when_full: Some(WhenFull::ResumeOldest), ..STILL };
-    let policy = Policy { max_suspended: 7, max_per_peer: Some(4), ..Policy::default() };
-    let house = House::new(policy, &[rejecting, evicting]);
+    let rejecting = EndpointOptions { max_suspended: Some(5), max_per_peer: Some(3), ..STILL };
+    let evicting = EndpointOptions { max_per_key: Some(2), when_full: Some(WhenFull::ResumeOldest), ..STILL };
+    let server_config = ServerConfig { max_suspended: 7, max_per_peer: Some(4), ..ServerConfig::default() };
+    let house = TestKeeper::new(server_config, &[rejecting, evicting]);
     let (begun, firsts) = (AtomicU64::new(0), AtomicU64::new(0));
     let running = AtomicUsize::new(THREADS.into());
     std::thread::scope(|scope| {
@@ -53,9 +53,12 @@ fn racing_threads_exceed_no_limit_and_leave_nothing() {
 fn racing_publishers_keep_the_bound_over_all_that_waits() {
     const MEMORY: usize = 200_000;
     const PIECE: usize = 4_000;
-    let endpoint = |rule| Settings { when_slow: Some(rule), ..STILL };
+    let endpoint = |rule| EndpointOptions { when_slow: Some(rule), ..STILL };
     let rules = [WhenSlow::Disconnect, WhenSlow::DropOldest, WhenSlow::DropNewest];
-    let house = House::new(Policy { max_buffered: MEMORY, ..Policy::default() }, &rules.map(endpoint));
+    let house = TestKeeper::new(
+        ServerConfig { max_buffered: MEMORY, ..ServerConfig::default() },
+        &rules.map(endpoint),
+    );
     let most = AtomicUsize::new(0);
     let look = || most.fetch_max(house.keeper.memory.waiting(), SeqCst);
     std::thread::scope(|scope| {
@@ -74,7 +77,7 @@ fn racing_publishers_keep_the_bound_over_all_that_waits() {
 }
 
 /// Some holds that read nothing or little while everybody publishes to them.
-fn starve(house: &House, thread: u8, round: usize, length: usize) {
+fn starve(house: &TestKeeper, thread: u8, round: usize, length: usize) {
     let guests: Vec<_> = (0..6)
         .map(|endpoint| {
             let guest =
@@ -99,7 +102,7 @@ fn starve(house: &House, thread: u8, round: usize, length: usize) {
 }
 
 /// One hold's life, ended by itself and by others at the same time.
-fn live(house: &House, thread: u8, round: usize, begun: &AtomicU64, firsts: &AtomicU64) {
+fn live(house: &TestKeeper, thread: u8, round: usize, begun: &AtomicU64, firsts: &AtomicU64) {
     let endpoint = u32::from(round.is_multiple_of(2));
     let Ok(admission) = house.admit(endpoint, thread / 2) else { return };
     if round.is_multiple_of(7) {
@@ -118,7 +121,7 @@ fn live(house: &House, thread: u8, round: usize, begun: &AtomicU64, firsts: &Ato
         scope.spawn(|| ends(Disconnect::Gone));
         ends(Disconnect::Reset);
     });
-    assert!(guest.hold.note().is_some());
+    assert!(guest.hold.end_request().is_some());
     house.keeper.settle(&guest.hold);
     house.keeper.settle(&guest.hold);
 }

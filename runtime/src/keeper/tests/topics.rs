@@ -4,7 +4,7 @@ use super::*;
 use crate::keeper::publish::JoinRefusal;
 use abeyance_core::words::topic::Topic;
 
-impl House {
+impl TestKeeper {
     fn members(&self, topic: &str) -> usize {
         self.keeper.members(topic).len()
     }
@@ -12,7 +12,7 @@ impl House {
 
 #[test]
 fn a_message_comes_once_however_often_and_whenever_a_topic_is_joined() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let guest = house.suspend(SSE);
     house.keeper.join(&guest.hold, "a".into()).unwrap();
     std::thread::scope(|scope| {
@@ -31,7 +31,7 @@ fn a_message_comes_once_however_often_and_whenever_a_topic_is_joined() {
 
 #[test]
 fn whose_end_has_begun_is_no_member_and_joins_nothing() {
-    let house = House::of(STILL);
+    let house = TestKeeper::of(STILL);
     let guest = house.suspend(SSE);
     house.keeper.join(&guest.hold, "a".into()).unwrap();
     house.keeper.end(&guest.hold, abeyance_core::words::cause::Resume::Released.into());

@@ -3,8 +3,8 @@
 use super::*;
 use crate::keeper::hub::Hub;
 
-async fn until(service: &Service<Inn>, count: usize) {
-    while service.house.count() != count {
+async fn until(service: &Serving<Inn>, count: usize) {
+    while service.connections.count() != count {
         tokio::task::yield_now().await;
     }
 }
@@ -25,8 +25,8 @@ async fn a_socket_that_somebody_keeps_is_a_leak_also_when_both_sides_have_closed
     }
     until(&service, 0).await;
     // Whoever rests is no leak.
-    let mut guest = TcpStream::connect(service.local_addr).await.unwrap();
-    assert_eq!(ask(&mut guest, "/page").await.0, 200);
+    let mut pending = TcpStream::connect(service.local_addr).await.unwrap();
+    assert_eq!(ask(&mut pending, "/page").await.0, 200);
     drop(peers);
     for turn in 0..3 {
         assert!(hub.audit().is_none_or(|audit| audit.is_clean()), "{turn}");

@@ -75,7 +75,7 @@ async fn a_peer_that_takes_nothing_of_its_answer_is_cut() {
     say(&mut peer, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n").await;
     let begun = Instant::now();
     tokio::time::sleep(seconds(1)).await;
-    service.house.empty().await;
+    service.connections.empty().await;
     assert_eq!(begun.elapsed().as_secs(), 10);
     assert!(peer.read(&mut [0; 8]).await.is_err(), "reset");
 }
@@ -102,7 +102,7 @@ async fn a_peer_that_takes_a_byte_of_its_answer_now_and_then_is_cut() {
             tokio::time::sleep(seconds(pause)).await;
             assert!(begun.elapsed() < seconds(25), "a byte every {pause} s is taken for progress");
         }
-        service.house.empty().await;
+        service.connections.empty().await;
     }
 }
 
@@ -111,9 +111,9 @@ async fn a_function_may_take_its_time() {
     let (service, _, mut peer) = in_memory(Inn::default());
     say(&mut peer, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
     tokio::time::sleep(seconds(600)).await;
-    assert_eq!(service.house.count(), 1);
+    assert_eq!(service.connections.count(), 1);
     drop(peer);
-    service.house.empty().await;
+    service.connections.empty().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -167,6 +167,6 @@ async fn our_last_word_is_not_destroyed_by_what_the_peer_still_sends() {
     assert_eq!(status, 400);
     say(&mut peer, "more").await;
     let begun = Instant::now();
-    service.house.empty().await;
+    service.connections.empty().await;
     assert_eq!(begun.elapsed().as_secs(), 5, "it waits for the peer's FIN, for `close_timeout`");
 }

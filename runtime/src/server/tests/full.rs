@@ -22,8 +22,8 @@ async fn end(peer: &mut MemoryStream) -> (String, bool) {
     (String::from_utf8(said).unwrap(), is_fin)
 }
 
-fn limited(policy: Policy) -> Inn {
-    Inn { policy, ..Inn::default() }
+fn limited(server_config: ServerConfig) -> Inn {
+    Inn { server_config, ..Inn::default() }
 }
 
 #[tokio::test(start_paused = true)]
@@ -48,7 +48,7 @@ async fn a_newcomer_takes_the_place_of_who_has_waited_longest() {
     assert_eq!(ask(&mut last, "/two").await.0, 200);
     assert_eq!(end(&mut rested).await, (String::new(), true), "an RST could destroy its answer");
     assert_eq!(begun.elapsed(), Duration::ZERO, "nobody waited for a deadline");
-    assert_eq!((service.house.count(), service.house.host.held()), (3, 1));
+    assert_eq!((service.connections.count(), service.connections.service.held()), (3, 1));
     say(&mut held, "still").await;
     let mut echo = [0; 5];
     held.read_exact(&mut echo).await.unwrap();
@@ -73,7 +73,7 @@ async fn where_nobody_waits_a_newcomer_is_told_so_at_once() {
         assert!(said.ends_with("too many connections\n") && is_fin, "{said}");
     }
     assert_eq!(begun.elapsed(), Duration::ZERO);
-    assert_eq!(service.house.count(), 2);
+    assert_eq!(service.connections.count(), 2);
     drop(answered);
     settle().await;
     let mut newcomer = dial(&dialer, 3);
@@ -86,7 +86,7 @@ async fn who_was_sent_away_is_not_waited_for_for_long() {
     let mut answered = dial(&dialer, 1);
     say(&mut answered, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
     settle().await;
-    let free = || service.house.lingering.available_permits();
+    let free = || service.connections.lingering.available_permits();
     let all = free();
     let crowd: Vec<_> = (0..100).map(|_| dial(&dialer, 2)).collect();
     settle().await;
@@ -107,7 +107,7 @@ async fn a_request_that_is_being_answered_is_never_cut_for_a_newcomer() {
     say(&mut peer, "POST /never HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody").await;
     settle().await;
     assert!(end(&mut dial(&dialer, 2)).await.0.starts_with("HTTP/1.1 503 "));
-    assert_eq!(service.house.count(), 1);
+    assert_eq!(service.connections.count(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -176,7 +176,7 @@ async fn an_answer_that_nobody_takes_makes_room_and_cannot_pass_for_a_whole_one(
 
 #[tokio::test(start_paused = true)]
 async fn where_all_parsers_are_taken_who_waits_for_its_own_peer_makes_room() {
-    let inn = || limited(Policy { max_requests: 4, ..Policy::default() });
+    let inn = || limited(ServerConfig { max_requests: 4, ..ServerConfig::default() });
     for half in [
         "GET /ha",
         "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\nbo",
@@ -199,7 +199,7 @@ async fn where_all_parsers_are_taken_who_waits_for_its_own_peer_makes_room() {
             settle().await;
         }
         assert_eq!(begun.elapsed(), Duration::ZERO, "{half}: nobody waited for a deadline");
-        assert_eq!(service.house.count(), 4, "{half}: the first left, and the silent one is there");
+        assert_eq!(service.connections.count(), 4, "{half}: the first left, and the silent one is there");
         let mut said = Vec::new();
         let _ = slow[0].read_to_end(&mut said).await;
         drop((slow, silent));
@@ -208,7 +208,8 @@ async fn where_all_parsers_are_taken_who_waits_for_its_own_peer_makes_room() {
 
 #[tokio::test(start_paused = true)]
 async fn where_all_parsers_answer_a_newcomer_is_told_so_at_once() {
-    let (service, dialer) = with_room_for(100, limited(Policy { max_requests: 2, ..Policy::default() }));
+    let (service, dialer) =
+        with_room_for(100, limited(ServerConfig { max_requests: 2, ..ServerConfig::default() }));
     let mut answered: Vec<_> = (1..=2).map(|last| dial(&dialer, last)).collect();
     for peer in &mut answered {
         say(peer, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
@@ -231,13 +232,13 @@ async fn where_all_parsers_answer_a_newcomer_is_told_so_at_once() {
         assert_eq!(answer(&mut held).await.0, 200);
         std::mem::forget(held);
     }
-    assert_eq!(service.house.host.held(), 5);
+    assert_eq!(service.connections.service.held(), 5);
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_address_has_a_share_of_the_parsers() {
-    let policy = Policy { max_requests: 64, ..Policy::default() };
-    let (_service, dialer) = with_room_for(1000, limited(policy));
+    let server_config = ServerConfig { max_requests: 64, ..ServerConfig::default() };
+    let (_service, dialer) = with_room_for(1000, limited(server_config));
     let mut crowd: Vec<_> = (0..20).map(|_| dial(&dialer, 1)).collect();
     for peer in &mut crowd {
         say(peer, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
@@ -267,13 +268,13 @@ async fn a_connection_that_comes_back_from_a_hold_waits_like_any_other() {
 
 #[tokio::test(start_paused = true)]
 async fn one_address_with_too_many_connections_makes_room_for_itself_or_is_refused() {
-    let policy = Policy { max_unheld_per_peer: Some(2), ..Policy::default() };
-    let (service, dialer) = with_room_for(100, limited(policy));
+    let server_config = ServerConfig { max_unheld_per_peer: Some(2), ..ServerConfig::default() };
+    let (service, dialer) = with_room_for(100, limited(server_config));
     let mut other = dial(&dialer, 9);
     settle().await;
     let mut crowd: Vec<_> = (0..20).map(|_| dial(&dialer, 1)).collect();
     settle().await;
-    assert_eq!(service.house.count(), 3);
+    assert_eq!(service.connections.count(), 3);
     for peer in &mut crowd[..18] {
         assert_eq!(end(peer).await, (String::new(), false));
     }
@@ -294,13 +295,13 @@ async fn one_address_with_too_many_connections_makes_room_for_itself_or_is_refus
         assert_eq!(answer(&mut peer).await.0, 200);
         holds.push(peer);
     }
-    assert_eq!(service.house.host.held(), 5);
+    assert_eq!(service.connections.service.held(), 5);
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_address_may_not_come_more_often_than_it_is_allowed_to() {
-    let policy = Policy { max_connects_per_peer: Some(3), ..Policy::default() };
-    let (_service, dialer) = with_room_for(100, limited(policy));
+    let server_config = ServerConfig { max_connects_per_peer: Some(3), ..ServerConfig::default() };
+    let (_service, dialer) = with_room_for(100, limited(server_config));
     for round in 0..3 {
         for turn in 0..6 {
             let mut peer = dial(&dialer, 1);
@@ -315,16 +316,17 @@ async fn one_address_may_not_come_more_often_than_it_is_allowed_to() {
 #[tokio::test(start_paused = true)]
 async fn a_trusted_proxy_is_not_counted_nor_is_this_machine_unless_something_was_said() {
     let proxies = vec!["10.0.0.1/32".parse().unwrap()];
-    let trusting = Policy { max_connects_per_peer: Some(1), trusted_proxies: proxies, ..Policy::default() };
-    for (policy, from, all_are_served) in [
+    let trusting =
+        ServerConfig { max_connects_per_peer: Some(1), trusted_proxies: proxies, ..ServerConfig::default() };
+    for (server_config, from, all_are_served) in [
         (trusting.clone(), [10, 0, 0, 1], true),
         (trusting, [10, 0, 0, 2], false),
-        (Policy::default(), [127, 0, 0, 1], true),
+        (ServerConfig::default(), [127, 0, 0, 1], true),
         // A share of the places, of which there are few here.
-        (Policy::default(), [10, 0, 0, 1], false),
-        (Policy { max_unheld_per_peer: Some(20), ..Policy::default() }, [127, 0, 0, 1], false),
+        (ServerConfig::default(), [10, 0, 0, 1], false),
+        (ServerConfig { max_unheld_per_peer: Some(20), ..ServerConfig::default() }, [127, 0, 0, 1], false),
     ] {
-        let (_service, dialer) = with_room_for(64, limited(policy));
+        let (_service, dialer) = with_room_for(64, limited(server_config));
         let mut served = 0;
         let mut crowd = Vec::new();
         for _ in 0..30 {
@@ -355,5 +357,5 @@ async fn a_panic_ends_no_more_than_the_accepting_of_one_newcomer() {
     drop(held);
     settle().await;
     assert_eq!(ask(&mut dial(&dialer, 5), "/page").await.0, 200);
-    assert_eq!(service.house.count(), 1);
+    assert_eq!(service.connections.count(), 1);
 }

@@ -18,18 +18,18 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
-use super::host::{Guest, Host};
-use super::running::Service;
+use super::handle::Serving;
+use super::service::{PendingHold, Service};
 use crate::dispatch::fallback::arriving;
-use crate::dispatch::{After, Standing};
+use crate::dispatch::{After, WaitState};
 use crate::keeper::Keeper;
 use crate::keeper::time::Time;
 use crate::socket::Socket;
-use crate::socket::memory::{Dialer, MemoryDoor, MemoryStream};
-use crate::socket::tcp::TcpDoor;
-use abeyance_core::words::denial::Denial;
-use abeyance_core::words::line::Line;
-use abeyance_core::words::policy::Policy;
+use crate::socket::memory::{Dialer, MemoryAcceptor, MemoryStream};
+use crate::socket::tcp::TcpAcceptor;
+use abeyance_core::words::peer_io::PeerIo;
+use abeyance_core::words::refusal_reason::RefusalReason;
+use abeyance_core::words::server_config::ServerConfig;
 
 mod audit;
 mod deadlines;
@@ -42,7 +42,7 @@ mod upgrade;
 /// A host with a page, a poll and a hold.
 #[derive(Default)]
 struct Inn {
-    policy: Policy,
+    server_config: ServerConfig,
     clock: Clock,
     fallback: Option<crate::dispatch::fallback::Fallback>,
     /// How each hold ended.
@@ -85,13 +85,13 @@ enum Wish {
     Echo,
 }
 
-impl Host for Inn {
-    type Guest = Lodger;
+impl Service for Inn {
+    type PendingHold = Lodger;
 
-    fn deny(&self, _: Denial, _: SocketAddr) {}
+    fn deny(&self, _: RefusalReason, _: SocketAddr) {}
 
-    fn policy(&self) -> &Policy {
-        &self.policy
+    fn server_config(&self) -> &ServerConfig {
+        &self.server_config
     }
 
     fn time(&self) -> &Time {
@@ -109,9 +109,9 @@ impl Host for Inn {
             "/hold" => Wish::Echo,
             path @ ("/body" | "/body/later") => {
                 let is_late = path == "/body/later";
-                let standing = Standing::of(request.extensions());
+                let standing = WaitState::of(request.extensions());
                 let mut body =
-                    arriving(request.into_body(), self.policy.head_timeout, &self.clock.0, standing);
+                    arriving(request.into_body(), self.server_config.head_timeout, &self.clock.0, standing);
                 if is_late {
                     // Somebody waits for the body, and then has something else to do for a minute.
                     let waits = {
@@ -130,9 +130,9 @@ impl Host for Inn {
             "/never" => std::future::pending().await,
             path => {
                 if let Some(fallback) = &self.fallback {
-                    let standing = Standing::of(request.extensions());
-                    let request =
-                        request.map(|body| arriving(body, self.policy.head_timeout, &self.clock.0, standing));
+                    let standing = WaitState::of(request.extensions());
+                    let request = request
+                        .map(|body| arriving(body, self.server_config.head_timeout, &self.clock.0, standing));
                     return Ok(fallback.call(request).await);
                 }
                 return Ok(Response::new(Body::from(path.to_owned())));
@@ -192,7 +192,7 @@ impl Drop for Lodger {
     }
 }
 
-impl Guest for Lodger {
+impl PendingHold for Lodger {
     async fn attend(self, line: &Arc<dyn Socket>, unread: Bytes) -> After {
         if let Wish::Retention = self.wish {
             let _ = line.try_write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
@@ -208,7 +208,7 @@ impl Guest for Lodger {
 }
 
 impl Lodger {
-    async fn stay(&self, line: Arc<dyn Line>, unread: Bytes) -> After {
+    async fn stay(&self, line: Arc<dyn PeerIo>, unread: Bytes) -> After {
         if let Wish::Poll = self.wish {
             let gone = line.try_write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nheld").is_err();
             return if gone { After::Close } else { After::KeepAlive { unread } };
@@ -230,26 +230,26 @@ impl Lodger {
     }
 }
 
-fn start(door: impl crate::socket::Listener, inn: Inn, capacity: usize) -> Service<Inn> {
+fn start(door: impl crate::socket::Listener, inn: Inn, capacity: usize) -> Serving<Inn> {
     tokio::spawn(inn.clock.0.clone().keep_time());
-    Service::start(door, Arc::new(inn), capacity)
+    Serving::start(door, Arc::new(inn), capacity)
 }
 
-async fn over_tcp(inn: Inn) -> (Service<Inn>, TcpStream) {
-    let door = TcpDoor::new(TcpListener::bind("127.0.0.1:0").await.unwrap()).unwrap();
+async fn over_tcp(inn: Inn) -> (Serving<Inn>, TcpStream) {
+    let door = TcpAcceptor::new(TcpListener::bind("127.0.0.1:0").await.unwrap()).unwrap();
     let service = start(door, inn, 1000);
     let peer = TcpStream::connect(service.local_addr).await.unwrap();
     (service, peer)
 }
 
-fn in_memory(inn: Inn) -> (Service<Inn>, Dialer, MemoryStream) {
+fn in_memory(inn: Inn) -> (Serving<Inn>, Dialer, MemoryStream) {
     let (service, dialer) = with_room_for(1000, inn);
     let peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
     (service, dialer, peer)
 }
 
-fn with_room_for(capacity: usize, inn: Inn) -> (Service<Inn>, Dialer) {
-    let (door, dialer) = MemoryDoor::new();
+fn with_room_for(capacity: usize, inn: Inn) -> (Serving<Inn>, Dialer) {
+    let (door, dialer) = MemoryAcceptor::new();
     (start(door, inn, capacity), dialer)
 }
 

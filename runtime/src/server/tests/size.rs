@@ -2,9 +2,9 @@
 
 use std::task::{Context, Waker};
 
-use super::super::conversation::converse;
-use super::super::house::House;
-use super::super::place::Place;
+use super::super::connection::serve;
+use super::super::connections::Connections;
+use super::super::idle_slot::IdleSlot;
 use super::*;
 use crate::socket::{Listener, Socket};
 
@@ -14,14 +14,14 @@ const BUDGET: usize = 152;
 /// Asserted of the real one where it is written.
 const ATTENDING: usize = 104;
 
-struct Scale(Policy, Time);
+struct Scale(ServerConfig, Time);
 
 struct Weight;
 
-impl Host for Scale {
-    type Guest = Weight;
+impl Service for Scale {
+    type PendingHold = Weight;
 
-    fn policy(&self) -> &Policy {
+    fn server_config(&self) -> &ServerConfig {
         &self.0
     }
 
@@ -45,7 +45,7 @@ impl Host for Scale {
         0
     }
 
-    fn deny(&self, _: Denial, _: SocketAddr) {}
+    fn deny(&self, _: RefusalReason, _: SocketAddr) {}
 
     fn count_turned_away(&self) {}
 
@@ -60,7 +60,7 @@ impl Host for Scale {
     }
 }
 
-impl Guest for Weight {
+impl PendingHold for Weight {
     fn attend(self, line: &Arc<dyn Socket>, unread: Bytes) -> impl Future<Output = After> + Send {
         // Exactly as large as is allowed: what it holds, and the line.
         drop(unread);
@@ -75,13 +75,13 @@ impl Guest for Weight {
 
 #[tokio::test]
 async fn a_held_connection_fits_into_the_small_task_cell() {
-    let (mut door, dialer) = MemoryDoor::new();
+    let (mut door, dialer) = MemoryAcceptor::new();
     let mut peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 1))).unwrap();
     let line = door.accept().await.unwrap();
     let weak = Arc::downgrade(&line);
-    let house = House::new(Arc::new(Scale(Policy::default(), Time::start())), 10, None);
-    let place = Place::new(house.clone(), house.lobby.lock().come_back(None));
-    let mut conversation = Box::pin(converse(house.seat(), place, line));
+    let connections = Connections::new(Arc::new(Scale(ServerConfig::default(), Time::start())), 10, None);
+    let slot = IdleSlot::new(connections.clone(), connections.waiting.lock().come_back(None));
+    let mut conversation = Box::pin(serve(connections.guard(), slot, line));
     let size = std::mem::size_of_val(&*conversation);
     assert!(size <= BUDGET, "{size} bytes");
     println!("{size} of {BUDGET} bytes");
@@ -90,5 +90,5 @@ async fn a_held_connection_fits_into_the_small_task_cell() {
     let mut cx = Context::from_waker(Waker::noop());
     assert!(conversation.as_mut().poll(&mut cx).is_pending());
     assert_eq!(weak.strong_count(), 1, "the connection's, nothing of hyper's");
-    assert_eq!(Arc::strong_count(&house), 2, "ours and the connection's");
+    assert_eq!(Arc::strong_count(&connections), 2, "ours and the connection's");
 }

@@ -104,11 +104,11 @@ async fn what_is_left_when_drain_has_passed_is_cut_and_reported() {
     say(&mut held, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;
     assert_eq!(answer(&mut held).await.0, 200);
     let begun = Instant::now();
-    let house = service.house.clone();
+    let connections = service.connections.clone();
     let drained = service.shutdown(pending::<()>()).await;
     assert_eq!((drained.holds_cut, drained.connections_cut), (1, 2));
     assert!((seconds(10)..=seconds(12)).contains(&begun.elapsed()));
-    assert_eq!(house.count(), 0);
+    assert_eq!(connections.count(), 0);
     assert_eq!(rest(&mut held).await, "");
 }
 
@@ -116,8 +116,8 @@ async fn what_is_left_when_drain_has_passed_is_cut_and_reported() {
 async fn dropping_a_server_stops_its_tasks() {
     let (service, mut peer) = over_tcp(Inn::default()).await;
     assert_eq!(ask(&mut peer, "/one").await.0, 200);
-    let house = service.house.clone();
+    let connections = service.connections.clone();
     drop(service);
-    house.empty().await;
+    connections.empty().await;
     assert_eq!(peer.read(&mut [0; 8]).await.unwrap_or(0), 0);
 }

@@ -9,8 +9,8 @@ async fn plain_then_hold_then_plain_on_one_connection() {
     assert_eq!(ask(&mut peer, "/poll").await, (200, "held".into()));
     assert_eq!(ask(&mut peer, "/two").await, (200, "/two".into()));
     assert_eq!(ask(&mut peer, "/poll").await, (200, "held".into()));
-    assert_eq!(service.house.count(), 1);
-    assert_eq!(*service.house.host.ends.lock(), ["kept", "kept"]);
+    assert_eq!(service.connections.count(), 1);
+    assert_eq!(*service.connections.service.ends.lock(), ["kept", "kept"]);
 }
 
 #[tokio::test]
@@ -43,8 +43,8 @@ async fn bytes_behind_the_request_belong_to_the_hold() {
     say(&mut peer, "late").await;
     peer.shutdown().await.unwrap();
     assert_eq!(rest(&mut peer).await, "early late");
-    service.house.empty().await;
-    assert_eq!(*service.house.host.ends.lock(), ["closed"]);
+    service.connections.empty().await;
+    assert_eq!(*service.connections.service.ends.lock(), ["closed"]);
 }
 
 #[tokio::test]
@@ -77,14 +77,14 @@ async fn old_http_and_connection_close_are_not_kept_after_a_hold() {
 async fn an_answer_after_which_the_connection_is_not_kept_arrives_in_spite_of_stray_bytes() {
     let (service, _, mut peer) = in_memory(Inn::default());
     say(&mut peer, "GET /poll HTTP/1.0\r\n\r\n").await;
-    while service.house.host.ends.lock().is_empty() {
+    while service.connections.service.ends.lock().is_empty() {
         tokio::task::yield_now().await;
     }
     say(&mut peer, "stray").await;
     tokio::task::yield_now().await;
     assert_eq!(answer(&mut peer).await, (200, "held".into()));
     peer.shutdown().await.unwrap();
-    service.house.empty().await;
+    service.connections.empty().await;
 }
 
 #[tokio::test]
@@ -109,8 +109,8 @@ async fn a_guest_whose_peer_left_at_once_is_attended_all_the_same() {
         say(&mut peer, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;
         peer.set_zero_linger().unwrap();
         drop(peer);
-        service.house.empty().await;
-        assert_eq!(service.house.host.held(), 0, "given back");
+        service.connections.empty().await;
+        assert_eq!(service.connections.service.held(), 0, "given back");
     }
 }
 
@@ -166,5 +166,5 @@ async fn many_connections_take_turns_without_losing_a_byte() {
     for client in clients.collect::<Vec<_>>() {
         client.await.unwrap();
     }
-    assert_eq!(service.house.host.held(), 0);
+    assert_eq!(service.connections.service.held(), 0);
 }

@@ -37,9 +37,9 @@ async fn a_websocket_of_the_fallback_works_after_a_hold_and_is_counted() {
     let mut frame = [0; 4];
     peer.read_exact(&mut frame).await.unwrap();
     assert_eq!(&frame, &[0x81, 2, b'h', b'i']);
-    assert_eq!(service.house.count(), 1, "still the house's");
+    assert_eq!(service.connections.count(), 1, "still the house's");
     drop(peer);
-    service.house.empty().await;
+    service.connections.empty().await;
 }
 
 #[tokio::test]
@@ -83,8 +83,8 @@ async fn a_panic_in_the_fallback_is_a_500_and_the_connection_lives_on() {
 
 #[tokio::test(start_paused = true)]
 async fn websockets_of_the_fallback_count_under_the_bound_of_their_address() {
-    let policy = Policy { max_unheld_per_peer: Some(3), ..Policy::default() };
-    let (service, dialer) = with_room_for(100, Inn { policy, ..router() });
+    let server_config = ServerConfig { max_unheld_per_peer: Some(3), ..ServerConfig::default() };
+    let (service, dialer) = with_room_for(100, Inn { server_config, ..router() });
     let dial = |last| dialer.connect(SocketAddr::from(([10, 0, 0, last], 1))).unwrap();
     let mut upgraded = Vec::new();
     for _ in 0..3 {
@@ -99,7 +99,7 @@ async fn websockets_of_the_fallback_count_under_the_bound_of_their_address() {
     }
     let mut other = dial(2);
     assert_eq!(ask(&mut other, "/plain").await, (200, "plain".into()));
-    assert_eq!(service.house.count(), 4);
+    assert_eq!(service.connections.count(), 4);
     // They are the application's, and none of them is asked to leave.
     for peer in &mut upgraded {
         peer.write_all(&[0x81, 0x82, 0, 0, 0, 0, b'h', b'i']).await.unwrap();
@@ -108,7 +108,7 @@ async fn websockets_of_the_fallback_count_under_the_bound_of_their_address() {
         assert_eq!(&frame, &[0x81, 2, b'h', b'i']);
     }
     drop(upgraded.pop());
-    while service.house.count() > 3 {
+    while service.connections.count() > 3 {
         tokio::task::yield_now().await;
     }
     let mut peer = dial(1);

@@ -11,16 +11,16 @@ use tokio::sync::mpsc;
 use super::Dialer;
 use super::cable::Cable;
 use crate::socket::{Listener, Socket};
-use abeyance_core::words::line::Line;
-use abeyance_core::words::probing::Probing;
+use abeyance_core::words::keepalive_probes::Probing;
+use abeyance_core::words::peer_io::PeerIo;
 
 /// The server's end.
-pub(crate) struct MemoryLine {
+pub(crate) struct MemoryStreamIo {
     pub(super) cable: Arc<Cable>,
     pub(super) peer: SocketAddr,
 }
 
-impl Socket for MemoryLine {
+impl Socket for MemoryStreamIo {
     fn peer(&self) -> io::Result<SocketAddr> {
         Ok(self.peer)
     }
@@ -34,7 +34,7 @@ impl Socket for MemoryLine {
     }
 }
 
-impl Line for MemoryLine {
+impl PeerIo for MemoryStreamIo {
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         let mut wires = self.cable.lock();
         match wires.fault {
@@ -117,7 +117,7 @@ impl Line for MemoryLine {
     }
 }
 
-impl Drop for MemoryLine {
+impl Drop for MemoryStreamIo {
     fn drop(&mut self) {
         let mut wires = self.cable.lock();
         wires.hung_up = true;
@@ -132,18 +132,18 @@ impl Drop for MemoryLine {
 }
 
 /// Accepts what dialers dial.
-pub(crate) struct MemoryDoor {
-    arrivals: mpsc::Receiver<MemoryLine>,
+pub(crate) struct MemoryAcceptor {
+    arrivals: mpsc::Receiver<MemoryStreamIo>,
 }
 
-impl MemoryDoor {
+impl MemoryAcceptor {
     pub(crate) fn new() -> (Self, Dialer) {
         let (door, arrivals) = mpsc::channel(1024);
-        (MemoryDoor { arrivals }, Dialer { door })
+        (MemoryAcceptor { arrivals }, Dialer { door })
     }
 }
 
-impl Listener for MemoryDoor {
+impl Listener for MemoryAcceptor {
     async fn accept(&mut self) -> io::Result<Arc<dyn Socket>> {
         match self.arrivals.recv().await {
             Some(line) => Ok(Arc::new(line)),

@@ -18,7 +18,7 @@ impl Assembler {
         self.inbox.capacity() + self.control.capacity() + draft
     }
 
-    fn poll_all(&mut self) -> (Vec<Incoming>, Option<Fault>) {
+    fn poll_all(&mut self) -> (Vec<Incoming>, Option<ProtocolFault>) {
         let mut heard = Vec::new();
         loop {
             match self.poll() {
@@ -41,7 +41,7 @@ fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     [first].into_iter().chain(length).chain(mask).chain(masked).collect()
 }
 
-fn hear(frames: &[Vec<u8>]) -> (Vec<Incoming>, Option<Fault>) {
+fn hear(frames: &[Vec<u8>]) -> (Vec<Incoming>, Option<ProtocolFault>) {
     let mut assembler = Assembler::new(MAX);
     assembler.feed(&frames.concat());
     assembler.poll_all()
@@ -51,7 +51,7 @@ fn text(text: &str) -> Incoming {
     Incoming::Message(text.into())
 }
 
-fn fault(frames: &[Vec<u8>]) -> Fault {
+fn fault(frames: &[Vec<u8>]) -> ProtocolFault {
     hear(frames).1.unwrap()
 }
 
@@ -103,15 +103,15 @@ fn a_character_may_be_cut_between_fragments_but_not_by_the_end() {
     let euro = "€".as_bytes();
     let parts = [frame(0x01, &euro[..1]), frame(0x00, &euro[1..2]), frame(0x80, &euro[2..])];
     assert_eq!(hear(&parts), (vec![Incoming::Crumb, Incoming::Crumb, text("€")], None));
-    assert_eq!(fault(&[frame(0x81, &euro[..2])]), Fault::NotUtf8);
-    assert_eq!(fault(&[frame(0x01, &euro[..2]), frame(0x80, b"")]), Fault::NotUtf8);
+    assert_eq!(fault(&[frame(0x81, &euro[..2])]), ProtocolFault::NotUtf8);
+    assert_eq!(fault(&[frame(0x01, &euro[..2]), frame(0x80, b"")]), ProtocolFault::NotUtf8);
 }
 
 #[test]
 fn text_that_cannot_become_utf8_fails_before_its_message_is_whole() {
-    assert_eq!(fault(&[frame(0x01, b"fine"), frame(0x00, b"\xff")]), Fault::NotUtf8);
+    assert_eq!(fault(&[frame(0x01, b"fine"), frame(0x00, b"\xff")]), ProtocolFault::NotUtf8);
     let whole = frame(0x81, b"\xc0\x80 and much more");
-    assert_eq!(fault(&[whole[..9].to_vec()]), Fault::NotUtf8);
+    assert_eq!(fault(&[whole[..9].to_vec()]), ProtocolFault::NotUtf8);
     assert_eq!(hear(&[frame(0x82, b"\xff")]), (vec![Incoming::Message(vec![0xff].into())], None));
 }
 
@@ -181,7 +181,7 @@ fn rules() -> Vec<Rule> {
 fn every_rule_of_the_protocol_is_kept() {
     for (what, frames, code) in rules() {
         let (heard, fault) = hear(&frames);
-        assert_eq!(fault.map(Fault::close_code), code, "{what}: {frames:x?}, {fault:?}");
+        assert_eq!(fault.map(ProtocolFault::close_code), code, "{what}: {frames:x?}, {fault:?}");
         assert!(fault.is_some() || heard.iter().any(|item| *item != Incoming::Crumb), "{what}");
         // The same, a byte at a time.
         let mut assembler = Assembler::new(MAX);
@@ -189,7 +189,7 @@ fn every_rule_of_the_protocol_is_kept() {
             assembler.feed(&[byte]);
             assembler.poll_all().1
         });
-        assert_eq!(faults.map(Fault::close_code), code, "{what}, a byte at a time");
+        assert_eq!(faults.map(ProtocolFault::close_code), code, "{what}, a byte at a time");
     }
 }
 
@@ -213,9 +213,9 @@ fn nothing_is_read_after_a_goodbye_or_a_fault() {
 #[test]
 fn a_message_too_large_is_refused_at_the_header_that_makes_it_so() {
     let huge = [&[0x82, 0xff][..], &(1u64 << 62).to_be_bytes(), &[0; 4]].concat();
-    assert_eq!(fault(&[huge]), Fault::TooLarge);
+    assert_eq!(fault(&[huge]), ProtocolFault::TooLarge);
     let header = &frame(0x80, &[0; 600])[..8];
-    assert_eq!(fault(&[frame(0x02, &[0; 401]), header.to_vec()]), Fault::TooLarge);
+    assert_eq!(fault(&[frame(0x02, &[0; 401]), header.to_vec()]), ProtocolFault::TooLarge);
     assert_eq!(hear(&[frame(0x02, &[0; 400]), frame(0x80, &[0; 600])]).0.len(), 1);
 }
 

@@ -53,7 +53,7 @@ fn step() -> impl Strategy<Value = Step> {
 /// Whoever comes back with the last id it was given.
 struct Client {
     topics: &'static [&'static str],
-    guest: Option<Guest>,
+    guest: Option<TestHold>,
     last: Option<EventId>,
     /// It has everything up to there, but for what it was told is gone.
     at: u64,
@@ -63,12 +63,12 @@ struct Client {
 type Log = Vec<(&'static str, String)>;
 
 impl Client {
-    fn come(&mut self, house: &House, log: &Log, form: Form) {
+    fn come(&mut self, house: &TestKeeper, log: &Log, form: WireForm) {
         if self.guest.is_some() {
             return;
         }
-        let arrival = self.last.map_or(Arrival::New, |id| house.back(Some(id)));
-        let guest = house.arrive(form, self.topics, arrival);
+        let resume_point = self.last.map_or(ResumePoint::New, |id| house.back(Some(id)));
+        let guest = house.arrive(form, self.topics, resume_point);
         let position = guest.hold.first_position();
         let id = position.id.expect("nobody wants the past without coming back");
         match (self.last, position.is_lost) {
@@ -91,7 +91,7 @@ impl Client {
         (self.at, self.last) = (id.offset, Some(id));
     }
 
-    fn stand(&mut self, log: &Log, position: Position) {
+    fn locate(&mut self, log: &Log, position: Position) {
         let Some(id) = position.id else { return };
         assert_eq!(self.missed(log, id.offset), None, "it stands at {}", id.offset);
         assert!(id.offset >= self.at);
@@ -99,29 +99,29 @@ impl Client {
     }
 
     /// Its hold has ended: it reads what came, or the first part of it.
-    fn part(&mut self, house: &House, log: &Log, read: usize) {
+    fn part(&mut self, house: &TestKeeper, log: &Log, read: usize) {
         let Some(guest) = self.guest.take() else { return };
-        let note = guest.hold.note().expect("an end");
+        let end_request = guest.hold.end_request().expect("an end");
         let text = guest.line.text();
         let whole = text.rfind("\n\n").map_or("", |end| &text[..end]);
         for block in whole.split("\n\n").filter(|block| !block.is_empty()).take(read) {
             let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).expect("a field");
             self.get(log, EventId::read(field("id: ")).unwrap(), field("data: "));
         }
-        if guest.hold.form == Form::LongPoll {
-            let carried = &note.farewell[..note.farewell.len().min(read.max(1))];
+        if guest.hold.form == WireForm::LongPoll {
+            let carried = &end_request.last_messages[..end_request.last_messages.len().min(read.max(1))];
             for Numbered { message, id } in carried {
                 self.get(log, id.expect("kept messages have one"), message.as_text().unwrap());
             }
-            self.stand(log, guest.hold.last_position(carried));
-        } else if note.end == End::from(Resume::Timeout) {
-            self.stand(log, guest.hold.last_position(&[]));
+            self.locate(log, guest.hold.last_position(carried));
+        } else if end_request.end == End::from(Resume::Timeout) {
+            self.locate(log, guest.hold.last_position(&[]));
         }
         house.keeper.settle(&guest.hold);
     }
 }
 
-fn house() -> House {
+fn house() -> TestKeeper {
     let keeps = [
         ("count", Retention { count: 3, ..Retention::default() }),
         ("bytes", Retention { bytes: 2_000, ..Retention::default() }),
@@ -129,11 +129,12 @@ fn house() -> House {
     ];
     let rule = |(text, keep): (&str, Retention)| Rule { pattern: Pattern::read(text).unwrap(), keep };
     // All topics together have no room for what each may keep.
-    let policy = Policy { topics: keeps.map(rule).into(), max_retained: 6_000, ..Policy::default() };
-    House::new(policy, &[Settings { send_buffer: Some(3_000), ..STILL }])
+    let server_config =
+        ServerConfig { topics: keeps.map(rule).into(), max_retained: 6_000, ..ServerConfig::default() };
+    TestKeeper::new(server_config, &[EndpointOptions { send_buffer: Some(3_000), ..STILL }])
 }
 
-async fn take(house: &House, clients: &mut [Client], log: &mut Log, step: Step) {
+async fn take(house: &TestKeeper, clients: &mut [Client], log: &mut Log, step: Step) {
     match step {
         Step::Publish { topic, length } => {
             let text = format!("{}{}", log.len(), "x".repeat(length));
@@ -141,7 +142,7 @@ async fn take(house: &House, clients: &mut [Client], log: &mut Log, step: Step) 
             house.publish(TOPICS[topic], &[&text]);
         }
         Step::Come { client, is_poll } => {
-            clients[client].come(house, log, if is_poll { Form::LongPoll } else { SSE });
+            clients[client].come(house, log, if is_poll { WireForm::LongPoll } else { SSE });
         }
         Step::Pass(millis) => {
             for _ in 0..=millis / 40 {

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use super::*;
 
 /// A house whose topic has kept four times as much as may wait for one peer.
-fn long_past() -> (House, usize) {
-    let settings = Settings { send_buffer: Some(BOUND), ..STILL };
+fn long_past() -> (TestKeeper, usize) {
+    let settings = EndpointOptions { send_buffer: Some(BOUND), ..STILL };
     let house = keeping(settings, &[("*", Retention { count: 128, ..Retention::default() })]);
     for number in 0..128 {
         house.publish("a", &[&format!("{number}{}", "x".repeat(1024))]);
@@ -22,12 +22,12 @@ fn numbers(events: &[String]) -> Vec<usize> {
 #[test]
 fn a_replay_larger_than_the_backlog_is_read_as_there_is_room() {
     let (house, count) = long_past();
-    let guest = house.arrive(SSE, &["a"], Arrival::Back(0));
+    let guest = house.arrive(SSE, &["a"], ResumePoint::Back(0));
     guest.line.window(0);
     guest.hold.open(Vec::new());
     let mut published = count;
     for _ in 0..200 {
-        assert!(guest.hold.pen().send_buffer.messages() * 1024 <= BOUND, "no more waits than may");
+        assert!(guest.hold.outbox().send_buffer.messages() * 1024 <= BOUND, "no more waits than may");
         if published < count + 50 {
             // What is live while it reads comes behind.
             house.publish("a", &[&format!("{published}{}", "x".repeat(1024))]);
@@ -39,7 +39,7 @@ fn a_replay_larger_than_the_backlog_is_read_as_there_is_room() {
     }
     assert_eq!(guest.cause(), None);
     assert_eq!(numbers(&guest.events()), (0..published).collect::<Vec<_>>());
-    assert!(!guest.hold.pen().is_behind());
+    assert!(!guest.hold.outbox().is_behind());
     house.publish("a", &["999"]);
     guest.line.window(usize::MAX);
     assert!(guest.flush().is_ready());
@@ -49,7 +49,7 @@ fn a_replay_larger_than_the_backlog_is_read_as_there_is_room() {
 #[test]
 fn a_replay_waits_for_the_kernel_without_spinning() {
     let (house, count) = long_past();
-    let guest = house.arrive(SSE, &["a"], Arrival::Back(0));
+    let guest = house.arrive(SSE, &["a"], ResumePoint::Back(0));
     guest.line.keep(BOUND);
     let woken = Arc::new(Woken(AtomicBool::new(false)));
     guest.hold.open(Vec::new());
@@ -66,7 +66,7 @@ fn a_replay_waits_for_the_kernel_without_spinning() {
     guest.line.keep(0);
     house.keeper.sweep();
     assert!(woken.0.swap(false, SeqCst));
-    while guest.hold.pen().is_behind() {
+    while guest.hold.outbox().is_behind() {
         assert!(guest.hold.poll_flush(&mut cx).is_ready());
     }
     assert_eq!(numbers(&guest.events()), (0..count).collect::<Vec<_>>());
@@ -85,7 +85,7 @@ impl std::task::Wake for Woken {
 #[test]
 fn a_replay_that_the_topic_overtakes_ends_as_slow() {
     let (house, count) = long_past();
-    let guest = house.arrive(SSE, &["a"], Arrival::Back(0));
+    let guest = house.arrive(SSE, &["a"], ResumePoint::Back(0));
     guest.line.window(0);
     guest.hold.open(Vec::new());
     let mut number = count;

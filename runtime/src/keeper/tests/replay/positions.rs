@@ -6,34 +6,34 @@ use abeyance_core::words::cause::Resume;
 #[test]
 fn an_answer_without_a_kept_message_says_how_far_its_client_has_got() {
     let house = archive();
-    let quiet = house.come(Form::LongPoll, &["a"], Arrival::New);
+    let quiet = house.come(WireForm::LongPoll, &["a"], ResumePoint::New);
     house.publish("b", &["1", "2"]);
     house.keeper.end(&quiet.hold, Resume::Timeout.into());
     assert_eq!(quiet.stands(0), (vec![], Some(2), false), "past what was none of its business");
 
     // Something waits, and a reply of the application's goes first.
     house.publish("a", &["3"]);
-    let back = house.arrive(Form::LongPoll, &["a"], Arrival::Back(1));
+    let back = house.arrive(WireForm::LongPoll, &["a"], ResumePoint::Back(1));
     back.hold.open(vec!["reply".into()]);
     assert_eq!(back.stands(1), (vec!["reply".into()], Some(1), false), "so it gets it next time");
 
     // It ends while its message is still on the way.
-    let waiting = house.come(Form::LongPoll, &["a"], Arrival::Back(3));
+    let waiting = house.come(WireForm::LongPoll, &["a"], ResumePoint::Back(3));
     let message = Message::from("on its way");
-    let landing = house.keeper.record(house.archived(), 0, "a", &message);
+    let in_flight = house.keeper.record(house.archived(), 0, "a", &message);
     house.keeper.end(&waiting.hold, Resume::Timeout.into());
     assert_eq!(waiting.stands(0), (vec![], Some(3), false));
-    drop(landing);
+    drop(in_flight);
 }
 
 #[test]
 fn a_long_poll_that_missed_what_is_gone_is_told_at_once() {
     let house = archive();
     house.publish("a", &["1"]);
-    let guest = house.come(Form::LongPoll, &["a"], Arrival::Stranded);
+    let guest = house.come(WireForm::LongPoll, &["a"], ResumePoint::OtherEpoch);
     assert_eq!(guest.cause(), Some("answered"));
     assert_eq!(guest.stands(0), (vec![], Some(1), true));
-    let guest = house.arrive_with(Form::LongPoll, &[("a", true)], Arrival::Stranded);
+    let guest = house.arrive_with(WireForm::LongPoll, &[("a", true)], ResumePoint::OtherEpoch);
     guest.hold.open(Vec::new());
     assert_eq!(
         guest.stands(1),
@@ -45,14 +45,14 @@ fn a_long_poll_that_missed_what_is_gone_is_told_at_once() {
 #[test]
 fn an_end_says_where_its_client_stands() {
     let house = archive();
-    let guest = house.come(SSE, &["a"], Arrival::New);
+    let guest = house.come(SSE, &["a"], ResumePoint::New);
     house.publish("a", &["1"]);
     house.publish("b", &["2"]);
     house.keeper.end(&guest.hold, Resume::Timeout.into());
     assert_eq!(guest.hold.last_position(&[]).id.map(|id| id.offset), Some(2));
 
     // What was put in line while it opened is not written, so its client comes back as it came.
-    let opening = house.arrive(SSE, &["a"], Arrival::Back(0));
+    let opening = house.arrive(SSE, &["a"], ResumePoint::Back(0));
     house.keeper.end(&opening.hold, Resume::Timeout.into());
     assert_eq!(opening.hold.last_position(&[]).id.map(|id| id.offset), Some(0));
 }
@@ -61,17 +61,17 @@ fn an_end_says_where_its_client_stands() {
 fn whoever_is_ended_before_it_follows_anything_learns_where_it_stands() {
     let house = keeping(STILL, &[("*", Retention { count: 3, ..Retention::default() })]);
     house.publish("a", &["1", "2", "3", "4"]);
-    for (arrival, past, stands, is_lost) in [
-        (Arrival::New, false, 4, false),
-        (Arrival::New, true, 0, false),
-        (Arrival::Back(2), false, 2, false),
-        (Arrival::Midway { seen: 2, came: 3 }, true, 2, false),
-        (Arrival::Stranded, false, 4, true),
+    for (resume_point, end_log, stands, is_lost) in [
+        (ResumePoint::New, false, 4, false),
+        (ResumePoint::New, true, 0, false),
+        (ResumePoint::Back(2), false, 2, false),
+        (ResumePoint::Midway { seen: 2, came: 3 }, true, 2, false),
+        (ResumePoint::OtherEpoch, false, 4, true),
     ] {
-        let guest = house.seat(house.admit(0, 1).unwrap(), 0, Form::LongPoll, None).unwrap();
+        let guest = house.seat(house.admit(0, 1).unwrap(), 0, WireForm::LongPoll, None).unwrap();
         house.keeper.end(&guest.hold, Resume::Timeout.into());
-        house.keeper.enter(&guest.hold, &[("a".into(), past), ("b".into(), past)], arrival);
-        assert_eq!(guest.stands(0), (vec![], Some(stands), is_lost), "{arrival:?}");
+        house.keeper.enter(&guest.hold, &[("a".into(), end_log), ("b".into(), end_log)], resume_point);
+        assert_eq!(guest.stands(0), (vec![], Some(stands), is_lost), "{resume_point:?}");
         house.keeper.settle(&guest.hold);
         assert!(house.keeper.is_empty(), "it follows nothing");
     }

@@ -1,0 +1,175 @@
+//! The wire as hyper sees it: a line that first replays what was read before, and that notes what hyper does.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use axum_core::body::Body;
+use bytes::{Buf, Bytes};
+use http_body::{Frame, SizeHint};
+use hyper::rt::{Read, ReadBufCursor, Write};
+use parking_lot::Mutex;
+
+use super::connections::Connections;
+use super::http_state::HttpState;
+use super::idle_slot::IdleSlot;
+use super::request_framing::Broken;
+use super::service::Service;
+use crate::socket::Socket;
+
+/// The notes of one exchange, shared by the service, the answer's body, the wire and the owner of deadlines. All run
+/// in one task; the lock is there because the types must be `Send`.
+pub(super) type SharedHttpState<H> = Arc<Mutex<HttpState<<H as Service>::PendingHold>>>;
+
+/// A line under hyper.
+pub(super) struct HttpIo<H: Service> {
+    pub(super) line: Arc<dyn Socket>,
+    /// Read before hyper was there.
+    pub(super) unread: Bytes,
+    pub(super) notes: SharedHttpState<H>,
+    pub(super) connections: Arc<Connections<H>>,
+    pub(super) slot: Arc<IdleSlot<H>>,
+}
+
+impl<H: Service> Read for HttpIo<H> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        mut buffer: ReadBufCursor<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = &mut *self;
+        if this.unread.has_remaining() {
+            let room = this.unread.len().min(buffer.remaining());
+            let count = ready!(this.share(cx, &this.unread[..room], this.unread.len()))?;
+            buffer.put_slice(&this.unread.split_to(count));
+            return Poll::Ready(Ok(()));
+        }
+        // On the stack and copied: hyper's cursor can only be advanced over what was put there, or by `unsafe`.
+        let mut bytes = [0; 4096];
+        let room = bytes.len().min(buffer.remaining());
+        let read = ready!(this.line.poll_read(cx, &mut bytes[..room]))?;
+        if read == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        let shared = this.share(cx, &bytes[..read], read);
+        let count = if let Poll::Ready(Ok(count)) = shared { count } else { 0 };
+        this.unread = Bytes::copy_from_slice(&bytes[count..read]);
+        let _ = ready!(shared)?;
+        buffer.put_slice(&bytes[..count]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<H: Service> HttpIo<H> {
+    /// How many of these bytes, of as many as lie here, hyper may have now. If it may have none it waits until it has
+    /// answered, or until the owner of deadlines ends the exchange, in the same turn.
+    fn share(&self, cx: &mut Context<'_>, bytes: &[u8], lying: usize) -> Poll<io::Result<usize>> {
+        let service = &self.connections.service;
+        let mut notes = self.notes.lock();
+        let shared = notes.received(bytes, service.time().mark(), service.server_config());
+        notes.lying = lying - shared.unwrap_or(0);
+        match shared {
+            Ok(0) => {
+                notes.reading = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Ok(count) => Poll::Ready(Ok(count)),
+            Err(Broken) => Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, "no end of a body"))),
+        }
+    }
+}
+
+impl<H: Service> Write for HttpIo<H> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        // A body that is always ready and a peer that always reads would keep hyper, and this thread, for ever.
+        let turn = ready!(tokio::task::coop::poll_proceed(cx));
+        loop {
+            match self.line.try_write(bytes) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                result => {
+                    turn.made_progress();
+                    let taken = *result.as_ref().unwrap_or(&0);
+                    self.notes.lock().wrote(self.connections.service.time().mark(), taken);
+                    self.slot.write(taken);
+                    return Poll::Ready(result);
+                }
+            }
+            if self.line.poll_writable(cx)?.is_pending() {
+                self.notes.lock().wrote(self.connections.service.time().mark(), 0);
+                self.slot.write(0);
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let rests = self.notes.lock().flushed();
+        self.slot.flush(rests);
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.line.shut();
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<H: Service> Drop for HttpIo<H> {
+    fn drop(&mut self) {
+        let waiting = {
+            let mut notes = self.notes.lock();
+            notes.released = true;
+            notes.waiting.take()
+        };
+        if let Some(waiting) = waiting {
+            waiting.wake();
+        }
+    }
+}
+
+/// An answer's body that notes its end: hyper drops it then.
+pub(super) struct Answer<H: Service> {
+    body: Body,
+    notes: SharedHttpState<H>,
+    service: Arc<H>,
+}
+
+impl<H: Service> Answer<H> {
+    pub(super) fn new(body: Body, notes: SharedHttpState<H>, service: Arc<H>) -> Self {
+        Answer { body, notes, service }
+    }
+}
+
+impl<H: Service> http_body::Body for Answer<H> {
+    type Data = Bytes;
+    type Error = axum_core::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, axum_core::Error>>> {
+        Pin::new(&mut self.body).poll_frame(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl<H: Service> Drop for Answer<H> {
+    fn drop(&mut self) {
+        let reading = {
+            let mut notes = self.notes.lock();
+            notes.answered(self.service.time().mark());
+            notes.reading.take()
+        };
+        if let Some(reading) = reading {
+            reading.wake();
+        }
+    }
+}
