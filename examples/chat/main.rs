@@ -65,7 +65,7 @@ impl Lifecycle for Seat {
     async fn on_message(&mut self, held: &Held, message: Message) {
         match message.as_text() {
             Some(text) => _ = held.publish(&self.room, event("said", &self.nick, text)),
-            None => held.disconnect("text only, please"),
+            None => _ = held.disconnect("text only, please"),
         }
     }
 
@@ -88,5 +88,5 @@ async fn main() -> Server {
     let page = get(async || Html(include_str!("index.html")));
     let router = Router::new().route("/", page).route("/say/{room}", say);
     // What is said is kept for whoever comes later; who came and left is not.
-    Server::new().topic("rooms/*", Retention { count: 20, ..Retention::default() }).fallback(router)
+    Server::new().topic("rooms/*", Retention::new().count(20)).fallback(router)
 }

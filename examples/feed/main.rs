@@ -49,6 +49,6 @@ async fn publish(hub: Hub, text: String) -> String {
 #[abeyance::main(listen = "127.0.0.1:8080")]
 async fn main() -> Server {
     // Whatever is reached first: the last 100, 1 MiB, 10 minutes.
-    let keep = Retention { count: 100, ..Retention::default() };
+    let keep = Retention::new().count(100);
     Server::new().topic("news", keep).fallback(Router::new().route("/news", post(publish)))
 }

@@ -131,7 +131,7 @@ impl Lifecycle for Guest {
         self.counts.note_hook();
         match message.as_bytes().len() % 16 {
             0 => sleep(Duration::from_millis(50)).await,
-            1 => held.disconnect("odd"),
+            1 => _ = held.disconnect("odd"),
             2 => drop(held.send(message)),
             3 => drop(held.publish("rooms/1", message)),
             _ => {}
@@ -207,7 +207,7 @@ pub(super) async fn open(counts: Arc<Counts>) -> Result<ServerHandle, StartError
     Server::new()
         .state(counts)
         .mount_all()
-        .topic("rooms/*", Retention { count: 50, bytes: 64 << 10, age: KEPT_FOR })
+        .topic("rooms/*", Retention::new().count(50).bytes(64 << 10).age(KEPT_FOR))
         .max_buffered(8 << 20)
         .head_timeout(Duration::from_secs(2))
         .write_timeout(Duration::from_secs(2))

@@ -96,7 +96,7 @@ struct Peer {
 /// A server that waits for nobody long.
 fn open(log: &Log) -> (ServerHandle, Dialer) {
     let second = Duration::from_secs(1);
-    let keep = Retention { count: 3, ..Retention::default() };
+    let keep = Retention::new().count(3);
     let server = seat::mount(Server::new(), log)
         .topic("kept", keep)
         .head_timeout(second)

@@ -25,7 +25,7 @@ use abeyance_settings::endpoint::Transport;
 /// A head as text.
 pub(crate) fn heads(data: &[u8]) {
     let Some(mut parts) = crate::request::head(data) else { return };
-    for offered in [&Transport::ALL[..], &[Transport::WebSocket], &[Transport::LongPoll, Transport::Sse]] {
+    for offered in [Transport::ALL, &[Transport::WebSocket], &[Transport::LongPoll, Transport::Sse]] {
         transport(&parts, offered);
     }
     ids(&mut parts);

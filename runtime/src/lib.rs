@@ -5,7 +5,7 @@
 //!
 //! ```no_run
 //! use abeyance::extract::{Path, Query};
-//! use abeyance::{Disconnect, Ended, Held, Keep, Lifecycle, Message, Refusal, Server, Suspend, suspend};
+//! use abeyance::{Disconnect, Ended, Held, Retention, Lifecycle, Message, Refusal, Server, Suspend, suspend};
 //!
 //! /// What the application keeps while one connection is held.
 //! struct Seat { room: String, nick: String }
@@ -183,7 +183,7 @@
 //! What is published while a client is away passes it by, unless its topic keeps some of its past:
 //!
 //! ```
-//! use abeyance::{Keep, Server, Suspend, suspend};
+//! use abeyance::{Retention, Server, Suspend, suspend};
 //!
 //! #[suspend(path = "/news")]
 //! async fn news() -> Suspend {
@@ -436,7 +436,6 @@ pub use endpoint::lifecycle::Lifecycle;
 pub use endpoint::outcome::Outcome;
 pub use endpoint::refusal::Refusal;
 pub use endpoint::suspend::Suspend;
-pub use http;
 pub use keeper::audit::Audit;
 pub use keeper::end_log::EndRecord;
 pub use keeper::ended::Ended;
@@ -446,7 +445,8 @@ pub use keeper::scheduled::{ScheduleError, Scheduled};
 pub use server::builder::Server;
 pub use server::handle::{DrainReport, ServerHandle};
 pub use server::signals::shutdown_signal;
-pub use server::start::StartError;
+pub use server::start::{StartError, StartErrorKind};
+pub use {axum_core, bytes, http, serde_json, tower_service};
 
 /// The program of the README compiles.
 #[cfg(doctest)]

@@ -149,8 +149,8 @@ pub const DEFAULT_MAX_MESSAGE: usize = 64 << 10;
 
 impl Transport {
     /// All transports, in the order in which one is chosen for a client that asks for none.
-    pub const ALL: [Transport; 4] =
-        [Transport::LongPoll, Transport::Stream, Transport::Sse, Transport::WebSocket];
+    pub const ALL: &'static [Transport] =
+        &[Transport::LongPoll, Transport::Stream, Transport::Sse, Transport::WebSocket];
 
     /// The transport as it is written in annotations and in `?transport=`.
     pub const fn as_str(&self) -> &'static str {
@@ -253,7 +253,7 @@ impl EndpointOptions {
     /// The settings with every default filled in. Ask for [`contradictions`](EndpointOptions::contradictions) first.
     pub fn resolve(self) -> EndpointConfig {
         EndpointConfig {
-            transports: self.transports.unwrap_or(&Transport::ALL),
+            transports: self.transports.unwrap_or(Transport::ALL),
             max_idle: self.max_idle.unwrap_or(Some(DEFAULT_MAX_IDLE)),
             max_lifetime: self.max_lifetime.flatten(),
             max_suspended: self.max_suspended,

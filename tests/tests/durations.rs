@@ -47,8 +47,9 @@ const CLOCKS: [Clock; 5] = [
 #[tokio::test(start_paused = true)]
 async fn a_hold_obeys_each_or_is_refused_and_has_its_end() {
     for (clock, shape, is_meant) in CLOCKS {
-        for (value, transport) in
-            VALUES.into_iter().flat_map(|value| Transport::ALL.map(|transport| (value, transport)))
+        for (value, transport) in VALUES
+            .into_iter()
+            .flat_map(|value| Transport::ALL.iter().copied().map(move |transport| (value, transport)))
         {
             let house = plan().hold(move |hold| shape(hold, value)).open();
             for _ in 0..5 {
@@ -124,7 +125,7 @@ async fn a_server_obeys_each_or_does_not_start() {
 #[tokio::test(start_paused = true)]
 async fn a_topic_keeps_its_past_for_each_or_the_server_does_not_start() {
     for value in VALUES {
-        let keep = Retention { age: value, ..Retention::default() };
+        let keep = Retention::new().age(value);
         match Server::new().topic("news", keep).bind_memory() {
             Ok((running, dialer)) => {
                 assert!(is_span(value), "{value:?}");

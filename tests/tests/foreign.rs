@@ -95,7 +95,7 @@ impl TestServer {
         self.site.until_held(held);
         self.diary.wait("the drivers", |pages| (pages.opened == held).then_some(()));
         assert_eq!(self.site.hub.publish("echo", message), held);
-        self.site.hub.list().iter().for_each(|hold| assert!(self.site.hub.end(hold.id)));
+        self.site.hub.list().iter().for_each(|hold| assert!(self.site.hub.resume(hold.id)));
     }
 }
 
@@ -391,7 +391,7 @@ fn every_transport_is_left_without_a_trace() {
     let mut peers: Vec<_> =
         TRANSPORTS.into_iter().map(|transport| Peer::hold(house.site.addr, "/echo", transport)).collect();
     house.site.until_held(4);
-    house.site.hub.list().iter().for_each(|hold| assert!(house.site.hub.end(hold.id)));
+    house.site.hub.list().iter().for_each(|hold| assert!(house.site.hub.resume(hold.id)));
     for peer in &mut peers {
         peer.fin();
         assert!(peer.read_to_end().1, "a FIN, and no reset");

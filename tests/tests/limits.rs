@@ -88,7 +88,7 @@ fn release(site: &Site, answers: &Receiver<(Peer, Answer)>, transport: Transport
     let listed = site.hub.list();
     assert_eq!(listed.len(), LIMIT);
     if transport == Transport::LongPoll {
-        listed.iter().for_each(|listed| assert!(site.hub.end(listed.id)));
+        listed.iter().for_each(|listed| assert!(site.hub.resume(listed.id)));
         for (_, answer) in next(answers, LIMIT) {
             assert_eq!(answer.status, 204);
         }

@@ -84,7 +84,7 @@ fn every_end_of_a_long_poll_reaches_the_client_once() {
     for _ in 0..4 {
         let mut peer = nginx.ask("/hold");
         held(1);
-        each(&|site, id| assert!(site.hub.end(id)));
+        each(&|site, id| assert!(site.hub.resume(id)));
         assert_eq!(peer.answer().status, 204, "released");
 
         let mut peer = nginx.ask("/hold");
@@ -111,7 +111,7 @@ fn every_end_of_a_long_poll_reaches_the_client_once() {
     let evicted = |site: &Site| site.hub.stats().ended("evicted");
     polls.push(nginx.ask("/evict"));
     eventually("an eviction", || sites.iter().map(evicted).sum::<u64>() == 1);
-    each(&|site, id| assert!(site.hub.end(id)));
+    each(&|site, id| assert!(site.hub.resume(id)));
     let mut answers: Vec<_> = polls.iter_mut().map(|peer| peer.answer().status).collect();
     answers.sort_unstable();
     assert_eq!(answers, [204, 204, 503], "evicted");
@@ -130,7 +130,7 @@ fn a_long_poll_of_a_server_that_stops_is_answered_and_the_other_serves_on() {
     eventually("two holds on each", || first.hub.held_count() == 2 && second.hub.held_count() == 2);
     let statuses = first.stop_beside(|| {
         eventually("the drain", || diary.read(|pages| pages.ends.len()) == 2);
-        second.hub.list().iter().for_each(|hold| assert!(second.hub.end(hold.id)));
+        second.hub.list().iter().for_each(|hold| assert!(second.hub.resume(hold.id)));
         let mut statuses: Vec<_> = polls.iter_mut().map(|peer| peer.answer().status).collect();
         statuses.sort_unstable();
         statuses

@@ -64,7 +64,7 @@ fn pass(site: &Site, diary: &Diary, proxy: SocketAddr, host: &str, more: &str) {
         // By its own address, whatever it and the proxies wrote.
         let key = IpAddr::from(CLIENT).to_string();
         if transport != Transport::LongPoll {
-            assert_eq!(site.hub.end_key(&key), 1, "{transport:?}");
+            assert_eq!(site.hub.resume_key(&key), 1, "{transport:?}");
             drop(peer);
         }
         site.until_quiet();

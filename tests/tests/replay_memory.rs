@@ -96,7 +96,7 @@ fn a_hundred_thousand_topics_that_passed_leave_no_memory() {
     let runtime = Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
     runtime.block_on(async {
         for (kind, bound) in [("plain", 64 << 20), ("kept", 64 << 20), ("kept", 1 << 20)] {
-            let keep = Retention { age: AGE, ..Retention::default() };
+            let keep = Retention::new().age(AGE);
             let server = Server::new().topic("kept/*", keep).max_retained(bound).mount(many);
             let (running, dialer) = server.bind_memory().expect("a server");
             let hub = running.hub();
@@ -183,7 +183,7 @@ fn read_all(stream: &mut TcpStream, begun: Vec<u8>, count: usize, mut look: impl
 fn a_replay_larger_than_the_backlog_costs_no_more_than_the_backlog_and_comes_whole() {
     const READERS: usize = 8;
     let _alone = alone();
-    let keep = Retention { count: 2 * MESSAGES, bytes: 16 << 20, ..Retention::default() };
+    let keep = Retention::new().count(2 * MESSAGES).bytes(16 << 20);
     let site = Site::start(Server::new().topic("past", keep).mount(past));
     let mut first = Peer::connect(site.addr);
     first.ask("/past", Transport::Sse);

@@ -42,7 +42,7 @@ pub fn choose(parts: &Parts, offered: &[Transport]) -> Result<Transport, Misfit>
     };
     let asked = query_value(parts.uri.query().unwrap_or_default(), "transport");
     let chosen = match asked {
-        Some(name) => match Transport::ALL.into_iter().find(|transport| transport.as_str() == name) {
+        Some(name) => match Transport::ALL.iter().copied().find(|transport| transport.as_str() == name) {
             Some(transport) => named(transport)?,
             None => return Err(Misfit::NotOffered { asked: name, offered: offered.to_vec() }),
         },
@@ -60,7 +60,8 @@ pub fn choose(parts: &Parts, offered: &[Transport]) -> Result<Transport, Misfit>
         }
         None if accepts(&parts.headers, "text/event-stream") => named(Transport::Sse)?,
         None => Transport::ALL
-            .into_iter()
+            .iter()
+            .copied()
             .find(|transport| *transport != Transport::WebSocket && offered.contains(transport))
             .ok_or(Misfit::UpgradeRequired)?,
     };
@@ -174,7 +175,7 @@ mod tests {
     ];
 
     fn chosen(uri: &str, headers: &[(&str, &str)]) -> Result<Transport, Misfit> {
-        choose(&parts(uri, headers), &Transport::ALL)
+        choose(&parts(uri, headers), Transport::ALL)
     }
 
     #[test]

@@ -11,7 +11,7 @@ use std::str::FromStr;
 ///
 /// ```
 /// # use abeyance::HoldId;
-/// let id: Id = "2a000001".parse()?;
+/// let id: HoldId = "2a000001".parse()?;
 /// assert_eq!(id.to_string(), "2a000001");
 /// # Ok::<_, abeyance::ParseHoldIdError>(())
 /// ```
@@ -75,7 +75,7 @@ impl fmt::Display for HoldId {
 
 impl fmt::Debug for HoldId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Id({self})")
+        write!(f, "HoldId({self})")
     }
 }
 

@@ -13,13 +13,14 @@ use abeyance_settings::amount::{LONGEST, Misread};
 /// kept is in memory, and ends with the process.
 ///
 /// ```
-/// use abeyance::{Keep, Server};
+/// use abeyance::{Retention, Server};
 ///
 /// let server = Server::new()
 ///     .topic("news", Retention::default())
-///     .topic("rooms/*", Retention { count: 20, ..Retention::default() });
+///     .topic("rooms/*", Retention::new().count(20));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Retention {
     /// How many messages.
     pub count: usize,
@@ -31,9 +32,37 @@ pub struct Retention {
 }
 
 impl Default for Retention {
-    /// 1,000 messages, 1 MiB, 10 minutes.
+    /// As [`Retention::new`].
     fn default() -> Self {
+        Retention::new()
+    }
+}
+
+impl Retention {
+    /// 1,000 messages, 1 MiB, 10 minutes.
+    pub const fn new() -> Self {
         Retention { count: 1_000, bytes: 1 << 20, age: Duration::from_secs(600) }
+    }
+
+    /// At most so many messages. Zero is refused when the server starts.
+    #[must_use]
+    pub const fn count(mut self, count: usize) -> Self {
+        self.count = count;
+        self
+    }
+
+    /// At most so many bytes, 1 KiB at least; less is refused when the server starts.
+    #[must_use]
+    pub const fn bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes;
+        self
+    }
+
+    /// No message older than this. Zero is refused when the server starts.
+    #[must_use]
+    pub const fn age(mut self, age: Duration) -> Self {
+        self.age = age;
+        self
     }
 }
 

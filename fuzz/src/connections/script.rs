@@ -74,7 +74,7 @@ impl Script {
 }
 
 fn transport(word: &str) -> Option<Transport> {
-    Transport::ALL.into_iter().find(|transport| transport.as_str() == word)
+    Transport::ALL.iter().copied().find(|transport| transport.as_str() == word)
 }
 
 /// A good request to be held.

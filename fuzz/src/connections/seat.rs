@@ -64,10 +64,10 @@ impl Lifecycle for Seat {
         let is_echoed = held.send(message.clone()).is_ok();
         self.0.hear(held, &message, is_echoed);
         match message.as_text() {
-            Some("resume") => held.resume(),
+            Some("resume") => _ = held.resume(),
             Some("wait") => tokio::time::sleep(LONGEST_HOOK).await,
             Some(text) => match text.split_once(' ') {
-                Some(("kick", reason)) => held.disconnect(reason),
+                Some(("kick", reason)) => _ = held.disconnect(reason),
                 Some(("join", topic)) => drop(held.join(topic)),
                 Some(("leave", topic)) => held.leave(topic),
                 Some((topic, text)) => drop(held.publish(topic, Message::from(text).named(topic))),

@@ -86,7 +86,6 @@ struct Served {
 }
 
 /// What a server was set up with.
-#[derive(Default)]
 pub(crate) struct Plan {
     pub(crate) hub: Hub,
     pub(crate) states: States,
@@ -94,6 +93,18 @@ pub(crate) struct Plan {
     pub(crate) endpoints: Vec<(&'static Endpoint, EndpointOptions)>,
     pub(crate) fallback: Option<Fallback>,
     pub(crate) introduction: Option<ConnectInfo>,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Plan {
+            hub: Hub::new(Keeper::new()),
+            states: States::default(),
+            endpoints: Vec::new(),
+            fallback: None,
+            introduction: None,
+        }
+    }
 }
 
 /// What a request came to.

@@ -79,7 +79,7 @@ pub(super) fn server(server_config: &ServerConfig) -> Vec<String> {
     ];
     let spans = spans.map(|(name, span)| format!("{name}={}", spell_duration(span))).join(" ");
     let kept = server_config.topics.iter().map(|Rule { pattern, keep }| {
-        let Retention { count, bytes, age } = *keep;
+        let Retention { count, bytes, age, .. } = *keep;
         format!("{pattern} count={count} bytes={} age={}", spell_size(bytes), spell_duration(age))
     });
     let kept: Vec<_> = kept.collect();
@@ -127,7 +127,7 @@ mod tests {
             server(&ServerConfig::default()),
             [format!("server: memory=256MiB max_topics=128 {REST}").as_str(), DEADLINES]
         );
-        let few = Retention { count: 20, bytes: 64 << 10, age: Duration::from_secs(90) };
+        let few = Retention::new().count(20).bytes(64 << 10).age(Duration::from_secs(90));
         let rule = |pattern, keep| Rule { pattern: Pattern::read(pattern).expect("a pattern"), keep };
         let topics = vec![rule("news", Retention::default()), rule("rooms/*", few)];
         let server_config = ServerConfig {

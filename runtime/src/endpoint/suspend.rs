@@ -93,14 +93,14 @@ impl<C> Suspend<C> {
     ///
     /// ```
     /// use abeyance::extract::Path;
-    /// use abeyance::{Keep, Server, Suspend, suspend};
+    /// use abeyance::{Retention, Server, Suspend, suspend};
     ///
     /// #[suspend(path = "/rooms/{room}")]
     /// async fn enter(Path(room): Path<String>) -> Suspend {
     ///     Suspend::new().join_with_history(format!("rooms/{room}"))
     /// }
     ///
-    /// let server = Server::new().mount(enter).topic("rooms/*", Retention { count: 20, ..Retention::default() });
+    /// let server = Server::new().mount(enter).topic("rooms/*", Retention::new().count(20));
     /// ```
     ///
     /// A client that comes back with an id gets what it missed, as with [`join`](Suspend::join); one that missed what is
@@ -217,7 +217,7 @@ impl<C> Suspend<C> {
     }
 
     /// Says whose hold this is: a user, an account, a device. `max_per_key` limits how many holds of this endpoint have
-    /// one key, and [`Server::max_per_key`](crate::Server::max_per_key) how many at all endpoints together; [`Hub::end_key`](crate::Hub::end_key) ends those that have it, at all endpoints.
+    /// one key, and [`Server::max_per_key`](crate::Server::max_per_key) how many at all endpoints together; [`Hub::resume_key`](crate::Hub::resume_key) ends those that have it, at all endpoints.
     pub fn key(mut self, user: impl Into<Arc<str>>) -> Self {
         self.key = Some(user.into());
         self

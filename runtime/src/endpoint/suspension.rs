@@ -96,7 +96,7 @@ mod tests {
         );
         // Every transport that a handler offers must be able to hold what a function returns for all of them.
         let dropping = || Suspend::new().when_slow(WhenSlow::DropNewest).erase().expect("no fault");
-        for transport in Transport::ALL {
+        for transport in Transport::ALL.iter().copied() {
             let endpoint_config =
                 dropping().endpoint_config(EndpointOptions::NONE, transport).expect("no contradiction");
             assert_eq!(endpoint_config.when_slow, WhenSlow::DropNewest);

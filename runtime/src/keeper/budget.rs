@@ -143,7 +143,7 @@ impl Keeper {
             _ if is_inbound => Disconnect::Overload.into(),
             // A poll is never cut without an answer. What came to it while it opened is its answer already now.
             Some(opening) if hold.form == WireForm::LongPoll => {
-                EndRequest::with_farewell(Resume::Answered, opening.take().collect())
+                EndRequest::with_last_messages(Resume::Answered, opening.take().collect())
             }
             _ => Disconnect::Slow.into(),
         };

@@ -14,7 +14,7 @@ pub(crate) struct EndRequest {
 }
 
 impl EndRequest {
-    pub(crate) fn with_farewell(end: impl Into<End>, last_messages: Vec<Numbered>) -> Self {
+    pub(crate) fn with_last_messages(end: impl Into<End>, last_messages: Vec<Numbered>) -> Self {
         EndRequest { end: end.into(), last_messages, code: None }
     }
 }

@@ -171,27 +171,30 @@ impl Held {
         }
     }
 
-    /// Ends the hold in good order: the client is expected to come back or move on ([`Resume::Released`]).
-    pub fn resume(&self) {
-        self.0.keeper().end(&self.0, Resume::Released.into());
+    /// Ends the hold in good order ([`Resume::Released`]): the client is expected to come back or to move on.
+    /// `false` if its end had begun before.
+    pub fn resume(&self) -> bool {
+        self.0.keeper().end(&self.0, Resume::Released.into())
     }
 
-    /// Sends a last message and ends the hold in good order; a long poll is answered with it.
-    pub fn resume_with(&self, message: impl Into<Message>) {
-        let end_request = EndRequest::with_farewell(Resume::Released, vec![message.into().into()]);
-        foreign::aside(move || self.0.keeper().end(&self.0, end_request));
+    /// Sends a last message and ends the hold in good order; a long poll is answered with the message. `false` if the
+    /// hold's end had begun before: then the message is not sent.
+    pub fn resume_with(&self, message: impl Into<Message>) -> bool {
+        let end_request = EndRequest::with_last_messages(Resume::Released, vec![message.into().into()]);
+        foreign::aside(move || self.0.keeper().end(&self.0, end_request))
     }
 
-    /// Ends the hold as [`Disconnect::Kicked`] and tells the peer the reason: a WebSocket with close code 1008.
-    pub fn disconnect(&self, reason: impl AsRef<str>) {
-        self.kick(None, reason.as_ref());
+    /// Ends the hold as [`Disconnect::Kicked`] and tells the peer the reason: a WebSocket with close code 1008. `false` if
+    /// the hold's end had begun before.
+    pub fn disconnect(&self, reason: impl AsRef<str>) -> bool {
+        self.kick(None, reason.as_ref())
     }
 
     /// Ends the hold as [`Disconnect::Kicked`] and tells the peer the reason: a WebSocket with close code `code`.
     ///
     /// Codes 4000 to 4999 are the application's (RFC 6455 §7.4.2); for any other the peer is told 1008.
-    pub fn disconnect_with(&self, code: u16, reason: impl AsRef<str>) {
-        self.kick(Some(code), reason.as_ref());
+    pub fn disconnect_with(&self, code: u16, reason: impl AsRef<str>) -> bool {
+        self.kick(Some(code), reason.as_ref())
     }
 
     /// Joins a topic: what is published from now on comes to this hold, too. Joining twice is joining once.
@@ -243,8 +246,8 @@ impl Held {
         foreign::aside(move || self.0.keeper().publish(topic.as_ref(), &message.into().but_for(self.0.id)))
     }
 
-    fn kick(&self, code: Option<u16>, reason: &str) {
-        self.0.keeper().end(&self.0, Disconnect::kicked(code, reason).into());
+    fn kick(&self, code: Option<u16>, reason: &str) -> bool {
+        self.0.keeper().end(&self.0, Disconnect::kicked(code, reason).into())
     }
 }
 

@@ -175,7 +175,7 @@ impl Hub {
     /// The count of every endpoint, by its path as it is in the annotation (`/rooms/{room}`); two functions may have one
     /// name, and one function two paths. End hooks, what waits, refusals by reason and who was turned away are counted for
     /// all together only.
-    pub fn tally_by_endpoint(&self) -> Vec<(&'static str, Stats)> {
+    pub fn stats_by_endpoint(&self) -> Vec<(&'static str, Stats)> {
         let count = |counts: &[AtomicU64], at: usize| counts.get(at).map_or(0, |count| count.load(Relaxed));
         let stats = |(at, (name, counts)): (usize, (&'static str, Counts))| {
             let (dropped, refused) = (count(self.0.dropped(), at), count(self.0.refused(), at));
@@ -191,10 +191,10 @@ impl Hub {
     /// application can answer a connection of which it knows only that.
     ///
     /// ```
-    /// use abeyance::{Hub, Id};
+    /// use abeyance::{HoldId, Hub};
     ///
     /// fn answer(hub: &Hub, hold: &str, result: String) -> bool {
-    ///     let held = hold.parse::<Id>().ok().and_then(|id| hub.get(id));
+    ///     let held = hold.parse::<HoldId>().ok().and_then(|id| hub.get(id));
     ///     held.is_some_and(|held| held.send(result).is_ok())
     /// }
     /// ```
@@ -229,7 +229,7 @@ impl Hub {
     }
 
     /// Ends a hold in good order, as [`Held::resume`](crate::Held::resume); `false` if it is not held (any more).
-    pub fn end(&self, id: HoldId) -> bool {
+    pub fn resume(&self, id: HoldId) -> bool {
         self.0.find(id).is_some_and(|hold| self.0.end(&hold, Resume::Released.into()))
     }
 
@@ -304,15 +304,15 @@ impl Hub {
     /// }
     ///
     /// fn log_out(hub: &Hub, user: &str) {
-    ///     let windows = hub.end_key(user);
+    ///     let windows = hub.resume_key(user);
     ///     println!("{user} had {windows} windows open");
     /// }
     /// ```
-    pub fn end_key(&self, key: impl AsRef<str>) -> usize {
+    pub fn resume_key(&self, key: impl AsRef<str>) -> usize {
         self.0.end_key(key.as_ref(), &Resume::Released.into())
     }
 
-    /// As [`end_key`](Hub::end_key), but ends them as [`Disconnect::Kicked`], telling the peers the reason.
+    /// As [`resume_key`](Hub::resume_key), but ends them as [`Disconnect::Kicked`], telling the peers the reason.
     pub fn disconnect_key(&self, key: impl AsRef<str>, reason: impl AsRef<str>) -> usize {
         let cause = Disconnect::kicked(None, reason.as_ref());
         self.0.end_key(key.as_ref(), &cause.into())
@@ -398,12 +398,6 @@ impl From<Counts> for Stats {
 }
 
 /// The hub of a server that is not there yet.
-impl Default for Hub {
-    fn default() -> Self {
-        Hub(Keeper::new())
-    }
-}
-
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Hub").field(&self.stats()).finish()

@@ -18,7 +18,7 @@ use super::schedule::{Job, When};
 /// It is also cancelled
 ///
 /// - with its topic: when the last member leaves it; or later, when the last of its past is forgotten that it
-///   [keeps](crate::Keep). A topic that has had no members yet is waited for; meanwhile it is published to nobody;
+///   [keeps](crate::Retention). A topic that has had no members yet is waited for; meanwhile it is published to nobody;
 /// - when the server begins to stop.
 ///
 /// What is cancelled is not published any more, unless it is just being published.
@@ -94,10 +94,10 @@ impl Hub {
     pub fn publish_after(
         &self,
         delay: Duration,
-        topic: impl Into<Topic>,
+        topic: impl AsRef<str>,
         message: impl Into<Message>,
     ) -> Result<Scheduled, ScheduleError> {
-        self.schedule(When::After(delay), topic.into(), Job::Message(message.into()))
+        self.schedule(When::After(delay), Topic::from(topic.as_ref()), Job::Message(message.into()))
     }
 
     /// Publishes a message every `period`, as [`publish`](Hub::publish) does; for the first time when one has passed.
@@ -107,7 +107,7 @@ impl Hub {
     /// Where periods were missed because the server was busy, it is published once for all of them. The next comes when it
     /// would have come anyway: lateness does not add up.
     ///
-    /// To a topic that [keeps](crate::Keep) its past, what is published again and again within its age adds to that past:
+    /// To a topic that [keeps](crate::Retention) its past, what is published again and again within its age adds to that past:
     /// such a topic does not end by itself, so keep the handle.
     ///
     /// # Errors
@@ -115,10 +115,10 @@ impl Hub {
     pub fn publish_every(
         &self,
         period: Duration,
-        topic: impl Into<Topic>,
+        topic: impl AsRef<str>,
         message: impl Into<Message>,
     ) -> Result<Scheduled, ScheduleError> {
-        self.schedule(When::Every(period), topic.into(), Job::Message(message.into()))
+        self.schedule(When::Every(period), Topic::from(topic.as_ref()), Job::Message(message.into()))
     }
 
     /// As [`publish_every`](Hub::publish_every), with a message that is made anew each time, though nobody may be there.
@@ -128,7 +128,7 @@ impl Hub {
     /// # use abeyance::{Hub, ScheduleError};
     /// # fn example(hub: Hub) -> Result<(), ScheduleError> {
     /// let crowd = hub.clone();
-    /// let status = move || format!("{} are here", crowd.held());
+    /// let status = move || format!("{} are here", crowd.held_count());
     /// hub.publish_every_with(Duration::from_secs(5), "status", status)?.detach();
     /// # Ok(())
     /// # }
@@ -142,7 +142,7 @@ impl Hub {
     pub fn publish_every_with<F, M>(
         &self,
         period: Duration,
-        topic: impl Into<Topic>,
+        topic: impl AsRef<str>,
         mut make: F,
     ) -> Result<Scheduled, ScheduleError>
     where
@@ -151,7 +151,7 @@ impl Hub {
     {
         self.schedule(
             When::Every(period),
-            topic.into(),
+            Topic::from(topic.as_ref()),
             Job::Maker(Foreign::new(Box::new(move || make().into()))),
         )
     }

@@ -224,14 +224,14 @@ impl Hold {
         // tell the client to come back from behind what it has not got.
         drop(outbox);
         let count = answers.len();
-        if !self.keeper().end(self, EndRequest::with_farewell(Resume::Answered, answers)) {
+        if !self.keeper().end(self, EndRequest::with_last_messages(Resume::Answered, answers)) {
             self.outbox().undelivered += count as u32;
         }
     }
 
     /// A long poll's message is its answer, and its end.
     pub(super) fn answer(&self, answers: Vec<Numbered>) -> Result<(), Refusal> {
-        match self.keeper().end(self, EndRequest::with_farewell(Resume::Answered, answers)) {
+        match self.keeper().end(self, EndRequest::with_last_messages(Resume::Answered, answers)) {
             true => Ok(()),
             false => Err(Refusal::Ended),
         }

@@ -60,7 +60,7 @@ fn one_cause(form: WireForm, plans: fn() -> Plans) -> impl Fn() + Clone + Send +
 }
 
 fn keeping() -> Plans {
-    Plans::keeping(&["a"], Retention { count: 1, ..Retention::default() })
+    Plans::keeping(&["a"], Retention::new().count(1))
 }
 
 /// A stream, plain topics.
@@ -91,7 +91,7 @@ fn a_long_poll_that_follows_a_history_ends_once_whatever_comes_at_once() {
 #[test]
 fn a_drain_races_with_newcomers_publishers_and_settling() {
     explore(|| {
-        let house = TestKeeper::new(Plans::keeping(&["k"], Retention { count: 1, ..Retention::default() }));
+        let house = TestKeeper::new(Plans::keeping(&["k"], Retention::new().count(1)));
         let early = house.come(&["a", "k"]);
         let newcomer = scope(|scope| {
             scope.spawn(|| {
@@ -118,7 +118,7 @@ fn a_drain_races_with_newcomers_publishers_and_settling() {
 /// itself; `hurry` is another thread. Everybody ends once, and nobody before its turn misses anything.
 fn turns(hurry: Option<fn(&TestKeeper)>) -> impl Fn() + Clone + Send + Sync + 'static {
     move || {
-        let house = TestKeeper::new(Plans::keeping(&["k"], Retention { count: 2, ..Retention::default() }));
+        let house = TestKeeper::new(Plans::keeping(&["k"], Retention::new().count(2)));
         let [leaving, stream] = [house.come(&["a", "k"]), house.come(&["a", "k"])];
         let poll = house.arrive(WireForm::LongPoll, &["a"], ResumePoint::New);
         poll.hold.open(Vec::new());

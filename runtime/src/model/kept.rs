@@ -12,7 +12,7 @@ use abeyance_core::words::server_config::ServerConfig;
 
 /// So few that what is published soon drives out what was.
 pub(crate) fn few(count: usize) -> Retention {
-    Retention { count, ..Retention::default() }
+    Retention::new().count(count)
 }
 
 /// A house whose topics keep so much, and somebody who follows all of them from the beginning to the end.

@@ -75,8 +75,7 @@ fn what_is_scheduled_for_a_topic_with_a_past_comes_once_or_never() {
 #[test]
 fn what_comes_again_ends_with_its_topic() {
     explore(|| {
-        let plans =
-            Plans::keeping(&["a"], Retention { age: Duration::from_millis(30), ..Retention::default() });
+        let plans = Plans::keeping(&["a"], Retention::new().age(Duration::from_millis(30)));
         let house = TestKeeper::new(plans);
         let hub = Hub::new(house.keeper.clone());
         let leaving = house.come(&["a"]);

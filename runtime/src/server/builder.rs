@@ -322,7 +322,7 @@ mod tests {
 
     #[test]
     fn what_topics_keep_goes_to_the_policy_as_it_was_given() {
-        let few = Retention { count: 20, ..Retention::default() };
+        let few = Retention::new().count(20);
         let server = Server::new().topic("rooms/*", Retention::default()).topic(String::from("news"), few);
         let ready = server.0.check([]).map_err(|error| error.to_string()).unwrap();
         let kept = ready.server_config().topics.iter().map(|rule| (rule.pattern.to_string(), rule.keep));
@@ -335,10 +335,10 @@ mod tests {
         let server = Server::new()
             .topic("rooms*red", Retention::default())
             .topic("", Retention::default())
-            .topic("news", Retention { count: 0, ..Retention::default() })
+            .topic("news", Retention::new().count(0))
             .topic("news", Retention::default())
             .topic("news*", Retention::default())
-            .topic("news*", Retention { age: Duration::ZERO, ..Retention::default() });
+            .topic("news*", Retention::new().age(Duration::ZERO));
         let expected = "expected the name of a topic, or a prefix such as \"rooms/*\", found";
         let told = [
             &*format!(

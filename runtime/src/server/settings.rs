@@ -204,11 +204,11 @@ impl Server {
     /// is told under [Coming back](crate#coming-back).
     ///
     /// ```
-    /// use abeyance::{Keep, Server};
+    /// use abeyance::{Retention, Server};
     ///
     /// let server = Server::new()
     ///     .topic("news", Retention::default())
-    ///     .topic("rooms/*", Retention { count: 20, ..Retention::default() });
+    ///     .topic("rooms/*", Retention::new().count(20));
     /// ```
     ///
     /// Of several patterns that fit a topic the most specific counts: its name, then the longest prefix. A pattern with a

@@ -104,10 +104,10 @@ impl Setup {
                 let capacity = dispatch.server_config().max_connections;
                 Ok(Ready { dispatch, hub, cleanup, capacity })
             }
-            Ok(_) => Err(StartError::faults(faults)),
+            Ok(_) => Err(StartError::setup(faults)),
             Err(wrong) => {
                 faults.extend(wrong.iter().map(ToString::to_string));
-                Err(StartError::faults(faults))
+                Err(StartError::setup(faults))
             }
         }
     }

@@ -4,7 +4,29 @@ use std::fmt;
 use std::io;
 
 /// Why a server could not start: everything that is wrong, a line each.
+///
+/// ```
+/// use abeyance::{Server, StartErrorKind};
+///
+/// # async fn example() {
+/// match Server::new().bind("127.0.0.1:8080").await {
+///     Ok(server) => println!("listening on {}", server.local_addr()),
+///     Err(error) if error.kind() == StartErrorKind::Listen => eprintln!("the port is taken? {error}"),
+///     Err(error) => error.faults().iter().for_each(|fault| eprintln!("{fault}")),
+/// }
+/// # }
+/// ```
 pub struct StartError(Reason);
+
+/// What kind of reason a server had not to start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StartErrorKind {
+    /// Settings, functions or states do not fit: [`StartError::faults`] has a line for each fault.
+    Setup,
+    /// The system refused to listen at the address. The error's [`source`](std::error::Error::source) is an [`io::Error`].
+    Listen,
+}
 
 #[derive(Debug)]
 enum Reason {
@@ -13,7 +35,23 @@ enum Reason {
 }
 
 impl StartError {
-    pub(super) fn faults(mut faults: Vec<String>) -> Self {
+    /// What kind of reason it was.
+    pub fn kind(&self) -> StartErrorKind {
+        match &self.0 {
+            Reason::Faults(_) => StartErrorKind::Setup,
+            Reason::Listen { .. } => StartErrorKind::Listen,
+        }
+    }
+
+    /// All faults of the setup, a line each; empty if the system refused to listen.
+    pub fn faults(&self) -> &[String] {
+        match &self.0 {
+            Reason::Faults(faults) => faults,
+            Reason::Listen { .. } => &[],
+        }
+    }
+
+    pub(super) fn setup(mut faults: Vec<String>) -> Self {
         faults.dedup();
         StartError(Reason::Faults(faults))
     }

@@ -59,7 +59,7 @@ impl EndpointOptions {
     }
 
     fn judge_transports(&self, found: &mut Vec<Contradiction>) {
-        let offered = self.transports.unwrap_or(&Transport::ALL);
+        let offered = self.transports.unwrap_or(Transport::ALL);
         if offered.is_empty() {
             found.push(Contradiction::no_transport());
         }

@@ -96,7 +96,7 @@ impl Transport {
     /// # Errors
     /// When there is none of that name.
     pub fn read(name: &str) -> Result<Transport, Misread> {
-        if let Some(transport) = Transport::ALL.into_iter().find(|transport| transport.as_str() == name) {
+        if let Some(transport) = Transport::ALL.iter().copied().find(|transport| transport.as_str() == name) {
             return Ok(transport);
         }
         let why = match &*name.to_ascii_lowercase().replace(['-', '_', ' '], "") {

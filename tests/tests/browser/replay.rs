@@ -21,7 +21,7 @@ async fn feed() -> Suspend {
 
 /// Starts it, once the port is free.
 fn start(runtime: &Runtime, address: SocketAddr) -> ServerHandle {
-    let keep = Retention { count: 1_000_000, bytes: 64 << 20, ..Retention::default() };
+    let keep = Retention::new().count(1_000_000).bytes(64 << 20);
     let mut running = None;
     eventually("a server", || {
         let page = Router::new().route("/", get(async || Html("<!doctype html><title>empty</title>")));

@@ -48,9 +48,9 @@ async fn once(State(record): Record) -> Suspend<Guest> {
 impl Lifecycle for Guest {
     async fn on_message(&mut self, held: &Held, message: Message) {
         match message.as_text() {
-            Some("release") => held.resume(),
-            Some("kick") => held.disconnect_with(4001, "out"),
-            Some("object") => held.disconnect("no such thing"),
+            Some("release") => _ = held.resume(),
+            Some("kick") => _ = held.disconnect_with(4001, "out"),
+            Some("object") => _ = held.disconnect("no such thing"),
             Some(text) => held.send(format!("heard {text}")).expect("one message"),
             None => held.send(message).expect("one message"),
         }

@@ -107,11 +107,11 @@ fn call(hub: &Hub) {
     hub.publish("room", "from a destructor");
     hub.publish("kept/by a destructor", "from a destructor");
     hub.publish_after(Duration::ZERO, "nobody", "from a destructor").unwrap().detach();
-    let _ = (hub.stats(), hub.tally_by_endpoint(), hub.list(), hub.last_ends().count(), hub.scheduled());
+    let _ = (hub.stats(), hub.stats_by_endpoint(), hub.list(), hub.last_ends().count(), hub.scheduled());
     for listed in hub.list() {
         hub.publish(listed.path, "from a destructor");
     }
-    hub.end_key("nobody");
+    hub.resume_key("nobody");
 }
 
 impl Drop for Charge {

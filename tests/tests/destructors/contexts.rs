@@ -19,7 +19,7 @@ const EACH: usize = 4;
 
 async fn of_a_hold(yard: Yard) {
     let house = open(ground(&yard), &yard);
-    for transport in Transport::ALL {
+    for transport in Transport::ALL.iter().copied() {
         let client = house.visit(transport).path("/charged").enter().await;
         drop(client);
         until("the end", || house.hub.held_count() == 0).await;
@@ -31,7 +31,7 @@ async fn of_a_hold(yard: Yard) {
 async fn of_holds_when_the_server_stops(yard: Yard) {
     let house = open(ground(&yard), &yard);
     let mut clients = Vec::new();
-    for transport in Transport::ALL {
+    for transport in Transport::ALL.iter().copied() {
         clients.push(house.visit(transport).path("/charged").query("silent=1").enter().await);
     }
     house.hub.publish("kept/a", yard.message(10));
@@ -63,7 +63,7 @@ async fn refused_for_its_key(yard: Yard) {
     let house = open(ground(&yard), &yard);
     let visit = |transport| house.visit(transport).path("/charged").query("key=ada&silent=1");
     let first = visit(Transport::Sse).enter().await;
-    for transport in Transport::ALL {
+    for transport in Transport::ALL.iter().copied() {
         let before = yard.dropped();
         assert_eq!(visit(transport).refused().await.head.status, 429);
         dropped(&yard, before + 3).await;
@@ -75,7 +75,7 @@ async fn refused_for_its_key(yard: Yard) {
 
 async fn refused_for_terms_that_contradict(yard: Yard) {
     let house = open(ground(&yard), &yard);
-    for transport in Transport::ALL {
+    for transport in Transport::ALL.iter().copied() {
         for why in ["contrary=1", "many=1"] {
             let answer = house.visit(transport).path("/charged").query(why).refused().await;
             assert_eq!(answer.head.status, 500);
@@ -114,7 +114,7 @@ async fn in_a_function_that_is_cut(yard: Yard) {
         }
     });
     let house = open(plan, &yard);
-    for transport in Transport::ALL {
+    for transport in Transport::ALL.iter().copied() {
         assert_eq!(house.visit(transport).refused().await.head.status, 503);
     }
     dropped(&yard, 4).await;

@@ -118,8 +118,8 @@ pub(crate) fn ground(yard: &Yard) -> Plan {
             .mount(plain)
             .mount(evicting)
             .mount(live)
-            .topic("kept/*", Retention { count: 1, ..Retention::default() })
-            .topic("aged/*", Retention { age: Duration::from_secs(1), ..Retention::default() })
+            .topic("kept/*", Retention::new().count(1))
+            .topic("aged/*", Retention::new().age(Duration::from_secs(1)))
             .topic("log/*", Retention::default())
     })
 }

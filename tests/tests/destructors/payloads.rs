@@ -52,7 +52,7 @@ fn in_on_suspend() {
             }),
             &yard,
         );
-        fails(house, yard, &Transport::ALL, false).await;
+        fails(house, yard, Transport::ALL, false).await;
     });
 }
 
@@ -74,7 +74,7 @@ fn in_a_driver() {
             })
         };
         let house = open(ground(&yard).hold(shape), &yard);
-        fails(house, yard, &Transport::ALL, false).await;
+        fails(house, yard, Transport::ALL, false).await;
     });
 }
 
@@ -83,7 +83,7 @@ fn in_what_makes_a_driver() {
     try_out(Kind::Calls, async |yard| {
         let shape = |hold: abeyance::Suspend<_>| hold.drive(|_| -> std::future::Ready<()> { explode() });
         let house = open(ground(&yard).hold(shape), &yard);
-        fails(house, yard, &Transport::ALL, false).await;
+        fails(house, yard, Transport::ALL, false).await;
     });
 }
 
@@ -110,7 +110,7 @@ fn in_the_error_of_a_driver() {
     try_out(Kind::Calls, async |yard| {
         let shape = |hold: abeyance::Suspend<_>| hold.try_drive(|_| async { Err(Wrong(Bomb(3)).into()) });
         let house = open(ground(&yard).hold(shape), &yard);
-        fails(house, yard, &Transport::ALL, false).await;
+        fails(house, yard, Transport::ALL, false).await;
     });
 }
 
@@ -126,7 +126,7 @@ fn in_an_end_hook() {
             }),
             &yard,
         );
-        for transport in Transport::ALL {
+        for transport in Transport::ALL.iter().copied() {
             drop(house.enter(transport).await);
         }
         abeyance_tests::house::until("the hooks", || house.hub.stats().hooks_failed == 4).await;
@@ -138,7 +138,7 @@ fn in_an_end_hook() {
 fn in_the_function() {
     try_out(Kind::Calls, async |yard| {
         let house = open(ground(&yard).function(|_| async { explode() }), &yard);
-        for transport in Transport::ALL {
+        for transport in Transport::ALL.iter().copied() {
             assert_eq!(house.visit(transport).refused().await.head.status, 500);
         }
         close(house, yard).await;

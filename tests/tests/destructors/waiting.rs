@@ -33,14 +33,14 @@ async fn all_gone(house: &TestServer) {
 async fn for_a_hold_that_ends_while_it_opens(yard: Yard) {
     let (plan, gate) = opening(&yard, WhenSlow::Disconnect);
     let house = open(plan, &yard);
-    for transport in Transport::ALL {
+    for transport in Transport::ALL.iter().copied() {
         let client = house.enter(transport).await;
         let message = yard.message(10);
         yard.call(|| house.hub.publish("room", message));
         let message = yard.message(10);
         yard.call(|| house.hub.publish("room", message));
         let id = house.record.newest().id();
-        assert!(yard.call(|| house.hub.end(id)));
+        assert!(yard.call(|| house.hub.resume(id)));
         gate.notify_one();
         drop(client);
         all_gone(&house).await;
@@ -123,7 +123,7 @@ async fn too_much_for_all_peers_together(yard: Yard) {
 async fn written_when_the_hold_is_open(yard: Yard) {
     let (plan, gate) = opening(&yard, WhenSlow::Disconnect);
     let house = open(plan, &yard);
-    for transport in Transport::ALL {
+    for transport in Transport::ALL.iter().copied() {
         let mut client = house.enter(transport).await;
         for _ in 0..3 {
             let message = yard.message(100);
@@ -141,7 +141,7 @@ async fn written_when_the_hold_is_open(yard: Yard) {
 
 async fn sent_to_one_peer(yard: Yard) {
     let house = open(ground(&yard), &yard);
-    for transport in Transport::ALL {
+    for transport in Transport::ALL.iter().copied() {
         let mut client = house.enter(transport).await;
         let held = house.record.newest();
         let message = yard.message(10);

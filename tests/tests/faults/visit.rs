@@ -112,7 +112,7 @@ impl Visit {
             // A long poll that has its answer has ended before.
             Fault::CloseIgnored => {
                 let is_answered = transport == Transport::LongPoll && state == State::Pending;
-                assert_eq!(ward.hub.end(self.hold), !is_answered, "{}", self.cell);
+                assert_eq!(ward.hub.resume(self.hold), !is_answered, "{}", self.cell);
             }
         }
         if fault.reads_on(state)

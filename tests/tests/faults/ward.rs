@@ -52,7 +52,7 @@ impl Ward {
             .state(book.clone())
             .state(gate.clone())
             .state(Clocks(rules))
-            .topic("past", Retention { bytes: 32 << 20, ..Retention::default() })
+            .topic("past", Retention::new().bytes(32 << 20))
             .max_buffered(1 << 30)
             .head_timeout(Duration::from_secs(4))
             .keep_alive(Duration::from_secs(2))

@@ -116,7 +116,7 @@ fn a_resume_by_the_application_waits_for_the_hook_and_for_what_was_said() {
         let notes = Notes::gated();
         let site = Site::start(ear::server(&notes));
         let caught = Caught::new(&site, &notes, "ear", transport);
-        site.hub.list().iter().for_each(|hold| assert!(site.hub.end(hold.id)));
+        site.hub.list().iter().for_each(|hold| assert!(site.hub.resume(hold.id)));
         assert_eq!(go_on(&site, &notes, &caught.name), all_heard(3, "released"), "{transport:?}");
         drop(caught);
         site.until_quiet();
@@ -185,7 +185,7 @@ fn on_suspend_is_done_before_the_end_is_told_and_no_presence_is_negative() {
                 "gone" => peer.iter().for_each(Peer::fin),
                 "reset" => peer.take().expect("not reset yet").reset(),
                 "kicked" => ids.iter().for_each(|id| assert!(site.hub.disconnect(*id, "out"))),
-                _ => ids.iter().for_each(|id| assert!(site.hub.end(*id))),
+                _ => ids.iter().for_each(|id| assert!(site.hub.resume(*id))),
             }
             eventually("an end that has begun", || site.hub.stats().held == 0);
             assert_eq!(notes.of("ann"), ["suspend"], "{transport:?} {cause}");

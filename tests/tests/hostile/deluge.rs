@@ -64,7 +64,7 @@ async fn an_ending_is_over_although_its_peer_never_stops_sending() {
         }
     };
     until(&|| IS_BUSY.load(SeqCst)).await;
-    assert!(hub.end(hub.list()[0].id));
+    assert!(hub.resume(hub.list()[0].id));
     // More is always there to be read: nothing but a bound of the server's ends that.
     let is_over = || hub.stats().ending == 0;
     tokio::time::timeout(Duration::from_secs(60), until(&is_over)).await.expect("an end of the ending");

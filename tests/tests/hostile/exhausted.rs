@@ -76,7 +76,7 @@ fn a_topic_all_of_whose_members_are_full_ends_them_and_never_its_publisher() {
     told.recv_timeout(PATIENCE).expect("the message");
     eventually("nothing to wait", || site.hub.stats().waiting == 0);
     drop((deaf, told));
-    site.hub.list().into_iter().for_each(|held| assert!(site.hub.end(held.id)));
+    site.hub.list().into_iter().for_each(|held| assert!(site.hub.resume(held.id)));
     site.until_quiet();
 }
 
@@ -111,7 +111,7 @@ fn when_too_much_waits_for_all_the_slow_pay_and_a_reader_loses_nothing() {
     }
     assert_eq!(site.hub.held_count(), 1, "the reader");
     drop((deaf, told));
-    site.hub.list().into_iter().for_each(|held| assert!(site.hub.end(held.id)));
+    site.hub.list().into_iter().for_each(|held| assert!(site.hub.resume(held.id)));
     site.until_quiet();
 }
 

@@ -287,7 +287,7 @@ fn a_half_close_is_a_goodbye_in_every_state() {
     for transport in LASTING {
         let mut peer = house.enter("/echo", transport);
         let known = house.site.hub.list().into_iter().find(|held| held.peer == peer.local_addr()).unwrap();
-        assert!(house.site.hub.end(known.id));
+        assert!(house.site.hub.resume(known.id));
         peer.fin();
         assert!(peer.read_to_end().1, "{transport:?}: a FIN, and no reset");
         house.ended_as(peer, "released");
@@ -301,7 +301,7 @@ fn a_peer_that_ignores_its_ending_and_goes_on_sending_is_cut() {
     for transport in LASTING {
         let mut peer = house.enter("/echo", transport);
         let known = house.site.hub.list().into_iter().find(|held| held.peer == peer.local_addr()).unwrap();
-        assert!(house.site.hub.end(known.id));
+        assert!(house.site.hub.resume(known.id));
         let bytes = vec![0; 64 * 1024];
         // More than is discarded and all buffers on the way.
         let sent = (0..).take_while(|_| peer.takes(&bytes)).take(2_000).count();

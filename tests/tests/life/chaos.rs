@@ -195,7 +195,7 @@ async fn round(seed: u64) {
                     let id = list[dice.roll(list.len())].id;
                     match dice.roll(3) {
                         0 => house.hub.disconnect(id, "kick"),
-                        _ => house.hub.end(id),
+                        _ => house.hub.resume(id),
                     };
                 }
             }

@@ -82,7 +82,7 @@ async fn a_drain_ends_with_the_last_hold_whoever_ended_it(transport: Transport) 
     let hub = house.hub.clone();
     let leaving = async {
         sleep(seconds(2)).await;
-        hub.list().into_iter().filter(|held| hub.end(held.id)).count()
+        hub.list().into_iter().filter(|held| hub.resume(held.id)).count()
     };
     let (drained, left) = tokio::join!(house.close(), leaving);
     assert!((190..=210).contains(&left), "{left}");

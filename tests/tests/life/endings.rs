@@ -52,14 +52,14 @@ contract!(released_by_the_application of all);
 async fn released_by_the_application(transport: Transport) {
     let row =
         Row { websocket: "1000 released", sse: "resumed released, last", stream: "last", long_poll: "204" };
-    assert_row(transport, Held::resume, Resume::Released, row).await;
+    assert_row(transport, |held| _ = held.resume(), Resume::Released, row).await;
 }
 
 contract!(released_by_the_hub of all);
 async fn released_by_the_hub(transport: Transport) {
     let (house, mut client, held) = held(transport).await;
-    assert!(house.hub.end(held.id()));
-    assert!(!house.hub.end(held.id()));
+    assert!(house.hub.resume(held.id()));
+    assert!(!house.hub.resume(held.id()));
     assert!(!house.hub.disconnect(held.id(), "again"));
     let row =
         Row { websocket: "1000 released", sse: "resumed released, last", stream: "last", long_poll: "204" };

@@ -57,7 +57,7 @@ async fn what_is_read_ahead_at_ends_stays_in_the_bound_and_harms_no_other() {
     }
     for listed in house.hub.list() {
         if listed.id != id {
-            house.hub.end(listed.id);
+            house.hub.resume(listed.id);
         }
     }
     sleep(seconds(1)).await;

@@ -132,7 +132,7 @@ async fn assert_cut_off(house: TestServer, calls: Calls, is_right: impl Fn(&End)
     assert!(is_right(&told.end), "{:?}", told.end);
     assert_eq!((told.ended.messages_in(), told.ended.unheard()), (1, 2));
     assert_eq!(house.hub.stats().unheard, 2);
-    assert_eq!(house.hub.tally_by_endpoint()[0].1.unheard, 2);
+    assert_eq!(house.hub.stats_by_endpoint()[0].1.unheard, 2);
     house.close().await;
 }
 

@@ -19,7 +19,7 @@ async fn live(seed: u64) -> Vec<&'static str> {
         .on_message(|held, message| async move {
             match message.as_text() {
                 Some("panic") => panic!("on purpose"),
-                Some("leave") => held.resume_with("goodbye"),
+                Some("leave") => _ = held.resume_with("goodbye"),
                 Some("think") => sleep(seconds(40)).await,
                 _ => drop(held.publish("news", message)),
             }
@@ -63,8 +63,8 @@ async fn live(seed: u64) -> Vec<&'static str> {
                 let begun = house.record.begun();
                 let held = &begun[dice.roll(begun.len())];
                 match dice.roll(3) {
-                    0 => held.resume(),
-                    1 => held.disconnect("out"),
+                    0 => _ = held.resume(),
+                    1 => _ = held.disconnect("out"),
                     _ => drop(held.send("you")),
                 }
             }

@@ -73,8 +73,8 @@ async fn a_connection_goes_on_after_a_long_poll() {
         until("a hold", || house.record.begun().len() == round).await;
         match round {
             1 => house.record.newest().send("news").unwrap(),
-            2 => house.record.newest().resume(),
-            _ => house.record.newest().disconnect("out"),
+            2 => _ = house.record.newest().resume(),
+            _ => _ = house.record.newest().disconnect("out"),
         }
         let answer = reader.answer().await.unwrap();
         assert_eq!(answer.head.status, [200, 204, 410][round - 1]);

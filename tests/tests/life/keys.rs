@@ -41,10 +41,10 @@ contract!(all_of_a_key_are_released_at_every_endpoint_and_nobody_else of all);
 async fn all_of_a_key_are_released_at_every_endpoint_and_nobody_else(transport: Transport) {
     let house = open();
     let (hers, others) = guests(&house, transport).await;
-    assert_eq!(house.hub.end_key("ada"), 3);
+    assert_eq!(house.hub.resume_key("ada"), 3);
     assert_eq!(house.hub.held_count(), 2);
-    assert_eq!(house.hub.end_key("ada"), 0);
-    assert_eq!(house.hub.end_key("nobody"), 0);
+    assert_eq!(house.hub.resume_key("ada"), 0);
+    assert_eq!(house.hub.resume_key("nobody"), 0);
     let row = match transport {
         Transport::WebSocket => "1000 released",
         Transport::Sse => "resumed released, last",
@@ -99,7 +99,7 @@ async fn a_key_whose_holds_were_ended_has_room_again(transport: Transport) {
         }
         let refused = house.visit(transport).path("/limited").query("key=ada").refused().await;
         assert_eq!(refused.head.status, 429);
-        assert_eq!(house.hub.end_key("ada"), 2);
+        assert_eq!(house.hub.resume_key("ada"), 2);
     }
     house.close().await;
 }

@@ -231,7 +231,7 @@ async fn one_key_cannot_take_everything_over_all_endpoints_together(transport: T
     // Now its own limit is the narrower one.
     let _third = visit("/each", "key=ada").enter().await;
     assert_sent_away(&visit("/each", "key=ada").refused().await, 429);
-    assert_eq!(house.hub.end_key("ada"), 2);
+    assert_eq!(house.hub.resume_key("ada"), 2);
     house.told(3).await;
     let _again = [visit("/hold", "key=ada").enter().await, visit("/hold", "key=ada").enter().await];
     assert_eq!(house.hub.held_count(), 6);

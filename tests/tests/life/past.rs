@@ -120,7 +120,7 @@ async fn two_functions_of_one_name_are_told_apart_by_their_paths() {
         clients.push(client);
         until("a hold", || hub.held_count() == clients.len()).await;
     }
-    let held = hub.tally_by_endpoint().into_iter().map(|(path, stats)| (path, stats.held));
+    let held = hub.stats_by_endpoint().into_iter().map(|(path, stats)| (path, stats.held));
     assert_eq!(held.collect::<Vec<_>>(), [("/one/{room}", 1), ("/other/{room}", 2)]);
     let mut listed: Vec<_> = hub.list().into_iter().map(|hold| (hold.endpoint, hold.path)).collect();
     listed.sort();

@@ -95,7 +95,7 @@ async fn a_refusal_is_counted_and_logged_once_under_its_word(transport: Transpor
     let _three = visit("").enter().await;
     assert_eq!(visit("").refused().await.head.status, 503);
     assert_told(&house, &log, &mut told, "max_suspended");
-    let by_endpoint = house.hub.tally_by_endpoint();
+    let by_endpoint = house.hub.stats_by_endpoint();
     assert!(by_endpoint.iter().all(|(_, stats)| stats.refusals.is_empty()));
     house.close().await;
 }

@@ -11,7 +11,7 @@ const KEPT: usize = 3;
 
 /// A house whose room keeps its last messages, beside one that is live only, though it keeps its own.
 fn keeping(join: impl Fn(Suspend<Guest>) -> Suspend<Guest> + Send + Sync + 'static) -> Plan {
-    let few = Retention { count: KEPT, ..Retention::default() };
+    let few = Retention::new().count(KEPT);
     plan().server(|server| server.topic("room", few).topic("other", few)).hold(join)
 }
 

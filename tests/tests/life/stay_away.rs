@@ -42,7 +42,7 @@ async fn own(
 }
 
 fn open() -> TestServer {
-    let keep = Retention { age: seconds(3600), ..Retention::default() };
+    let keep = Retention::new().age(seconds(3600));
     plan()
         .server(|server| server.mount(tabs).mount(turns).mount(own).topic("news", keep))
         .hold(|hold| {

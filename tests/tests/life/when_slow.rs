@@ -111,7 +111,7 @@ async fn exactly_what_fits_is_kept_and_the_rest_is_counted(transport: Transport)
         assert_eq!((ended.messages_out(), ended.dropped(), ended.undelivered()), (most as u64, lost, 0));
         let stats = house.hub.stats();
         assert_eq!((stats.dropped, stats.waiting), (lost, 0));
-        let by_endpoint = house.hub.tally_by_endpoint();
+        let by_endpoint = house.hub.stats_by_endpoint();
         let dropped = |name| by_endpoint.iter().find(|(endpoint, _)| *endpoint == name).unwrap().1.dropped;
         assert_eq!((dropped(path), dropped("/hold")), (lost, 0));
         house.close().await;

@@ -38,10 +38,11 @@ async fn assert_stands(plan: Plan, told: &str, end: impl AsyncFnOnce(&TestServer
 async fn every_answer_of_a_poll_says_where_its_client_stands() {
     assert_stands(keeping(), "200", async |house, _| assert_eq!(house.hub.publish("news", "now"), 1)).await;
     assert_stands(keeping(), "200", async |house, _| house.record.newest().send("to you").unwrap()).await;
-    assert_stands(keeping(), "200", async |house, _| house.record.newest().resume_with("bye")).await;
-    assert_stands(keeping(), "204", async |house, _| house.record.newest().resume()).await;
+    assert_stands(keeping(), "200", async |house, _| assert!(house.record.newest().resume_with("bye"))).await;
+    assert_stands(keeping(), "204", async |house, _| assert!(house.record.newest().resume())).await;
     assert_stands(keeping(), "204", async |_, _| sleep(seconds(31)).await).await;
-    assert_stands(keeping(), "410 no", async |house, _| house.record.newest().disconnect("no")).await;
+    assert_stands(keeping(), "410 no", async |house, _| assert!(house.record.newest().disconnect("no")))
+        .await;
     let stray = [b'x'; 65 * 1024];
     assert_stands(keeping(), "400 violation, close", async |_, client| client.write(stray).await).await;
 

@@ -20,7 +20,7 @@ const fn seconds(count: u64) -> Duration {
 }
 
 /// Enough for everything that a test publishes.
-const EVERYTHING: Retention = Retention { count: 100_000, bytes: 64 << 20, age: seconds(3600) };
+const EVERYTHING: Retention = Retention::new().count(100_000).bytes(64 << 20).age(seconds(3600));
 
 /// Messages of several publishers: each counts its own.
 struct Numbers(Vec<usize>);

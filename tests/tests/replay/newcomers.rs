@@ -9,7 +9,7 @@ use abeyance_tests::returning::{Cut, Returning};
 
 use super::EVERYTHING;
 
-const FEW: Retention = Retention { count: 3, ..EVERYTHING };
+const FEW: Retention = EVERYTHING.count(3);
 
 /// How a client listens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use abeyance::extract::{Query, State};
 use abeyance::memory::Dialer;
-use abeyance::{Hub, Refusal, Retention, Suspend, suspend};
+use abeyance::{Hub, Refusal, Suspend, suspend};
 use abeyance_tests::dice::Dice;
 use abeyance_tests::guest::Guest;
 use abeyance_tests::house::{Asked, Stage, plan};
@@ -213,7 +213,7 @@ async fn who_comes_back_while_others_publish_misses_nothing_and_gets_nothing_twi
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_comes_back_while_others_publish_is_told_of_every_gap() {
-    let few = Retention { count: 3, ..EVERYTHING };
+    let few = EVERYTHING.count(3);
     let house = plan().server(|server| server.topic("*", few).mount(run)).open();
     let (dialer, hub) = (house.dialer.clone(), house.hub.clone());
     let race = move |seed, told: String| {

@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{EVERYTHING, seconds};
 
-const FEW: Retention = Retention { count: 3, ..EVERYTHING };
+const FEW: Retention = EVERYTHING.count(3);
 
 /// Those that carry ids.
 const CARRIERS: [Transport; 2] = [Transport::Sse, Transport::LongPoll];
@@ -114,7 +114,7 @@ async fn who_missed_a_message_that_made_room_for_others_is_told_once() {
 #[tokio::test(start_paused = true)]
 async fn who_missed_a_message_that_made_room_for_larger_ones_is_told_once() {
     for transport in CARRIERS {
-        let house = open(|server| server.topic("news", Retention { bytes: 4096, ..EVERYTHING }));
+        let house = open(|server| server.topic("news", EVERYTHING.bytes(4096)));
         let id = seen(&house, transport).await;
         publish(&house, "news", 1, 10);
         publish(&house, "news", 2, 3000);
@@ -125,7 +125,7 @@ async fn who_missed_a_message_that_made_room_for_larger_ones_is_told_once() {
 #[tokio::test(start_paused = true)]
 async fn who_missed_a_message_that_is_too_old_is_told_once() {
     for transport in CARRIERS {
-        let house = open(|server| server.topic("news", Retention { age: seconds(60), ..EVERYTHING }));
+        let house = open(|server| server.topic("news", EVERYTHING.age(seconds(60))));
         let id = seen(&house, transport).await;
         publish(&house, "news", 1, 10);
         sleep(seconds(61)).await;
@@ -185,7 +185,7 @@ async fn who_missed_something_that_is_still_there_gets_it_and_is_told_nothing() 
 async fn who_missed_nothing_is_told_nothing_though_everything_is_gone() {
     for transport in CARRIERS {
         // By age.
-        let house = open(|server| server.topic("news", Retention { age: seconds(60), ..EVERYTHING }));
+        let house = open(|server| server.topic("news", EVERYTHING.age(seconds(60))));
         let id = seen(&house, transport).await;
         sleep(seconds(61)).await;
         assert_back(house, transport, id, 0, &[]).await;
@@ -198,7 +198,7 @@ async fn who_missed_nothing_is_told_nothing_though_everything_is_gone() {
         assert_back(house, transport, id, 0, &[]).await;
 
         // A message so large that it was never kept, which the client got.
-        let house = open(|server| server.topic("news", Retention { bytes: 1024, ..EVERYTHING }));
+        let house = open(|server| server.topic("news", EVERYTHING.bytes(1024)));
         let mut first = client(&house, Transport::Sse, None);
         receive(&house, &mut first, Transport::Sse, 1, &[&"x".repeat(1000)]).await;
         assert_back(house, transport, first.id, 0, &[]).await;
@@ -256,7 +256,7 @@ async fn pass_through(house: &TestServer, room: &str) {
 
 #[tokio::test(start_paused = true)]
 async fn who_was_alone_in_a_quiet_room_is_told_nothing_though_other_rooms_are_forgotten() {
-    let rooms = |server: Server| server.topic("*", Retention { age: seconds(60), ..EVERYTHING });
+    let rooms = |server: Server| server.topic("*", EVERYTHING.age(seconds(60)));
     for transport in CARRIERS {
         // Nothing was ever published to its room; and it is away for a moment, ten times.
         let house = open(rooms);
@@ -309,9 +309,8 @@ async fn so_much_is_known_of_forgotten_rooms_as_there_is_room_for_and_then_all_a
     for transport in CARRIERS {
         for (rooms, resyncs) in [(6, 0), (9, 1)] {
             // Room for eight.
-            let house = open(|server| {
-                server.topic("*", Retention { age: seconds(60), ..EVERYTHING }).max_retained(8 * 64 * 128)
-            });
+            let house =
+                open(|server| server.topic("*", EVERYTHING.age(seconds(60))).max_retained(8 * 64 * 128));
             let id = seen(&house, transport).await;
             sleep(seconds(61)).await;
             for room in 0..rooms {

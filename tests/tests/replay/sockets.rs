@@ -95,7 +95,7 @@ fn a_client_that_polls_and_is_cut_gets_all_once_and_in_order() {
     let mut peer = Peer::connect(site.addr);
     ask(&mut peer, "long_poll", None);
     site.until_held(1);
-    assert!(site.hub.list().iter().all(|hold| site.hub.end(hold.id)));
+    assert!(site.hub.list().iter().all(|hold| site.hub.resume(hold.id)));
     let mut id = peer.answer().header("last-event-id").expect("an id").to_owned();
     let mut got = Vec::new();
     publish_beside(&site, || {

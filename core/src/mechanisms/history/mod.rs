@@ -2,7 +2,7 @@
 //!
 //! 1. One sequence for all topics: offsets count up, and a client that has got so far has everything up to there, of
 //!    every topic it follows. So one number is all that it must bring back.
-//! 2. Every topic's history is bounded by its [`Retention`](crate::words::retention::Keep), and all of them together by bytes; the
+//! 2. Every topic's history is bounded by its [`Retention`](crate::words::retention::Retention), and all of them together by bytes; the
 //!    oldest message goes first.
 //! 3. A message that is *landing* is not forgotten: its publisher is still handing it to members, and a member that
 //!    another publisher has reached first looks it up here.

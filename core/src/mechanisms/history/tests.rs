@@ -18,7 +18,7 @@ fn rules(keeps: &[(&str, Retention)]) -> Rules {
 }
 
 fn last(count: usize) -> Retention {
-    Retention { count, ..Retention::default() }
+    Retention::new().count(count)
 }
 
 /// Histories and their rules, at a time.
@@ -108,11 +108,8 @@ fn what_is_too_large_to_have_takes_no_room() {
 #[test]
 fn every_bound_of_a_topic_lets_the_oldest_go() {
     let age = Duration::from_secs(10);
-    let keeps = [
-        ("count", last(2)),
-        ("bytes", Retention { bytes: 2 * TINY, ..Retention::default() }),
-        ("age", Retention { age, ..Retention::default() }),
-    ];
+    let keeps =
+        [("count", last(2)), ("bytes", Retention::new().bytes(2 * TINY)), ("age", Retention::new().age(age))];
     let mut store = Store::new(&keeps, usize::MAX);
     for topic in ["count", "bytes"] {
         let first = (0..3).map(|_| store.publish(topic, "x")).min().unwrap();
@@ -142,7 +139,7 @@ fn over_all_topics_together_the_oldest_goes_whosever_it_is() {
 
 #[test]
 fn a_message_larger_than_its_bound_is_not_kept_and_said_to_be_gone() {
-    let mut store = Store::new(&[("*", Retention { bytes: 100, ..Retention::default() })], usize::MAX);
+    let mut store = Store::new(&[("*", Retention::new().bytes(100))], usize::MAX);
     store.follow("a");
     store.publish("a", "x");
     let pulled = store.pull(&[("a", 0)], usize::MAX);
@@ -165,8 +162,7 @@ fn a_message_that_is_landing_is_there_to_be_looked_up() {
 
 #[test]
 fn a_topic_without_followers_and_messages_leaves_nothing_but_how_far_it_had_come() {
-    let mut store =
-        Store::new(&[("*", Retention { age: Duration::from_secs(1), ..Retention::default() })], usize::MAX);
+    let mut store = Store::new(&[("*", Retention::new().age(Duration::from_secs(1)))], usize::MAX);
     store.publish("a", "x");
     assert_eq!(store.histories.floor(0, "a"), 0);
     assert_eq!(store.advance(1), [Topic::from("a")]);
@@ -184,7 +180,7 @@ fn a_topic_without_followers_and_messages_leaves_nothing_but_how_far_it_had_come
 
 #[test]
 fn of_topics_that_were_pushed_out_the_rule_remembers_how_far_any_had_come() {
-    let keep = Retention { age: Duration::from_secs(1), ..Retention::default() };
+    let keep = Retention::new().age(Duration::from_secs(1));
     let mut store = Store::new(&[("other/*", keep), ("*", keep), ("one", keep)], usize::MAX);
     store.histories.floors = Floors::new(1);
     store.publish("one", "x");
@@ -246,7 +242,7 @@ proptest! {
     #[test]
     fn the_bounds_hold_and_whoever_is_not_overtaken_misses_nothing(steps in prop::collection::vec(step(), 1..120)) {
         const TOPICS: [&str; 4] = ["a", "b1", "b2", "c"];
-        let b = Retention { bytes: 500, age: Duration::from_secs(20), ..Retention::default() };
+        let b = Retention::new().bytes(500).age(Duration::from_secs(20));
         let bound = 2_000;
         let mut store = Store::new(&[("a", last(3)), ("b*", b), ("*", Retention::default())], bound);
         let mut in_flight: Vec<(&str, Recorded)> = Vec::new();
@@ -345,8 +341,8 @@ proptest! {
         most in 0..6usize,
     ) {
         const TOPICS: [&str; 8] = ["a1", "a2", "a3", "a4", "b1", "b2", "b3", "c"];
-        let a = Retention { count: 2, age: Duration::from_secs(10), ..Retention::default() };
-        let b = Retention { bytes: 3 * TINY, age: Duration::from_secs(20), ..Retention::default() };
+        let a = Retention::new().count(2).age(Duration::from_secs(10));
+        let b = Retention::new().bytes(3 * TINY).age(Duration::from_secs(20));
         let mut store = Store::new(&[("a*", a), ("b*", b), ("c", a)], 3 * History::COST + 8 * TINY);
         store.histories.floors = Floors::new(most);
         let mut log: Vec<&str> = Vec::new();

@@ -12,7 +12,7 @@ use abeyance_core::words::stay_away;
 /// The id of the last message the client has seen: the `Last-Event-ID` header that a returning `EventSource` sends, or
 /// else `?last_event_id=`; `None` for a client that is new.
 ///
-/// Replay does not need it: what was missed in topics that [keep their past](crate::Keep) comes by itself, behind what
+/// Replay does not need it: what was missed in topics that [keep their past](crate::Retention) comes by itself, behind what
 /// the function [replies](crate::Suspend::reply). It is for functions that treat a newcomer otherwise than one who comes
 /// back:
 ///

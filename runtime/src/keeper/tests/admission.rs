@@ -75,7 +75,7 @@ async fn an_endpoint_that_rejects_gives_way_to_nobody() {
     grow_old(&house).await;
     assert_eq!(house.enter(0, 2, None).unwrap_err(), Refused::Full(Full::Server));
     let refused =
-        Hub::new(house.keeper.clone()).tally_by_endpoint().into_iter().map(|(_, stats)| stats.refused);
+        Hub::new(house.keeper.clone()).stats_by_endpoint().into_iter().map(|(_, stats)| stats.refused);
     assert_eq!(refused.collect::<Vec<_>>(), [1, 0]);
     house.enter(1, 2, None).unwrap();
     assert_eq!((rejecting.cause(), yielding.cause()), (None, Some("evicted")));
@@ -97,7 +97,7 @@ async fn nobody_goes_when_another_limit_cannot_be_relieved() {
     assert_eq!(again.unwrap_err(), Refused::Full(Full::EndpointKey));
     assert_eq!(house_is_full.unwrap().cause(), None);
     let hub = Hub::new(house.keeper.clone());
-    assert_eq!((hub.stats().refused, hub.tally_by_endpoint()[0].1.refused), (1, 1));
+    assert_eq!((hub.stats().refused, hub.stats_by_endpoint()[0].1.refused), (1, 1));
 }
 
 #[tokio::test(start_paused = true)]

@@ -427,7 +427,7 @@ async fn what_a_sweep_forgets_is_dropped_on_another_thread_than_that_of_the_cloc
             panic!("a destructor, on purpose");
         }
     }
-    let keep = Retention { age: secs(1), ..Retention::default() };
+    let keep = Retention::new().age(secs(1));
     let topics = vec![Rule { pattern: Pattern::Name("a".into()), keep }];
     let house = TestKeeper::new(ServerConfig { topics, ..ServerConfig::default() }, &[timeout(secs(5))]);
     let _time = keep_time(&house);

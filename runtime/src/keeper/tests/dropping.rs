@@ -212,7 +212,7 @@ fn every_drop_is_counted_once_for_its_hold_its_endpoint_and_all() {
     assert_eq!(guests.each_ref().map(|guest| guest.ended().dropped()), [7, 7, 7, 0]);
     assert_eq!(guests.each_ref().map(TestHold::cause), [None, None, None, Some("slow")]);
     let hub = Hub::new(house.keeper.clone());
-    let by_endpoint: Vec<_> = hub.tally_by_endpoint().into_iter().map(|(_, stats)| stats.dropped).collect();
+    let by_endpoint: Vec<_> = hub.stats_by_endpoint().into_iter().map(|(_, stats)| stats.dropped).collect();
     assert_eq!((by_endpoint, hub.stats().dropped), (vec![14, 7, 0], 21));
     // What was dropped is not undelivered as well; what still waits is.
     house.keeper.end(&guests[0].hold, Resume::Released.into());

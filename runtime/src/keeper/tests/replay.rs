@@ -124,14 +124,14 @@ fn whoever_comes_back_gets_exactly_what_it_missed_of_all_its_topics_in_order_the
 
 #[test]
 fn whoever_missed_what_is_gone_is_told_and_gets_what_is_live() {
-    let house = keeping(STILL, &[("*", Retention { count: 2, ..Retention::default() })]);
+    let house = keeping(STILL, &[("*", Retention::new().count(2))]);
     house.publish("a", &["1", "2", "3", "4"]);
     for (seen, is_lost) in [(1, true), (2, false), (4, false)] {
         let guest = house.come(SSE, &["a"], ResumePoint::Back(seen));
         assert_eq!(guest.hold.first_position().is_lost, is_lost, "{seen}");
     }
     for resume_point in [ResumePoint::Back(1), ResumePoint::OtherEpoch] {
-        let house = keeping(STILL, &[("*", Retention { count: 2, ..Retention::default() })]);
+        let house = keeping(STILL, &[("*", Retention::new().count(2))]);
         house.publish("a", &["1", "2", "3", "4"]);
         let guest = house.come(SSE, &["a"], resume_point);
         assert_eq!(guest.first_id().map(|id| id.offset), Some(4), "from where it goes on");
@@ -166,7 +166,7 @@ fn only_an_id_of_what_is_yet_to_come_is_refused_and_a_foreign_one_is_of_another_
 
 #[test]
 fn a_newcomer_that_wants_the_past_gets_what_there_is_of_it() {
-    let keep = Retention { count: 2, ..Retention::default() };
+    let keep = Retention::new().count(2);
     for form in [SSE, WireForm::WebSocket, WireForm::Stream { chunked: false }] {
         let house = keeping(STILL, &[("room", keep), ("other", keep)]);
         house.publish("room", &["m1", "m2", "m3"]);
@@ -190,7 +190,7 @@ fn a_newcomer_that_wants_the_past_gets_what_there_is_of_it() {
 
 #[test]
 fn a_newcomer_that_is_cut_in_the_past_gets_the_rest_of_it_and_nothing_else_from_before_it_came() {
-    let keep = Retention { count: 2, ..Retention::default() };
+    let keep = Retention::new().count(2);
     let house = keeping(STILL, &[("*", keep)]);
     house.publish("room", &["m1", "m2"]);
     house.publish("hall", &["m3"]);
@@ -310,7 +310,7 @@ fn a_message_too_large_for_an_answer_is_passed_over_and_not_asked_for_again() {
 #[test]
 fn topics_leave_no_memory_when_nobody_follows_and_nothing_is_kept() {
     let age = secs(60);
-    let house = keeping(STILL, &[("*", Retention { age, ..Retention::default() })]);
+    let house = keeping(STILL, &[("*", Retention::new().age(age))]);
     let guest = house.come(SSE, &["a", "b"], ResumePoint::New);
     house.publish("a", &["1"]);
     house.keeper.leave(&guest.hold, "b");
@@ -322,7 +322,7 @@ fn topics_leave_no_memory_when_nobody_follows_and_nothing_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_old_enough_is_forgotten_though_nothing_happens() {
-    let house = keeping(STILL, &[("*", Retention { age: secs(1), ..Retention::default() })]);
+    let house = keeping(STILL, &[("*", Retention::new().age(secs(1)))]);
     tokio::spawn(house.keeper.clone().keep_time());
     house.publish("a", &["1"]);
     tokio::time::sleep(millis(900)).await;
@@ -335,7 +335,7 @@ async fn what_is_old_enough_is_forgotten_though_nothing_happens() {
 #[test]
 fn under_racing_publishers_a_client_that_comes_back_sees_no_gap_and_no_double() {
     const MESSAGES: usize = 400;
-    let house = keeping(STILL, &[("*", Retention { count: 10_000, bytes: 1 << 24, ..Retention::default() })]);
+    let house = keeping(STILL, &[("*", Retention::new().count(10_000).bytes(1 << 24))]);
     let done = AtomicBool::new(false);
     let mut seen: Vec<String> = Vec::new();
     let start = house.archived().last();

@@ -197,10 +197,7 @@ async fn it_ends_with_the_last_member_of_its_topic_and_not_before_the_first() {
 
 #[tokio::test(start_paused = true)]
 async fn where_the_past_is_kept_it_ends_when_that_is_forgotten() {
-    let rule = Rule {
-        pattern: Pattern::Name("news".into()),
-        keep: Retention { age: secs(10), ..Retention::default() },
-    };
+    let rule = Rule { pattern: Pattern::Name("news".into()), keep: Retention::new().age(secs(10)) };
     let house = TestKeeper::new(ServerConfig { topics: vec![rule], ..ServerConfig::default() }, &[STILL]);
     let later = |text: &'static str| house.hub().publish_after(secs(60), "news", text).unwrap();
     let before = later("before");

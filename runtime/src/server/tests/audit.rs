@@ -15,7 +15,7 @@ async fn a_socket_that_somebody_keeps_is_a_leak_also_when_both_sides_have_closed
     let inn = Inn::default();
     let kept = inn.kept.clone();
     let (service, first) = over_tcp(inn).await;
-    let hub = Hub::default();
+    let hub = Hub::new(Keeper::new());
     let mut peers = vec![first];
     for _ in 0..3 {
         peers.push(TcpStream::connect(service.local_addr).await.unwrap());

@@ -123,9 +123,9 @@ impl Client {
 
 fn house() -> TestKeeper {
     let keeps = [
-        ("count", Retention { count: 3, ..Retention::default() }),
-        ("bytes", Retention { bytes: 2_000, ..Retention::default() }),
-        ("age", Retention { age: secs(1), ..Retention::default() }),
+        ("count", Retention::new().count(3)),
+        ("bytes", Retention::new().bytes(2_000)),
+        ("age", Retention::new().age(secs(1))),
     ];
     let rule = |(text, keep): (&str, Retention)| Rule { pattern: Pattern::read(text).unwrap(), keep };
     // All topics together have no room for what each may keep.

@@ -7,7 +7,7 @@ use super::*;
 /// A house whose topic has kept four times as much as may wait for one peer.
 fn long_past() -> (TestKeeper, usize) {
     let settings = EndpointOptions { send_buffer: Some(BOUND), ..STILL };
-    let house = keeping(settings, &[("*", Retention { count: 128, ..Retention::default() })]);
+    let house = keeping(settings, &[("*", Retention::new().count(128))]);
     for number in 0..128 {
         house.publish("a", &[&format!("{number}{}", "x".repeat(1024))]);
     }

@@ -59,7 +59,7 @@ fn an_end_says_where_its_client_stands() {
 
 #[test]
 fn whoever_is_ended_before_it_follows_anything_learns_where_it_stands() {
-    let house = keeping(STILL, &[("*", Retention { count: 3, ..Retention::default() })]);
+    let house = keeping(STILL, &[("*", Retention::new().count(3))]);
     house.publish("a", &["1", "2", "3", "4"]);
     for (resume_point, end_log, stands, is_lost) in [
         (ResumePoint::New, false, 4, false),
