@@ -39,7 +39,7 @@
 //! ```
 //!
 //! Without the macro: `let server = `[`Server::new`]`().mount(enter).bind("127.0.0.1:8080").await?;`. Keep it: dropping
-//! it cuts every connection. [`shutdown`](Running::shutdown) ends in good order, and `abeyance::shutdown_signal` tells
+//! it cuts every connection. [`shutdown`](ServerHandle::shutdown) ends in good order, and `abeyance::shutdown_signal` tells
 //! when: it waits for SIGTERM or SIGINT.
 //!
 //! The same function serves all four transports. `?transport=websocket|sse|stream|long_poll` chooses by name; then
@@ -78,7 +78,7 @@
 //! 6. One end hook runs, once: [`on_resume`](Lifecycle::on_resume) or [`on_disconnect`](Lifecycle::on_disconnect), both
 //!    of which call [`on_end`](Lifecycle::on_end) unless you write them. It owns the context and gets a snapshot,
 //!    [`Ended`]. It also runs after a panic in another hook. It does not run when the process is killed, or when [`ServerHandle`] is
-//!    dropped without [`shutdown`](Running::shutdown).
+//!    dropped without [`shutdown`](ServerHandle::shutdown).
 //!
 //! At every moment `suspended = held + ending + ended`, which [`Hub::stats`] shows.
 //!
@@ -238,7 +238,7 @@
 //! # Tests
 //!
 //! An annotated function stays a function that a unit test can call, and [`Suspend::context`] shows what it made.
-//! For the life of a hold there is [`Server::bind_memory`]: a network in [`max_buffered`], in which paused time is exact.
+//! For the life of a hold there is [`Server::bind_memory`]: a network in [`memory`], in which paused time is exact.
 //!
 //! ```
 //! use abeyance::{Server, Suspend, suspend};

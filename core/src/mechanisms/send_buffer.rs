@@ -9,7 +9,7 @@ use queue::Queue;
 
 /// The bytes that wait for one peer, in order.
 ///
-/// The kernel's share is looked up only when it could matter: the [most](most_kept) that it can need for what was
+/// The kernel's share is looked up only when it could matter: the most that it can need for what was
 /// written since the last look is added to what was found then.
 #[derive(Debug, Default)]
 pub struct SendBuffer {

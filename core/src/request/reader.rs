@@ -30,7 +30,7 @@ pub enum Reader {
     },
     /// Bytes that must not come any more: the request is being answered. Counted, and dropped.
     Strays(u32),
-    /// A long poll: nothing was answered, and the connection's next request may begin already. What an [`Exchange`] has,
+    /// A long poll: nothing was answered, and the connection's next request may begin already. What an [`PollExchange`] has,
     /// one by one, so that there is room for the others beside the discriminant.
     Poll { version_11: bool, keep_alive: bool, is_batch: bool, rest: Option<Box<Rest>> },
 }

@@ -3,7 +3,7 @@
 //! A destructor may panic, wait for a lock of the application, or call the hub. So:
 //!
 //! 1. It runs with no lock of ours held. What is let go of under a lock waits in a bin of its thread, until the thread
-//!    has released its last lock; then another thread drops it ([`disposer`](super::disposer)).
+//!    has released its last lock; then another thread drops it (`disposer`).
 //!    [`Mutex`](super::Mutex) sees to that, so no place in the code can forget it.
 //! 2. A panic of it is caught and logged, for each value alone. Two that panic while one `Vec` of them is dropped
 //!    would abort the process.

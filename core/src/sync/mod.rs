@@ -1,7 +1,7 @@
 //! The lowest layer: locks, atomics, and the application's values, which are never dropped while a lock is held.
 //!
-//! All that decides how threads meet comes from here alone: with `--cfg shuttle`, [`raw`] has a scheduler's locks, and the
-//! thread of [`disposer`] is not started.
+//! All that decides how threads meet comes from here alone: with `--cfg shuttle`, `raw` has a scheduler's locks, and the
+//! thread of `disposer` is not started.
 
 mod disposer; // the thread that drops what was let go of under a lock
 pub mod foreign; // values whose destructors are user code

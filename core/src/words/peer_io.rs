@@ -17,7 +17,7 @@ pub trait PeerIo: Send + Sync + 'static {
     /// or a host that the kernel gave up on (`TimedOut`, `HostUnreachable`). Reads nothing.
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Ready when [`try_write`](Line::try_write) may make progress again.
+    /// Ready when [`try_write`](PeerIo::try_write) may make progress again.
     fn poll_writable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
     /// Writes what the kernel takes at once; an error of kind `WouldBlock` if nothing.

@@ -23,7 +23,7 @@ use abeyance_core::words::socket_count::Look;
 
 /// A running server.
 ///
-/// Dropping it without [`shutdown`](Running::shutdown) cuts every connection, and logs how many.
+/// Dropping it without [`shutdown`](ServerHandle::shutdown) cuts every connection, and logs how many.
 #[derive(Debug)]
 #[must_use = "dropping a running server stops it at once: keep it, and call `shutdown`"]
 pub struct ServerHandle {
@@ -116,12 +116,12 @@ impl ServerHandle {
     /// that are being answered, and cuts what is left when [`drain`](crate::Server::drain) has passed.
     ///
     /// The ends are spread over the drain, as that says, and what has not ended is held as before. Dropping the future
-    /// cuts everything at once and waits for nothing; [`shutdown_until`](Running::shutdown_until) gives hooks a second.
+    /// cuts everything at once and waits for nothing; [`shutdown_until`](ServerHandle::shutdown_until) gives hooks a second.
     pub async fn shutdown(self) -> DrainReport {
         self.shutdown_until(pending::<()>()).await
     }
 
-    /// As [`shutdown`](Running::shutdown), but when `hurry` is ready, what is left is cut at once: a hold whose end had not
+    /// As [`shutdown`](ServerHandle::shutdown), but when `hurry` is ready, what is left is cut at once: a hold whose end had not
     /// begun ends as [`Disconnect::Shutdown`](crate::Disconnect::Shutdown), and end hooks have one more second, as has then
     /// what [`Server::after_drain`](crate::Server::after_drain) was given.
     ///

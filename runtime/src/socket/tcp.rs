@@ -22,11 +22,11 @@ use abeyance_core::words::peer_io::PeerIo;
 /// A TCP socket that reads, writes and ends through `&self`.
 pub(crate) struct TcpStreamIo {
     stream: TcpStream,
-    /// Bytes may lie in the kernel although tokio's readiness says nothing of them: [`Line::poll_gone`] has
+    /// Bytes may lie in the kernel although tokio's readiness says nothing of them: [`PeerIo::poll_gone`] has
     /// cleared it, to be woken by what comes next and not by what lies there; or [`Socket::mistrust`] supposes so, since
     /// tokio learns of bytes only when its driver has its turn.
     passed_over: AtomicBool,
-    /// Set by [`Line::cut`].
+    /// Set by [`PeerIo::cut`].
     cut: AtomicBool,
     /// The first error that ended the connection, as `errno`; 0 if none did. The kernel tells it once, to whoever
     /// asks first, which may be a publisher's write: the hold's own task must still hear it.

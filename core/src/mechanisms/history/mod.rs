@@ -7,7 +7,7 @@
 //! 3. A message that is *landing* is not forgotten: its publisher is still handing it to members, and a member that
 //!    another publisher has reached first looks it up here.
 //! 4. A topic that nobody follows and that has nothing left is forgotten whole. How far it had come is known for a while
-//!    longer: until so many others are forgotten as there is room for ([`Floors`]). After that its rule remembers only
+//!    longer: until so many others are forgotten as there is room for (`Floors`). After that its rule remembers only
 //!    how far any of those had come. A client that comes back from before is then told to start anew, although it may
 //!    have missed nothing.
 
@@ -111,7 +111,7 @@ impl Histories {
         self.topics.contains_key(topic)
     }
 
-    /// Records a message. Until it has [`land`](Histories::land)ed, it is not forgotten.
+    /// Records a message. Until it has [`land`](Histories::complete)ed, it is not forgotten.
     /// Gives back the topic's name as everybody shares it.
     pub fn record(&mut self, rule: usize, topic: &str, message: Message, now: Tick) -> (Topic, Recorded) {
         self.last += 1;

@@ -13,7 +13,7 @@ use crate::words::event_id::EventId;
 use abeyance_settings::endpoint::WhenEvicted;
 
 /// The table. `retry_after` is when the client shall come back, jittered by the caller. `code_hint` is the close
-/// code of the fault that ended a WebSocket ([`Fault::close_code`](super::protocol_fault::Fault::close_code)): a
+/// code of the fault that ended a WebSocket ([`Fault::close_code`](super::protocol_fault::ProtocolFault::close_code)): a
 /// violation may be of the protocol (1002) or of UTF-8 (1007). `when_evicted` is what the hold's terms say. Long polls look at the whole `exchange`, SSE at its
 /// position only.
 ///
