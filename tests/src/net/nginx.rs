@@ -1,4 +1,4 @@
-//! nginx in front of servers, with the configuration that stands in the README.
+//! nginx in front of servers, with the configuration that stands in the guide (`proxies.md`).
 
 use std::fs;
 use std::net::{SocketAddr, TcpListener};
@@ -19,15 +19,15 @@ pub struct Nginx {
 
 /// Its configuration, as users copy it.
 fn block() -> String {
-    let readme = include_str!("../../../README.md");
-    let (_, behind) = readme.split_once("\n```nginx\n").expect("a block in the README");
+    let guide = include_str!("../../../runtime/docs/proxies.md");
+    let (_, behind) = guide.split_once("\n```nginx\n").expect("a block in the guide");
     behind.split_once("\n```\n").expect("the end of the block").0.to_owned()
 }
 
-/// Puts another value where the README has an example.
+/// Puts another value where the guide has an example.
 #[track_caller]
 fn put(block: &mut String, example: &str, value: &str) {
-    assert_eq!(block.matches(example).count(), 1, "{example:?} in the README");
+    assert_eq!(block.matches(example).count(), 1, "{example:?} in the guide");
     *block = block.replace(example, value);
 }
 
@@ -37,7 +37,7 @@ impl Nginx {
         Nginx::before_with(servers, &[])
     }
 
-    /// The same with other values where the README has these.
+    /// The same with other values where the guide has these.
     pub fn before_with(servers: &[SocketAddr], more: &[(&str, &str)]) -> Option<Self> {
         Nginx::with(servers, |_, block| {
             put(block, " ssl;", ";");
