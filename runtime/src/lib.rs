@@ -155,7 +155,7 @@ pub mod extract {
 /// | `crate` | the path to this crate, where another re-exports it: `crate = ::framework::abeyance` | `::abeyance` |
 ///
 /// Durations are integers with `ms`, `s`, `m`, `h` or `d`, as in `"1h30m"`, of at most `"365d"`; sizes are an integer with
-/// `B`, `KiB`, `MiB` or `GiB`; counts are plain integers. Whatever is faulty or cannot be meant (a `heartbeat` that is
+/// `B`, `KiB`, `MiB` or `GiB`; counts are plain integers. A fault, or a contradiction (a `heartbeat` that is
 /// no shorter than `max_idle`, a long poll without a `timeout`) does not compile, and all of it is told at once.
 ///
 /// The limit for a key is checked after the function, which names the key. The first heartbeat comes at a random part
@@ -201,7 +201,7 @@ pub use abeyance_macros::suspend;
 ///
 /// Where `LISTEN_FDS` and `LISTEN_PID` name one TCP socket that listens, as systemd's socket activation does, the server
 /// takes it and `listen` has no effect. Anything else that is handed over is an error. Such a socket outlives the process,
-/// so whoever connects during a restart waits for the next process and is not refused.
+/// so a client that connects during a restart waits for the next process and is not refused.
 pub use abeyance_macros::main;
 pub mod memory {
     #![doc = "A network in memory, for tests of held connections with paused time."]
