@@ -1,13 +1,14 @@
 //! The one exit door: whatever ended a hold, its wire is finished here, and its end hook is called here.
 //!
-//! Two things go on beside each other. On the wire the ending is written, then FIN; what the peer still sends is discarded
-//! until its own FIN, because closing with unread bytes would reset the connection and destroy the ending on its way.
+//! Two things go on beside each other. On the wire the ending is written, then FIN (after a WebSocket's answer to our close
+//! frame, or a second); what the peer still sends is discarded until its own FIN, because closing with unread bytes would reset the connection and destroy the ending on its way.
 //! Meanwhile hooks finish (`hearing`). When the ending is written and the hooks are over, the end hook starts. When the wire
 //! is finished, the books are settled and the connection is let go of; a hook that still runs then goes on in a task of its
 //! own.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
+use std::time::Duration;
 
 use crate::endpoint::erased::Erased;
 use crate::keeper::Keeper;
@@ -34,11 +35,20 @@ use super::remaining_messages::Hearing;
 use super::session::{Ahead, Session, Stage};
 use super::user_code::{UserCode, caught, drop_quietly, settled};
 use super::{After, Deadline};
-use abeyance_core::request::reader::Reader;
+use abeyance_core::mechanisms::wire::assembler::Incoming;
+use abeyance_core::request::reader::{Read, Reader};
 
 /// How much is discarded at most. What a peer had under way when its ending came is less, whatever its and our buffers; one
 /// that does not listen would have us read for as long as the polite end lasts.
 const MOST_DISCARDED: usize = 16 << 20;
+
+/// How long a WebSocket's answer to our close frame is awaited before our FIN (RFC 6455 §7.1.1: both have sent and received
+/// one, then the server closes). A proxy closes both of its sides at our FIN, so a client behind it that has not answered yet
+/// would see an unclean end. A peer that does not answer has its FIN after this time.
+const CLOSE_REPLY: Duration = Duration::from_secs(1);
+
+/// How often is read in one turn while that answer is awaited.
+const READS: usize = 16;
 
 /// What must be known while a hold is ending.
 pub(super) struct Ending {
@@ -48,6 +58,8 @@ pub(super) struct Ending {
     /// When the polite end is over.
     due: Deadline,
     discarded: usize,
+    /// Until when the peer's close frame is awaited. `None` if it is not, or not any more.
+    reply_due: Option<Deadline>,
     /// The snapshot, once the ending is written; taken by the end hook.
     ended: Option<Ended>,
     is_reported: bool,
@@ -98,6 +110,7 @@ impl Session<'_> {
             end_request,
             wire: Wire::Begun,
             discarded: 0,
+            reply_due: None,
             ended: None,
             is_reported: false,
         }));
@@ -214,6 +227,11 @@ impl Ending {
             self.count_answer(hold, reader, written);
         }
         match written {
+            Written::Whole if hold.form == WireForm::WebSocket && !self.end_request.is_goodbye() => {
+                let keeper = hold.keeper();
+                let patience = CLOSE_REPLY.min(keeper.server_config().close_timeout / 2);
+                self.reply_due = Some(Deadline::at(keeper.time().mark().plus(patience), keeper.time()));
+            }
             Written::Whole if !is_kept => line.shut(),
             Written::Torn => line.cut(),
             Written::Whole | Written::Nothing => {}
@@ -301,12 +319,52 @@ impl Ending {
         if written == Written::Nothing {
             return Poll::Ready(After::Close);
         }
+        if let Some(mut due) = self.reply_due.take() {
+            // While a hook runs, the reader has messages that it is to hear, and the connection waits for no hook.
+            let is_answered = !self.is_reported || self.poll_reply(hold, line, reader, cx).is_ready();
+            if !is_answered && !is_late && due.poll(hold.keeper().time(), cx).is_pending() {
+                self.reply_due = Some(due);
+                return Poll::Pending;
+            }
+            line.shut();
+        }
         match discard(line, cx, &mut self.discarded, MOST_DISCARDED) {
             Poll::Ready(Peer::Closed) => {}
             Poll::Pending if !is_late => return Poll::Pending,
             Poll::Ready(Peer::Deaf) | Poll::Pending => line.cut(),
         }
         Poll::Ready(After::Close)
+    }
+
+    /// Ready when the peer has answered our close frame, or will not. Nothing of what it says before is heard: that came
+    /// after the end had begun.
+    fn poll_reply(
+        &mut self,
+        hold: &Hold,
+        line: &dyn Socket,
+        reader: &mut Reader,
+        cx: &mut Context<'_>,
+    ) -> Poll<()> {
+        let mut buffer = [0; 8 * 1024];
+        for _ in 0..READS {
+            loop {
+                match reader.next_item() {
+                    Read::Item(Incoming::Close { .. }) | Read::Fault(_) => return Poll::Ready(()),
+                    Read::Item(item) => drop_quietly(item),
+                    Read::More => break,
+                }
+            }
+            match ready!(line.poll_read(cx, &mut buffer)) {
+                Ok(count @ 1..) if self.discarded < MOST_DISCARDED => {
+                    self.discarded += count;
+                    let (config, now) = (&hold.config.endpoint_config, hold.keeper().time().stamp());
+                    reader.feed(&buffer[..count], config, now);
+                }
+                _ => return Poll::Ready(()),
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
     }
 
     /// Starts the end hook, once the ending is written. It has a task of its own unless it is done at once: it may take as
