@@ -227,11 +227,12 @@ pub use keeper::ended::Ended;
 pub use keeper::held::{Held, JoinError, SendError};
 pub use keeper::hub::{HoldInfo, Hub, Stats};
 pub use keeper::scheduled::{ScheduleError, Scheduled};
+pub use serde_json::Error as JsonError;
 pub use server::builder::Server;
 pub use server::handle::{DrainReport, ServerHandle};
 pub use server::signals::shutdown_signal;
 pub use server::start::{StartError, StartErrorKind};
-pub use {axum_core, bytes, http, serde_json, tower_service};
+pub use {axum_core, bytes, http, tower_service};
 
 /// The program of the README compiles.
 #[cfg(doctest)]
