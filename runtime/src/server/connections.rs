@@ -16,7 +16,7 @@ use super::service::Service;
 use super::turn_away::{LINGERING, TurnAway};
 use crate::socket::Socket;
 use crate::socket::kernel::Descriptors;
-use abeyance_core::mechanisms::connection_queue::{ConnectionQueue, Ticket};
+use abeyance_core::mechanisms::connection_queue::{ConnectionQueue, Refused, Ticket};
 use abeyance_core::words::peer::Peer;
 use abeyance_core::words::server_config::ServerConfig;
 
@@ -146,8 +146,8 @@ impl<H: Service> Connections<H> {
             Err(refused) => return Some(Err(TurnAway::Peer(refused))),
         };
         let slot = IdleSlot::new(self.clone(), ticket);
-        if let Some(instead) = instead {
-            self.reason(&instead).await;
+        if let Err(refused) = self.have_leave(instead, &self.waiting, peer).await {
+            return Some(Err(TurnAway::Peer(refused)));
         }
         while self.count() >= self.capacity {
             if !self.evict_idlest().await {
@@ -159,20 +159,30 @@ impl<H: Service> Connections<H> {
 
     /// Has whoever has waited longest leave, and returns when it has; `false` if nobody waits.
     pub(super) async fn evict_idlest(&self) -> bool {
-        let longest = self.waiting.lock().longest(self.age());
-        match longest {
-            Some(evict) => {
-                self.reason(&evict).await;
-                true
+        loop {
+            let longest = self.waiting.lock().longest(self.age());
+            match longest {
+                Some(evict) if has_given(&evict).await => return true,
+                Some(_) => {}
+                None => return false,
             }
-            None => false,
         }
     }
 
-    async fn reason(&self, evict: &Evict) {
-        self.service.count_turned_away();
-        evict.ask();
-        let _ = timeout(WAY_OUT, evict.gone()).await;
+    /// Has one of this peer's leave for another of its own; a second one if the first has something to be answered.
+    async fn have_leave(
+        &self,
+        mut instead: Option<Arc<Evict>>,
+        queue: &Mutex<ConnectionQueue<Arc<Evict>>>,
+        peer: Option<Peer>,
+    ) -> Result<(), Refused> {
+        while let Some(evict) = instead {
+            if has_given(&evict).await {
+                break;
+            }
+            instead = queue.lock().another(peer, self.age())?;
+        }
+        Ok(())
     }
 
     /// The time in which its lobbies reckon.
@@ -233,14 +243,13 @@ impl<H: Service> Connections<H> {
     }
 
     /// A parser for a connection that has sent something. Where there is none left, the connection that has one and has
-    /// waited longest for its own peer leaves.
+    /// waited longest for its own peer leaves, or puts it down if it rests.
     pub(super) async fn parser(self: &Arc<Self>, slot: &Arc<IdleSlot<H>>) -> Result<Parser<H>, TurnAway> {
-        let entered = self.parsers.lock().enter(slot.peer(), self.age());
+        let peer = slot.peer();
+        let entered = self.parsers.lock().enter(peer, self.age());
         let (ticket, instead) = entered.map_err(TurnAway::Peer)?;
         let waiting = Applicant { connections: self, ticket: Some(ticket) };
-        if let Some(instead) = instead {
-            self.reason(&instead).await;
-        }
+        self.have_leave(instead, &self.parsers, peer).await.map_err(TurnAway::Peer)?;
         // One after the other, in the order in which they came. If all asked at once, a crowd would have everybody leave,
         // those who came just now and wait for nothing included.
         let _turn = self.at_the_parsers.lock().await;
@@ -250,7 +259,9 @@ impl<H: Service> Connections<H> {
             }
             let longest = self.parsers.lock().longest(self.age());
             match longest {
-                Some(evict) => self.reason(&evict).await,
+                Some(evict) => {
+                    has_given(&evict).await;
+                }
                 None => return Err(TurnAway::Busy),
             }
         }
@@ -276,6 +287,11 @@ impl<H: Service> Drop for Applicant<'_, H> {
             self.connections.parsers.lock().leave(ticket);
         }
     }
+}
+
+/// Whether a connection gives what it is asked for. One that does not answer is not waited for, and counts as gone.
+async fn has_given(evict: &Evict) -> bool {
+    timeout(WAY_OUT, evict.ask()).await.unwrap_or(true)
 }
 
 fn most_of_one(server_config: &ServerConfig, capacity: usize) -> usize {

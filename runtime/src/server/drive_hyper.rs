@@ -1,7 +1,7 @@
 //! From the first byte of a request to its answer or its hold, under hyper; and the one owner of deadlines there.
 
 use std::convert::Infallible;
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, poll_fn};
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
@@ -19,7 +19,7 @@ use parking_lot::Mutex;
 use super::connections::{ConnectionGuard, Connections};
 use super::http_io::{Answer, HttpIo, SharedHttpState};
 use super::http_state::{HttpState, LAST_HEAD, REST, Step};
-use super::idle_slot::{For, IdleSlot, Parser};
+use super::idle_slot::{Asset, For, IdleSlot, Parser};
 use super::linger::{linger, released};
 use super::plain_answer::word;
 use super::request_framing::Follows;
@@ -69,17 +69,18 @@ pub(super) async fn next_hold<H: Service>(
     let peer = line.peer().ok()?;
     let slot = slot.unwrap_or_else(|| IdleSlot::back(&connections, peer));
     let taken = {
-        let mut asked = pin!(slot.asked());
         let mut halt = pin!(connections.halt.cancelled());
         let mut answering = pin!(answer(&connections, &line, &slot, peer, visit));
         poll_fn(|cx| {
-            // First: once it was asked to leave, no request of it is begun.
-            if asked.as_mut().poll(cx).is_ready() {
+            // Who was asked to leave looks first at what its peer has sent meanwhile: with a whole request it stays. But
+            // what has begun is not carried on.
+            let must_leave = slot.poll_asked(Asset::Place, cx).is_ready() && !slot.is_between_requests();
+            if !must_leave && let Poll::Ready(taken) = answering.as_mut().poll(cx) {
+                return Poll::Ready(taken);
+            }
+            if slot.poll_asked(Asset::Place, cx).is_ready() {
                 slot.make_way(&line);
                 return Poll::Ready(None);
-            }
-            if let Poll::Ready(taken) = answering.as_mut().poll(cx) {
-                return Poll::Ready(taken);
             }
             halt.as_mut().poll(cx).map(|()| {
                 // Not a FIN, which could pass for the end of an answer that is not whole.
@@ -137,6 +138,7 @@ async fn answer<H: Service>(
         if unread.is_empty() {
             unread = first_bytes(connections, line, first_due, grace).await?;
         }
+        slot.come();
         // The first head has the time from the connection's first moment, later ones from their first byte.
         let due = head_due.take().unwrap_or_else(|| time.mark().plus(server_config.head_timeout));
         let parser = match time.before(due, connections.parser(slot)).await? {
@@ -144,6 +146,7 @@ async fn answer<H: Service>(
             Err(why) => {
                 connections.service.count_turned_away();
                 line.dismiss(why.answer().as_bytes());
+                slot.wait(For::Request);
                 linger(line, time.mark().plus(server_config.close_timeout), time).await;
                 return None;
             }
@@ -171,6 +174,10 @@ async fn answer<H: Service>(
             }
             Spoken::Cut => {
                 line.cut();
+                return None;
+            }
+            Spoken::MakeWay => {
+                slot.make_way(line);
                 return None;
             }
             Spoken::Upgraded(notes) => {
@@ -219,6 +226,8 @@ enum Spoken<H: Service> {
     Over,
     /// The peer takes nothing.
     Cut,
+    /// Another shall have its parser, and it cannot go on without.
+    MakeWay,
     /// The connection is somebody else's now (a WebSocket of the fallback).
     Upgraded(SharedHttpState<H>),
 }
@@ -246,17 +255,13 @@ async fn drive_hyper<H: Service>(
         let slot = slot.clone();
         let standing: Weak<dyn WaitObserver> = Arc::<IdleSlot<H>>::downgrade(&slot);
         service_fn(move |mut request: Request<Incoming>| {
-            let has_begun = slot.begin();
+            slot.begin();
             notes.lock().asked(follows(&request), is_lasting(&request));
             let is_connect = request.method() == Method::CONNECT;
             request.extensions_mut().insert(WaitState::new(standing.clone()));
             let answer = connections.service.clone().handle(request, peer);
             let (connections, notes, slot) = (connections.clone(), notes.clone(), slot.clone());
             async move {
-                if !has_begun {
-                    // It was asked to leave, and does so now.
-                    pending::<()>().await;
-                }
                 match answer.await {
                     Ok(mut response) => {
                         slot.answer();
@@ -300,6 +305,10 @@ async fn drive_hyper<H: Service>(
                 Pin::new(&mut connection).graceful_shutdown();
             }
         }
+        // As for its place, above.
+        if slot.poll_asked(Asset::Parser, cx).is_ready() && !slot.is_between_requests() {
+            return Poll::Ready(Some(Step::MakeWay));
+        }
         if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
             // hyper has answered it: with `400` or `431`.
             if ended.is_err_and(|error| error.is_parse()) {
@@ -309,6 +318,10 @@ async fn drive_hyper<H: Service>(
         }
         if !std::mem::replace(&mut has_looked, true) {
             slot.look();
+        }
+        if slot.poll_asked(Asset::Parser, cx).is_ready() {
+            let rests = notes.lock().rests();
+            return Poll::Ready(Some(if rests { Step::Rest } else { Step::MakeWay }));
         }
         loop {
             let step = notes.lock().step(time.served(), stopping, server_config);
@@ -341,8 +354,13 @@ async fn drive_hyper<H: Service>(
         return Spoken::Hold(Taken { pending, unread, lasting: lasting && sound });
     }
     match step {
-        Some(Step::Rest) => Spoken::Rest(take_back(connection)),
+        Some(Step::Rest) => {
+            // hyper was given no byte of the next request. What it has left over is of a body that nobody wanted.
+            let parts = connection.into_parts();
+            Spoken::Rest(parts.map(|mut parts| std::mem::take(&mut parts.io.unread)).unwrap_or_default())
+        }
         Some(Step::Cut) => Spoken::Cut,
+        Some(Step::MakeWay) => Spoken::MakeWay,
         Some(step @ (Step::Late | Step::Malformed)) => {
             let (status, denial) = match step {
                 Step::Late => (StatusCode::REQUEST_TIMEOUT, RefusalReason::HeadLate),

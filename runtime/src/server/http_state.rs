@@ -33,8 +33,6 @@ pub(super) struct HttpState<G> {
     flushed: bool,
     /// Since when the peer has taken nothing of what hyper has to write; later by what it took since is worth.
     blocked: Option<Tick>,
-    /// The request's body may still be arriving, so hyper cannot be left (it alone knows where the body ends).
-    bodied: bool,
     /// The connection may be used again after this request.
     lasting: bool,
     pending: Option<G>,
@@ -73,6 +71,8 @@ pub(super) enum Step {
     Malformed,
     /// Cut: the peer takes nothing.
     Cut,
+    /// Leave, for another shall have the parser.
+    MakeWay,
 }
 
 impl<G> HttpState<G> {
@@ -84,7 +84,6 @@ impl<G> HttpState<G> {
             malformed: false,
             flushed: true,
             blocked: None,
-            bodied: false,
             lasting: false,
             pending: None,
             released: false,
@@ -96,9 +95,8 @@ impl<G> HttpState<G> {
     /// A whole head has come.
     pub(super) fn asked(&mut self, follows: Follows, lasting: bool) {
         self.phase = Phase::Answering;
-        self.bodied = follows != Follows::Nothing;
         // What is left of a body cannot be told from the next request once hyper is gone.
-        self.lasting = lasting && !self.bodied;
+        self.lasting = lasting && follows == Follows::Nothing;
         self.course.asked(follows);
     }
 
@@ -178,6 +176,12 @@ impl<G> HttpState<G> {
         self.pending.take().map(|pending| (pending, self.lasting))
     }
 
+    /// Whether the last request and its answer are over and nothing of the next has come: hyper can be left.
+    pub(super) fn rests(&self) -> bool {
+        let is_over = matches!((self.phase, &self.course), (Phase::Idle { .. }, RequestFraming::Over));
+        is_over && self.flushed && self.pending.is_none()
+    }
+
     /// Whether a head is arriving.
     pub(super) fn is_arriving(&self) -> bool {
         matches!(self.phase, Phase::Head { .. })
@@ -204,7 +208,8 @@ impl<G> HttpState<G> {
                 due
             }
             _ if stopping.is_some() => return Step::Close,
-            Phase::Idle { since } if self.bodied => {
+            // Of a body that has not come as a whole hyper alone knows the end.
+            Phase::Idle { since } if !matches!(self.course, RequestFraming::Over) => {
                 let due = since.plus(server_config.keep_alive);
                 if due <= now {
                     return Step::Close;

@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -29,14 +30,13 @@ pub(super) struct IdleSlot<H: Service> {
     books: Mutex<SlotState>,
     /// For what it waits now; as in the books, so that most who ask need no lock.
     waits: AtomicU8,
-    evict: Arc<Evict>,
 }
 
 struct SlotState {
     /// In the lobby of connections.
-    ticket: Option<Ticket>,
+    place: Option<Waiter>,
     /// In the lobby of parsers, while it has one.
-    parser: Option<Ticket>,
+    parser: Option<Waiter>,
     /// How much has come or was taken since it last earned something, or since its request.
     moved: usize,
     stage: Stage,
@@ -70,29 +70,51 @@ pub(super) enum For {
     Taking = 4,
 }
 
-/// How a connection is asked to leave, and how it says that it did.
+/// What a connection can be asked for.
+#[derive(Clone, Copy)]
+pub(super) enum Asset {
+    /// Its place: it leaves.
+    Place,
+    /// Its parser. If it needs none now, it puts it down and stays; otherwise it leaves.
+    Parser,
+}
+
+/// A ticket in one of the lobbies, and how whoever has it is asked for what it stands for.
+struct Waiter {
+    ticket: Ticket,
+    evict: Arc<Evict>,
+}
+
+/// How a connection is asked for something, once, and how it answers.
 #[derive(Default)]
 pub(super) struct Evict {
-    asked: Cancellation,
-    gone: Cancellation,
+    asked: Mutex<Asked>,
+    answered: Cancellation,
+    has_stayed: AtomicBool,
 }
+
+#[derive(Default)]
+struct Asked {
+    is_asked: bool,
+    waker: Option<Waker>,
+}
+
+/// Those that were asked and stay. They say so to whoever asked them when no lock is held.
+#[must_use]
+#[derive(Default)]
+struct Stayed(Vec<Arc<Evict>>);
 
 /// Leave to have an HTTP parser; dropping it gives it back.
 pub(super) struct Parser<H: Service> {
     slot: Arc<IdleSlot<H>>,
-    _permit: OwnedSemaphorePermit,
+    permit: Option<OwnedSemaphorePermit>,
 }
 
 impl<H: Service> IdleSlot<H> {
     pub(super) fn new(connections: Arc<Connections<H>>, ticket: Ticket) -> Arc<Self> {
-        let books =
-            SlotState { ticket: Some(ticket), parser: None, moved: 0, stage: Stage::Unheard, owes: false };
-        Arc::new(IdleSlot {
-            connections,
-            books: Mutex::new(books),
-            waits: AtomicU8::new(0),
-            evict: Arc::default(),
-        })
+        let place = Some(Waiter::new(ticket));
+        let books = SlotState { place, parser: None, moved: 0, stage: Stage::Unheard, owes: false };
+        Arc::new(IdleSlot { connections, books: Mutex::new(books), waits: AtomicU8::new(0) })
     }
 
     /// The place of a connection that was held until now.
@@ -106,7 +128,7 @@ impl<H: Service> IdleSlot<H> {
 
     /// As whose it is counted, if it is.
     pub(super) fn peer(&self) -> Option<Peer> {
-        self.books.lock().ticket.as_ref().and_then(Ticket::peer)
+        self.books.lock().place.as_ref().and_then(|place| place.ticket.peer())
     }
 
     /// It waits from now on: it can be asked to leave.
@@ -130,21 +152,33 @@ impl<H: Service> IdleSlot<H> {
         if before == 0 || (still && books.moved < WORTH_A_WHILE) {
             return;
         }
-        self.each(&mut books, ConnectionQueue::pause);
+        self.each(&mut books, |waiting, waiter| {
+            waiting.pause(&mut waiter.ticket);
+        });
         if still {
             self.queue(&mut books);
         }
     }
 
-    /// A whole head has come; `false` if the connection was asked to leave before that.
-    pub(super) fn begin(&self) -> bool {
+    /// Bytes of a request are here, and wait for a parser. That is no waiting for the peer, until a parser has
+    /// [looked](IdleSlot::look) at them.
+    pub(super) fn come(&self) {
+        let mut books = self.books.lock();
+        let stayed = self.go_ahead(&mut books, ConnectionQueue::stay);
+        drop(books);
+        stayed.say();
+    }
+
+    /// A whole head has come. If the connection was asked to leave, it was so before that was known, and it stays.
+    pub(super) fn begin(&self) {
         let mut books = self.books.lock();
         // hyper begins with the next request when the last answer is in its buffer, written or not.
         books.owes |= books.stage == Stage::Answered;
         books.stage = Stage::RequestFacts;
         books.moved = 0;
-        self.waits.store(0, SeqCst);
-        self.each(&mut books, ConnectionQueue::begin)
+        let stayed = self.go_ahead(&mut books, ConnectionQueue::begin);
+        drop(books);
+        stayed.say();
     }
 
     /// There is an answer. From now on nothing else may be written.
@@ -168,8 +202,9 @@ impl<H: Service> IdleSlot<H> {
     pub(super) fn upgrade(&self) {
         let mut books = self.books.lock();
         books.stage = Stage::Upgraded;
-        self.waits.store(0, SeqCst);
-        self.each(&mut books, ConnectionQueue::begin);
+        let stayed = self.go_ahead(&mut books, ConnectionQueue::begin);
+        drop(books);
+        stayed.say();
     }
 
     /// hyper has written all that it had; if the connection `rests`, that was all there is.
@@ -179,14 +214,15 @@ impl<H: Service> IdleSlot<H> {
         if !rests || books.stage == Stage::Upgraded {
             return;
         }
+        let mut stayed = Stayed::default();
         if books.stage == Stage::Answered {
             books.stage = Stage::Resting;
             books.moved = 0;
             // It begins to wait for a request, whatever it waited for before.
-            self.waits.store(0, SeqCst);
-            self.each(&mut books, ConnectionQueue::begin);
+            stayed = self.go_ahead(&mut books, ConnectionQueue::begin);
         }
         drop(books);
+        stayed.say();
         self.wait(For::Request);
     }
 
@@ -197,61 +233,75 @@ impl<H: Service> IdleSlot<H> {
         if has_earned {
             books.moved = 0;
         }
-        self.each(books, |waiting, ticket| {
-            match has_earned {
-                true => waiting.wait(ticket, now + WHILE, self.evict.clone()),
-                false => waiting.wait_on(ticket, now, self.evict.clone()),
-            }
-            true
+        self.each(books, |waiting, Waiter { ticket, evict }| match has_earned {
+            true => waiting.wait(ticket, now + WHILE, evict.clone()),
+            false => waiting.wait_on(ticket, now, evict.clone()),
         });
     }
 
-    /// Does something in both lobbies; whether both said yes.
-    fn each(
+    /// It does not wait any more, in either lobby, whatever it was asked for meanwhile.
+    fn go_ahead(
         &self,
         books: &mut SlotState,
         act: impl Fn(&mut ConnectionQueue<Arc<Evict>>, &mut Ticket) -> bool,
-    ) -> bool {
-        let SlotState { ticket, parser, .. } = books;
-        let mut is_well = true;
-        for (waiting, ticket) in [(&self.connections.waiting, ticket), (&self.connections.parsers, parser)] {
-            if let Some(ticket) = ticket {
-                is_well &= act(&mut waiting.lock(), ticket);
+    ) -> Stayed {
+        self.waits.store(0, SeqCst);
+        let mut stayed = Vec::new();
+        self.each(books, |waiting, waiter| {
+            if !act(waiting, &mut waiter.ticket) {
+                stayed.push(std::mem::take(&mut waiter.evict));
+            }
+        });
+        Stayed(stayed)
+    }
+
+    /// Does something in both lobbies.
+    fn each(
+        &self,
+        books: &mut SlotState,
+        mut act: impl FnMut(&mut ConnectionQueue<Arc<Evict>>, &mut Waiter),
+    ) {
+        let SlotState { place, parser, .. } = books;
+        for (waiting, waiter) in [(&self.connections.waiting, place), (&self.connections.parsers, parser)] {
+            if let Some(waiter) = waiter {
+                act(&mut waiting.lock(), waiter);
             }
         }
-        is_well
     }
 
-    /// Has a parser from now on. It does not wait for one that has not [looked](IdleSlot::look) at what came.
+    /// Has a parser from now on.
     pub(super) fn take_parser(self: &Arc<Self>, ticket: Ticket, permit: OwnedSemaphorePermit) -> Parser<H> {
-        self.books.lock().parser = Some(ticket);
-        Parser { slot: self.clone(), _permit: permit }
+        self.books.lock().parser = Some(Waiter::new(ticket));
+        Parser { slot: self.clone(), permit: Some(permit) }
     }
 
-    /// The parser has seen what came so far.
+    /// The parser has seen what came so far. If that was no whole head, the connection waits for the rest.
     pub(super) fn look(&self) {
-        let mut books = self.books.lock();
-        if self.waits.load(SeqCst) == 0 {
-            return;
-        }
-        if let Some(parser) = &mut books.parser {
-            self.connections.parsers.lock().wait_on(parser, self.connections.age(), self.evict.clone());
+        if self.is_between_requests() {
+            self.wait(For::Request);
         }
     }
 
-    fn put_parser_down(&self) {
-        if let Some(ticket) = self.books.lock().parser.take() {
-            self.connections.parsers.lock().leave(ticket);
-        }
+    /// Whether there is no request of it that has begun. What it has sent may not have been looked at then.
+    pub(super) fn is_between_requests(&self) -> bool {
+        matches!(self.books.lock().stage, Stage::Unheard | Stage::Resting)
     }
 
-    /// Returns when it was asked to leave.
-    pub(super) async fn asked(&self) {
-        self.evict.asked.cancelled().await;
+    /// Whether it was asked for this, and has not [begun](IdleSlot::begin) since.
+    pub(super) fn poll_asked(&self, asset: Asset, cx: &mut Context<'_>) -> Poll<()> {
+        let books = self.books.lock();
+        let waiter = match asset {
+            Asset::Place => &books.place,
+            Asset::Parser => &books.parser,
+        };
+        let Some(evict) = waiter.as_ref().map(|waiter| waiter.evict.clone()) else { return Poll::Pending };
+        drop(books);
+        evict.poll_asked(cx)
     }
 
     /// Leaves because it was asked to.
     pub(super) fn make_way(&self, line: &Arc<dyn Socket>) {
+        self.connections.service.count_turned_away();
         let books = self.books.lock();
         match books.stage {
             // The kernel shall remember nothing of it.
@@ -267,10 +317,11 @@ impl<H: Service> IdleSlot<H> {
 
     /// It is held now, or gone.
     pub(super) fn leave(&self) {
-        if let Some(ticket) = self.books.lock().ticket.take() {
+        let place = self.books.lock().place.take();
+        if let Some(Waiter { ticket, evict }) = place {
             self.connections.waiting.lock().leave(ticket);
+            evict.answered.cancel();
         }
-        self.evict.gone.cancel();
     }
 }
 
@@ -292,24 +343,61 @@ impl<H: Service> Drop for IdleSlot<H> {
 
 impl<H: Service> Drop for Parser<H> {
     fn drop(&mut self) {
-        self.slot.put_parser_down();
+        let parser = self.slot.books.lock().parser.take();
+        if let Some(Waiter { ticket, evict }) = parser {
+            self.slot.connections.parsers.lock().leave(ticket);
+            // In this order: whoever asked for the parser finds it.
+            self.permit = None;
+            evict.answered.cancel();
+        }
+    }
+}
+
+impl Waiter {
+    fn new(ticket: Ticket) -> Self {
+        Waiter { ticket, evict: Arc::default() }
+    }
+}
+
+impl Stayed {
+    fn say(self) {
+        for evict in self.0 {
+            evict.has_stayed.store(true, SeqCst);
+            evict.answered.cancel();
+        }
     }
 }
 
 impl Evict {
-    /// Asks the connection to leave.
-    pub(super) fn ask(&self) {
-        self.asked.cancel();
+    /// Asks the connection; returns when it has answered: whether it gave what it was asked for.
+    pub(super) async fn ask(&self) -> bool {
+        let waker = {
+            let mut asked = self.asked.lock();
+            asked.is_asked = true;
+            asked.waker.take()
+        };
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        self.answered.cancelled().await;
+        !self.has_stayed.load(SeqCst)
     }
 
-    /// Returns when its socket is closed.
-    pub(super) async fn gone(&self) {
-        self.gone.cancelled().await;
+    fn poll_asked(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let waker = cx.waker().clone();
+        let mut asked = self.asked.lock();
+        if asked.is_asked {
+            return Poll::Ready(());
+        }
+        let last = asked.waker.replace(waker);
+        drop(asked);
+        drop(last);
+        Poll::Pending
     }
 }
 
 impl std::fmt::Debug for Evict {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("WayOut").finish_non_exhaustive()
+        f.debug_struct("Evict").finish_non_exhaustive()
     }
 }

@@ -88,10 +88,22 @@ impl<T> ConnectionQueue<T> {
 
     /// A connection that was held and is so no longer. It is counted, but it is no newcomer to be refused.
     pub fn come_back(&mut self, peer: Option<Peer>) -> Ticket {
-        if let Some(peer) = peer {
-            *self.here.entry(peer).or_default() += 1;
-        }
+        self.count(peer);
         Ticket::new(peer)
+    }
+
+    /// The one that was to leave for a newcomer of this peer has stayed. Where the peer has too many now, another of its
+    /// own is to leave.
+    ///
+    /// # Errors
+    /// It has too many, and each of them is being answered.
+    pub fn another(&mut self, peer: Option<Peer>, now: Duration) -> Result<Option<T>, Refused> {
+        let Some(peer) = peer else { return Ok(None) };
+        if self.here.get(&peer).is_none_or(|count| *count <= self.most) {
+            return Ok(None);
+        }
+        let turn = self.longest_of(peer, now).ok_or(Refused::TooMany)?;
+        Ok(self.ask(turn))
     }
 
     /// It waits, and counts as waiting from the moment `from` on, which may be a later one.
@@ -119,10 +131,21 @@ impl<T> ConnectionQueue<T> {
         }
     }
 
-    /// It waits no longer; `false` if it was asked to leave before it said anything.
+    /// All that it waited for has come; `false` if it was asked to leave before that, and [stays](ConnectionQueue::stay).
     pub fn begin(&mut self, ticket: &mut Ticket) -> bool {
         ticket.last = None;
-        self.pause(ticket)
+        self.stay(ticket)
+    }
+
+    /// It does not wait for its peer, for now. If it was asked to leave before that was known (`false`), it stays all the
+    /// same and is counted again: whoever asked it has to ask another.
+    pub fn stay(&mut self, ticket: &mut Ticket) -> bool {
+        let waited = self.pause(ticket);
+        if !waited {
+            ticket.turn = None;
+            self.count(ticket.peer);
+        }
+        waited
     }
 
     /// Something came of what it waits for, which need not be all; `false` if it was asked to leave before that.
@@ -170,6 +193,12 @@ impl<T> ConnectionQueue<T> {
             self.waiting_of.remove(&(peer, turn));
         }
         true
+    }
+
+    fn count(&mut self, peer: Option<Peer>) {
+        if let Some(peer) = peer {
+            *self.here.entry(peer).or_default() += 1;
+        }
     }
 
     fn discount(&mut self, peer: Option<Peer>) {
@@ -230,8 +259,8 @@ mod tests {
         lobby.wait(&mut tickets[0], NOW, 9);
         let asked: Vec<_> = std::iter::from_fn(|| lobby.longest(NOW)).collect();
         assert_eq!(asked, [2, 3, 0]);
-        assert!(!lobby.begin(&mut tickets[2]), "it was asked to leave");
-        assert!(!lobby.begin(&mut tickets[2]), "for good");
+        assert!(!lobby.pause(&mut tickets[2]), "it was asked to leave");
+        assert!(!lobby.pause(&mut tickets[2]), "a part of what it waits for changes nothing");
         tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
         assert!(is_untouched(&lobby));
     }
@@ -250,9 +279,9 @@ mod tests {
         tickets.push(first);
         let asked: Vec<_> = std::iter::from_fn(|| lobby.longest(NOW)).collect();
         assert_eq!(asked, [0, 2, 1, 3]);
-        // Once asked, for good.
+        // Once asked, it is not asked again.
         lobby.wait_on(&mut tickets[0], NOW, 0);
-        assert!(!lobby.begin(&mut tickets[0]) && lobby.longest(NOW).is_none());
+        assert!(!lobby.pause(&mut tickets[0]) && lobby.longest(NOW).is_none());
         tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
         assert!(is_untouched(&lobby));
     }
@@ -264,6 +293,43 @@ mod tests {
         assert!(lobby.begin(&mut tickets[0]));
         lobby.wait_on(&mut tickets[0], NOW, 0);
         assert_eq!((lobby.longest(NOW), lobby.longest(NOW)), (Some(1), Some(0)));
+        tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
+        assert!(is_untouched(&lobby));
+    }
+
+    #[test]
+    fn who_was_asked_and_has_all_it_waited_for_stays_and_another_is_asked() {
+        let mut lobby = ConnectionQueue::new(2, None);
+        let mut first = come(&mut lobby, peer(1), 1).0;
+        let second = come(&mut lobby, peer(1), 2).0;
+        let (third, instead) = lobby.enter(peer(1), NOW).unwrap();
+        assert_eq!(instead, Some(1));
+        assert!(!lobby.begin(&mut first), "it was asked");
+        assert!(lobby.begin(&mut first), "and is so no longer");
+        assert_eq!(lobby.another(peer(1), NOW), Ok(Some(2)));
+        assert_eq!(lobby.another(peer(1), NOW), Ok(None), "enough have left");
+        // It counts: with it and the third there is no room for more.
+        assert_eq!(lobby.enter(peer(1), NOW).unwrap_err(), Refused::TooMany);
+        lobby.wait(&mut first, NOW, 1);
+        let (fourth, instead) = lobby.enter(peer(1), NOW).unwrap();
+        assert_eq!(instead, Some(1));
+        assert!(!lobby.stay(&mut first));
+        assert_eq!(lobby.another(peer(1), NOW), Err(Refused::TooMany));
+        assert_eq!(lobby.another(None, NOW), Ok(None));
+        for ticket in [first, second, third, fourth] {
+            lobby.leave(ticket);
+        }
+        assert!(is_untouched(&lobby));
+    }
+
+    #[test]
+    fn who_stays_before_all_has_come_waits_on_where_it_was() {
+        let mut lobby = ConnectionQueue::new(usize::MAX, None);
+        let mut tickets: Vec<_> = (0..2).map(|name| come(&mut lobby, peer(1), name).0).collect();
+        assert_eq!(lobby.longest(NOW), Some(0));
+        assert!(!lobby.stay(&mut tickets[0]));
+        lobby.wait_on(&mut tickets[0], NOW, 0);
+        assert_eq!((lobby.longest(NOW), lobby.longest(NOW)), (Some(0), Some(1)));
         tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
         assert!(is_untouched(&lobby));
     }

@@ -207,6 +207,118 @@ async fn where_all_parsers_are_taken_who_waits_for_its_own_peer_makes_room() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn who_rests_puts_its_parser_down_for_another_and_is_served_on() {
+    let (service, dialer) =
+        with_room_for(100, limited(ServerConfig { max_requests: 1, ..ServerConfig::default() }));
+    let begun = Instant::now();
+    let mut peers: Vec<_> = (1..=4).map(|last| dial(&dialer, last)).collect();
+    for turn in 0..20 {
+        for peer in &mut peers {
+            assert_eq!(ask(peer, "/one").await, (200, "/one".into()), "{turn}");
+            say(peer, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody").await;
+            assert_eq!(answer(peer).await, (200, "body".into()), "{turn}");
+        }
+    }
+    // A body that nobody wants is no part of the next request.
+    for peer in &mut peers {
+        say(peer, "POST /one HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nGET ").await;
+        assert_eq!(answer(peer).await, (200, "/one".into()));
+    }
+    assert_eq!(ask(&mut peers[0], "/two").await, (200, "/two".into()));
+    // Who has begun with the next head does not rest.
+    say(&mut peers[0], "GET /ha").await;
+    settle().await;
+    assert_eq!(ask(&mut peers[1], "/one").await.0, 200);
+    assert_eq!(end(&mut peers[0]).await, (String::new(), true));
+    assert_eq!(begun.elapsed(), Duration::ZERO);
+    assert_eq!(service.connections.count(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_sent_a_whole_request_does_not_make_room_though_nobody_has_looked_at_it() {
+    const TWO: &str = "GET /two HTTP/1.1\r\nHost: h\r\n\r\n";
+    // Their tasks have not had a turn when they are asked to leave.
+    let (service, dialer) = with_room_for(2, Inn::default());
+    let mut answered = dial(&dialer, 1);
+    say(&mut answered, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
+    settle().await;
+    let mut crowd: Vec<_> = (10..30).map(|last| dial(&dialer, last)).collect();
+    for peer in &mut crowd {
+        say(peer, TWO).await;
+    }
+    for peer in &mut crowd {
+        assert_eq!(answer(peer).await, (200, "/two".into()));
+    }
+    assert_eq!(service.connections.count(), 2);
+
+    // One rests, and its next request is there before it hears that its parser, or its place, is asked for.
+    let parsers = ServerConfig { max_requests: 1, ..ServerConfig::default() };
+    for (places, server_config) in [(1, ServerConfig::default()), (100, parsers)] {
+        let (_service, dialer) = with_room_for(places, limited(server_config));
+        let mut rested = dial(&dialer, 1);
+        assert_eq!(ask(&mut rested, "/one").await.0, 200);
+        for _ in 0..10 {
+            let mut newcomer = dial(&dialer, 2);
+            say(&mut newcomer, TWO).await;
+            say(&mut rested, TWO).await;
+            assert_eq!(answer(&mut rested).await, (200, "/two".into()));
+            assert_eq!(answer(&mut newcomer).await, (200, "/two".into()));
+            if places == 1 {
+                // It made room when it rested again.
+                assert_eq!(end(&mut rested).await, (String::new(), true));
+                rested = newcomer;
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn in_a_crowd_at_few_parsers_no_request_is_left_without_an_answer() {
+    let few = ServerConfig { max_requests: 3, ..ServerConfig::default() };
+    let (service, _) = over_tcp(limited(few)).await;
+    let addr = service.local_addr;
+    let clients = (0..24).map(|_| {
+        tokio::spawn(async move {
+            let mut served = 0;
+            while served < 100 {
+                let mut peer = TcpStream::connect(addr).await.unwrap();
+                loop {
+                    match ask(&mut peer, "/one").await {
+                        (200, body) => assert_eq!(body, "/one"),
+                        // Every parser had a request that was being answered.
+                        (status, _) => break assert_eq!(status, 503),
+                    }
+                    served += 1;
+                    if served % 50 == 0 {
+                        break;
+                    }
+                }
+            }
+        })
+    });
+    for client in clients.collect::<Vec<_>>() {
+        client.await.unwrap();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_share_is_not_exceeded_where_who_is_asked_for_a_place_stays() {
+    let never = "GET /never HTTP/1.1\r\nHost: h\r\n\r\n";
+    let server_config = ServerConfig { max_unheld_per_peer: Some(2), ..ServerConfig::default() };
+    let (service, dialer) = with_room_for(100, limited(server_config));
+    let (mut first, mut second) = (dial(&dialer, 1), dial(&dialer, 1));
+    settle().await;
+    let mut third = dial(&dialer, 1);
+    say(&mut first, never).await;
+    say(&mut third, never).await;
+    settle().await;
+    assert_eq!(end(&mut second).await, (String::new(), false), "the first has a request");
+    assert_eq!(service.connections.count(), 2);
+    let (said, _) = end(&mut dial(&dialer, 1)).await;
+    assert!(said.starts_with("HTTP/1.1 429 "), "{said}");
+}
+
+#[tokio::test(start_paused = true)]
 async fn where_all_parsers_answer_a_newcomer_is_told_so_at_once() {
     let (service, dialer) =
         with_room_for(100, limited(ServerConfig { max_requests: 2, ..ServerConfig::default() }));
