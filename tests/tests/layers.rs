@@ -74,6 +74,7 @@ fn modules() -> Vec<Module> {
             || names == ["lib"]
             || names == ["private"]
             || names == ["fuzzing"]
+            || names == ["guide"]
             || names[0] == "model"
         {
             continue;
