@@ -20,7 +20,10 @@ const BOUND: usize = 500;
 /// A house in which so much may wait for all peers.
 fn house(memory: usize, when_slow: WhenSlow, plans: Plans) -> TestKeeper {
     let settings = EndpointOptions { when_slow: Some(when_slow), ..plans.settings };
-    TestKeeper::new(Plans { settings, server_config: ServerConfig { memory, ..plans.server_config } })
+    TestKeeper::new(Plans {
+        settings,
+        server_config: ServerConfig { max_buffered: memory, ..plans.server_config },
+    })
 }
 
 /// A hold whose peer takes nothing.
