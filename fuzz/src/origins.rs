@@ -11,7 +11,7 @@ pub(crate) fn origins(data: &[u8]) {
     let allowed = headers.get_all("allowed").iter().filter_map(|value| value.to_str().ok());
     // Others are refused at start.
     let named: Vec<String> = allowed.filter_map(|origin| allowed_origins::read(origin).ok()).collect();
-    let allowed = AllowedOrigins { named, judge: None };
+    let allowed = AllowedOrigins { named: &named, judge: None };
     headers.remove("allowed");
     for is_proxied in [false, true] {
         let judged = judge(&headers, is_proxied, &allowed);

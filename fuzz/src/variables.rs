@@ -35,7 +35,7 @@ pub(crate) fn variables(data: &[u8]) {
     let resolved = environment.resolve(1024);
     let policy = resolved.unwrap_or_else(|faults| panic!("text can say what code must not: {faults:?}"));
     assert!(policy.max_suspended > 0);
-    for origin in &policy.allowed_origins.named {
+    for origin in &policy.allowed_origins {
         assert_eq!(self::origin(origin).as_ref(), Ok(origin), "as browsers write it");
     }
     for proxy in &policy.trusted_proxies {

@@ -6,8 +6,8 @@ use ipnet::IpNet;
 
 use crate::endpoint::router::Router;
 use crate::server::environment::Environment;
-use crate::server::server_options;
-use abeyance_core::words::server_config::ServerConfig;
+use crate::settings::ServerConfig;
+use crate::settings::{Networks, Origins};
 use abeyance_settings::amount::Misread;
 use abeyance_settings::endpoint::EndpointOptions;
 
@@ -57,8 +57,13 @@ impl Variables {
     /// # Errors
     /// One line for each setting that cannot be meant.
     pub fn resolve(self, descriptors: usize) -> Result<ServerConfig, Vec<String>> {
-        let (server_config, faults) = self.0.server.resolve(descriptors);
-        if faults.is_empty() { Ok(server_config) } else { Err(faults) }
+        let faults = self.0.server.faults();
+        if !faults.is_empty() {
+            return Err(faults.iter().map(|(key, fault)| format!("{}: {fault}", key.as_str())).collect());
+        }
+        let mut server_config = self.0.server.resolve();
+        server_config.fit(descriptors);
+        Ok(server_config)
     }
 }
 
@@ -67,7 +72,7 @@ impl Variables {
 /// # Errors
 /// Why it is none.
 pub fn origin(text: &str) -> Result<String, Misread> {
-    server_options::origin(text)
+    Origins::read_one(text)
 }
 
 /// Reads a network of trusted proxies.
@@ -75,5 +80,5 @@ pub fn origin(text: &str) -> Result<String, Misread> {
 /// # Errors
 /// Why it is none.
 pub fn network(text: &str) -> Result<IpNet, Misread> {
-    server_options::network(text)
+    Networks::read_one(text)
 }

@@ -26,3 +26,6 @@ pub mod testing {}
 
 #[doc = include_str!("../docs/recipes.md")]
 pub mod recipes {}
+
+#[doc = include_str!("../docs/settings.md")]
+pub mod settings {}

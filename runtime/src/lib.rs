@@ -48,7 +48,7 @@
 //!
 //! # Where to read on
 //!
-//! - [`guide`]: concepts, transports, replay, limits, operations, proxies, testing, recipes
+//! - [`guide`]: concepts, transports, replay, limits, settings, operations, proxies, testing, recipes
 //! - [`macro@suspend`], [`Suspend`], [`Lifecycle`]: what you write
 //! - [`Held`], [`Ended`], [`Hub`]: what hooks and the rest of the application call
 //! - [`Server`], [`ServerHandle`], [`macro@main`]: running it
@@ -60,8 +60,9 @@ extern crate self as abeyance;
 
 // The layers, lowest first; a file imports its own module or a lower layer only (`ARCHITECTURE.md`).
 
-/// All holds: the only locks, the only waiter on time.
 mod keeper;
+/// All holds: the only locks, the only waiter on time.
+mod settings;
 
 /// The keeper in many orders of its threads.
 #[cfg(all(test, shuttle))]

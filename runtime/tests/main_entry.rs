@@ -116,7 +116,8 @@ impl Process {
 #[test]
 fn it_reports_serves_and_stops_in_good_order() {
     let mut server = start(&[("ABEYANCE_MAX_BUFFERED", "512MiB"), ("ABEYANCE_MAX_TOPICS", "9")]);
-    server.hear("server: memory=512MiB max_topics=9");
+    server.hear("max_topics=9");
+    server.hear("memory: max_buffered=512MiB");
     let mut peer = TcpStream::connect(&server.addr).unwrap();
     peer.write_all(b"GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n").unwrap();
     let mut said = String::new();

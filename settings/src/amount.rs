@@ -54,7 +54,7 @@ pub fn duration(text: &str) -> Result<Duration, Misread> {
         misread(slip.tell(&DURATION_UNITS, &OTHER_DURATION_UNITS, "s").unwrap_or_else(too_long))
     })?;
     match Duration::from_millis(millis) {
-        Duration::ZERO => Err(misread(String::from("zero is no time at all"))),
+        Duration::ZERO => Err(misread(String::from(NO_TIME))),
         long if long > LONGEST => Err(misread(too_long())),
         duration => Ok(duration),
     }
@@ -94,6 +94,12 @@ pub fn size(text: &str) -> Result<usize, Misread> {
 /// What a size of zero is told.
 const NOTHING: &str = "zero bytes hold nothing";
 
+/// Why a count of zero is refused.
+pub(crate) const REFUSES_ALL: &str = "zero would refuse everybody";
+
+/// Why a duration of zero is refused.
+pub(crate) const NO_TIME: &str = "zero is no time at all";
+
 /// Reads a count: an integer of at least one.
 ///
 /// # Errors
@@ -104,7 +110,7 @@ pub fn count(text: &str) -> Result<usize, Misread> {
         return Err(misread("write digits only"));
     }
     match text.parse() {
-        Ok(0) => Err(misread("zero would refuse everybody")),
+        Ok(0) => Err(misread(REFUSES_ALL)),
         Ok(count) => Ok(count),
         Err(_) => Err(misread("more than this machine can count")),
     }
@@ -242,7 +248,8 @@ fn total(text: &str, units: &[(&str, u64)], many: bool) -> Result<u64, Slip> {
     Ok(total)
 }
 
-fn too_long() -> String {
+/// Why a duration is refused that is longer than [`LONGEST`].
+pub(crate) fn too_long() -> String {
     String::from("the longest is \"365d\"")
 }
 

@@ -12,4 +12,6 @@
 
 pub mod amount; // durations, sizes and counts as text
 pub mod endpoint; // what an annotation, the environment or a `Suspend` may set
-pub mod path; // the path of an annotation
+pub mod kind; // the kinds of values: how each is read, written and judged
+pub mod path;
+pub mod table; // the macro that makes a table of settings // the path of an annotation

@@ -5,57 +5,64 @@
 /// # Errors
 /// Why no request could ever match, or the router would refuse it at start.
 pub fn captures(path: &str) -> Result<Vec<String>, String> {
-    let expected =
-        |why: &str| Err(format!("expected a path such as \"/rooms/{{room}}\", found {path:?}: {why}"));
+    read(path).map_err(|why| format!("expected a path such as \"/rooms/{{room}}\", found {path:?}: {why}"))
+}
+
+fn read(path: &str) -> Result<Vec<String>, String> {
     if !path.starts_with('/') {
-        return expected(&format!("it starts with a slash: write {:?}", format!("/{path}")));
+        return Err(format!("it starts with a slash: write {:?}", format!("/{path}")));
     }
     if let Some(odd) = path.chars().find(|letter| "?#".contains(*letter)) {
-        return expected(&format!("`{odd}` ends the path of a request; take the query with `Query`"));
+        return Err(format!("`{odd}` ends the path of a request; take the query with `Query`"));
     }
     if path.contains(char::is_whitespace) || path.contains(char::is_control) {
-        return expected("no request's path has white space in it");
+        return Err(String::from("no request's path has white space in it"));
     }
     if let Some(odd) = path.chars().find(|letter| !letter.is_ascii()) {
-        return expected(&format!("`{odd}` comes percent-encoded in a request; write it so"));
+        return Err(format!("`{odd}` comes percent-encoded in a request; write it so"));
     }
-
     let mut names: Vec<String> = Vec::new();
-    let segments: Vec<&str> = path.split('/').skip(1).collect();
-    for (place, segment) in segments.iter().enumerate() {
-        let Some(mut found) = within_braces(segment) else {
-            return expected(&format!("the braces of `{segment}` do not match"));
-        };
-        if found.len() > 1 {
-            return expected(&format!("`{segment}` holds two captures; there is one between two slashes"));
+    let mut segments = path.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        let Some(name) = capture(segment, segments.peek().is_none())? else { continue };
+        if names.contains(&name) {
+            return Err(format!("two captures are named `{name}`"));
         }
-        let Some(capture) = found.pop() else {
-            // As other routers wrote captures; here it would match nothing but itself.
-            if let Some(name) = segment.strip_prefix(':').filter(|name| !name.is_empty()) {
-                return expected(&format!("write `{{{name}}}` for a capture"));
-            }
-            continue;
-        };
-        let name = capture.strip_prefix('*').unwrap_or(capture);
-        if name.is_empty() {
-            return expected("a capture has a name, as in `{room}`");
-        }
-        if !name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
-            return expected(&format!("the name of a capture is letters, digits and `_`, not `{name}`"));
-        }
-        if name != capture && (place + 1 < segments.len() || segment.len() != capture.len() + 2) {
-            return expected(&format!("`{{{capture}}}` takes all the rest: nothing can stand beside it"));
-        }
-        // Nor does the router read this where the name has more than one letter.
-        if segment.contains(&format!("{{{capture}}}{{")) {
-            return expected(&format!("a brace cannot stand right behind `{{{capture}}}`"));
-        }
-        if names.iter().any(|before| before == name) {
-            return expected(&format!("two captures are named `{name}`"));
-        }
-        names.push(name.to_owned());
+        names.push(name);
     }
     Ok(names)
+}
+
+/// The name of the capture in a segment, if it has one.
+fn capture(segment: &str, is_last: bool) -> Result<Option<String>, String> {
+    let Some(mut found) = within_braces(segment) else {
+        return Err(format!("the braces of `{segment}` do not match"));
+    };
+    if found.len() > 1 {
+        return Err(format!("`{segment}` holds two captures; there is one between two slashes"));
+    }
+    let Some(capture) = found.pop() else {
+        // As other routers wrote captures; here it would match nothing but itself.
+        return match segment.strip_prefix(':').filter(|name| !name.is_empty()) {
+            Some(name) => Err(format!("write `{{{name}}}` for a capture")),
+            None => Ok(None),
+        };
+    };
+    let name = capture.strip_prefix('*').unwrap_or(capture);
+    if name.is_empty() {
+        return Err(String::from("a capture has a name, as in `{room}`"));
+    }
+    if !name.chars().all(|letter| letter.is_ascii_alphanumeric() || letter == '_') {
+        return Err(format!("the name of a capture is letters, digits and `_`, not `{name}`"));
+    }
+    if name != capture && (!is_last || segment.len() != capture.len() + 2) {
+        return Err(format!("`{{{capture}}}` takes all the rest: nothing can stand beside it"));
+    }
+    // Nor does the router read this where the name has more than one letter.
+    if segment.contains(&format!("{{{capture}}}{{")) {
+        return Err(format!("a brace cannot stand right behind `{{{capture}}}`"));
+    }
+    Ok(Some(name.to_owned()))
 }
 
 /// What stands in single braces; doubled ones stand for themselves. `None` if they do not match.

@@ -5,12 +5,13 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// What each layer may import besides itself.
-const LAYERS: [(&str, &[&str]); 5] = [
-    ("keeper", &[]),
-    ("socket", &[]),
-    ("endpoint", &["keeper"]),
-    ("dispatch", &["keeper", "socket", "endpoint"]),
-    ("server", &["socket", "dispatch"]),
+const LAYERS: [(&str, &[&str]); 6] = [
+    ("settings", &[]),
+    ("keeper", &["settings"]),
+    ("socket", &["settings"]),
+    ("endpoint", &["settings", "keeper"]),
+    ("dispatch", &["settings", "keeper", "socket", "endpoint"]),
+    ("server", &["settings", "socket", "dispatch"]),
 ];
 
 /// Imports that reach further than their layer may, each for its reason. One that is not needed fails, too.

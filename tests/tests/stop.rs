@@ -121,14 +121,14 @@ fn what_runs_is_told_once_with_a_subscriber_and_without() {
         let mut said = String::new();
         child.told(|line| {
             said += line;
-            line.contains("deadlines: drain=30s").then_some(())
+            line.contains("drain=30s").then_some(())
         });
         child.signal("TERM");
         let (status, rest) = child.exit();
         said += &rest;
         assert_eq!(status.code(), Some(0), "{said}");
         assert!(said.contains(of_all), "{said}");
-        for once in ["listening", "/hold [", "deadlines: "] {
+        for once in ["listening", "/hold [", "timeouts: "] {
             assert_eq!(said.matches(once).count(), 1, "{once}: {said}");
         }
         assert_eq!(said.contains("no `tracing` subscriber"), variables.is_empty(), "{said}");

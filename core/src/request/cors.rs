@@ -34,7 +34,7 @@ const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 pub fn judge(
     headers: &HeaderMap,
     is_proxied: bool,
-    allowed: &AllowedOrigins,
+    allowed: &AllowedOrigins<'_>,
 ) -> Result<OriginVerdict, ForeignOrigin> {
     let mut origins = headers.get_all(header::ORIGIN).iter();
     let Some(origin) = origins.next() else { return Ok(OriginVerdict::Own) };
@@ -171,7 +171,7 @@ mod tests {
             map.append(*name, HeaderValue::from_static(value));
         }
         let named = ["https://friend.example", "capacitor://localhost"].map(str::to_owned).to_vec();
-        judge(&map, is_proxied, &AllowedOrigins { named, judge: None })
+        judge(&map, is_proxied, &AllowedOrigins { named: &named, judge: None })
     }
 
     #[test]
@@ -235,7 +235,7 @@ mod tests {
     #[test]
     fn where_all_are_allowed_nobody_brings_cookies() {
         let origin = HeaderMap::from_iter([(header::ORIGIN, HeaderValue::from_static("https://a.example"))]);
-        let all = AllowedOrigins { named: vec!["*".to_owned()], judge: None };
+        let all = AllowedOrigins { named: &["*".to_owned()], judge: None };
         let passage = judge(&origin, false, &all).unwrap();
         assert_eq!(passage, OriginVerdict::Any);
         let mut answer = HeaderMap::new();

@@ -6,12 +6,12 @@ use std::sync::Arc;
 use crate::sync::foreign::Foreign;
 
 /// The pages of other sites that may connect.
-#[derive(Clone, Debug, Default)]
-pub struct AllowedOrigins {
+#[derive(Clone, Copy, Debug, Default)]
+pub struct AllowedOrigins<'a> {
     /// In lower case. [`ANY`] stands for all of them, without cookies.
-    pub named: Vec<String>,
+    pub named: &'a [String],
     /// The application's own judgement.
-    pub judge: Option<OriginCheck>,
+    pub judge: Option<&'a OriginCheck>,
 }
 
 /// Says whether an origin may connect.
@@ -39,7 +39,7 @@ pub enum Leave {
 /// Every origin.
 pub const ANY: &str = "*";
 
-impl AllowedOrigins {
+impl AllowedOrigins<'_> {
     /// How this origin is let in; `None` if it is not. May run code of the application's.
     pub fn leave(&self, origin: &str) -> Option<Leave> {
         let is_named = || self.named.iter().any(|named| named != ANY && named.eq_ignore_ascii_case(origin));
@@ -104,7 +104,7 @@ mod tests {
     fn a_name_and_a_judgement_count_more_than_any() {
         let named = vec![String::from("null"), String::from(ANY)];
         let judge = OriginCheck::new(|origin| origin.ends_with(".friend.example"));
-        let origins = AllowedOrigins { named, judge: Some(judge) };
+        let origins = AllowedOrigins { named: &named, judge: Some(&judge) };
         assert_eq!(origins.leave("NULL"), Some(Leave::Named));
         assert_eq!(origins.leave("https://a.friend.example"), Some(Leave::Named));
         assert_eq!(origins.leave("https://b.example"), Some(Leave::Any));

@@ -13,7 +13,6 @@ pub mod peer_io;
 pub mod refusal_reason;
 pub mod retention;
 pub mod serialize;
-pub mod server_config;
 pub mod socket_count;
 pub mod stay_away;
 pub mod tick;

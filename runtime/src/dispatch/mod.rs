@@ -44,10 +44,10 @@ use crate::endpoint::states::States;
 use crate::keeper::Keeper;
 use crate::keeper::hold::HoldConfig;
 use crate::keeper::hub::Hub;
+use crate::settings::ServerConfig;
 use abeyance_core::mechanisms::limits::EndpointLimits;
 use abeyance_core::words::cause::Disconnect;
 use abeyance_core::words::refusal_reason::RefusalReason;
-use abeyance_core::words::server_config::ServerConfig;
 use abeyance_settings::endpoint::{EndpointOptions, Transport};
 
 use abeyance_core::request::cors::OriginVerdict;
@@ -261,7 +261,7 @@ impl Dispatch {
     #[expect(clippy::result_large_err, reason = "an answer, made once a request and only moved")]
     fn passage(&self, headers: &HeaderMap, is_proxied: bool) -> Result<OriginVerdict, Response<Body>> {
         match user_code::caught(|| {
-            abeyance_core::request::cors::judge(headers, is_proxied, &self.server_config().allowed_origins)
+            abeyance_core::request::cors::judge(headers, is_proxied, &self.server_config().allowed_origins())
         }) {
             Ok(judged) => judged.map_err(|stranger| {
                 because(RefusalReason::Origin, refusals::plain(StatusCode::FORBIDDEN, stranger.to_string()))

@@ -68,10 +68,10 @@ mod tests {
     use crate::keeper::Plan;
     use crate::keeper::hold::{Hold, HoldConfig, NewHold};
     use crate::keeper::hub::Hub;
+    use crate::settings::ServerConfig;
     use abeyance_core::mechanisms::limits::{EndpointLimits, Peer};
     use abeyance_core::mechanisms::wire::WireForm;
     use abeyance_core::words::peer_io::PeerIo;
-    use abeyance_core::words::server_config::ServerConfig;
     use abeyance_settings::endpoint::{EndpointOptions, WhenFull};
 
     /// A line that panics, as only a fault of ours does.

@@ -1,9 +1,11 @@
 //! What the server says of itself at start, with the settings as they are in effect: one line a handler, one of bounds
 //! over all of them, and one of the topics that keep something.
 
+use std::borrow::Cow;
+
 use crate::endpoint::record::Endpoint;
+use crate::settings::ServerConfig;
 use abeyance_core::words::retention::{Retention, Rule};
-use abeyance_core::words::server_config::ServerConfig;
 use abeyance_settings::amount::{spell_clock, spell_duration, spell_size};
 use abeyance_settings::endpoint::{EndpointConfig, Transport, WhenFull};
 
@@ -14,78 +16,76 @@ pub(super) fn handler(
     server_config: &ServerConfig,
 ) -> String {
     let transports: Vec<_> = endpoint_config.transports.iter().map(Transport::as_str).collect();
-    let mut line = format!("{} [{}]", endpoint.path, transports.join(", "));
-    let mut say = |name: &str, value: String| {
-        line.push_str(&format!(" {name}={value}"));
-    };
-    for transport in endpoint_config.transports {
-        // The same for all but long polls, which have a timeout by default.
-        let is_told = *transport == Transport::LongPoll
-            || endpoint_config.transports.iter().find(|other| **other != Transport::LongPoll)
-                == Some(transport);
-        if is_told {
-            let of = if *transport == Transport::LongPoll && endpoint_config.transports.len() > 1 {
-                "(long_poll)"
-            } else {
-                ""
-            };
-            say(&format!("timeout{of}"), spell_clock(endpoint_config.timeout(*transport)));
-            say(&format!("heartbeat{of}"), spell_clock(endpoint_config.heartbeat(*transport)));
-        }
-    }
-    say("max_idle", spell_clock(endpoint_config.max_idle));
-    if endpoint_config.max_lifetime.is_some() {
-        say("max_lifetime", spell_clock(endpoint_config.max_lifetime));
-    }
-    let max_suspended = endpoint_config
-        .max_suspended
-        .map_or(server_config.max_suspended, |own| own.min(server_config.max_suspended));
-    say("max_suspended", max_suspended.to_string());
-    for (name, limit) in [
-        ("max_per_peer", endpoint_config.max_per_peer.into_iter().chain(server_config.max_per_peer).min()),
-        ("max_per_key", endpoint_config.max_per_key.into_iter().chain(server_config.max_per_key).min()),
-    ] {
-        if let Some(limit) = limit {
-            say(name, limit.to_string());
-        }
-    }
-    let when_full = endpoint_config.when_full.unwrap_or(server_config.when_full);
-    say("when_full", when_full.as_str().to_owned());
-    if when_full == WhenFull::ResumeOldest {
-        say("when_evicted", endpoint_config.when_evicted.as_str().to_owned());
-    }
-    say("send_buffer", spell_size(endpoint_config.send_buffer));
-    say("when_slow", endpoint_config.when_slow.as_str().to_owned());
-    say("max_message", spell_size(endpoint_config.max_message));
-    format!("{line} ({} at {}:{})", endpoint.name, endpoint.file, endpoint.line)
+    let mut told = clocks(endpoint_config);
+    told.extend(limits(endpoint_config, server_config));
+    told.extend([
+        ("send_buffer".into(), spell_size(endpoint_config.send_buffer)),
+        ("when_slow".into(), endpoint_config.when_slow.as_str().to_owned()),
+        ("max_message".into(), spell_size(endpoint_config.max_message)),
+    ]);
+    let told: Vec<_> = told.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let Endpoint { path, name, file, line, .. } = endpoint;
+    format!("{path} [{}] {} ({name} at {file}:{line})", transports.join(", "), told.join(" "))
 }
 
-/// What bounds all handlers together, and which topics keep something.
-pub(super) fn server(server_config: &ServerConfig) -> Vec<String> {
-    let (memory, head) = (spell_size(server_config.max_buffered), spell_size(server_config.max_head));
-    let ServerConfig { max_topics, max_admitting, max_scheduled, last_ends, .. } = server_config;
-    let bounds = format!(
-        "server: memory={memory} max_topics={max_topics} max_head={head} max_admitting={max_admitting} \
-         max_scheduled={max_scheduled} last_ends={last_ends}"
-    );
-    let spans = [
-        ("drain", server_config.drain),
-        ("head_timeout", server_config.head_timeout),
-        ("function_timeout", server_config.function_timeout),
-        ("hook_timeout", server_config.hook_timeout),
-        ("write_timeout", server_config.write_timeout),
-        ("close_timeout", server_config.close_timeout),
-        ("keep_alive", server_config.keep_alive),
+/// Names and values, in the order of the line.
+type Told = Vec<(Cow<'static, str>, String)>;
+
+/// The clocks. They are the same for all transports but long polls, which have a timeout by default.
+fn clocks(endpoint_config: &EndpointConfig) -> Told {
+    let transports = endpoint_config.transports;
+    let is_poll = |transport: &&Transport| **transport == Transport::LongPoll;
+    let other = transports.iter().find(|transport| !is_poll(transport));
+    let poll = transports.iter().find(is_poll);
+    let suffix = if other.is_some() { "(long_poll)" } else { "" };
+    let mut told = Told::new();
+    for (transport, suffix) in [(other, ""), (poll, suffix)] {
+        let Some(transport) = transport else { continue };
+        told.push((format!("timeout{suffix}").into(), spell_clock(endpoint_config.timeout(*transport))));
+        told.push((format!("heartbeat{suffix}").into(), spell_clock(endpoint_config.heartbeat(*transport))));
+    }
+    told.push(("max_idle".into(), spell_clock(endpoint_config.max_idle)));
+    if endpoint_config.max_lifetime.is_some() {
+        told.push(("max_lifetime".into(), spell_clock(endpoint_config.max_lifetime)));
+    }
+    told
+}
+
+/// The limits that are in effect for the endpoint's holds: the tighter of its own and the server's.
+fn limits(endpoint_config: &EndpointConfig, server_config: &ServerConfig) -> Told {
+    let tighter = |own: Option<usize>, all: Option<usize>| own.into_iter().chain(all).min();
+    let limits = [
+        ("max_suspended", tighter(endpoint_config.max_suspended, Some(server_config.max_suspended))),
+        ("max_per_peer", tighter(endpoint_config.max_per_peer, server_config.max_per_peer)),
+        ("max_per_key", tighter(endpoint_config.max_per_key, server_config.max_per_key)),
     ];
-    let spans = spans.map(|(name, span)| format!("{name}={}", spell_duration(span))).join(" ");
+    let mut told: Told =
+        limits.into_iter().filter_map(|(name, limit)| Some((name.into(), limit?.to_string()))).collect();
+    let when_full = endpoint_config.when_full.unwrap_or(server_config.when_full);
+    told.push(("when_full".into(), when_full.as_str().to_owned()));
+    if when_full == WhenFull::ResumeOldest {
+        told.push(("when_evicted".into(), endpoint_config.when_evicted.as_str().to_owned()));
+    }
+    told
+}
+
+/// The server's settings, a line for each section of their table, and which topics keep something.
+pub(super) fn server(server_config: &ServerConfig) -> Vec<String> {
+    // Where it listens is told first of all, with the port that it got.
+    let sections = server_config.report().into_iter().filter(|(section, _)| *section != "Listener");
+    let sections = sections.filter(|(_, values)| !values.is_empty());
+    let mut lines: Vec<_> = sections
+        .map(|(section, values)| format!("{}: {}", section.to_lowercase(), values.join(" ")))
+        .collect();
     let kept = server_config.topics.iter().map(|Rule { pattern, keep }| {
         let Retention { count, bytes, age, .. } = *keep;
-        format!("{pattern} count={count} bytes={} age={}", spell_size(bytes), spell_duration(age))
+        format!("{pattern} [count={count} bytes={} age={}]", spell_size(bytes), spell_duration(age))
     });
     let kept: Vec<_> = kept.collect();
-    let topics = (!kept.is_empty())
-        .then(|| format!("topics: history={} [{}]", spell_size(server_config.max_retained), kept.join(", ")));
-    [bounds, format!("deadlines: {spans}")].into_iter().chain(topics).collect()
+    if !kept.is_empty() {
+        lines.push(format!("topics: {}", kept.join(", ")));
+    }
+    lines
 }
 
 #[cfg(test)]
@@ -94,10 +94,6 @@ mod tests {
 
     use super::*;
 
-    const REST: &str = "max_head=16KiB max_admitting=64 max_scheduled=65536 last_ends=10000";
-
-    const DEADLINES: &str = "deadlines: drain=10s head_timeout=10s function_timeout=10s hook_timeout=30s \
-                             write_timeout=10s close_timeout=5s keep_alive=1m15s";
     use crate::endpoint::record::tests::endpoint;
     use abeyance_core::words::retention::Pattern;
     use abeyance_settings::endpoint::{EndpointOptions, WhenSlow};
@@ -122,26 +118,30 @@ mod tests {
     }
 
     #[test]
-    fn topics_are_told_only_where_some_keep_something() {
-        assert_eq!(
-            server(&ServerConfig::default()),
-            [format!("server: memory=256MiB max_topics=128 {REST}").as_str(), DEADLINES]
-        );
+    fn all_settings_of_the_server_are_told_by_section() {
+        let mut server_config = ServerConfig { max_per_peer: Some(9), ..ServerConfig::default() };
+        server_config.fit(1_024);
+        let told = [
+            "holds: max_suspended=960 max_per_peer=9 when_full=reject max_admitting=64 max_topics=128",
+            "connections: max_connections=992 max_requests=992 max_head=16KiB",
+            "timeouts: head_timeout=10s function_timeout=10s hook_timeout=30s write_timeout=10s close_timeout=5s \
+             keep_alive=1m15s drain=10s",
+            "memory: max_buffered=256MiB max_retained=64MiB max_scheduled=65536 last_ends=10000",
+        ];
+        assert_eq!(server(&server_config), told);
+        server_config.trusted_proxies = vec!["10.0.0.0/8".parse().expect("a network")];
+        server_config.allowed_origins = vec![String::from("https://a.example"), String::from("null")];
+        let trust = "trust: trusted_proxies=10.0.0.0/8 allowed_origins=https://a.example,null";
+        assert_eq!(server(&server_config)[4..], [trust]);
+    }
+
+    #[test]
+    fn topics_are_told_where_some_keep_something() {
         let few = Retention::new().count(20).bytes(64 << 10).age(Duration::from_secs(90));
         let rule = |pattern, keep| Rule { pattern: Pattern::read(pattern).expect("a pattern"), keep };
         let topics = vec![rule("news", Retention::default()), rule("rooms/*", few)];
-        let server_config = ServerConfig {
-            topics,
-            max_buffered: 1 << 20,
-            max_retained: 3 << 20,
-            max_topics: 5,
-            ..ServerConfig::default()
-        };
-        let told = [
-            &format!("server: memory=1MiB max_topics=5 {REST}"),
-            DEADLINES,
-            "topics: history=3MiB [news count=1000 bytes=1MiB age=10m, rooms/* count=20 bytes=64KiB age=1m30s]",
-        ];
-        assert_eq!(server(&server_config), told);
+        let server_config = ServerConfig { topics, ..ServerConfig::default() };
+        let told = "topics: news [count=1000 bytes=1MiB age=10m], rooms/* [count=20 bytes=64KiB age=1m30s]";
+        assert_eq!(server(&server_config).last().map(String::as_str), Some(told));
     }
 }

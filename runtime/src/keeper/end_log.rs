@@ -170,9 +170,6 @@ mod tests {
     #[test]
     fn the_last_ends_take_as_much_as_is_said() {
         assert_eq!(size_of::<Entry>(), 88);
-        assert!(
-            size_of::<Entry>() * abeyance_core::words::server_config::ServerConfig::default().last_ends
-                <= 1_000_000
-        );
+        assert!(size_of::<Entry>() * crate::settings::ServerConfig::default().last_ends <= 1_000_000);
     }
 }

@@ -132,7 +132,7 @@ mod tests {
     use std::task::{Context, Poll, Waker};
 
     use super::*;
-    use abeyance_core::words::server_config::ServerConfig;
+    use crate::settings::ServerConfig;
 
     fn keeper() -> Arc<Keeper> {
         let keeper = Keeper::new();

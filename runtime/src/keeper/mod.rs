@@ -51,12 +51,12 @@ use std::sync::{Arc, LazyLock, OnceLock};
 
 use tokio::sync::Notify;
 
+use crate::settings::ServerConfig;
 use abeyance_core::mechanisms::deadlines::Deadlines;
 use abeyance_core::mechanisms::ledger::Ledger;
 use abeyance_core::mechanisms::limits::{EndpointLimits, Limits, Permit, ServerLimits};
 use abeyance_core::sync::{AtomicBool, AtomicU64, AtomicUsize, Mutex, foreign};
 use abeyance_core::words::hold_id::HoldId;
-use abeyance_core::words::server_config::ServerConfig;
 use abeyance_settings::endpoint::WhenFull;
 
 use abeyance_core::mechanisms::token::Secret;

@@ -11,11 +11,11 @@ use crate::keeper::{Keeper, Plan};
 use crate::model::chronicle::{Chronicle, Publication, Span};
 use crate::model::guest::TestHold;
 use crate::model::line::Peer;
+use crate::settings::ServerConfig;
 use abeyance_core::mechanisms::limits::{EndpointLimits, Peer as Address};
 use abeyance_core::mechanisms::wire::WireForm;
 use abeyance_core::words::cause::{Disconnect, End};
 use abeyance_core::words::retention::{Pattern, Retention, Rule};
-use abeyance_core::words::server_config::ServerConfig;
 use abeyance_core::words::topic::Topic;
 use abeyance_settings::endpoint::{EndpointOptions, WhenFull};
 

@@ -7,8 +7,8 @@ use crate::model::guest::TestHold;
 use crate::model::house::{Plans, TestKeeper};
 use crate::model::plain::publish;
 use crate::model::sequence::Sequence;
+use crate::settings::ServerConfig;
 use abeyance_core::words::retention::Retention;
-use abeyance_core::words::server_config::ServerConfig;
 
 /// So few that what is published soon drives out what was.
 pub(crate) fn few(count: usize) -> Retention {

@@ -9,9 +9,9 @@ use crate::model::guest::TestHold;
 use crate::model::house::{Plans, SSE, TestKeeper};
 use crate::model::plain::publish;
 use crate::model::sequence::Sequence;
+use crate::settings::ServerConfig;
 use abeyance_core::words::cause::{Disconnect, Resume};
 use abeyance_core::words::retention::Retention;
-use abeyance_core::words::server_config::ServerConfig;
 use abeyance_settings::endpoint::{EndpointOptions, WhenSlow};
 
 /// Room for six messages or so.

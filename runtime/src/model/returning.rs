@@ -7,9 +7,9 @@ use crate::model::house::{PLACES, Plans, SSE, TestKeeper};
 use crate::model::kept::{few, house};
 use crate::model::plain::publish;
 use crate::model::sequence::Sequence;
+use crate::settings::ServerConfig;
 use abeyance_core::words::cause::{Disconnect, Resume};
 use abeyance_core::words::retention::Retention;
-use abeyance_core::words::server_config::ServerConfig;
 use abeyance_settings::endpoint::EndpointOptions;
 
 /// A client is cut, comes back, ends in good order, and comes back.

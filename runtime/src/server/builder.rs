@@ -11,7 +11,6 @@ use tokio::net::{TcpListener, ToSocketAddrs};
 use tower_service::Service;
 
 use super::handle::ServerHandle;
-use super::server_options::ServerOptions;
 use super::setup::{Setup, environment};
 use super::start::StartError;
 use crate::dispatch::connect_info::ConnectInfo;
@@ -20,6 +19,7 @@ use crate::endpoint::BoxError;
 use crate::endpoint::outcome::Outcome;
 use crate::endpoint::record::{Endpoint, Mountable};
 use crate::keeper::hub::Hub;
+use crate::settings::ServerOptions;
 use crate::socket::memory::{Dialer, MemoryAcceptor};
 use crate::socket::tcp;
 
@@ -289,7 +289,7 @@ mod tests {
         let fault = fault(server, &[("ABEYANCE_DRAIN", "soon")]);
         assert_eq!(fault.lines().count(), 5, "{fault}");
         for hint in [
-            "max_suspended(0)",
+            "`Server::max_suspended`: expected a count such as 1000, found 0",
             "head_timeout",
             "\"proxy\"",
             "\"https://*.example\"",
@@ -297,27 +297,6 @@ mod tests {
         ] {
             assert!(fault.contains(hint), "{hint} is not in: {fault}");
         }
-    }
-
-    #[test]
-    fn bounds_that_let_nothing_through_are_faults() {
-        for (server, told) in [
-            (
-                Server::new().max_buffered(0),
-                "`Server::max_buffered(0B)` must be at least 32KiB, the least `send_buffer`",
-            ),
-            (
-                Server::new().max_buffered((32 << 10) - 1),
-                "`Server::max_buffered(32767B)` must be at least 32KiB",
-            ),
-            (Server::new().max_retained(0), "`Server::max_retained(0B)` must be at least 1KiB"),
-            (Server::new().max_topics(0), "`Server::max_topics(0)` would let nobody join a topic"),
-        ] {
-            let fault = fault(server, &[]);
-            assert!(fault.starts_with(told) && fault.lines().count() == 1, "{fault}");
-        }
-        let least = Server::new().max_buffered(32 << 10).max_retained(1 << 10).max_topics(1);
-        assert!(least.0.check([]).is_ok());
     }
 
     #[test]
@@ -376,14 +355,6 @@ mod tests {
             (server_config.max_buffered, server_config.max_retained, server_config.max_topics),
             (2 << 20, 64 << 20, 2)
         );
-    }
-
-    #[test]
-    fn as_many_are_held_as_the_descriptors_allow() {
-        let (server_config, _) = ServerOptions::default().resolve(1024);
-        assert_eq!(server_config.max_suspended, 960);
-        let (server_config, _) = ServerOptions::default().resolve(10);
-        assert_eq!(server_config.max_suspended, 1);
     }
 
     #[tokio::test]

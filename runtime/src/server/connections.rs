@@ -14,11 +14,11 @@ use super::connection::serve;
 use super::idle_slot::{Evict, For, IdleSlot, Parser};
 use super::service::Service;
 use super::turn_away::{LINGERING, TurnAway};
+use crate::settings::ServerConfig;
 use crate::socket::Socket;
 use crate::socket::kernel::Descriptors;
 use abeyance_core::mechanisms::connection_queue::{ConnectionQueue, Refused, Ticket};
 use abeyance_core::words::peer::Peer;
-use abeyance_core::words::server_config::ServerConfig;
 
 /// Of all places, and of all parsers, those that one address may have without holding anything: a share of so many, and a
 /// few at least.

@@ -8,10 +8,10 @@ use std::time::Duration;
 
 use super::builder::Server;
 use super::handle::{DrainReport, ServerHandle};
-use super::server_options::ServerOptions;
 use super::signals::Signals;
 use super::socket_activation::handed_over;
 use super::stuck_runtime::StuckRuntime;
+use crate::settings::ServerOptions;
 use abeyance_settings::endpoint::WhenFull;
 
 /// What was written in `#[abeyance::main]`.

@@ -1,6 +1,6 @@
 //! What the environment says: `ABEYANCE_<SETTING>` for the server, `ABEYANCE_<FUNCTION>_<SETTING>` for a function.
 
-use super::server_options::{ServerKey, ServerOptions};
+use crate::settings::{ServerKey, ServerOptions};
 use abeyance_settings::endpoint::{EndpointKey, EndpointOptions};
 
 const PREFIX: &str = "ABEYANCE_";
@@ -49,13 +49,14 @@ impl Environment {
     fn take(&mut self, name: &str, value: &str, functions: &[&str]) -> Result<(), String> {
         let told = |fault| format!("{name}={value:?}: {fault}");
         let rest = &name[PREFIX.len()..];
-        if let Some(setting) = ServerKey::ALL.into_iter().find(|setting| upper(setting.as_str()) == rest) {
+        if let Some(setting) = ServerKey::ALL.iter().copied().find(|setting| upper(setting.as_str()) == rest)
+        {
             return self.server.set(setting, value).map_err(told);
         }
         let fitting = functions.iter().filter_map(|function| {
             let function = upper(function);
             let key = rest.strip_prefix(&function)?.strip_prefix('_')?;
-            let key = EndpointKey::ALL.into_iter().find(|known| upper(known.as_str()) == key)?;
+            let key = EndpointKey::ALL.iter().copied().find(|known| upper(known.as_str()) == key)?;
             Some((function, key))
         });
         // Of `chat` and `chat_max`, the longer name takes `CHAT_MAX_…` if what is left is a setting.
@@ -103,7 +104,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use abeyance_settings::endpoint::{WhenEvicted, WhenFull, WhenSlow};
+    use abeyance_settings::endpoint::{WhenEvicted, WhenSlow};
 
     fn read(variables: &[(&str, &str)]) -> Environment {
         let variables = variables.iter().map(|(name, value)| (name.to_string(), value.to_string()));
@@ -145,59 +146,19 @@ mod tests {
             ("ABEYANCE_ALLOWED_HEADERS", "X-CSRF-Token, traceparent"),
         ]);
         assert_eq!(environment.faults, [""; 0]);
-        let (server_config, faults) = environment.server.resolve(1024);
-        assert_eq!(faults, [""; 0]);
-        assert_eq!(server_config.listen, "0.0.0.0:80");
-        assert_eq!((server_config.max_suspended, server_config.max_per_peer), (100_000, Some(8)));
-        assert_eq!(server_config.max_per_key, Some(5));
-        assert_eq!(
-            (server_config.max_unheld_per_peer, server_config.max_connects_per_peer),
-            (Some(64), Some(9))
-        );
-        assert_eq!((server_config.max_connections, server_config.max_requests), (300, 200));
-        assert_eq!((server_config.max_head, server_config.max_admitting), (32 << 10, 5));
-        assert_eq!((server_config.max_scheduled, server_config.last_ends), (0, 7));
-        assert_eq!(server_config.when_full, WhenFull::ResumeOldest);
-        assert_eq!(server_config.drain, Duration::from_secs(90));
-        let spans = [
-            server_config.head_timeout,
-            server_config.function_timeout,
-            server_config.hook_timeout,
-            server_config.write_timeout,
-            server_config.close_timeout,
-            server_config.keep_alive,
+        let told = [
+            "listen=0.0.0.0:80",
+            "max_suspended=100000 max_per_peer=8 max_per_key=5 when_full=resume_oldest max_admitting=5 max_topics=3",
+            "max_connections=300 max_unheld_per_peer=64 max_connects_per_peer=9 max_requests=200 max_head=32KiB",
+            "head_timeout=1s function_timeout=2s hook_timeout=3s write_timeout=4s close_timeout=5s keep_alive=6s \
+             drain=1m30s",
+            "max_buffered=512MiB max_retained=1MiB max_scheduled=0 last_ends=7",
+            "trusted_proxies=10.0.0.0/8,::1/128 \
+             allowed_origins=https://example.com,http://localhost:3000,capacitor://localhost,null \
+             allowed_headers=X-CSRF-Token,traceparent",
         ];
-        assert_eq!(spans.map(|span| span.as_secs()), [1, 2, 3, 4, 5, 6]);
-        assert_eq!(
-            (server_config.max_buffered, server_config.max_retained, server_config.max_topics),
-            (512 << 20, 1 << 20, 3)
-        );
-        let proxies: Vec<_> = server_config.trusted_proxies.iter().map(ToString::to_string).collect();
-        assert_eq!(proxies, ["10.0.0.0/8", "::1/128"]);
-        let origins = ["https://example.com", "http://localhost:3000", "capacitor://localhost", "null"];
-        assert_eq!(server_config.allowed_origins.named, origins);
-        assert_eq!(server_config.allowed_headers, ["X-CSRF-Token", "traceparent"]);
-    }
-
-    #[test]
-    fn bounds_that_nobody_set_follow_the_limit_of_descriptors() {
-        let bounds = |descriptors| {
-            let (server_config, faults) = Environment::default().server.resolve(descriptors);
-            assert_eq!(faults, [""; 0]);
-            (server_config.max_connections, server_config.max_requests, server_config.max_suspended)
-        };
-        assert_eq!(bounds(200), (168, 168, 136));
-        assert_eq!(bounds(1_024), (992, 992, 960));
-        assert_eq!(bounds(1_000_000), (999_968, 16_384, 999_936));
-        for few in [0, 1, 32, 64, 65, 80] {
-            let (connections, requests, holds) = bounds(few);
-            assert!(holds >= 1 && holds < connections && requests == connections, "{few}");
-        }
-        let (server_config, _) = read(&[("ABEYANCE_MAX_CONNECTIONS", "100")]).server.resolve(1_024);
-        assert_eq!(
-            (server_config.max_connections, server_config.max_requests, server_config.max_suspended),
-            (100, 100, 68)
-        );
+        let report = environment.server.resolve().report();
+        assert_eq!(report.iter().map(|(_, values)| values.join(" ")).collect::<Vec<_>>(), told);
     }
 
     #[test]
@@ -234,7 +195,7 @@ mod tests {
             ("ABEYANCE_MAX_HEAD", "4KiB", ["\"4KiB\"", "at least \"8KiB\""]),
             ("ABEYANCE_MAX_REQUESTS", "0", ["ABEYANCE_MAX_REQUESTS=\"0\"", "refuse everybody"]),
             ("ABEYANCE_MAX_RETAINED", "0B", ["\"0B\"", "zero bytes"]),
-            ("ABEYANCE_MAX_TOPICS", "0", ["\"0\"", "nobody join a topic"]),
+            ("ABEYANCE_MAX_TOPICS", "0", ["\"0\"", "no topic could be joined"]),
             ("ABEYANCE_TOPIC", "news", ["ABEYANCE_TOPIC=\"news\"", "ABEYANCE_MAX_RETAINED"]),
             ("ABEYANCE_TRUSTED_PROXIES", "10.0.0.0/8,proxy", ["\"proxy\"", "\"10.0.0.0/8\""]),
             ("ABEYANCE_ALLOWED_ORIGINS", "https://a.b/", ["no path", "\"https://example.com\""]),

@@ -5,8 +5,8 @@ use std::task::Waker;
 use std::time::Duration;
 
 use super::request_framing::{Broken, Follows, RequestFraming};
+use crate::settings::ServerConfig;
 use abeyance_core::words::min_rate;
-use abeyance_core::words::server_config::ServerConfig;
 use abeyance_core::words::tick::Tick;
 
 /// How long a connection may rest under hyper before its buffers are taken away.

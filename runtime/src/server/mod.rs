@@ -17,7 +17,6 @@ mod idle_slot;
 mod linger;
 mod plain_answer;
 mod request_framing;
-pub(crate) mod server_options;
 mod service;
 mod settings;
 mod setup;

@@ -12,9 +12,9 @@ use http::{Request, Response};
 use hyper::body::Incoming;
 
 use crate::dispatch::{Admitted, After, Dispatch, Reply, Time};
+use crate::settings::ServerConfig;
 use crate::socket::Socket;
 use abeyance_core::words::refusal_reason::RefusalReason;
-use abeyance_core::words::server_config::ServerConfig;
 
 /// Who answers requests.
 pub(super) trait Service: Send + Sync + 'static {

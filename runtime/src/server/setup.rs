@@ -6,17 +6,18 @@ use tokio::net::TcpListener;
 
 use super::environment::Environment;
 use super::handle::ServerHandle;
-use super::server_options::{RESERVE, SPARE, ServerOptions};
 use super::start::StartError;
 use crate::dispatch::cleanup::Cleanup;
 use crate::dispatch::{Dispatch, Plan};
 use crate::endpoint::check::{check, check_settings};
 use crate::endpoint::record::Endpoint;
 use crate::keeper::hub::Hub;
+use crate::settings::{RESERVE, ServerConfig, ServerOptions};
 use crate::socket::Listener;
 use crate::socket::kernel::most_open_files;
 use crate::socket::tcp::TcpAcceptor;
-use abeyance_core::words::server_config::ServerConfig;
+use abeyance_core::words::allowed_origins::OriginCheck;
+use abeyance_core::words::retention::Rule;
 
 const LISTEN: &str = "ABEYANCE_LISTEN";
 
@@ -24,6 +25,8 @@ const LISTEN: &str = "ABEYANCE_LISTEN";
 #[derive(Default)]
 pub(super) struct Setup {
     pub(super) options: ServerOptions,
+    pub(super) topics: Vec<Rule>,
+    pub(super) origin_check: Option<OriginCheck>,
     pub(super) plan: Plan,
     pub(super) cleanup: Cleanup,
     pub(super) endpoints: Vec<&'static Endpoint>,
@@ -52,52 +55,18 @@ impl Setup {
 
     /// Everything that is wrong, or a server that can start.
     pub(super) fn check(
-        self,
+        mut self,
         variables: impl IntoIterator<Item = (String, String)>,
     ) -> Result<Ready, StartError> {
-        let Setup { options, mut plan, cleanup, endpoints, mut faults } = self;
-        let names: Vec<_> = endpoints.iter().map(|endpoint| endpoint.name).collect();
+        let names: Vec<_> = self.endpoints.iter().map(|endpoint| endpoint.name).collect();
         let mut environment = Environment::read(variables, &names);
-        faults.append(&mut environment.faults);
-        let introduced = plan.introduction.as_ref().map(|introduction| introduction.type_name());
-        faults.extend(check(&endpoints, &plan.states, introduced).iter().map(ToString::to_string));
-        for endpoint in endpoints {
-            let settings = environment.function(endpoint.name).or(endpoint.settings);
-            // Whoever set a variable knows of no source file.
-            let said = match environment.variables(endpoint.name) {
-                [] => String::new(),
-                variables => format!(" (with {} from the environment)", variables.join(", ")),
-            };
-            let wrong = check_settings(endpoint, &settings);
-            faults.extend(wrong.iter().map(|fault| format!("{fault}{said}")));
-            plan.endpoints.push((endpoint, settings));
-        }
-        let descriptors = most_open_files();
+        self.faults.append(&mut environment.faults);
+        self.check_endpoints(&environment);
+        let faults = self.options.faults().into_iter();
+        self.faults.extend(faults.map(|(key, fault)| format!("`Server::{}`: {fault}", key.as_str())));
+        let Setup { options, topics, origin_check, plan, cleanup, mut faults, .. } = self;
         let options = environment.server.or(options);
-        let connections = descriptors.saturating_sub(SPARE);
-        if let Some(wished) = options.max_connections.filter(|wished| *wished > connections) {
-            tracing::warn!(
-                wished,
-                fitting = connections,
-                "`max_connections` is more than the limit of open files allows"
-            );
-        }
-        let (mut server_config, wrong): (ServerConfig, _) = options.resolve(descriptors);
-        faults.extend(wrong);
-        let fitting = descriptors.saturating_sub(RESERVE).min(server_config.max_connections).max(1);
-        if descriptors <= RESERVE {
-            tracing::warn!(descriptors, "the limit of open files leaves room for a single hold");
-        }
-        if server_config.max_suspended > fitting {
-            let wished = server_config.max_suspended;
-            tracing::warn!(
-                wished,
-                fitting,
-                "`max_suspended` is more than the limits of open files and connections allow"
-            );
-            // What is in effect: beyond it there would be no place for the connection either.
-            server_config.max_suspended = fitting;
-        }
+        let server_config = fitting(ServerConfig { topics, origin_check, ..options.resolve() });
         let hub = plan.hub.clone();
         match Dispatch::new(server_config, plan) {
             Ok(dispatch) if faults.is_empty() => {
@@ -111,6 +80,41 @@ impl Setup {
             }
         }
     }
+
+    /// Judges the endpoints, and gives them to the plan with what the environment says of each.
+    fn check_endpoints(&mut self, environment: &Environment) {
+        let connect_info = self.plan.introduction.as_ref().map(|connect_info| connect_info.type_name());
+        let wrong = check(&self.endpoints, &self.plan.states, connect_info);
+        self.faults.extend(wrong.iter().map(ToString::to_string));
+        for endpoint in self.endpoints.drain(..) {
+            let settings = environment.function(endpoint.name).or(endpoint.settings);
+            // Who set a variable may know of no source file.
+            let said = match environment.variables(endpoint.name) {
+                [] => String::new(),
+                variables => format!(" (with {} from the environment)", variables.join(", ")),
+            };
+            let wrong = check_settings(endpoint, &settings);
+            self.faults.extend(wrong.iter().map(|fault| format!("{fault}{said}")));
+            self.plan.endpoints.push((endpoint, settings));
+        }
+    }
+}
+
+/// The settings with bounds that fit this process; warns of those that were set higher.
+fn fitting(mut server_config: ServerConfig) -> ServerConfig {
+    let descriptors = most_open_files();
+    for excess in server_config.fit(descriptors) {
+        tracing::warn!(
+            written = excess.written,
+            fitting = excess.fitting,
+            "`{}` is more than the limits of open files and connections allow",
+            excess.key.as_str()
+        );
+    }
+    if descriptors <= RESERVE {
+        tracing::warn!(descriptors, "the limit of open files leaves room for a single hold");
+    }
+    server_config
 }
 
 /// A server whose setup was found to be right.

@@ -1,7 +1,6 @@
-//! EndpointOptions that cannot both be meant.
+//! Options that cannot both be meant.
 
 use std::fmt;
-use std::time::Duration;
 
 use super::{DEFAULT_MAX_IDLE, EndpointKey, EndpointOptions, LEAST_SEND_BUFFER, Transport};
 use crate::amount::{LONGEST, spell_duration, spell_size};
@@ -52,7 +51,10 @@ impl EndpointOptions {
     pub fn contradictions(&self) -> Vec<Contradiction> {
         let mut found = Vec::new();
         self.judge_transports(&mut found);
-        self.judge_clocks(&mut found);
+        self.judge_lengths(&mut found);
+        self.judge_heartbeat(&mut found);
+        self.judge_lifetime(&mut found);
+        self.judge_vanished(&mut found);
         self.judge_counts(&mut found);
         self.judge_sizes(&mut found);
         found
@@ -83,53 +85,57 @@ impl EndpointOptions {
         }
     }
 
-    fn judge_clocks(&self, found: &mut Vec<Contradiction>) {
+    /// Each clock by itself. Only code can write what is found here.
+    fn judge_lengths(&self, found: &mut Vec<Contradiction>) {
         let clocks = [
             (EndpointKey::Timeout, self.timeout),
             (EndpointKey::MaxIdle, self.max_idle),
             (EndpointKey::MaxLifetime, self.max_lifetime),
             (EndpointKey::Heartbeat, self.heartbeat),
         ];
-        for (key, clock) in clocks {
-            if clock.flatten() == Some(Duration::ZERO) {
-                let sentence = format!("`{}` is zero; to switch it off write \"none\"", key.as_str());
+        for (key, clock) in clocks.into_iter().filter_map(|(key, clock)| Some((key, clock.flatten()?))) {
+            let name = key.as_str();
+            if clock.is_zero() {
+                let sentence = format!("`{name}` is zero; to switch it off write \"none\"");
                 found.push(Contradiction::alone(key, sentence));
             }
-            // Only code can write that.
-            if let Some(long) = clock.flatten().filter(|clock| *clock > LONGEST) {
-                let sentence = format!(
-                    "`{}` ({}) is longer than a year; to switch it off write \"none\"",
-                    key.as_str(),
-                    spell_duration(long),
-                );
+            if clock > LONGEST {
+                let long = spell_duration(clock);
+                let sentence =
+                    format!("`{name}` ({long}) is longer than a year; to switch it off write \"none\"");
                 found.push(Contradiction::alone(key, sentence));
             }
         }
+    }
 
-        let max_idle = self.max_idle.unwrap_or(Some(DEFAULT_MAX_IDLE));
-        if let (Some(Some(heartbeat)), Some(max_idle)) = (self.heartbeat, max_idle)
+    /// A heartbeat must come before the clocks that it is to feed.
+    fn judge_heartbeat(&self, found: &mut Vec<Contradiction>) {
+        let Some(Some(heartbeat)) = self.heartbeat else { return };
+        let spelled = spell_duration(heartbeat);
+        if let Some(max_idle) = self.max_idle.unwrap_or(Some(DEFAULT_MAX_IDLE))
             && heartbeat >= max_idle
         {
             let default = if self.max_idle.is_none() { ", the default" } else { "" };
             let sentence = format!(
-                "`heartbeat` ({}) must be shorter than `max_idle` ({}{default}), or a living peer is taken for gone \
-                 before it is asked",
-                spell_duration(heartbeat),
+                "`heartbeat` ({spelled}) must be shorter than `max_idle` ({}{default}), or a living peer is taken for \
+                 gone before it is asked",
                 spell_duration(max_idle),
             );
             found.push(Contradiction::new(EndpointKey::Heartbeat, EndpointKey::MaxIdle, sentence));
         }
-        if let (Some(Some(heartbeat)), Some(Some(timeout))) = (self.heartbeat, self.timeout)
+        if let Some(Some(timeout)) = self.timeout
             && heartbeat >= timeout
         {
             let sentence = format!(
-                "`heartbeat` ({}) must be shorter than `timeout` ({}), or nobody can tell a quiet peer from a dead \
-                 one when the timeout comes",
-                spell_duration(heartbeat),
+                "`heartbeat` ({spelled}) must be shorter than `timeout` ({}), or nobody can tell a quiet peer from a \
+                 dead one when the timeout comes",
                 spell_duration(timeout),
             );
             found.push(Contradiction::new(EndpointKey::Heartbeat, EndpointKey::Timeout, sentence));
         }
+    }
+
+    fn judge_lifetime(&self, found: &mut Vec<Contradiction>) {
         if let (Some(Some(lifetime)), Some(Some(timeout))) = (self.max_lifetime, self.timeout)
             && lifetime <= timeout
         {
@@ -140,14 +146,16 @@ impl EndpointOptions {
             );
             found.push(Contradiction::new(EndpointKey::MaxLifetime, EndpointKey::Timeout, sentence));
         }
+    }
 
-        // A long poll always has a timeout, or was refused above.
-        let unbounded = max_idle.is_none()
+    /// Some clock must notice a peer that vanished. A long poll always has a `timeout`, or `judge_transports` refuses it.
+    fn judge_vanished(&self, found: &mut Vec<Contradiction>) {
+        let is_unbounded = self.max_idle == Some(None)
             && self.heartbeat == Some(None)
             && self.timeout.flatten().is_none()
             && self.max_lifetime.flatten().is_none()
             && self.transports != Some(&[Transport::LongPoll]);
-        if unbounded {
+        if is_unbounded {
             let sentence = "with `max_idle` and `heartbeat` both \"none\", and neither `timeout` nor `max_lifetime`, \
                             nothing would ever notice a dead peer; give one of them a duration";
             found.push(Contradiction::new(EndpointKey::MaxIdle, EndpointKey::Heartbeat, sentence));
@@ -198,6 +206,8 @@ impl EndpointOptions {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     type Texts = &'static [(EndpointKey, &'static str)];

@@ -22,9 +22,9 @@ use super::Keeper;
 use super::Plan;
 use super::admission::{Admission, Refused};
 use super::hold::{Hold, HoldConfig, NewHold};
+use crate::settings::ServerConfig;
 use abeyance_core::mechanisms::limits::{EndpointLimits, Peer};
 use abeyance_core::mechanisms::wire::WireForm;
-use abeyance_core::words::server_config::ServerConfig;
 use abeyance_settings::endpoint::EndpointOptions;
 
 use line::{Answers, FakeLine};

@@ -24,12 +24,12 @@ use crate::dispatch::fallback::arriving;
 use crate::dispatch::{After, WaitState};
 use crate::keeper::Keeper;
 use crate::keeper::time::Time;
+use crate::settings::ServerConfig;
 use crate::socket::Socket;
 use crate::socket::memory::{Dialer, MemoryAcceptor, MemoryStream};
 use crate::socket::tcp::TcpAcceptor;
 use abeyance_core::words::peer_io::PeerIo;
 use abeyance_core::words::refusal_reason::RefusalReason;
-use abeyance_core::words::server_config::ServerConfig;
 
 mod audit;
 mod deadlines;
