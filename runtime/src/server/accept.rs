@@ -1,4 +1,4 @@
-//! Accepting connections, whatever the kernel says.
+//! Accepting connections, whichever errors the kernel gives.
 
 use std::io;
 use std::sync::Arc;
@@ -13,37 +13,37 @@ use crate::socket::Listener;
 use abeyance_core::sync::lasting;
 
 /// Accepts for as long as it is polled; no error ends it.
-pub(super) async fn accept<H: Service>(mut door: impl Listener, connections: Arc<Connections<H>>) {
+pub(super) async fn accept<H: Service>(mut listener: impl Listener, connections: Arc<Connections<H>>) {
     let mut trouble = Trouble::default();
     loop {
-        if lasting::waiting_turn("accepting", accept_one(&mut door, &connections, &mut trouble))
+        if lasting::waiting_turn("accepting", accept_one(&mut listener, &connections, &mut trouble))
             .await
             .is_none()
         {
-            // What panics again at once shall not take all the time there is.
+            // If it panics again at once, it must not take all processor time.
             tokio::time::sleep(Trouble::FIRST).await;
         }
     }
 }
 
 async fn accept_one<H: Service>(
-    door: &mut impl Listener,
+    listener: &mut impl Listener,
     connections: &Arc<Connections<H>>,
     trouble: &mut Trouble,
 ) {
-    match door.accept().await {
-        Ok(line) => {
+    match listener.accept().await {
+        Ok(socket) => {
             if trouble.is_over(Instant::now()) {
                 tracing::info!("accepting connections again");
             }
-            connections.receive(line).await;
+            connections.receive(socket).await;
         }
         Err(error) if is_passing(&error) => {}
         Err(error) => {
             if trouble.begins(Instant::now()) {
                 tracing::error!(%error, connections = connections.count(), "cannot accept connections");
             }
-            if !accept_on_spare_fd(door, connections).await {
+            if !accept_on_spare_fd(listener, connections).await {
                 tokio::time::sleep(trouble.pause()).await;
             } else {
                 trouble.eased();
@@ -52,34 +52,37 @@ async fn accept_one<H: Service>(
     }
 }
 
-/// One round without a descriptor to accept with: somebody who waits makes room for whoever is at the door, or that one
-/// is sent away. `false` if not even that was possible: the listener stays ready, so trying at once would spin.
-async fn accept_on_spare_fd<H: Service>(door: &mut impl Listener, connections: &Arc<Connections<H>>) -> bool {
-    let has_spare = door.keep_spare() || (connections.evict_idlest().await && door.keep_spare());
+/// One round without a descriptor to accept with: a connection that waits makes room for the newcomer, or the newcomer is
+/// turned away. `false` if not even that was possible: the listener stays ready, so trying at once would spin.
+async fn accept_on_spare_fd<H: Service>(
+    listener: &mut impl Listener,
+    connections: &Arc<Connections<H>>,
+) -> bool {
+    let has_spare = listener.keep_spare() || (connections.evict_idlest().await && listener.keep_spare());
     if !has_spare {
         return false;
     }
-    match door.accept_on_spare() {
-        Some(Ok(line)) => match connections.enter(&line).await {
-            // Who left may have left its descriptor to somebody else in this process.
+    match listener.accept_on_spare() {
+        Some(Ok(socket)) => match connections.enter(&socket).await {
+            // Another part of this process may have taken the descriptor that was given up.
             Some(Ok(slot))
-                if door.keep_spare() || (connections.evict_idlest().await && door.keep_spare()) =>
+                if listener.keep_spare() || (connections.evict_idlest().await && listener.keep_spare()) =>
             {
-                connections.admit(slot, line);
+                connections.admit(slot, socket);
             }
-            Some(Ok(_)) => connections.send_away_at_once(line, TurnAway::Full).await,
-            Some(Err(why)) => connections.send_away_at_once(line, why).await,
+            Some(Ok(_)) => connections.turn_away_at_once(socket, TurnAway::Full).await,
+            Some(Err(why)) => connections.turn_away_at_once(socket, why).await,
             None => {}
         },
         Some(Err(error)) if !is_passing(&error) => return false,
-        // There was nobody, and with a descriptor left the listener would have said so.
+        // No connection was waiting; with a descriptor left the listener would have said so.
         Some(Err(_)) | None => {}
     }
-    door.keep_spare()
+    listener.keep_spare()
 }
 
 /// Whether one connection failed, and the next is another matter. Else the process or the machine is short of something
-/// (EMFILE, ENFILE, ENOBUFS, ENOMEM), or it is what nobody foresaw, which must not end the server either.
+/// (EMFILE, ENFILE, ENOBUFS, ENOMEM), or it is an error that was not foreseen, which must not end the server either.
 fn is_passing(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | WouldBlock)

@@ -1,4 +1,4 @@
-//! Now and then, whether the books have what the process has.
+//! Now and then, whether what is counted is what the process has open.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use abeyance_core::words::socket_count::Look;
 #[derive(Debug)]
 pub(super) struct Audits(AbortHandle);
 
-/// When the first one is: whoever asks for what was found shall not have to wait long for there to be something.
+/// When the first one is: soon, so that there is something to be asked for.
 const FIRST: Duration = Duration::from_secs(1);
 
 /// How often there is one.
@@ -25,8 +25,8 @@ const EVERY: Duration = Duration::from_secs(60);
 /// The part of the time that they may take.
 const SHARE: u32 = 1000;
 
-/// A connection's socket and its place in the books neither come nor go at one instant, and the thread that is between
-/// the two may have to wait for a core. Whoever came or left so shortly before or after a look is no difference.
+/// A connection's socket and its count neither come nor go at one instant, and the thread that is between the two may have
+/// to wait for a core. A connection that came or left so shortly before or after a look is no difference.
 const LIMBO: Duration = Duration::from_millis(50);
 
 impl Audits {
@@ -64,17 +64,17 @@ pub(super) async fn look<H: Service>(
     holds: impl Fn() -> usize,
 ) -> Option<Look> {
     let descriptors = connections.descriptors.clone()?;
-    let earlier = connections.census();
+    let earlier = connections.counts();
     sleep(LIMBO).await;
     let begun = Instant::now();
     // Those that were sent away have no place, and yet a socket for a moment.
-    let count = connections.census().count + connections.sent_away();
+    let count = connections.counts().count + connections.lingering();
     let holds = holds();
     // An error is the runtime's end.
     let open = spawn_blocking(move || descriptors.open()).await.ok()??;
     let took = begun.elapsed();
     sleep(LIMBO).await;
-    let changes = connections.census().changes_since(earlier);
+    let changes = connections.counts().changes_since(earlier);
     Some(Look { connections: count, changes, open, holds, took })
 }
 

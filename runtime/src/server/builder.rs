@@ -69,7 +69,7 @@ impl Server {
         self
     }
 
-    /// Answers whatever is not held: an axum `Router`, or another tower service.
+    /// Answers what no annotated function takes: an axum `Router`, or another tower service.
     ///
     /// The paths of annotated functions come first, also where the router has a more specific route: `/rooms/{room}` of
     /// a function hides `/rooms/new` of the router. At such a path every other method
@@ -219,8 +219,8 @@ impl Server {
     /// Outside of a tokio runtime.
     pub fn bind_memory(self) -> Result<(ServerHandle, Dialer), StartError> {
         let ready = self.0.check([])?;
-        let (door, dialer) = MemoryAcceptor::new();
-        Ok((ready.start(door), dialer))
+        let (listener, dialer) = MemoryAcceptor::new();
+        Ok((ready.start(listener), dialer))
     }
 
     /// Starts the server on the socket that was handed over, or else where its settings say; `attribute` stands behind

@@ -1,7 +1,6 @@
 //! Where a body in chunks ends (RFC 9112 §7.1). hyper judges the chunks; only the lines behind the last are judged here.
 
-use super::request_framing::Broken;
-use super::strict_crlf::StrictLines;
+use super::strict_crlf::{Broken, StrictCrlf};
 
 /// How far a body in chunks has come. Pure.
 pub(super) struct Chunks(At);
@@ -15,7 +14,7 @@ enum At {
     SizeEnd(u64),
     Data(u64),
     DataEnd,
-    Trailers(StrictLines),
+    Trailers(StrictCrlf),
     /// That is no chunk, and hyper says so.
     Lost,
 }
@@ -64,7 +63,7 @@ impl At {
                 let size = digit.and_then(|digit| size.checked_mul(16)?.checked_add(digit));
                 size.map_or(At::Lost, At::Size)
             }
-            (At::SizeEnd(0), b'\n') => At::Trailers(StrictLines::of_trailers()),
+            (At::SizeEnd(0), b'\n') => At::Trailers(StrictCrlf::of_trailers()),
             (At::SizeEnd(size), b'\n') => At::Data(*size),
             (At::DataEnd, b'\r') => At::DataEnd,
             (At::DataEnd, b'\n') => At::Size(0),

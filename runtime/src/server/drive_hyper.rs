@@ -1,383 +1,279 @@
 //! From the first byte of a request to its answer or its hold, under hyper; and the one owner of deadlines there.
 
 use std::convert::Infallible;
-use std::future::{Future, poll_fn};
+use std::future::{pending, poll_fn};
+use std::mem;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
 use std::sync::{Arc, Weak};
-use std::task::Poll;
+use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{self, HeaderMap, HeaderValue};
-use http::{Method, Request, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body as _;
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use parking_lot::Mutex;
+use tokio::select;
 
-use super::connections::{ConnectionGuard, Connections};
+use super::connections::Connections;
 use super::http_io::{Answer, HttpIo, SharedHttpState};
-use super::http_state::{HttpState, LAST_HEAD, REST, Step};
-use super::idle_slot::{Asset, For, IdleSlot, Parser};
-use super::linger::{linger, released};
+use super::http_state::{HttpState, LAST_HEAD, Step};
+use super::idle_slot::{Asset, IdleSlot, Parser};
 use super::plain_answer::word;
 use super::request_framing::Follows;
 use super::service::Service;
-use crate::dispatch::{Deadline, WaitObserver, WaitState, probing_unheld};
+use crate::dispatch::{Deadline, WaitObserver, WaitState};
 use crate::socket::Socket;
 use abeyance_core::words::refusal_reason::RefusalReason;
 use abeyance_core::words::tick::Tick;
 
-/// How a connection comes to be read for a request.
-pub(super) enum HttpOutcome {
-    /// It was just accepted.
-    First,
-    /// It comes back from a hold, with what was read and not used.
-    Return(Bytes),
-    /// It comes back from a hold, and cannot be used again.
-    Leave,
-}
-
-/// A request that is to be held.
-pub(super) struct HttpTurn<H: Service> {
-    pub(super) pending: H::PendingHold,
+/// A request that is to be held, taken from hyper.
+pub(super) struct Taken<P> {
+    pub(super) pending: P,
     /// What was read behind the request.
     pub(super) unread: Bytes,
     /// The connection may be used again after the hold.
-    pub(super) lasting: bool,
-    pub(super) guard: ConnectionGuard<H>,
-    pub(super) line: Arc<dyn Socket>,
+    pub(super) is_reusable: bool,
 }
 
-/// What is known of such a request before the connection is handed over.
-struct Taken<G> {
-    pending: G,
-    unread: Bytes,
-    lasting: bool,
-}
-
-/// Answers requests until one is to be held, or until the connection is over (`None`). One that was just accepted has its
-/// `place`; one that comes back from a hold gets a new one.
-pub(super) async fn next_hold<H: Service>(
-    guard: ConnectionGuard<H>,
-    line: Arc<dyn Socket>,
-    slot: Option<Arc<IdleSlot<H>>>,
-    visit: HttpOutcome,
-) -> Option<HttpTurn<H>> {
-    let connections = guard.connections.clone();
-    let peer = line.peer().ok()?;
-    let slot = slot.unwrap_or_else(|| IdleSlot::back(&connections, peer));
-    let taken = {
-        let mut halt = pin!(connections.halt.cancelled());
-        let mut answering = pin!(answer(&connections, &line, &slot, peer, visit));
-        poll_fn(|cx| {
-            // Who was asked to leave looks first at what its peer has sent meanwhile: with a whole request it stays. But
-            // what has begun is not carried on.
-            let must_leave = slot.poll_asked(Asset::Place, cx).is_ready() && !slot.is_between_requests();
-            if !must_leave && let Poll::Ready(taken) = answering.as_mut().poll(cx) {
-                return Poll::Ready(taken);
-            }
-            if slot.poll_asked(Asset::Place, cx).is_ready() {
-                slot.make_way(&line);
-                return Poll::Ready(None);
-            }
-            halt.as_mut().poll(cx).map(|()| {
-                // Not a FIN, which could pass for the end of an answer that is not whole.
-                line.cut();
-                None
-            })
-        })
-        .await
-    };
-    match taken {
-        Some(Taken { pending, unread, lasting }) => {
-            slot.leave();
-            Some(HttpTurn { pending, unread, lasting, guard, line })
-        }
-        None => {
-            // In this order: whoever waits for the place gets the descriptor, too.
-            drop(line);
-            drop(guard);
-            slot.leave();
-            None
-        }
-    }
-}
-
-async fn answer<H: Service>(
-    connections: &Arc<Connections<H>>,
-    line: &Arc<dyn Socket>,
-    slot: &Arc<IdleSlot<H>>,
-    peer: SocketAddr,
-    visit: HttpOutcome,
-) -> Option<Taken<H::PendingHold>> {
-    let server_config = connections.service.server_config();
-    // Also where a hold had it otherwise. Of an upgraded connection nothing else would notice that its peer vanished.
-    line.probe(probing_unheld(server_config.write_timeout));
-    let time = connections.service.time();
-    let accepted = time.mark();
-    // Whoever has just come has not come for nothing, though the server stops: its request is on its way.
-    let mut grace = accepted;
-    let (mut head_due, mut first_due, mut unread) = match visit {
-        HttpOutcome::First => {
-            grace = grace.plus(LAST_HEAD);
-            (
-                Some(accepted.plus(server_config.head_timeout)),
-                accepted.plus(server_config.head_timeout),
-                Bytes::new(),
-            )
-        }
-        HttpOutcome::Return(unread) => (None, accepted.plus(server_config.keep_alive), unread),
-        HttpOutcome::Leave => {
-            linger(line, accepted.plus(server_config.close_timeout), time).await;
-            return None;
-        }
-    };
-    loop {
-        if unread.is_empty() {
-            unread = first_bytes(connections, line, first_due, grace).await?;
-        }
-        slot.come();
-        // The first head has the time from the connection's first moment, later ones from their first byte.
-        let due = head_due.take().unwrap_or_else(|| time.mark().plus(server_config.head_timeout));
-        let parser = match time.before(due, connections.parser(slot)).await? {
-            Ok(parser) => parser,
-            Err(why) => {
-                connections.service.count_turned_away();
-                line.dismiss(why.answer().as_bytes());
-                slot.wait(For::Request);
-                linger(line, time.mark().plus(server_config.close_timeout), time).await;
-                return None;
-            }
-        };
-        match Box::pin(drive_hyper(
-            connections.clone(),
-            line.clone(),
-            slot.clone(),
-            peer,
-            unread,
-            due,
-            parser,
-        ))
-        .await
-        {
-            Spoken::Hold(taken) => return Some(taken),
-            Spoken::Rest(rest) => {
-                unread = rest;
-                first_due = time.mark().plus(server_config.keep_alive.saturating_sub(REST));
-            }
-            Spoken::Over => {
-                slot.wait(For::Request);
-                linger(line, time.mark().plus(server_config.close_timeout), time).await;
-                return None;
-            }
-            Spoken::Cut => {
-                line.cut();
-                return None;
-            }
-            Spoken::MakeWay => {
-                slot.make_way(line);
-                return None;
-            }
-            Spoken::Upgraded(notes) => {
-                slot.upgrade();
-                released::<H>(line, notes).await;
-                return None;
-            }
-        }
-    }
-}
-
-/// Waits for a request without any buffer; `None` when none came in time, the peer left, or the server stops and the
-/// grace is over.
-async fn first_bytes<H: Service>(
-    connections: &Connections<H>,
-    line: &Arc<dyn Socket>,
-    due: Tick,
-    grace: Tick,
-) -> Option<Bytes> {
-    let time = connections.service.time();
-    let mut late = Deadline::at(due, time);
-    let mut stop = pin!(connections.stop.cancelled());
-    let mut stopping = false;
-    poll_fn(|cx| {
-        let mut bytes = [0; 2048];
-        if let Poll::Ready(read) = line.poll_read(cx, &mut bytes) {
-            let count = read.unwrap_or(0);
-            return Poll::Ready((count > 0).then(|| Bytes::copy_from_slice(&bytes[..count])));
-        }
-        if !stopping && stop.as_mut().poll(cx).is_ready() {
-            stopping = true;
-            late.reset(due.min(grace), time);
-        }
-        late.poll(time, cx).map(|()| None)
-    })
-    .await
-}
-
-/// How a conversation under hyper went out.
-enum Spoken<H: Service> {
+/// What came of the requests that hyper has read.
+pub(super) enum HttpOutcome<H: Service> {
     /// A request is to be held.
     Hold(Taken<H::PendingHold>),
-    /// Nobody has anything to say for now.
+    /// All is answered. What was read of the next request lies here.
     Rest(Bytes),
+    /// There will be no further request.
+    End(HttpEnd<H>),
+}
+
+/// How the HTTP of a connection ends.
+pub(super) enum HttpEnd<H: Service> {
     /// Our last word is written.
     Over,
     /// The peer takes nothing.
     Cut,
-    /// Another shall have its parser, and it cannot go on without.
+    /// Another connection shall have its parser, and it cannot go on without.
     MakeWay,
-    /// The connection is somebody else's now (a WebSocket of the fallback).
+    /// The connection is the application's now (a WebSocket of the fallback).
     Upgraded(SharedHttpState<H>),
 }
 
-async fn drive_hyper<H: Service>(
+/// One connection under hyper.
+pub(super) struct Exchange<H: Service> {
     connections: Arc<Connections<H>>,
-    line: Arc<dyn Socket>,
+    socket: Arc<dyn Socket>,
     slot: Arc<IdleSlot<H>>,
-    peer: SocketAddr,
-    unread: Bytes,
+    state: SharedHttpState<H>,
     head_due: Tick,
-    // Given back at the end: with hyper's buffers, and before an upgraded connection lives on.
-    _parser: Parser<H>,
-) -> Spoken<H> {
-    let notes: SharedHttpState<H> = Arc::new(Mutex::new(HttpState::new(head_due)));
-    let wire = HttpIo {
-        line: line.clone(),
-        unread,
-        notes: notes.clone(),
-        connections: connections.clone(),
-        slot: slot.clone(),
-    };
-    let service = {
-        let (connections, notes) = (connections.clone(), notes.clone());
-        let slot = slot.clone();
-        let standing: Weak<dyn WaitObserver> = Arc::<IdleSlot<H>>::downgrade(&slot);
-        service_fn(move |mut request: Request<Incoming>| {
-            slot.begin();
-            notes.lock().asked(follows(&request), is_lasting(&request));
-            let is_connect = request.method() == Method::CONNECT;
-            request.extensions_mut().insert(WaitState::new(standing.clone()));
-            let answer = connections.service.clone().handle(request, peer);
-            let (connections, notes, slot) = (connections.clone(), notes.clone(), slot.clone());
-            async move {
-                match answer.await {
-                    Ok(mut response) => {
-                        slot.answer();
-                        let is_last = connections.stop.has_rung() || notes.lock().is_body_due();
-                        if response.status() == StatusCode::SWITCHING_PROTOCOLS
-                            || is_connect && response.status().is_success()
-                        {
-                            notes.lock().upgraded();
-                        } else if is_last && !says_close(response.headers()) {
-                            let close = HeaderValue::from_static("close");
-                            response.headers_mut().append(header::CONNECTION, close);
-                        }
-                        Ok::<_, Infallible>(
-                            response.map(|body| Answer::<H>::new(body, notes, connections.service.clone())),
-                        )
-                    }
-                    Err(pending) => {
-                        notes.lock().held(pending);
-                        // The socket is taken back from under this future.
-                        std::future::pending().await
+}
+
+impl<H: Service> Exchange<H> {
+    pub(super) fn new(
+        connections: Arc<Connections<H>>,
+        socket: Arc<dyn Socket>,
+        slot: Arc<IdleSlot<H>>,
+        head_due: Tick,
+    ) -> Self {
+        let state = Arc::new(Mutex::new(HttpState::new(head_due)));
+        Exchange { connections, socket, slot, state, head_due }
+    }
+
+    /// Drives hyper until a request is to be held, the connection rests, or it is over. The parser is given back at the
+    /// end: with hyper's buffers, and before an upgraded connection lives on.
+    pub(super) async fn drive(self, peer: SocketAddr, unread: Bytes, _parser: Parser<H>) -> HttpOutcome<H> {
+        let Exchange { connections, socket, slot, state, head_due } = self;
+        let io = HttpIo {
+            socket: socket.clone(),
+            unread,
+            state: state.clone(),
+            connections: connections.clone(),
+            slot: slot.clone(),
+        };
+        let responder = Responder {
+            connections: connections.clone(),
+            slot: slot.clone(),
+            state: state.clone(),
+            wait_observer: Arc::<IdleSlot<H>>::downgrade(&slot),
+            peer,
+        };
+        let service = service_fn(move |request| responder.respond(request));
+        let time = connections.service.time();
+        // A longer head is answered with 431.
+        let mut connection = http1::Builder::new()
+            .max_buf_size(connections.service.server_config().max_head)
+            .serve_connection(io, service)
+            .with_upgrades();
+        let mut watch = Watch::new(&connections, &slot, &state, Deadline::at(head_due, time));
+        let step = loop {
+            select! {
+                biased;
+                () = connections.stop.cancelled(), if watch.stopping.is_none() => {
+                    watch.stopping = Some(time.mark().plus(LAST_HEAD));
+                    // What is being answered says `Connection: close`. While a head arrives, hyper would close at once.
+                    if !state.lock().is_arriving() {
+                        Pin::new(&mut connection).graceful_shutdown();
                     }
                 }
+                // What has begun is not carried on.
+                () = slot.asked_amid_request(Asset::Parser) => break Some(Step::MakeWay),
+                ended = &mut connection => {
+                    // hyper has answered it: with `400` or `431`.
+                    if ended.is_err_and(|error| error.is_parse()) {
+                        connections.service.deny(RefusalReason::Malformed, peer);
+                    }
+                    break None;
+                }
+                step = poll_fn(|cx| watch.poll_step(cx)) => break Some(step),
             }
-        })
-    };
-    // A longer head is answered with 431.
-    let longest = connections.service.server_config().max_head;
-    let mut connection =
-        http1::Builder::new().max_buf_size(longest).serve_connection(wire, service).with_upgrades();
+        };
+        conclude(&connections, &socket, state, peer, step, connection)
+    }
+}
 
-    let time = connections.service.time();
-    let mut timer = Deadline::at(head_due, time);
-    let mut stop = pin!(connections.stop.cancelled());
-    let (mut stopping, mut has_looked) = (None, false);
-    let server_config = connections.service.server_config();
-    let step = poll_fn(|cx| {
-        if stopping.is_none() && stop.as_mut().poll(cx).is_ready() {
-            stopping = Some(time.mark().plus(LAST_HEAD));
-            // What is being answered says `Connection: close`. While a head arrives, hyper would close at once.
-            if !notes.lock().is_arriving() {
-                Pin::new(&mut connection).graceful_shutdown();
-            }
+/// The owner of deadlines: looks at what hyper has come to, each time that hyper waits.
+struct Watch<'a, H: Service> {
+    connections: &'a Connections<H>,
+    slot: &'a IdleSlot<H>,
+    state: &'a SharedHttpState<H>,
+    timer: Deadline,
+    /// The server stops: no head may take longer than until then.
+    stopping: Option<Tick>,
+    has_looked: bool,
+}
+
+impl<'a, H: Service> Watch<'a, H> {
+    fn new(
+        connections: &'a Connections<H>,
+        slot: &'a IdleSlot<H>,
+        state: &'a SharedHttpState<H>,
+        timer: Deadline,
+    ) -> Self {
+        Watch { connections, slot, state, timer, stopping: None, has_looked: false }
+    }
+
+    /// What to do other than to wait.
+    fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
+        if !mem::replace(&mut self.has_looked, true) {
+            self.slot.look();
         }
-        // As for its place, above.
-        if slot.poll_asked(Asset::Parser, cx).is_ready() && !slot.is_between_requests() {
-            return Poll::Ready(Some(Step::MakeWay));
+        if self.slot.poll_asked(Asset::Parser, cx).is_ready() {
+            return Poll::Ready(if self.state.lock().rests() { Step::Rest } else { Step::MakeWay });
         }
-        if let Poll::Ready(ended) = Pin::new(&mut connection).poll(cx) {
-            // hyper has answered it: with `400` or `431`.
-            if ended.is_err_and(|error| error.is_parse()) {
-                connections.service.deny(RefusalReason::Malformed, peer);
-            }
-            return Poll::Ready(None);
-        }
-        if !std::mem::replace(&mut has_looked, true) {
-            slot.look();
-        }
-        if slot.poll_asked(Asset::Parser, cx).is_ready() {
-            let rests = notes.lock().rests();
-            return Poll::Ready(Some(if rests { Step::Rest } else { Step::MakeWay }));
-        }
+        let (time, server_config) =
+            (self.connections.service.time(), self.connections.service.server_config());
         loop {
-            let step = notes.lock().step(time.served(), stopping, server_config);
+            let step = self.state.lock().step(time.served(), self.stopping, server_config);
             match step {
                 Step::Wait(None) => return Poll::Pending,
                 Step::Wait(Some(due)) => {
                     // Re-armed when it must be earlier or has fired, so hardly ever.
-                    if due < timer.due() || timer.is_over() {
-                        timer.reset(due, time);
+                    if due < self.timer.due() || self.timer.is_over() {
+                        self.timer.reset(due, time);
                     }
                 }
-                step => return Poll::Ready(Some(step)),
+                step => return Poll::Ready(step),
             }
-            if timer.poll(time, cx).is_pending() {
+            if self.timer.poll(time, cx).is_pending() {
                 return Poll::Pending;
             }
         }
-    })
-    .await;
+    }
+}
 
-    let pending = notes.lock().pending();
-    if let Some((pending, lasting)) = pending {
-        // A guest is attended in any case: its function has said yes, so an end must be reported to it.
-        let sound = step == Some(Step::Hold);
-        if !sound {
+/// Answers the requests that hyper reads.
+struct Responder<H: Service> {
+    connections: Arc<Connections<H>>,
+    slot: Arc<IdleSlot<H>>,
+    state: SharedHttpState<H>,
+    wait_observer: Weak<dyn WaitObserver>,
+    peer: SocketAddr,
+}
+
+impl<H: Service> Responder<H> {
+    fn respond(
+        &self,
+        mut request: Request<Incoming>,
+    ) -> impl Future<Output = Result<Response<Answer<H>>, Infallible>> + use<H> {
+        self.slot.begin();
+        self.state.lock().asked(follows(&request), is_lasting(&request));
+        let is_connect = request.method() == Method::CONNECT;
+        request.extensions_mut().insert(WaitState::new(self.wait_observer.clone()));
+        let answer = self.connections.service.clone().handle(request, self.peer);
+        let (connections, slot, state) = (self.connections.clone(), self.slot.clone(), self.state.clone());
+        async move {
+            let mut response = match answer.await {
+                Ok(response) => response,
+                Err(to_be_held) => {
+                    state.lock().held(to_be_held);
+                    // The socket is taken back from under this future.
+                    pending().await
+                }
+            };
+            slot.answer();
+            let is_upgrade = response.status() == StatusCode::SWITCHING_PROTOCOLS
+                || is_connect && response.status().is_success();
+            let is_last = connections.stop.is_cancelled() || state.lock().is_body_due();
+            if is_upgrade {
+                state.lock().upgraded();
+            } else if is_last && !says_close(response.headers()) {
+                response.headers_mut().append(header::CONNECTION, HeaderValue::from_static("close"));
+            }
+            Ok(response.map(|body| Answer::new(body, state, connections.service.clone())))
+        }
+    }
+}
+
+/// Takes from hyper what it has come to. `step` is `None` where hyper ended by itself.
+fn conclude<H, S>(
+    connections: &Connections<H>,
+    socket: &Arc<dyn Socket>,
+    state: SharedHttpState<H>,
+    peer: SocketAddr,
+    step: Option<Step>,
+    connection: http1::UpgradeableConnection<HttpIo<H>, S>,
+) -> HttpOutcome<H>
+where
+    H: Service,
+    S: hyper::service::HttpService<Incoming, ResBody = Answer<H>>,
+    S::Error: Into<crate::endpoint::BoxError>,
+{
+    let to_be_held = state.lock().pending();
+    if let Some((pending, is_lasting)) = to_be_held {
+        // It is held in any case: its function has said yes, so an end must be reported to it.
+        let is_sound = step == Some(Step::Hold);
+        if !is_sound {
             // Something of an earlier answer is stuck in hyper, or the peer has left: no byte may follow.
-            line.cut();
+            socket.cut();
         }
         let unread = take_back(connection);
-        return Spoken::Hold(Taken { pending, unread, lasting: lasting && sound });
+        return HttpOutcome::Hold(Taken { pending, unread, is_reusable: is_lasting && is_sound });
     }
-    match step {
+    let last_word = |status, reason| {
+        connections.service.deny(reason, peer);
+        // Nothing else is under way, so it fits; if the kernel refuses it, the peer is not reading anyway.
+        let _ = socket.try_write(word(status, None, "").as_bytes());
+        HttpEnd::Over
+    };
+    HttpOutcome::End(match step {
         Some(Step::Rest) => {
-            // hyper was given no byte of the next request. What it has left over is of a body that nobody wanted.
+            // hyper was given no byte of the next request. What it has left over is of a body that was not read.
             let parts = connection.into_parts();
-            Spoken::Rest(parts.map(|mut parts| std::mem::take(&mut parts.io.unread)).unwrap_or_default())
+            let unread = parts.map(|mut parts| mem::take(&mut parts.io.unread));
+            return HttpOutcome::Rest(unread.unwrap_or_default());
         }
-        Some(Step::Cut) => Spoken::Cut,
-        Some(Step::MakeWay) => Spoken::MakeWay,
-        Some(step @ (Step::Late | Step::Malformed)) => {
-            let (status, denial) = match step {
-                Step::Late => (StatusCode::REQUEST_TIMEOUT, RefusalReason::HeadLate),
-                _ => (StatusCode::BAD_REQUEST, RefusalReason::Malformed),
-            };
-            connections.service.deny(denial, peer);
-            // Nothing else is under way, so it fits; if the kernel refuses it, the peer is not reading anyway.
-            let _ = line.try_write(word(status, None, "").as_bytes());
-            Spoken::Over
-        }
-        Some(Step::Close | Step::Hold | Step::Wait(_)) => Spoken::Over,
+        Some(Step::Cut) => HttpEnd::Cut,
+        Some(Step::MakeWay) => HttpEnd::MakeWay,
+        Some(Step::Late) => last_word(StatusCode::REQUEST_TIMEOUT, RefusalReason::HeadLate),
+        Some(Step::Malformed) => last_word(StatusCode::BAD_REQUEST, RefusalReason::Malformed),
+        Some(Step::Close | Step::Hold | Step::Wait(_)) => HttpEnd::Over,
         None => {
             drop(connection);
-            let released = notes.lock().released;
-            if released { Spoken::Over } else { Spoken::Upgraded(notes) }
+            let is_released = state.lock().released;
+            if is_released { HttpEnd::Over } else { HttpEnd::Upgraded(state) }
         }
-    }
+    })
 }
 
 /// What hyper has read and not used, copied: hyper's buffer is large, and a slice of it would keep it.

@@ -75,11 +75,13 @@ where
 {
     // Before the runtime has threads.
     let handed = handed_over();
-    let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().build() {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let stuck = StuckRuntime::of(builder.enable_all());
+    let runtime = match builder.build() {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("cannot start the runtime: {error}")),
     };
-    let _rouser = StuckRuntime::start(runtime.handle().clone());
+    stuck.start(runtime.handle().clone());
     let code = runtime.block_on(async {
         match serve(body().await, settings, handed).await {
             Ok(code) => code,

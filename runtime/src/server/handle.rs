@@ -6,13 +6,13 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use tokio::select;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::accept::accept;
 use super::audit::{Audits, look};
 use super::connections::Connections;
-use super::first::{First, first};
 use super::service::Service;
 use crate::dispatch::Dispatch;
 use crate::dispatch::cleanup::Cleanup;
@@ -61,14 +61,14 @@ pub struct DrainReport {
 
 impl ServerHandle {
     pub(crate) fn start(
-        door: impl Listener,
+        listener: impl Listener,
         dispatch: Arc<Dispatch>,
         hub: Hub,
         cleanup: Cleanup,
         capacity: usize,
     ) -> Self {
         dispatch.keep_time();
-        let service = Serving::start(door, dispatch, capacity);
+        let service = Serving::start(listener, dispatch, capacity);
         let audits = Audits::start(service.connections.clone(), hub.clone());
         ServerHandle { service, hub, cleanup, _audits: audits }
     }
@@ -98,10 +98,9 @@ impl ServerHandle {
         self.service.connections.service.lines()
     }
 
-    /// What bounds all connections, what bounds all handlers together, and the topics that keep something: a line each.
+    /// The settings of the server, by section, and the topics that keep something: a line each.
     pub(super) fn bounds(&self) -> Vec<String> {
-        let connections = self.service.connections.bounds();
-        [connections].into_iter().chain(self.service.connections.service.bounds()).collect()
+        self.service.connections.service.bounds()
     }
 
     /// Logs where it listens, and what is in effect.
@@ -160,7 +159,7 @@ impl ServerHandle {
 /// more time.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// A running server over any host.
+/// A running server over any service.
 pub(super) struct Serving<H: Service> {
     pub(super) local_addr: SocketAddr,
     pub(super) connections: Arc<Connections<H>>,
@@ -171,67 +170,74 @@ impl<H: Service> Serving<H> {
     /// How long connections may take to notice that they were cut.
     const LAST: Duration = Duration::from_millis(100);
 
-    pub(super) fn start(door: impl Listener, service: Arc<H>, capacity: usize) -> Self {
-        let connections = Connections::new(service, capacity, door.descriptors());
-        let local_addr = door.local_addr();
-        Serving { local_addr, accepting: tokio::spawn(accept(door, connections.clone())), connections }
+    pub(super) fn start(listener: impl Listener, service: Arc<H>, capacity: usize) -> Self {
+        let connections = Connections::new(service, capacity, listener.descriptors());
+        let local_addr = listener.local_addr();
+        Serving { local_addr, accepting: tokio::spawn(accept(listener, connections.clone())), connections }
     }
 
-    /// Compares the books with what is open; `None` where the system does not say.
+    /// Compares what is counted with what is open; `None` where the system does not say.
     pub(super) async fn look(&self, holds: impl Fn() -> usize) -> Option<Look> {
         look(&self.connections, holds).await
     }
 
     pub(super) async fn shutdown(mut self, hurry: impl Future) -> DrainReport {
         let begun = Instant::now();
-        let connections = self.connections.clone();
+        let connections = &self.connections;
         let drain = connections.service.server_config().drain;
         let due = connections.service.time().mark().plus(drain);
         // Awaited, so that the port is free from here on.
         self.accepting.abort();
         let _ = (&mut self.accepting).await;
         connections.stop.cancel();
-        let orderly = async {
-            connections.service.drain().await;
-            connections.empty().await;
-        };
-        let mut drained = DrainReport {
+        // A drain of no time would still have its first turn.
+        let is_orderly = !drain.is_zero()
+            && select! {
+                biased;
+                drained = connections.service.time().before(due, self.drain()) => drained.is_some(),
+                _ = hurry => false,
+            };
+        let mut report = DrainReport {
             holds_cut: 0,
             connections_cut: 0,
             hooks_unfinished: 0,
             after_drain_failed: false,
             took: Duration::ZERO,
         };
-        // Those of them whose hold's end had begun: most wait for their peer to close, too.
-        let mut closing = 0;
-        // A drain of no time would still have its first turn.
-        let is_orderly = !drain.is_zero()
-            && matches!(
-                first(connections.service.time().before(due, orderly), hurry).await,
-                First::One(Some(()))
-            );
         if !is_orderly {
-            drained.holds_cut = connections.service.held();
-            drained.connections_cut = connections.count();
-            closing = connections.service.ending();
-            connections.service.stop();
-            connections.halt.cancel();
-            // Holds end by themselves, hooks that run go on, end hooks follow, and each is told.
-            let quiet = async {
-                connections.empty().await;
-                connections.service.quiet().await;
-            };
-            let _ = timeout(GRACE, quiet).await;
-            let are_end_hooks_to_come = connections.service.cut();
-            let _ = timeout(Self::LAST, connections.empty()).await;
-            if are_end_hooks_to_come {
-                // Hooks that hung are cut by now. Their end hooks have no less time than others.
-                let _ = timeout(GRACE, connections.service.quiet()).await;
-            }
-            drained.hooks_unfinished = connections.service.hooks();
+            report = self.cut(report).await;
         }
-        drained.took = begun.elapsed();
-        let DrainReport { holds_cut, connections_cut, hooks_unfinished, .. } = drained;
+        report.took = begun.elapsed();
+        report
+    }
+
+    /// Ends everything in good order.
+    async fn drain(&self) {
+        self.connections.service.drain().await;
+        self.connections.empty().await;
+    }
+
+    /// Cuts what is left when the time for the drain is over; says what that was.
+    async fn cut(&self, report: DrainReport) -> DrainReport {
+        let Connections { service, halt, .. } = &*self.connections;
+        let (holds_cut, connections_cut) = (service.held(), self.connections.count());
+        // Those of them whose hold's end had begun: most wait for their peer to close, too.
+        let closing = service.ending();
+        service.stop();
+        halt.cancel();
+        // Holds end by themselves, hooks that run go on, end hooks follow, and each is told.
+        let quiet = async {
+            self.connections.empty().await;
+            service.quiet().await;
+        };
+        let _ = timeout(GRACE, quiet).await;
+        let are_end_hooks_to_come = service.cut();
+        let _ = timeout(Self::LAST, self.connections.empty()).await;
+        if are_end_hooks_to_come {
+            // Hooks that hung are cut by now. Their end hooks have no less time than others.
+            let _ = timeout(GRACE, service.quiet()).await;
+        }
+        let hooks_unfinished = service.hooks();
         if connections_cut > closing || hooks_unfinished > 0 {
             tracing::warn!(
                 holds_cut,
@@ -245,7 +251,7 @@ impl<H: Service> Serving<H> {
                 "connections whose end had begun, and that did not close, were cut"
             );
         }
-        drained
+        DrainReport { holds_cut, connections_cut, hooks_unfinished, ..report }
     }
 }
 

@@ -1,5 +1,7 @@
-//! The wire as hyper sees it: a line that first replays what was read before, and that notes what hyper does.
+//! The contract with hyper: the socket as hyper sees it. It first replays what was read before, and it records in the
+//! [`HttpState`] what hyper does.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -14,20 +16,20 @@ use parking_lot::Mutex;
 use super::connections::Connections;
 use super::http_state::HttpState;
 use super::idle_slot::IdleSlot;
-use super::request_framing::Broken;
 use super::service::Service;
+use super::strict_crlf::Broken;
 use crate::socket::Socket;
 
-/// The notes of one exchange, shared by the service, the answer's body, the wire and the owner of deadlines. All run
+/// Where one exchange stands, shared by the service, the answer's body, the socket and the owner of deadlines. All run
 /// in one task; the lock is there because the types must be `Send`.
 pub(super) type SharedHttpState<H> = Arc<Mutex<HttpState<<H as Service>::PendingHold>>>;
 
-/// A line under hyper.
+/// A socket under hyper.
 pub(super) struct HttpIo<H: Service> {
-    pub(super) line: Arc<dyn Socket>,
+    pub(super) socket: Arc<dyn Socket>,
     /// Read before hyper was there.
     pub(super) unread: Bytes,
-    pub(super) notes: SharedHttpState<H>,
+    pub(super) state: SharedHttpState<H>,
     pub(super) connections: Arc<Connections<H>>,
     pub(super) slot: Arc<IdleSlot<H>>,
 }
@@ -48,7 +50,7 @@ impl<H: Service> Read for HttpIo<H> {
         // On the stack and copied: hyper's cursor can only be advanced over what was put there, or by `unsafe`.
         let mut bytes = [0; 4096];
         let room = bytes.len().min(buffer.remaining());
-        let read = ready!(this.line.poll_read(cx, &mut bytes[..room]))?;
+        let read = ready!(this.socket.poll_read(cx, &mut bytes[..room]))?;
         if read == 0 {
             return Poll::Ready(Ok(()));
         }
@@ -66,12 +68,12 @@ impl<H: Service> HttpIo<H> {
     /// answered, or until the owner of deadlines ends the exchange, in the same turn.
     fn share(&self, cx: &mut Context<'_>, bytes: &[u8], lying: usize) -> Poll<io::Result<usize>> {
         let service = &self.connections.service;
-        let mut notes = self.notes.lock();
-        let shared = notes.received(bytes, service.time().mark(), service.server_config());
-        notes.lying = lying - shared.unwrap_or(0);
+        let mut state = self.state.lock();
+        let shared = state.received(bytes, service.time().mark(), service.server_config());
+        state.unread = lying - shared.unwrap_or(0);
         match shared {
             Ok(0) => {
-                notes.reading = Some(cx.waker().clone());
+                state.reading = Some(cx.waker().clone());
                 Poll::Pending
             }
             Ok(count) => Poll::Ready(Ok(count)),
@@ -85,18 +87,18 @@ impl<H: Service> Write for HttpIo<H> {
         // A body that is always ready and a peer that always reads would keep hyper, and this thread, for ever.
         let turn = ready!(tokio::task::coop::poll_proceed(cx));
         loop {
-            match self.line.try_write(bytes) {
+            match self.socket.try_write(bytes) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 result => {
                     turn.made_progress();
                     let taken = *result.as_ref().unwrap_or(&0);
-                    self.notes.lock().wrote(self.connections.service.time().mark(), taken);
+                    self.state.lock().wrote(self.connections.service.time().mark(), taken);
                     self.slot.write(taken);
                     return Poll::Ready(result);
                 }
             }
-            if self.line.poll_writable(cx)?.is_pending() {
-                self.notes.lock().wrote(self.connections.service.time().mark(), 0);
+            if self.socket.poll_writable(cx)?.is_pending() {
+                self.state.lock().wrote(self.connections.service.time().mark(), 0);
                 self.slot.write(0);
                 return Poll::Pending;
             }
@@ -104,13 +106,13 @@ impl<H: Service> Write for HttpIo<H> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let rests = self.notes.lock().flushed();
+        let rests = self.state.lock().flushed();
         self.slot.flush(rests);
         Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.line.shut();
+        self.socket.shut();
         Poll::Ready(Ok(()))
     }
 }
@@ -118,9 +120,9 @@ impl<H: Service> Write for HttpIo<H> {
 impl<H: Service> Drop for HttpIo<H> {
     fn drop(&mut self) {
         let waiting = {
-            let mut notes = self.notes.lock();
-            notes.released = true;
-            notes.waiting.take()
+            let mut state = self.state.lock();
+            state.released = true;
+            state.waiting.take()
         };
         if let Some(waiting) = waiting {
             waiting.wake();
@@ -128,16 +130,16 @@ impl<H: Service> Drop for HttpIo<H> {
     }
 }
 
-/// An answer's body that notes its end: hyper drops it then.
+/// An answer's body that records its end: hyper drops it then.
 pub(super) struct Answer<H: Service> {
     body: Body,
-    notes: SharedHttpState<H>,
+    state: SharedHttpState<H>,
     service: Arc<H>,
 }
 
 impl<H: Service> Answer<H> {
-    pub(super) fn new(body: Body, notes: SharedHttpState<H>, service: Arc<H>) -> Self {
-        Answer { body, notes, service }
+    pub(super) fn new(body: Body, state: SharedHttpState<H>, service: Arc<H>) -> Self {
+        Answer { body, state, service }
     }
 }
 
@@ -164,12 +166,38 @@ impl<H: Service> http_body::Body for Answer<H> {
 impl<H: Service> Drop for Answer<H> {
     fn drop(&mut self) {
         let reading = {
-            let mut notes = self.notes.lock();
-            notes.answered(self.service.time().mark());
-            notes.reading.take()
+            let mut state = self.state.lock();
+            state.answered(self.service.time().mark());
+            state.reading.take()
         };
         if let Some(reading) = reading {
             reading.wake();
+        }
+    }
+}
+
+/// Returns when hyper's side of an upgraded connection is dropped; cuts the connection when dropped itself before that.
+pub(super) async fn released<H: Service>(socket: &Arc<dyn Socket>, state: SharedHttpState<H>) {
+    let mut cut = CutOnDrop(Some(socket));
+    poll_fn(|cx| {
+        let mut state = state.lock();
+        if state.released {
+            return Poll::Ready(());
+        }
+        state.waiting = Some(cx.waker().clone());
+        Poll::Pending
+    })
+    .await;
+    cut.0 = None;
+}
+
+/// Cuts an upgraded connection when the server stops waiting for it.
+struct CutOnDrop<'a>(Option<&'a Arc<dyn Socket>>);
+
+impl Drop for CutOnDrop<'_> {
+    fn drop(&mut self) {
+        if let Some(socket) = self.0 {
+            socket.cut();
         }
     }
 }

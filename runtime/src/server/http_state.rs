@@ -1,10 +1,11 @@
-//! Where an HTTP exchange stands, as hyper does not tell: noted by the service, the answer's body and the wire, and
+//! Where an HTTP exchange stands, as hyper does not tell: recorded by the service, the answer's body and the socket, and
 //! judged by the one owner of deadlines (`drive_hyper.rs`). Pure; `now` comes in.
 
 use std::task::Waker;
 use std::time::Duration;
 
-use super::request_framing::{Broken, Follows, RequestFraming};
+use super::request_framing::{Follows, RequestFraming};
+use super::strict_crlf::Broken;
 use crate::settings::ServerConfig;
 use abeyance_core::words::min_rate;
 use abeyance_core::words::tick::Tick;
@@ -21,12 +22,12 @@ pub(super) const LAST_HEAD: Duration = Duration::from_secs(1);
 ///    and its answer is encoded (though perhaps not written).
 /// 2. hyper flushes the wire only when it has nothing left to write. So `flushed` after the service was called, or
 ///    after an answer ended, means that hyper's write buffer is empty, and only then may the socket be taken back.
-/// 3. A guest that is here is attended, whatever else happens.
-pub(super) struct HttpState<G> {
+/// 3. A request that is to be held is held in any case: its function has said yes.
+pub(super) struct HttpState<P> {
     phase: Phase,
-    course: RequestFraming,
+    framing: RequestFraming,
     /// How much was read that hyper was not given yet.
-    pub(super) lying: usize,
+    pub(super) unread: usize,
     /// What was to be the next head is none that may be read.
     malformed: bool,
     /// Everything that hyper had to write is written.
@@ -35,10 +36,10 @@ pub(super) struct HttpState<G> {
     blocked: Option<Tick>,
     /// The connection may be used again after this request.
     lasting: bool,
-    pending: Option<G>,
+    pending: Option<P>,
     /// The wire is dropped; before that an upgraded connection (a WebSocket of the fallback) lives on it.
     pub(super) released: bool,
-    /// Who waits for `released`.
+    /// The task that waits for `released`.
     pub(super) waiting: Option<Waker>,
     /// hyper, which wants to read and is not given the next request before it has answered this one.
     pub(super) reading: Option<Waker>,
@@ -59,7 +60,7 @@ enum Phase {
 pub(super) enum Step {
     /// Wait, at most until then.
     Wait(Option<Tick>),
-    /// Take the socket back, for the guest.
+    /// Take the socket back, for the hold.
     Hold,
     /// Take the socket back, to wait without hyper's buffers.
     Rest,
@@ -71,16 +72,16 @@ pub(super) enum Step {
     Malformed,
     /// Cut: the peer takes nothing.
     Cut,
-    /// Leave, for another shall have the parser.
+    /// Leave: another connection shall have the parser.
     MakeWay,
 }
 
-impl<G> HttpState<G> {
+impl<P> HttpState<P> {
     pub(super) fn new(head_due: Tick) -> Self {
         HttpState {
             phase: Phase::Head { due: head_due },
-            course: RequestFraming::begin(),
-            lying: 0,
+            framing: RequestFraming::begin(),
+            unread: 0,
             malformed: false,
             flushed: true,
             blocked: None,
@@ -97,22 +98,22 @@ impl<G> HttpState<G> {
         self.phase = Phase::Answering;
         // What is left of a body cannot be told from the next request once hyper is gone.
         self.lasting = lasting && follows == Follows::Nothing;
-        self.course.asked(follows);
+        self.framing.asked(follows);
     }
 
     /// Whether the request's body has not come as a whole: an answer that is given now is the last one, since hyper reads
     /// on no further than to what lies here.
     pub(super) fn is_body_due(&self) -> bool {
-        self.course.is_longer_than(self.lying)
+        self.framing.is_longer_than(self.unread)
     }
 
     /// The answer was that the connection is not HTTP any more.
     pub(super) fn upgraded(&mut self) {
-        self.course = RequestFraming::Upgraded;
+        self.framing = RequestFraming::Upgraded;
     }
 
     /// The request is to be held.
-    pub(super) fn held(&mut self, pending: G) {
+    pub(super) fn held(&mut self, pending: P) {
         self.pending = Some(pending);
         self.flushed = false;
     }
@@ -140,10 +141,10 @@ impl<G> HttpState<G> {
         let mut given = 0;
         while !self.malformed {
             if !matches!(self.phase, Phase::Answering) {
-                self.course.go_on();
+                self.framing.go_on();
             }
-            let is_head = matches!(self.course, RequestFraming::Head(_));
-            match self.course.take(&bytes[given..]) {
+            let is_head = matches!(self.framing, RequestFraming::Head(_));
+            match self.framing.take(&bytes[given..]) {
                 Ok(0) => return Ok(given),
                 Ok(count) => given += count,
                 Err(Broken) if is_head => self.malformed = true,
@@ -157,7 +158,7 @@ impl<G> HttpState<G> {
     pub(super) fn wrote(&mut self, now: Tick, taken: usize) {
         self.flushed = false;
         self.blocked = match self.blocked {
-            // What it took is worth some patience; a byte now and then is not worth all of it.
+            // What it took earns it some time; a byte now and then does not earn all of it.
             Some(since) => Some(now.min(since.plus(min_rate::worth(taken)))),
             None if taken == 0 => Some(now),
             None => None,
@@ -171,14 +172,14 @@ impl<G> HttpState<G> {
         !matches!(self.phase, Phase::Answering)
     }
 
-    /// The guest, and whether its connection may be used afterwards.
-    pub(super) fn pending(&mut self) -> Option<(G, bool)> {
+    /// The request that is to be held, and whether its connection may be used afterwards.
+    pub(super) fn pending(&mut self) -> Option<(P, bool)> {
         self.pending.take().map(|pending| (pending, self.lasting))
     }
 
     /// Whether the last request and its answer are over and nothing of the next has come: hyper can be left.
     pub(super) fn rests(&self) -> bool {
-        let is_over = matches!((self.phase, &self.course), (Phase::Idle { .. }, RequestFraming::Over));
+        let is_over = matches!((self.phase, &self.framing), (Phase::Idle { .. }, RequestFraming::Over));
         is_over && self.flushed && self.pending.is_none()
     }
 
@@ -209,7 +210,7 @@ impl<G> HttpState<G> {
             }
             _ if stopping.is_some() => return Step::Close,
             // Of a body that has not come as a whole hyper alone knows the end.
-            Phase::Idle { since } if !matches!(self.course, RequestFraming::Over) => {
+            Phase::Idle { since } if !matches!(self.framing, RequestFraming::Over) => {
                 let due = since.plus(server_config.keep_alive);
                 if due <= now {
                     return Step::Close;

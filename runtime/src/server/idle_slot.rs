@@ -1,15 +1,17 @@
 //! A connection's place while it is not held: for what it waits, and how it is asked to leave.
 
+use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering::SeqCst};
-use std::task::{Context, Poll, Waker};
+use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 
-use super::connections::{Cancellation, Connections};
+use super::connections::Connections;
+use super::evict::Evict;
 use super::service::Service;
 use super::turn_away::TurnAway;
 use crate::dispatch::WaitObserver;
@@ -23,19 +25,19 @@ const WORTH_A_WHILE: usize = 16 * 1024;
 
 const WHILE: Duration = Duration::from_secs(1);
 
-/// The place of one connection in the lobby, from its acceptance or the end of its hold to its hold or its end.
+/// The place of one connection while it is not held: from its acceptance or the end of its hold, to its hold or its end.
 /// A held connection has none, so this may be large.
 pub(super) struct IdleSlot<H: Service> {
     connections: Arc<Connections<H>>,
-    books: Mutex<SlotState>,
-    /// For what it waits now; as in the books, so that most who ask need no lock.
+    state: Mutex<SlotState>,
+    /// For what it waits now: bits of [`For`]. Outside of the lock, because it is read at each write.
     waits: AtomicU8,
 }
 
 struct SlotState {
-    /// In the lobby of connections.
+    /// Among the connections that are not held.
     place: Option<Waiter>,
-    /// In the lobby of parsers, while it has one.
+    /// Among those that have a parser, while it has one.
     parser: Option<Waiter>,
     /// How much has come or was taken since it last earned something, or since its request.
     moved: usize,
@@ -48,14 +50,14 @@ struct SlotState {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     /// It has not sent a whole head yet.
-    Unheard,
+    Fresh,
     /// Its request is there, and nothing of the answer yet.
-    RequestFacts,
+    Asked,
     /// There is an answer, and not all of it is written.
     Answered,
     /// Between two requests.
     Resting,
-    /// It is the application's, which took it over from HTTP.
+    /// The application has taken it over from HTTP.
     Upgraded,
 }
 
@@ -79,32 +81,18 @@ pub(super) enum Asset {
     Parser,
 }
 
-/// A ticket in one of the lobbies, and how whoever has it is asked for what it stands for.
+/// A ticket in one of the queues, and how the connection is asked for what it stands for.
 struct Waiter {
     ticket: Ticket,
     evict: Arc<Evict>,
 }
 
-/// How a connection is asked for something, once, and how it answers.
-#[derive(Default)]
-pub(super) struct Evict {
-    asked: Mutex<Asked>,
-    answered: Cancellation,
-    has_stayed: AtomicBool,
-}
-
-#[derive(Default)]
-struct Asked {
-    is_asked: bool,
-    waker: Option<Waker>,
-}
-
-/// Those that were asked and stay. They say so to whoever asked them when no lock is held.
+/// Answers of a connection that was asked and stays. They are given when no lock is held.
 #[must_use]
 #[derive(Default)]
 struct Stayed(Vec<Arc<Evict>>);
 
-/// Leave to have an HTTP parser; dropping it gives it back.
+/// A permit to have an HTTP parser; dropping it gives it back.
 pub(super) struct Parser<H: Service> {
     slot: Arc<IdleSlot<H>>,
     permit: Option<OwnedSemaphorePermit>,
@@ -113,77 +101,77 @@ pub(super) struct Parser<H: Service> {
 impl<H: Service> IdleSlot<H> {
     pub(super) fn new(connections: Arc<Connections<H>>, ticket: Ticket) -> Arc<Self> {
         let place = Some(Waiter::new(ticket));
-        let books = SlotState { place, parser: None, moved: 0, stage: Stage::Unheard, owes: false };
-        Arc::new(IdleSlot { connections, books: Mutex::new(books), waits: AtomicU8::new(0) })
+        let state = SlotState { place, parser: None, moved: 0, stage: Stage::Fresh, owes: false };
+        Arc::new(IdleSlot { connections, state: Mutex::new(state), waits: AtomicU8::new(0) })
     }
 
     /// The place of a connection that was held until now.
     pub(super) fn back(connections: &Arc<Connections<H>>, peer: SocketAddr) -> Arc<Self> {
-        let ticket = connections.waiting.lock().come_back(connections.counted(peer.ip()));
+        let ticket = connections.unheld.lock().come_back(connections.counted(peer.ip()));
         let slot = IdleSlot::new(connections.clone(), ticket);
-        slot.books.lock().stage = Stage::Resting;
+        slot.state.lock().stage = Stage::Resting;
         slot.wait(For::Request);
         slot
     }
 
-    /// As whose it is counted, if it is.
+    /// The peer as which it is counted, if it is.
     pub(super) fn peer(&self) -> Option<Peer> {
-        self.books.lock().place.as_ref().and_then(|place| place.ticket.peer())
+        self.state.lock().place.as_ref().and_then(|place| place.ticket.peer())
     }
 
-    /// It waits from now on: it can be asked to leave.
+    /// The connection waits from now on: it can be asked to leave.
     pub(super) fn wait(&self, what: For) {
         let what = what as u8;
         if self.waits.load(SeqCst) & what != 0 {
             return;
         }
-        let mut books = self.books.lock();
+        let mut state = self.state.lock();
         if self.waits.fetch_or(what, SeqCst) == 0 {
-            self.queue(&mut books);
+            self.queue(&mut state);
         }
     }
 
-    /// What it waited for moves: so many bytes came, or were taken, or it is wanted no more.
+    /// What it waited for moves: so many bytes came or were taken, or it is not wanted any more.
     pub(super) fn go_on(&self, what: For, moved: usize) {
-        let mut books = self.books.lock();
-        books.moved = books.moved.saturating_add(moved);
+        let mut state = self.state.lock();
+        state.moved = state.moved.saturating_add(moved);
         let before = self.waits.fetch_and(!(what as u8), SeqCst);
         let still = before & !(what as u8) != 0;
-        if before == 0 || (still && books.moved < WORTH_A_WHILE) {
+        if before == 0 || (still && state.moved < WORTH_A_WHILE) {
             return;
         }
-        self.each(&mut books, |waiting, waiter| {
+        self.each(&mut state, |waiting, waiter| {
             waiting.pause(&mut waiter.ticket);
         });
         if still {
-            self.queue(&mut books);
+            self.queue(&mut state);
         }
     }
 
     /// Bytes of a request are here, and wait for a parser. That is no waiting for the peer, until a parser has
     /// [looked](IdleSlot::look) at them.
     pub(super) fn come(&self) {
-        let mut books = self.books.lock();
-        let stayed = self.go_ahead(&mut books, ConnectionQueue::stay);
-        drop(books);
+        let mut state = self.state.lock();
+        let stayed = self.go_ahead(&mut state, ConnectionQueue::stay);
+        drop(state);
         stayed.say();
     }
 
     /// A whole head has come. If the connection was asked to leave, it was so before that was known, and it stays.
     pub(super) fn begin(&self) {
-        let mut books = self.books.lock();
+        let mut state = self.state.lock();
         // hyper begins with the next request when the last answer is in its buffer, written or not.
-        books.owes |= books.stage == Stage::Answered;
-        books.stage = Stage::RequestFacts;
-        books.moved = 0;
-        let stayed = self.go_ahead(&mut books, ConnectionQueue::begin);
-        drop(books);
+        state.owes |= state.stage == Stage::Answered;
+        state.stage = Stage::Asked;
+        state.moved = 0;
+        let stayed = self.go_ahead(&mut state, ConnectionQueue::begin);
+        drop(state);
         stayed.say();
     }
 
     /// There is an answer. From now on nothing else may be written.
     pub(super) fn answer(&self) {
-        self.books.lock().stage = Stage::Answered;
+        self.state.lock().stage = Stage::Answered;
     }
 
     /// hyper writes: so much was taken.
@@ -194,60 +182,60 @@ impl<H: Service> IdleSlot<H> {
             _ if is_blocked => self.go_on(For::Taking, taken),
             _ => {}
         }
-        self.books.lock().owes = true;
+        self.state.lock().owes = true;
     }
 
-    /// It is the application's from now on: a WebSocket of the fallback. It counts as it did, and waits only while its peer
-    /// takes nothing of what is written to it.
+    /// The application takes the connection over: a WebSocket of the fallback. It counts as it did, and waits only while its
+    /// peer takes nothing of what is written to it.
     pub(super) fn upgrade(&self) {
-        let mut books = self.books.lock();
-        books.stage = Stage::Upgraded;
-        let stayed = self.go_ahead(&mut books, ConnectionQueue::begin);
-        drop(books);
+        let mut state = self.state.lock();
+        state.stage = Stage::Upgraded;
+        let stayed = self.go_ahead(&mut state, ConnectionQueue::begin);
+        drop(state);
         stayed.say();
     }
 
     /// hyper has written all that it had; if the connection `rests`, that was all there is.
     pub(super) fn flush(&self, rests: bool) {
-        let mut books = self.books.lock();
-        books.owes = false;
-        if !rests || books.stage == Stage::Upgraded {
+        let mut state = self.state.lock();
+        state.owes = false;
+        if !rests || state.stage == Stage::Upgraded {
             return;
         }
         let mut stayed = Stayed::default();
-        if books.stage == Stage::Answered {
-            books.stage = Stage::Resting;
-            books.moved = 0;
-            // It begins to wait for a request, whatever it waited for before.
-            stayed = self.go_ahead(&mut books, ConnectionQueue::begin);
+        if state.stage == Stage::Answered {
+            state.stage = Stage::Resting;
+            state.moved = 0;
+            // It begins to wait for a request, no matter what it waited for before.
+            stayed = self.go_ahead(&mut state, ConnectionQueue::begin);
         }
-        drop(books);
+        drop(state);
         stayed.say();
         self.wait(For::Request);
     }
 
-    /// Waits in both lobbies.
-    fn queue(&self, books: &mut SlotState) {
+    /// Waits in both queues.
+    fn queue(&self, state: &mut SlotState) {
         let now = self.connections.age();
-        let has_earned = books.moved >= WORTH_A_WHILE;
+        let has_earned = state.moved >= WORTH_A_WHILE;
         if has_earned {
-            books.moved = 0;
+            state.moved = 0;
         }
-        self.each(books, |waiting, Waiter { ticket, evict }| match has_earned {
+        self.each(state, |waiting, Waiter { ticket, evict }| match has_earned {
             true => waiting.wait(ticket, now + WHILE, evict.clone()),
             false => waiting.wait_on(ticket, now, evict.clone()),
         });
     }
 
-    /// It does not wait any more, in either lobby, whatever it was asked for meanwhile.
+    /// Waits in neither queue any more, whichever thing it was asked for meanwhile.
     fn go_ahead(
         &self,
-        books: &mut SlotState,
+        state: &mut SlotState,
         act: impl Fn(&mut ConnectionQueue<Arc<Evict>>, &mut Ticket) -> bool,
     ) -> Stayed {
         self.waits.store(0, SeqCst);
         let mut stayed = Vec::new();
-        self.each(books, |waiting, waiter| {
+        self.each(state, |waiting, waiter| {
             if !act(waiting, &mut waiter.ticket) {
                 stayed.push(std::mem::take(&mut waiter.evict));
             }
@@ -255,14 +243,14 @@ impl<H: Service> IdleSlot<H> {
         Stayed(stayed)
     }
 
-    /// Does something in both lobbies.
+    /// Does something in both queues.
     fn each(
         &self,
-        books: &mut SlotState,
+        state: &mut SlotState,
         mut act: impl FnMut(&mut ConnectionQueue<Arc<Evict>>, &mut Waiter),
     ) {
-        let SlotState { place, parser, .. } = books;
-        for (waiting, waiter) in [(&self.connections.waiting, place), (&self.connections.parsers, parser)] {
+        let SlotState { place, parser, .. } = state;
+        for (waiting, waiter) in [(&self.connections.unheld, place), (&self.connections.parsers, parser)] {
             if let Some(waiter) = waiter {
                 act(&mut waiting.lock(), waiter);
             }
@@ -271,7 +259,7 @@ impl<H: Service> IdleSlot<H> {
 
     /// Has a parser from now on.
     pub(super) fn take_parser(self: &Arc<Self>, ticket: Ticket, permit: OwnedSemaphorePermit) -> Parser<H> {
-        self.books.lock().parser = Some(Waiter::new(ticket));
+        self.state.lock().parser = Some(Waiter::new(ticket));
         Parser { slot: self.clone(), permit: Some(permit) }
     }
 
@@ -284,32 +272,46 @@ impl<H: Service> IdleSlot<H> {
 
     /// Whether there is no request of it that has begun. What it has sent may not have been looked at then.
     pub(super) fn is_between_requests(&self) -> bool {
-        matches!(self.books.lock().stage, Stage::Unheard | Stage::Resting)
+        matches!(self.state.lock().stage, Stage::Fresh | Stage::Resting)
     }
 
     /// Whether it was asked for this, and has not [begun](IdleSlot::begin) since.
     pub(super) fn poll_asked(&self, asset: Asset, cx: &mut Context<'_>) -> Poll<()> {
-        let books = self.books.lock();
+        let state = self.state.lock();
         let waiter = match asset {
-            Asset::Place => &books.place,
-            Asset::Parser => &books.parser,
+            Asset::Place => &state.place,
+            Asset::Parser => &state.parser,
         };
         let Some(evict) = waiter.as_ref().map(|waiter| waiter.evict.clone()) else { return Poll::Pending };
-        drop(books);
+        drop(state);
         evict.poll_asked(cx)
     }
 
+    /// Returns when it is asked for this.
+    pub(super) async fn asked(&self, asset: Asset) {
+        poll_fn(|cx| self.poll_asked(asset, cx)).await;
+    }
+
+    /// Returns when it is asked for this while a request is under way.
+    pub(super) async fn asked_amid_request(&self, asset: Asset) {
+        poll_fn(|cx| match self.is_between_requests() {
+            true => Poll::Pending,
+            false => self.poll_asked(asset, cx),
+        })
+        .await;
+    }
+
     /// Leaves because it was asked to.
-    pub(super) fn make_way(&self, line: &Arc<dyn Socket>) {
+    pub(super) fn make_way(&self, socket: &Arc<dyn Socket>) {
         self.connections.service.count_turned_away();
-        let books = self.books.lock();
-        match books.stage {
+        let state = self.state.lock();
+        match state.stage {
             // The kernel shall remember nothing of it.
-            Stage::Unheard => line.cut(),
+            Stage::Fresh => socket.cut(),
             // Nothing is said yet, so this can be: a proxy would take a close for a server that is broken.
-            Stage::RequestFacts if !books.owes => line.dismiss(TurnAway::Full.answer().as_bytes()),
+            Stage::Asked if !state.owes => socket.dismiss(TurnAway::Full.answer().as_bytes()),
             // Not a FIN, which could pass for the end of an answer that is not whole.
-            Stage::RequestFacts | Stage::Answered | Stage::Upgraded => line.cut(),
+            Stage::Asked | Stage::Answered | Stage::Upgraded => socket.cut(),
             // It may not have read its answer yet, and an RST would destroy that.
             Stage::Resting => {}
         }
@@ -317,10 +319,10 @@ impl<H: Service> IdleSlot<H> {
 
     /// It is held now, or gone.
     pub(super) fn leave(&self) {
-        let place = self.books.lock().place.take();
+        let place = self.state.lock().place.take();
         if let Some(Waiter { ticket, evict }) = place {
-            self.connections.waiting.lock().leave(ticket);
-            evict.answered.cancel();
+            self.connections.unheld.lock().leave(ticket);
+            evict.give();
         }
     }
 }
@@ -343,12 +345,12 @@ impl<H: Service> Drop for IdleSlot<H> {
 
 impl<H: Service> Drop for Parser<H> {
     fn drop(&mut self) {
-        let parser = self.slot.books.lock().parser.take();
+        let parser = self.slot.state.lock().parser.take();
         if let Some(Waiter { ticket, evict }) = parser {
             self.slot.connections.parsers.lock().leave(ticket);
-            // In this order: whoever asked for the parser finds it.
+            // In this order: the connection that asked for the parser finds it.
             self.permit = None;
-            evict.answered.cancel();
+            evict.give();
         }
     }
 }
@@ -362,42 +364,7 @@ impl Waiter {
 impl Stayed {
     fn say(self) {
         for evict in self.0 {
-            evict.has_stayed.store(true, SeqCst);
-            evict.answered.cancel();
+            evict.stay();
         }
-    }
-}
-
-impl Evict {
-    /// Asks the connection; returns when it has answered: whether it gave what it was asked for.
-    pub(super) async fn ask(&self) -> bool {
-        let waker = {
-            let mut asked = self.asked.lock();
-            asked.is_asked = true;
-            asked.waker.take()
-        };
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        self.answered.cancelled().await;
-        !self.has_stayed.load(SeqCst)
-    }
-
-    fn poll_asked(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let waker = cx.waker().clone();
-        let mut asked = self.asked.lock();
-        if asked.is_asked {
-            return Poll::Ready(());
-        }
-        let last = asked.waker.replace(waker);
-        drop(asked);
-        drop(last);
-        Poll::Pending
-    }
-}
-
-impl std::fmt::Debug for Evict {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Evict").finish_non_exhaustive()
     }
 }

@@ -1,13 +1,13 @@
 //! Where in the bytes of a connection each request begins and ends. hyper is given no more than the request it is at, so
-//! that every head is judged from its first byte, whatever it came together with. Pure.
+//! that every head is judged from its first byte, even if it came together with another. Pure.
 
 use super::chunks::Chunks;
-use super::strict_crlf::StrictLines;
+use super::strict_crlf::{Broken, StrictCrlf};
 
 /// How far a connection has come.
 pub(super) enum RequestFraming {
     /// A head is arriving.
-    Head(StrictLines),
+    Head(StrictCrlf),
     /// The head is whole, and hyper has not said yet what follows it.
     Whole,
     /// So much of the body is still to come.
@@ -28,13 +28,9 @@ pub(super) enum Follows {
     Chunks,
 }
 
-/// What came is not as it must be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Broken;
-
 impl RequestFraming {
     pub(super) fn begin() -> Self {
-        RequestFraming::Head(StrictLines::of_head())
+        RequestFraming::Head(StrictCrlf::of_head())
     }
 
     /// hyper has read the head.
@@ -97,28 +93,28 @@ mod tests {
 
     const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-    /// What hyper is given until the request is whole, however the bytes are torn; and what is left.
+    /// What hyper is given until the request is whole, wherever the bytes are torn; and what is left.
     fn given(follows: Follows, bytes: &[u8], step: usize) -> Result<(usize, bool), Broken> {
-        let mut course = RequestFraming::begin();
-        let (mut given, mut lying): (usize, Vec<u8>) = (0, Vec::new());
+        let mut framing = RequestFraming::begin();
+        let (mut given, mut waiting): (usize, Vec<u8>) = (0, Vec::new());
         for piece in bytes.chunks(step) {
-            lying.extend_from_slice(piece);
-            while !lying.is_empty() {
-                let count = course.take(&lying)?;
+            waiting.extend_from_slice(piece);
+            while !waiting.is_empty() {
+                let count = framing.take(&waiting)?;
                 if count == 0 {
-                    match course {
-                        RequestFraming::Whole => course.asked(follows),
+                    match framing {
+                        RequestFraming::Whole => framing.asked(follows),
                         _ => break,
                     }
                 }
-                lying.drain(..count);
+                waiting.drain(..count);
                 given += count;
             }
         }
-        if let RequestFraming::Whole = course {
-            course.asked(follows);
+        if let RequestFraming::Whole = framing {
+            framing.asked(follows);
         }
-        Ok((given, matches!(course, RequestFraming::Over)))
+        Ok((given, matches!(framing, RequestFraming::Over)))
     }
 
     #[test]
@@ -156,11 +152,11 @@ mod tests {
 
     #[test]
     fn the_next_request_is_judged_from_its_first_byte() {
-        let mut course = RequestFraming::begin();
-        assert_eq!(course.take(HEAD), Ok(HEAD.len()));
-        course.asked(Follows::Nothing);
-        assert_eq!(course.take(b"\r\nGET /\n"), Ok(0));
-        course.go_on();
-        assert_eq!(course.take(b"\r\nGET /\n"), Err(Broken));
+        let mut framing = RequestFraming::begin();
+        assert_eq!(framing.take(HEAD), Ok(HEAD.len()));
+        framing.asked(Follows::Nothing);
+        assert_eq!(framing.take(b"\r\nGET /\n"), Ok(0));
+        framing.go_on();
+        assert_eq!(framing.take(b"\r\nGET /\n"), Err(Broken));
     }
 }

@@ -50,7 +50,7 @@ pub(super) trait Service: Send + Sync + 'static {
     /// Ends all holds in good order; returns when the last has ended and its end hook has returned.
     fn drain(&self) -> impl Future<Output = ()> + Send;
 
-    /// Returns when the last has ended and its end hook has returned, whatever ends them.
+    /// Returns when the last has ended, for any cause, and its end hook has returned.
     fn quiet(&self) -> impl Future<Output = ()> + Send;
 
     /// Ends what is still held, and cuts what was ending.
@@ -60,10 +60,10 @@ pub(super) trait Service: Send + Sync + 'static {
     fn cut(&self) -> bool;
 }
 
-/// A request that is to be held. Once the server has it, it attends it, whatever became of the connection.
+/// A request that is to be held. Once the server has it, it attends it, even if the connection is lost.
 pub(super) trait PendingHold: Send + 'static {
     /// Writes the head, holds, ends; returns when the wire is finished and the end hook ran.
-    fn attend(self, line: &Arc<dyn Socket>, unread: Bytes) -> impl Future<Output = After> + Send;
+    fn attend(self, socket: &Arc<dyn Socket>, unread: Bytes) -> impl Future<Output = After> + Send;
 }
 
 impl Service for Dispatch {
@@ -126,7 +126,7 @@ impl Service for Dispatch {
 }
 
 impl PendingHold for Box<Admitted> {
-    fn attend(self, line: &Arc<dyn Socket>, unread: Bytes) -> impl Future<Output = After> + Send {
-        Admitted::attend(self, line, unread)
+    fn attend(self, socket: &Arc<dyn Socket>, unread: Bytes) -> impl Future<Output = After> + Send {
+        Admitted::attend(self, socket, unread)
     }
 }

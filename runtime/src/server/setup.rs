@@ -42,7 +42,7 @@ impl Setup {
         }
     }
 
-    /// Warns where somebody said where to listen, and the call that starts the server knows better. No start error: the
+    /// Warns of a setting of where to listen that the call which starts the server overrides. No start error: the
     /// variable may be meant for another server of this process.
     pub(super) fn warn_of_listen(&self, call: &str) {
         let variable = std::env::var_os(LISTEN).map(|_| LISTEN);
@@ -132,12 +132,12 @@ impl Ready {
     }
 
     pub(super) fn listen(self, listener: TcpListener) -> Result<ServerHandle, StartError> {
-        let door = TcpAcceptor::new(listener).map_err(StartError::listen)?;
-        Ok(self.start(door))
+        let acceptor = TcpAcceptor::new(listener).map_err(StartError::listen)?;
+        Ok(self.start(acceptor))
     }
 
-    pub(super) fn start(self, door: impl Listener) -> ServerHandle {
-        ServerHandle::start(door, self.dispatch, self.hub, self.cleanup, self.capacity)
+    pub(super) fn start(self, listener: impl Listener) -> ServerHandle {
+        ServerHandle::start(listener, self.dispatch, self.hub, self.cleanup, self.capacity)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::first::{First, first};
+use tokio::select;
 
 /// Waits until the process is asked to stop: for SIGTERM or SIGINT; on Windows for Ctrl-C, Ctrl-Break, or the end of the
 /// session. For servers without `#[abeyance::main]`.
@@ -41,9 +41,10 @@ impl Signals {
     }
 
     pub(super) async fn next(&mut self) -> (&'static str, u8) {
-        match first(self.terminate.recv(), self.interrupt.recv()).await {
-            First::One(_) => ("SIGTERM", 128 + 15),
-            First::Other(_) => ("SIGINT", 128 + 2),
+        select! {
+            biased;
+            _ = self.terminate.recv() => ("SIGTERM", 128 + 15),
+            _ = self.interrupt.recv() => ("SIGINT", 128 + 2),
         }
     }
 }
@@ -64,10 +65,11 @@ impl Signals {
     }
 
     pub(super) async fn next(&mut self) -> (&'static str, u8) {
-        match first(self.interrupt.recv(), first(self.broken.recv(), self.session.recv())).await {
-            First::One(_) => ("Ctrl-C", 1),
-            First::Other(First::One(_)) => ("Ctrl-Break", 1),
-            First::Other(First::Other(_)) => ("the session's end", 1),
+        select! {
+            biased;
+            _ = self.interrupt.recv() => ("Ctrl-C", 1),
+            _ = self.broken.recv() => ("Ctrl-Break", 1),
+            _ = self.session.recv() => ("the session's end", 1),
         }
     }
 }

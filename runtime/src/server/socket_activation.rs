@@ -1,5 +1,5 @@
-//! The socket that a service manager listens on and hands over (systemd's socket activation), so that a restart refuses
-//! nobody: who connects in between waits in the socket's queue for the next process.
+//! The socket that a service manager listens on and hands over (systemd's socket activation). A restart refuses no client:
+//! those that connect in between wait in the socket's queue for the next process.
 
 use std::env::VarError;
 use std::ffi::OsString;
@@ -15,8 +15,8 @@ use crate::socket::kernel::listens;
 /// takes them for its own.
 ///
 /// # Errors
-/// When that is anything but one TCP socket that listens. To listen elsewhere instead would leave those who connect
-/// waiting in a queue that nobody looks after.
+/// When that is anything but one TCP socket that listens. If the server listened elsewhere instead, clients
+/// would wait in a queue that no process accepts from.
 pub(super) fn handed_over() -> Result<Option<TcpListener>, String> {
     let told = |why: String| format!("LISTEN_FDS: expected one TCP socket that listens, found {why}");
     // What is no number, or one that no process has descriptors for.
@@ -40,7 +40,7 @@ pub(super) fn handed_over() -> Result<Option<TcpListener>, String> {
     }
 }
 
-/// Whether `LISTEN_PID` names this process, or nobody.
+/// Whether `LISTEN_PID` names this process, or none.
 fn is_ours() -> bool {
     match std::env::var("LISTEN_PID") {
         Ok(pid) => pid.is_empty() || pid == std::process::id().to_string(),

@@ -1,10 +1,12 @@
 //! Whether the lines of a head end as they must, with CR and LF: hyper takes a bare LF as well, and a proxy in front of us
 //! may not, so that one request could hide in another's header.
 
-use super::request_framing::Broken;
+/// What came is not as it must be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Broken;
 
 /// What was read of the lines of a head, or of the trailers behind a body. Pure.
-pub(super) struct StrictLines {
+pub(super) struct StrictCrlf {
     /// The byte before.
     last: u8,
     is_line_empty: bool,
@@ -13,15 +15,15 @@ pub(super) struct StrictLines {
     is_over: bool,
 }
 
-impl StrictLines {
+impl StrictCrlf {
     /// Those of a head. Blank lines may stand before it (RFC 9112 §2.2).
     pub(super) fn of_head() -> Self {
-        StrictLines { last: b'\n', is_line_empty: true, has_begun: false, is_over: false }
+        StrictCrlf { last: b'\n', is_line_empty: true, has_begun: false, is_over: false }
     }
 
     /// Those behind the last chunk; there need not be any.
     pub(super) fn of_trailers() -> Self {
-        StrictLines { has_begun: true, ..StrictLines::of_head() }
+        StrictCrlf { has_begun: true, ..StrictCrlf::of_head() }
     }
 
     /// Takes what belongs to these lines, and says how much that was.
@@ -59,12 +61,12 @@ impl StrictLines {
 mod tests {
     use super::*;
 
-    /// How much is taken, however it is torn.
+    /// How much is taken, wherever it is torn.
     fn taken(text: &str) -> Option<usize> {
-        let whole = StrictLines::of_head().take(text.as_bytes()).ok();
+        let whole = StrictCrlf::of_head().take(text.as_bytes()).ok();
         for cut in 0..text.len() {
             let (before, after) = text.as_bytes().split_at(cut);
-            let mut lines = StrictLines::of_head();
+            let mut lines = StrictCrlf::of_head();
             let torn = lines.take(before).and_then(|first| Ok(first + lines.take(after)?));
             assert_eq!(torn.ok(), whole, "{text:?} at {cut}");
         }

@@ -3,7 +3,7 @@
 use super::*;
 use crate::keeper::hub::Hub;
 
-async fn until(service: &Serving<Inn>, count: usize) {
+async fn until(service: &Serving<TestService>, count: usize) {
     while service.connections.count() != count {
         tokio::task::yield_now().await;
     }
@@ -11,10 +11,10 @@ async fn until(service: &Serving<Inn>, count: usize) {
 
 #[tokio::test]
 #[cfg(target_os = "linux")]
-async fn a_socket_that_somebody_keeps_is_a_leak_also_when_both_sides_have_closed_it() {
-    let inn = Inn::default();
-    let kept = inn.kept.clone();
-    let (service, first) = over_tcp(inn).await;
+async fn a_socket_that_is_kept_is_a_leak_also_when_both_sides_have_closed_it() {
+    let service = TestService::default();
+    let kept = service.kept.clone();
+    let (service, first) = over_tcp(service).await;
     let hub = Hub::new(Keeper::new());
     let mut peers = vec![first];
     for _ in 0..3 {
@@ -24,7 +24,7 @@ async fn a_socket_that_somebody_keeps_is_a_leak_also_when_both_sides_have_closed
         assert_eq!(ask(peer, "/keep").await.0, 200);
     }
     until(&service, 0).await;
-    // Whoever rests is no leak.
+    // A resting connection is no leak.
     let mut pending = TcpStream::connect(service.local_addr).await.unwrap();
     assert_eq!(ask(&mut pending, "/page").await.0, 200);
     drop(peers);
@@ -43,6 +43,6 @@ async fn a_socket_that_somebody_keeps_is_a_leak_also_when_both_sides_have_closed
 
 #[tokio::test]
 async fn a_server_in_memory_has_nothing_to_ask_the_kernel_for() {
-    let (service, _dialer, _peer) = in_memory(Inn::default());
+    let (service, _dialer, _peer) = in_memory(TestService::default());
     assert_eq!(service.look(|| 0).await, None);
 }

@@ -14,13 +14,13 @@ async fn ended(peer: &mut MemoryStream) -> (u64, String) {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_says_nothing_is_closed_after_the_head_deadline() {
-    let (_service, _, mut peer) = in_memory(Inn::default());
+    let (_service, _, mut peer) = in_memory(TestService::default());
     assert_eq!(ended(&mut peer).await, (10, String::new()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_says_one_byte_a_second_is_told_that_it_is_late() {
-    let (_service, _, peer) = in_memory(Inn::default());
+    let (_service, _, peer) = in_memory(TestService::default());
     let (mut reader, mut writer) = tokio::io::split(peer);
     let begun = Instant::now();
     let drip = async {
@@ -39,7 +39,7 @@ async fn a_peer_that_says_one_byte_a_second_is_told_that_it_is_late() {
 
 #[tokio::test(start_paused = true)]
 async fn the_first_byte_does_not_buy_more_time() {
-    let (_service, _, mut peer) = in_memory(Inn::default());
+    let (_service, _, mut peer) = in_memory(TestService::default());
     tokio::time::sleep(seconds(9)).await;
     say(&mut peer, "G").await;
     let (after, said) = ended(&mut peer).await;
@@ -49,11 +49,11 @@ async fn the_first_byte_does_not_buy_more_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_may_rest_for_keep_alive_and_then_has_the_head_deadline() {
-    let (_service, _, mut peer) = in_memory(Inn::default());
+    let (_service, _, mut peer) = in_memory(TestService::default());
     assert_eq!(ask(&mut peer, "/one").await.0, 200);
     assert_eq!(ended(&mut peer).await, (75, String::new()));
 
-    let (_service, _, mut peer) = in_memory(Inn::default());
+    let (_service, _, mut peer) = in_memory(TestService::default());
     assert_eq!(ask(&mut peer, "/one").await.0, 200);
     tokio::time::sleep(seconds(74)).await;
     say(&mut peer, "G").await;
@@ -64,14 +64,14 @@ async fn a_connection_may_rest_for_keep_alive_and_then_has_the_head_deadline() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_rests_after_a_hold_too() {
-    let (_service, _, mut peer) = in_memory(Inn::default());
+    let (_service, _, mut peer) = in_memory(TestService::default());
     assert_eq!(ask(&mut peer, "/poll").await.0, 200);
     assert_eq!(ended(&mut peer).await, (75, String::new()));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_nothing_of_its_answer_is_cut() {
-    let (service, _, mut peer) = in_memory(Inn::default());
+    let (service, _, mut peer) = in_memory(TestService::default());
     say(&mut peer, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n").await;
     let begun = Instant::now();
     tokio::time::sleep(seconds(1)).await;
@@ -82,7 +82,7 @@ async fn a_peer_that_takes_nothing_of_its_answer_is_cut() {
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_its_answer_slowly_is_served() {
-    let (_service, _, mut peer) = in_memory(Inn::default());
+    let (_service, _, mut peer) = in_memory(TestService::default());
     say(&mut peer, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n").await;
     let mut taken = 0;
     let mut bytes = vec![0; 64 * 1024];
@@ -95,7 +95,7 @@ async fn a_peer_that_takes_its_answer_slowly_is_served() {
 #[tokio::test(start_paused = true)]
 async fn a_peer_that_takes_a_byte_of_its_answer_now_and_then_is_cut() {
     for pause in [1, 4, 9] {
-        let (service, _, mut peer) = in_memory(Inn::default());
+        let (service, _, mut peer) = in_memory(TestService::default());
         say(&mut peer, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n").await;
         let begun = Instant::now();
         while peer.read(&mut [0]).await.is_ok() {
@@ -108,7 +108,7 @@ async fn a_peer_that_takes_a_byte_of_its_answer_now_and_then_is_cut() {
 
 #[tokio::test(start_paused = true)]
 async fn a_function_may_take_its_time() {
-    let (service, _, mut peer) = in_memory(Inn::default());
+    let (service, _, mut peer) = in_memory(TestService::default());
     say(&mut peer, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
     tokio::time::sleep(seconds(600)).await;
     assert_eq!(service.connections.count(), 1);
@@ -118,7 +118,7 @@ async fn a_function_may_take_its_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_stops_arriving_fails() {
-    let (_service, _, mut peer) = in_memory(Inn::default());
+    let (_service, _, mut peer) = in_memory(TestService::default());
     say(&mut peer, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 20000\r\n\r\n").await;
     for _ in 0..3 {
         tokio::time::sleep(seconds(9)).await;
@@ -133,7 +133,7 @@ async fn a_body_that_stops_arriving_fails() {
 #[tokio::test(start_paused = true)]
 async fn a_body_that_comes_a_byte_at_a_time_fails_however_often_they_come() {
     for pause in [1, 4, 9] {
-        let (_service, _, mut peer) = in_memory(Inn::default());
+        let (_service, _, mut peer) = in_memory(TestService::default());
         say(&mut peer, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 20000\r\n\r\n").await;
         let begun = Instant::now();
         let said = loop {
@@ -149,7 +149,7 @@ async fn a_body_that_comes_a_byte_at_a_time_fails_however_often_they_come() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_does_not_fail_because_we_were_slow_to_look() {
-    let (_service, _, mut peer) = in_memory(Inn::default());
+    let (_service, _, mut peer) = in_memory(TestService::default());
     say(&mut peer, "POST /body/later HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n").await;
     for pause in [1, 60] {
         tokio::time::sleep(seconds(pause)).await;
@@ -160,7 +160,7 @@ async fn a_body_does_not_fail_because_we_were_slow_to_look() {
 
 #[tokio::test(start_paused = true)]
 async fn our_last_word_is_not_destroyed_by_what_the_peer_still_sends() {
-    let (service, _, mut peer) = in_memory(Inn::default());
+    let (service, _, mut peer) = in_memory(TestService::default());
     say(&mut peer, "NONSENSE\r\n\r\n").await;
     say(&mut peer, &"x".repeat(10_000)).await;
     let (status, _) = answer(&mut peer).await;

@@ -1,4 +1,4 @@
-//! A full house: whoever waits makes room, and where nobody does, newcomers are told so.
+//! All places are taken: a connection that waits for its peer makes room, and where none waits, newcomers are told so.
 
 use tokio::time::Instant;
 
@@ -22,13 +22,13 @@ async fn end(peer: &mut MemoryStream) -> (String, bool) {
     (String::from_utf8(said).unwrap(), is_fin)
 }
 
-fn limited(server_config: ServerConfig) -> Inn {
-    Inn { server_config, ..Inn::default() }
+fn limited(server_config: ServerConfig) -> TestService {
+    TestService { server_config, ..TestService::default() }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_newcomer_takes_the_place_of_who_has_waited_longest() {
-    let (service, dialer) = with_room_for(3, Inn::default());
+    let (service, dialer) = with_room_for(3, TestService::default());
     let mut silent = dial(&dialer, 1);
     settle().await;
     let mut halfway = dial(&dialer, 2);
@@ -47,7 +47,7 @@ async fn a_newcomer_takes_the_place_of_who_has_waited_longest() {
     let mut last = dial(&dialer, 6);
     assert_eq!(ask(&mut last, "/two").await.0, 200);
     assert_eq!(end(&mut rested).await, (String::new(), true), "an RST could destroy its answer");
-    assert_eq!(begun.elapsed(), Duration::ZERO, "nobody waited for a deadline");
+    assert_eq!(begun.elapsed(), Duration::ZERO, "no deadline was waited for");
     assert_eq!((service.connections.count(), service.connections.service.held()), (3, 1));
     say(&mut held, "still").await;
     let mut echo = [0; 5];
@@ -56,8 +56,8 @@ async fn a_newcomer_takes_the_place_of_who_has_waited_longest() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nobody_waits_a_newcomer_is_told_so_at_once() {
-    let (service, dialer) = with_room_for(2, Inn::default());
+async fn where_no_connection_waits_a_newcomer_is_told_so_at_once() {
+    let (service, dialer) = with_room_for(2, TestService::default());
     let (mut held, mut answered) = (dial(&dialer, 1), dial(&dialer, 2));
     say(&mut held, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;
     assert_eq!(answer(&mut held).await.0, 200);
@@ -81,8 +81,8 @@ async fn where_nobody_waits_a_newcomer_is_told_so_at_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_was_sent_away_is_not_waited_for_for_long() {
-    let (service, dialer) = with_room_for(1, Inn::default());
+async fn a_connection_that_was_turned_away_is_not_waited_for_for_long() {
+    let (service, dialer) = with_room_for(1, TestService::default());
     let mut answered = dial(&dialer, 1);
     say(&mut answered, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
     settle().await;
@@ -99,7 +99,7 @@ async fn who_was_sent_away_is_not_waited_for_for_long() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_being_answered_is_never_cut_for_a_newcomer() {
-    let (service, dialer) = with_room_for(1, Inn::default());
+    let (service, dialer) = with_room_for(1, TestService::default());
     let mut peer = dial(&dialer, 1);
     say(&mut peer, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody").await;
     assert_eq!(answer(&mut peer).await, (200, "body".into()));
@@ -112,7 +112,7 @@ async fn a_request_that_is_being_answered_is_never_cut_for_a_newcomer() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_does_not_come_makes_room_and_its_sender_is_told() {
-    let (_service, dialer) = with_room_for(1, Inn::default());
+    let (_service, dialer) = with_room_for(1, TestService::default());
     for begin in [
         "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbo",
         "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\n",
@@ -127,7 +127,7 @@ async fn a_body_that_does_not_come_makes_room_and_its_sender_is_told() {
         assert!(said.starts_with("HTTP/1.1 503 ") && said.contains("\r\nRetry-After: "), "{said}");
     }
     // One that trickles has waited since it began to.
-    let (_service, dialer) = with_room_for(2, Inn::default());
+    let (_service, dialer) = with_room_for(2, TestService::default());
     let mut slow = dial(&dialer, 1);
     say(&mut slow, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 40000\r\n\r\n").await;
     settle().await;
@@ -144,7 +144,7 @@ async fn a_body_that_does_not_come_makes_room_and_its_sender_is_told() {
 
 #[tokio::test(start_paused = true)]
 async fn a_body_that_comes_fast_is_not_asked_to_make_room() {
-    let (_service, dialer) = with_room_for(1, Inn::default());
+    let (_service, dialer) = with_room_for(1, TestService::default());
     let mut fast = dial(&dialer, 1);
     say(&mut fast, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 200000\r\n\r\n").await;
     for _ in 0..10 {
@@ -162,8 +162,8 @@ async fn a_body_that_comes_fast_is_not_asked_to_make_room() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_nobody_takes_makes_room_and_cannot_pass_for_a_whole_one() {
-    let (_service, dialer) = with_room_for(1, Inn::default());
+async fn an_answer_that_is_not_taken_makes_room_and_cannot_pass_for_a_whole_one() {
+    let (_service, dialer) = with_room_for(1, TestService::default());
     let mut peer = dial(&dialer, 1);
     say(&mut peer, "GET /big HTTP/1.1\r\nHost: h\r\n\r\n").await;
     settle().await;
@@ -176,13 +176,13 @@ async fn an_answer_that_nobody_takes_makes_room_and_cannot_pass_for_a_whole_one(
 
 #[tokio::test(start_paused = true)]
 async fn where_all_parsers_are_taken_who_waits_for_its_own_peer_makes_room() {
-    let inn = || limited(ServerConfig { max_requests: 4, ..ServerConfig::default() });
+    let service = || limited(ServerConfig { max_requests: 4, ..ServerConfig::default() });
     for half in [
         "GET /ha",
         "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 9000000\r\n\r\nbo",
         "GET /big HTTP/1.1\r\nHost: h\r\n\r\n",
     ] {
-        let (service, dialer) = with_room_for(100, inn());
+        let (service, dialer) = with_room_for(100, service());
         let mut slow = Vec::new();
         for last in 1..=4 {
             slow.push(dial(&dialer, last));
@@ -190,7 +190,7 @@ async fn where_all_parsers_are_taken_who_waits_for_its_own_peer_makes_room() {
             settle().await;
         }
         let begun = Instant::now();
-        // It says nothing, and has no parser: that it leaves would help nobody.
+        // It says nothing, and has no parser: evicting it would help no other.
         let silent = dial(&dialer, 5);
         for last in 10..13 {
             let mut good = dial(&dialer, last);
@@ -198,7 +198,7 @@ async fn where_all_parsers_are_taken_who_waits_for_its_own_peer_makes_room() {
             drop(good);
             settle().await;
         }
-        assert_eq!(begun.elapsed(), Duration::ZERO, "{half}: nobody waited for a deadline");
+        assert_eq!(begun.elapsed(), Duration::ZERO, "{half}: no deadline was waited for");
         assert_eq!(service.connections.count(), 4, "{half}: the first left, and the silent one is there");
         let mut said = Vec::new();
         let _ = slow[0].read_to_end(&mut said).await;
@@ -219,7 +219,7 @@ async fn who_rests_puts_its_parser_down_for_another_and_is_served_on() {
             assert_eq!(answer(peer).await, (200, "body".into()), "{turn}");
         }
     }
-    // A body that nobody wants is no part of the next request.
+    // A body that is not read is no part of the next request.
     for peer in &mut peers {
         say(peer, "POST /one HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nGET ").await;
         assert_eq!(answer(peer).await, (200, "/one".into()));
@@ -235,10 +235,10 @@ async fn who_rests_puts_its_parser_down_for_another_and_is_served_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_has_sent_a_whole_request_does_not_make_room_though_nobody_has_looked_at_it() {
+async fn a_connection_that_has_sent_a_whole_request_does_not_make_room_though_it_is_not_read_yet() {
     const TWO: &str = "GET /two HTTP/1.1\r\nHost: h\r\n\r\n";
     // Their tasks have not had a turn when they are asked to leave.
-    let (service, dialer) = with_room_for(2, Inn::default());
+    let (service, dialer) = with_room_for(2, TestService::default());
     let mut answered = dial(&dialer, 1);
     say(&mut answered, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
     settle().await;
@@ -365,7 +365,7 @@ async fn one_address_has_a_share_of_the_parsers() {
 
 #[tokio::test(start_paused = true)]
 async fn a_connection_that_comes_back_from_a_hold_waits_like_any_other() {
-    let (_service, dialer) = with_room_for(2, Inn::default());
+    let (_service, dialer) = with_room_for(2, TestService::default());
     let (mut polled, mut silent) = (dial(&dialer, 1), dial(&dialer, 2));
     settle().await;
     assert_eq!(ask(&mut polled, "/poll").await, (200, "held".into()));
@@ -456,7 +456,7 @@ async fn a_trusted_proxy_is_not_counted_nor_is_this_machine_unless_something_was
 
 #[tokio::test(start_paused = true)]
 async fn a_panic_ends_no_more_than_the_accepting_of_one_newcomer() {
-    let (service, dialer) = with_room_for(1, Inn { stumbles: 2.into(), ..Inn::default() });
+    let (service, dialer) = with_room_for(1, TestService { stumbles: 2.into(), ..TestService::default() });
     let mut held = dial(&dialer, 1);
     say(&mut held, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;
     assert_eq!(answer(&mut held).await.0, 200);

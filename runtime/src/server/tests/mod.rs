@@ -41,7 +41,7 @@ mod upgrade;
 
 /// A host with a page, a poll and a hold.
 #[derive(Default)]
-struct Inn {
+struct TestService {
     server_config: ServerConfig,
     clock: Clock,
     fallback: Option<crate::dispatch::fallback::Fallback>,
@@ -54,7 +54,7 @@ struct Inn {
     cut: Arc<Notify>,
     /// So often counting who is turned away panics.
     stumbles: AtomicUsize,
-    /// Lines that somebody keeps.
+    /// Sockets that are kept.
     kept: Arc<Mutex<Vec<Arc<dyn Socket>>>>,
 }
 
@@ -67,8 +67,8 @@ impl Default for Clock {
     }
 }
 
-struct Lodger {
-    wish: Wish,
+struct TestHold {
+    kind: HoldKind,
     kept: Arc<Mutex<Vec<Arc<dyn Socket>>>>,
     version: http::Version,
     ends: Arc<Mutex<Vec<&'static str>>>,
@@ -76,17 +76,17 @@ struct Lodger {
     drained: Arc<Notify>,
 }
 
-enum Wish {
+enum HoldKind {
     /// Answered at once, by the holding side.
     Poll,
-    /// Answered at once; then somebody keeps the line.
-    Retention,
+    /// Answered at once; then its socket is kept.
+    Keep,
     /// Echoes until the peer's FIN.
     Echo,
 }
 
-impl Service for Inn {
-    type PendingHold = Lodger;
+impl Service for TestService {
+    type PendingHold = TestHold;
 
     fn deny(&self, _: RefusalReason, _: SocketAddr) {}
 
@@ -102,18 +102,18 @@ impl Service for Inn {
         self: Arc<Self>,
         request: Request<Incoming>,
         _peer: SocketAddr,
-    ) -> Result<Response<Body>, Lodger> {
-        let wish = match request.uri().path() {
-            "/poll" => Wish::Poll,
-            "/keep" => Wish::Retention,
-            "/hold" => Wish::Echo,
+    ) -> Result<Response<Body>, TestHold> {
+        let kind = match request.uri().path() {
+            "/poll" => HoldKind::Poll,
+            "/keep" => HoldKind::Keep,
+            "/hold" => HoldKind::Echo,
             path @ ("/body" | "/body/later") => {
                 let is_late = path == "/body/later";
                 let standing = WaitState::of(request.extensions());
                 let mut body =
                     arriving(request.into_body(), self.server_config.head_timeout, &self.clock.0, standing);
                 if is_late {
-                    // Somebody waits for the body, and then has something else to do for a minute.
+                    // The body is waited for, and then not for a minute.
                     let waits = {
                         let mut cx = Context::from_waker(Waker::noop());
                         Pin::new(&mut body).poll_frame(&mut cx).is_pending()
@@ -140,8 +140,8 @@ impl Service for Inn {
         };
         tokio::task::yield_now().await;
         *self.held.lock() += 1;
-        Err(Lodger {
-            wish,
+        Err(TestHold {
+            kind,
             kept: self.kept.clone(),
             version: request.version(),
             ends: self.ends.clone(),
@@ -186,71 +186,75 @@ impl Service for Inn {
     }
 }
 
-impl Drop for Lodger {
+impl Drop for TestHold {
     fn drop(&mut self) {
         *self.held.lock() -= 1;
     }
 }
 
-impl PendingHold for Lodger {
-    async fn attend(self, line: &Arc<dyn Socket>, unread: Bytes) -> After {
-        if let Wish::Retention = self.wish {
-            let _ = line.try_write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
-            line.shut();
-            self.kept.lock().push(line.clone());
+impl PendingHold for TestHold {
+    async fn attend(self, socket: &Arc<dyn Socket>, unread: Bytes) -> After {
+        if let HoldKind::Keep = self.kind {
+            let _ = socket.try_write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+            socket.shut();
+            self.kept.lock().push(socket.clone());
             return After::Close;
         }
-        let after = self.stay(line.clone(), unread).await;
+        let after = self.stay(socket.clone(), unread).await;
         let end = if matches!(after, After::Close) { "closed" } else { "kept" };
         self.ends.lock().push(end);
         after
     }
 }
 
-impl Lodger {
-    async fn stay(&self, line: Arc<dyn PeerIo>, unread: Bytes) -> After {
-        if let Wish::Poll = self.wish {
-            let gone = line.try_write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nheld").is_err();
+impl TestHold {
+    async fn stay(&self, socket: Arc<dyn PeerIo>, unread: Bytes) -> After {
+        if let HoldKind::Poll = self.kind {
+            let gone = socket.try_write(b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nheld").is_err();
             return if gone { After::Close } else { After::KeepAlive { unread } };
         }
         assert!(self.version >= http::Version::HTTP_10);
-        let _ = line.try_write(b"HTTP/1.1 200 OK\r\n\r\n");
-        let _ = line.try_write(&unread);
+        let _ = socket.try_write(b"HTTP/1.1 200 OK\r\n\r\n");
+        let _ = socket.try_write(&unread);
         let echo = async {
             let mut bytes = [0; 256];
-            while let Ok(count @ 1..) = std::future::poll_fn(|cx| line.poll_read(cx, &mut bytes)).await {
-                if line.try_write(&bytes[..count]).is_err() {
+            while let Ok(count @ 1..) = std::future::poll_fn(|cx| socket.poll_read(cx, &mut bytes)).await {
+                if socket.try_write(&bytes[..count]).is_err() {
                     break;
                 }
             }
         };
         tokio::select! { () = echo => {}, () = self.drained.notified() => {} }
-        line.shut();
+        socket.shut();
         After::Close
     }
 }
 
-fn start(door: impl crate::socket::Listener, inn: Inn, capacity: usize) -> Serving<Inn> {
-    tokio::spawn(inn.clock.0.clone().keep_time());
-    Serving::start(door, Arc::new(inn), capacity)
+fn start(
+    listener: impl crate::socket::Listener,
+    service: TestService,
+    capacity: usize,
+) -> Serving<TestService> {
+    tokio::spawn(service.clock.0.clone().keep_time());
+    Serving::start(listener, Arc::new(service), capacity)
 }
 
-async fn over_tcp(inn: Inn) -> (Serving<Inn>, TcpStream) {
-    let door = TcpAcceptor::new(TcpListener::bind("127.0.0.1:0").await.unwrap()).unwrap();
-    let service = start(door, inn, 1000);
+async fn over_tcp(service: TestService) -> (Serving<TestService>, TcpStream) {
+    let listener = TcpAcceptor::new(TcpListener::bind("127.0.0.1:0").await.unwrap()).unwrap();
+    let service = start(listener, service, 1000);
     let peer = TcpStream::connect(service.local_addr).await.unwrap();
     (service, peer)
 }
 
-fn in_memory(inn: Inn) -> (Serving<Inn>, Dialer, MemoryStream) {
-    let (service, dialer) = with_room_for(1000, inn);
+fn in_memory(service: TestService) -> (Serving<TestService>, Dialer, MemoryStream) {
+    let (service, dialer) = with_room_for(1000, service);
     let peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
     (service, dialer, peer)
 }
 
-fn with_room_for(capacity: usize, inn: Inn) -> (Serving<Inn>, Dialer) {
-    let (door, dialer) = MemoryAcceptor::new();
-    (start(door, inn, capacity), dialer)
+fn with_room_for(capacity: usize, service: TestService) -> (Serving<TestService>, Dialer) {
+    let (listener, dialer) = MemoryAcceptor::new();
+    (start(listener, service, capacity), dialer)
 }
 
 /// Reads one answer with a `Content-Length`: the status and the body.

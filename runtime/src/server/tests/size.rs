@@ -14,12 +14,12 @@ const BUDGET: usize = 152;
 /// Asserted of the real one where it is written.
 const ATTENDING: usize = 104;
 
-struct Scale(ServerConfig, Time);
+struct SizeService(ServerConfig, Time);
 
-struct Weight;
+struct LargestHold;
 
-impl Service for Scale {
-    type PendingHold = Weight;
+impl Service for SizeService {
+    type PendingHold = LargestHold;
 
     fn server_config(&self) -> &ServerConfig {
         &self.0
@@ -29,8 +29,12 @@ impl Service for Scale {
         &self.1
     }
 
-    async fn handle(self: Arc<Self>, _: Request<Incoming>, _: SocketAddr) -> Result<Response<Body>, Weight> {
-        Err(Weight)
+    async fn handle(
+        self: Arc<Self>,
+        _: Request<Incoming>,
+        _: SocketAddr,
+    ) -> Result<Response<Body>, LargestHold> {
+        Err(LargestHold)
     }
 
     fn held(&self) -> usize {
@@ -60,11 +64,11 @@ impl Service for Scale {
     }
 }
 
-impl PendingHold for Weight {
-    fn attend(self, line: &Arc<dyn Socket>, unread: Bytes) -> impl Future<Output = After> + Send {
-        // Exactly as large as is allowed: what it holds, and the line.
+impl PendingHold for LargestHold {
+    fn attend(self, socket: &Arc<dyn Socket>, unread: Bytes) -> impl Future<Output = After> + Send {
+        // Exactly as large as is allowed: what it holds, and the socket.
         drop(unread);
-        let mut attending = ([0u8; ATTENDING - 8], line);
+        let mut attending = ([0u8; ATTENDING - 8], socket);
         std::future::poll_fn(move |_| {
             let whole: &mut ([u8; ATTENDING - 8], &Arc<dyn Socket>) = &mut attending;
             whole.0[0] = 1;
@@ -75,13 +79,14 @@ impl PendingHold for Weight {
 
 #[tokio::test]
 async fn a_held_connection_fits_into_the_small_task_cell() {
-    let (mut door, dialer) = MemoryAcceptor::new();
+    let (mut listener, dialer) = MemoryAcceptor::new();
     let mut peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 1))).unwrap();
-    let line = door.accept().await.unwrap();
-    let weak = Arc::downgrade(&line);
-    let connections = Connections::new(Arc::new(Scale(ServerConfig::default(), Time::start())), 10, None);
-    let slot = IdleSlot::new(connections.clone(), connections.waiting.lock().come_back(None));
-    let mut conversation = Box::pin(serve(connections.guard(), slot, line));
+    let socket = listener.accept().await.unwrap();
+    let weak = Arc::downgrade(&socket);
+    let connections =
+        Connections::new(Arc::new(SizeService(ServerConfig::default(), Time::start())), 10, None);
+    let slot = IdleSlot::new(connections.clone(), connections.unheld.lock().come_back(None));
+    let mut conversation = Box::pin(serve(connections.guard(), slot, socket));
     let size = std::mem::size_of_val(&*conversation);
     assert!(size <= BUDGET, "{size} bytes");
     println!("{size} of {BUDGET} bytes");

@@ -8,7 +8,7 @@ use super::*;
 
 #[tokio::test(start_paused = true)]
 async fn resting_connections_close_at_once_and_holds_are_drained() {
-    let (service, dialer, mut resting) = in_memory(Inn::default());
+    let (service, dialer, mut resting) = in_memory(TestService::default());
     let dial = || dialer.connect(SocketAddr::from(([10, 0, 0, 2], 1))).unwrap();
     let (mut silent, mut held, mut halfway) = (dial(), dial(), dial());
     assert_eq!(ask(&mut resting, "/one").await.0, 200);
@@ -29,12 +29,12 @@ async fn resting_connections_close_at_once_and_holds_are_drained() {
     let (drained, ()) = tokio::join!(service.shutdown(pending::<()>()), clients);
     assert_eq!((drained.holds_cut, drained.connections_cut), (0, 0));
     assert!(begun.elapsed() < seconds(2));
-    assert!(dialer.connect(SocketAddr::from(([10, 0, 0, 2], 1))).is_err(), "nobody listens");
+    assert!(dialer.connect(SocketAddr::from(([10, 0, 0, 2], 1))).is_err(), "the listener is gone");
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_under_way_is_finished_and_says_close() {
-    let (service, _, mut peer) = in_memory(Inn::default());
+    let (service, _, mut peer) = in_memory(TestService::default());
     say(&mut peer, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbo").await;
     tokio::time::sleep(Duration::from_millis(10)).await;
     let client = async {
@@ -52,7 +52,7 @@ async fn an_answer_under_way_is_finished_and_says_close() {
 
 #[tokio::test(start_paused = true)]
 async fn a_request_that_is_on_its_way_is_answered_and_told_close() {
-    let (service, dialer, mut again) = in_memory(Inn::default());
+    let (service, dialer, mut again) = in_memory(TestService::default());
     let dial = || dialer.connect(SocketAddr::from(([10, 0, 0, 2], 1))).unwrap();
     let (mut fresh, mut halfway, mut silent) = (dial(), dial(), dial());
     assert_eq!(ask(&mut again, "/one").await.0, 200);
@@ -86,8 +86,8 @@ async fn a_request_that_is_on_its_way_is_answered_and_told_close() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_is_in_a_hurry_cuts_what_is_left() {
-    let (service, _, mut held) = in_memory(Inn { deaf: true, ..Inn::default() });
+async fn a_second_signal_cuts_what_is_left() {
+    let (service, _, mut held) = in_memory(TestService { deaf: true, ..TestService::default() });
     say(&mut held, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;
     assert_eq!(answer(&mut held).await.0, 200);
     let begun = Instant::now();
@@ -98,7 +98,7 @@ async fn whoever_is_in_a_hurry_cuts_what_is_left() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_left_when_drain_has_passed_is_cut_and_reported() {
-    let (service, dialer, mut stuck) = in_memory(Inn { deaf: true, ..Inn::default() });
+    let (service, dialer, mut stuck) = in_memory(TestService { deaf: true, ..TestService::default() });
     let mut held = dialer.connect(SocketAddr::from(([10, 0, 0, 2], 1))).unwrap();
     say(&mut stuck, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
     say(&mut held, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;
@@ -114,7 +114,7 @@ async fn what_is_left_when_drain_has_passed_is_cut_and_reported() {
 
 #[tokio::test]
 async fn dropping_a_server_stops_its_tasks() {
-    let (service, mut peer) = over_tcp(Inn::default()).await;
+    let (service, mut peer) = over_tcp(TestService::default()).await;
     assert_eq!(ask(&mut peer, "/one").await.0, 200);
     let connections = service.connections.clone();
     drop(service);

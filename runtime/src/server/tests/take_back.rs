@@ -4,7 +4,7 @@ use super::*;
 
 #[tokio::test]
 async fn plain_then_hold_then_plain_on_one_connection() {
-    let (service, mut peer) = over_tcp(Inn::default()).await;
+    let (service, mut peer) = over_tcp(TestService::default()).await;
     assert_eq!(ask(&mut peer, "/one").await, (200, "/one".into()));
     assert_eq!(ask(&mut peer, "/poll").await, (200, "held".into()));
     assert_eq!(ask(&mut peer, "/two").await, (200, "/two".into()));
@@ -15,7 +15,7 @@ async fn plain_then_hold_then_plain_on_one_connection() {
 
 #[tokio::test]
 async fn requests_pipelined_around_a_hold_are_served_in_order() {
-    let (_service, mut peer) = over_tcp(Inn::default()).await;
+    let (_service, mut peer) = over_tcp(TestService::default()).await;
     let paths = ["/one", "/poll", "/two", "/poll", "/poll", "/three"];
     let all: String = paths.iter().map(|path| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).collect();
     say(&mut peer, &all).await;
@@ -27,7 +27,7 @@ async fn requests_pipelined_around_a_hold_are_served_in_order() {
 
 #[tokio::test]
 async fn a_hold_behind_an_answer_that_the_peer_has_not_taken_waits_for_it() {
-    let (_service, _, mut peer) = in_memory(Inn::default());
+    let (_service, _, mut peer) = in_memory(TestService::default());
     peer.window(100);
     say(&mut peer, "GET /big HTTP/1.1\r\nHost: h\r\n\r\nGET /poll HTTP/1.1\r\nHost: h\r\n\r\n").await;
     let (status, body) = answer(&mut peer).await;
@@ -37,7 +37,7 @@ async fn a_hold_behind_an_answer_that_the_peer_has_not_taken_waits_for_it() {
 
 #[tokio::test]
 async fn bytes_behind_the_request_belong_to_the_hold() {
-    let (service, mut peer) = over_tcp(Inn::default()).await;
+    let (service, mut peer) = over_tcp(TestService::default()).await;
     say(&mut peer, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\nearly ").await;
     assert_eq!(answer(&mut peer).await.0, 200);
     say(&mut peer, "late").await;
@@ -49,7 +49,7 @@ async fn bytes_behind_the_request_belong_to_the_hold() {
 
 #[tokio::test]
 async fn a_head_that_comes_in_pieces_is_held_like_any_other() {
-    let (_service, mut peer) = over_tcp(Inn::default()).await;
+    let (_service, mut peer) = over_tcp(TestService::default()).await;
     for piece in ["GET /po", "ll HTTP/1.1\r\nHo", "st: h\r\n", "\r", "\nGET /t"] {
         say(&mut peer, piece).await;
         peer.flush().await.unwrap();
@@ -67,7 +67,7 @@ async fn old_http_and_connection_close_are_not_kept_after_a_hold() {
         "GET /poll HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
         "GET /poll HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nGET ",
     ] {
-        let (_service, mut peer) = over_tcp(Inn::default()).await;
+        let (_service, mut peer) = over_tcp(TestService::default()).await;
         say(&mut peer, request).await;
         assert!(rest(&mut peer).await.ends_with("\r\n\r\nheld"), "{request}");
     }
@@ -75,7 +75,7 @@ async fn old_http_and_connection_close_are_not_kept_after_a_hold() {
 
 #[tokio::test]
 async fn an_answer_after_which_the_connection_is_not_kept_arrives_in_spite_of_stray_bytes() {
-    let (service, _, mut peer) = in_memory(Inn::default());
+    let (service, _, mut peer) = in_memory(TestService::default());
     say(&mut peer, "GET /poll HTTP/1.0\r\n\r\n").await;
     while service.connections.service.ends.lock().is_empty() {
         tokio::task::yield_now().await;
@@ -89,7 +89,7 @@ async fn an_answer_after_which_the_connection_is_not_kept_arrives_in_spite_of_st
 
 #[tokio::test]
 async fn a_head_request_and_a_body_behind_100_continue_are_answered_by_hyper() {
-    let (_service, mut peer) = over_tcp(Inn::default()).await;
+    let (_service, mut peer) = over_tcp(TestService::default()).await;
     say(&mut peer, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
         .await;
     assert_eq!(answer(&mut peer).await, (100, String::new()));
@@ -103,9 +103,9 @@ async fn a_head_request_and_a_body_behind_100_continue_are_answered_by_hyper() {
 }
 
 #[tokio::test]
-async fn a_guest_whose_peer_left_at_once_is_attended_all_the_same() {
+async fn a_hold_whose_peer_left_at_once_is_attended_all_the_same() {
     for _ in 0..20 {
-        let (service, mut peer) = over_tcp(Inn::default()).await;
+        let (service, mut peer) = over_tcp(TestService::default()).await;
         say(&mut peer, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;
         peer.set_zero_linger().unwrap();
         drop(peer);
@@ -116,7 +116,7 @@ async fn a_guest_whose_peer_left_at_once_is_attended_all_the_same() {
 
 #[tokio::test]
 async fn a_head_that_is_too_long_is_told_so() {
-    let (_service, mut peer) = over_tcp(Inn::default()).await;
+    let (_service, mut peer) = over_tcp(TestService::default()).await;
     let long = format!("GET / HTTP/1.1\r\nHost: h\r\nCookie: {}\r\n\r\n", "x".repeat(300_000));
     let (mut reader, mut writer) = peer.split();
     let (_, (status, _)) = tokio::join!(writer.write_all(long.as_bytes()), answer(&mut reader));
@@ -125,7 +125,7 @@ async fn a_head_that_is_too_long_is_told_so() {
 
 #[tokio::test(start_paused = true)]
 async fn a_resting_connection_gives_hypers_buffers_back_and_is_served_again() {
-    let (_service, _, mut peer) = in_memory(Inn::default());
+    let (_service, _, mut peer) = in_memory(TestService::default());
     assert_eq!(ask(&mut peer, "/one").await, (200, "/one".into()));
     say(&mut peer, "GET /tw").await;
     tokio::time::sleep(seconds(5)).await;
@@ -137,7 +137,7 @@ async fn a_resting_connection_gives_hypers_buffers_back_and_is_served_again() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_connections_take_turns_without_losing_a_byte() {
-    let (service, _) = over_tcp(Inn::default()).await;
+    let (service, _) = over_tcp(TestService::default()).await;
     let addr = service.local_addr;
     let clients = (0..64).map(|client| {
         tokio::spawn(async move {

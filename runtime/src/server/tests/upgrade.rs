@@ -9,7 +9,7 @@ use crate::dispatch::fallback::Fallback;
 const UPGRADE: &str = "GET /ws HTTP/1.1\r\nHost: h\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
     Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
 
-fn router() -> Inn {
+fn router() -> TestService {
     let router = axum::Router::new()
         .route(
             "/ws",
@@ -23,7 +23,7 @@ fn router() -> Inn {
         )
         .route("/panic", get(|| async { panic!("on purpose") as &'static str }))
         .route("/plain", get(|| async { "plain" }));
-    Inn { fallback: Some(Fallback::new(router)), ..Inn::default() }
+    TestService { fallback: Some(Fallback::new(router)), ..TestService::default() }
 }
 
 #[tokio::test]
@@ -37,7 +37,7 @@ async fn a_websocket_of_the_fallback_works_after_a_hold_and_is_counted() {
     let mut frame = [0; 4];
     peer.read_exact(&mut frame).await.unwrap();
     assert_eq!(&frame, &[0x81, 2, b'h', b'i']);
-    assert_eq!(service.connections.count(), 1, "still the house's");
+    assert_eq!(service.connections.count(), 1, "still counted");
     drop(peer);
     service.connections.empty().await;
 }
@@ -84,7 +84,7 @@ async fn a_panic_in_the_fallback_is_a_500_and_the_connection_lives_on() {
 #[tokio::test(start_paused = true)]
 async fn websockets_of_the_fallback_count_under_the_bound_of_their_address() {
     let server_config = ServerConfig { max_unheld_per_peer: Some(3), ..ServerConfig::default() };
-    let (service, dialer) = with_room_for(100, Inn { server_config, ..router() });
+    let (service, dialer) = with_room_for(100, TestService { server_config, ..router() });
     let dial = |last| dialer.connect(SocketAddr::from(([10, 0, 0, last], 1))).unwrap();
     let mut upgraded = Vec::new();
     for _ in 0..3 {
