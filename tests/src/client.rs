@@ -1,4 +1,4 @@
-//! A client that speaks any of the transports, so that one test serves all of them.
+//! A client of any transport, so that one test covers all of them.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -14,13 +14,13 @@ use tokio_tungstenite::tungstenite::{Error, Message as Frame};
 
 use crate::reader::{Answer, Chunk, Head, Reader};
 
-/// One held connection, seen from its far side.
+/// The client's side of one held connection.
 pub struct Client {
-    /// How it speaks.
+    /// The transport that it was held by.
     pub transport: Transport,
-    /// The head of the held answer; of a long poll, empty until it is answered.
+    /// The head of the held answer. A long poll has none until it is answered.
     pub head: Head,
-    /// What came so far, as text.
+    /// The messages so far, as text.
     pub messages: Vec<String>,
     pub(crate) wire: Wire,
     pub(crate) dialer: Dialer,
@@ -35,15 +35,17 @@ pub(crate) enum Wire {
 
 pub(crate) struct HttpWire {
     pub(crate) reader: Reader,
-    /// Of SSE and streams: what came and is no whole block or line yet.
+    /// Of SSE and streams: the bytes that are no whole block or line yet.
     pub(crate) text: String,
-    pub(crate) waiting: VecDeque<Said>,
-    pub(crate) farewell: String,
+    /// What was parsed and not yet returned.
+    pub(crate) parsed: VecDeque<Received>,
+    /// The event that announced the end, as text.
+    pub(crate) ending: String,
 }
 
-/// What a client understands.
+/// One thing that a client received.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Said {
+pub enum Received {
     /// A message.
     Message(String),
     /// The end, in one line.
@@ -57,33 +59,33 @@ impl Client {
     /// When the end comes instead.
     pub async fn message(&mut self) -> String {
         match self.next().await {
-            Said::Message(text) => text,
-            Said::End(end) => panic!("{end:?} instead of a message"),
+            Received::Message(text) => text,
+            Received::End(end) => panic!("{end:?} instead of a message"),
         }
     }
 
-    /// Reads on to the end, and says in one line what it was: `1000 timeout` and so on for a WebSocket, the last event and
-    /// chunk for SSE, the status for a long poll; `FIN` or `RST` where the connection ends without a word.
+    /// Reads to the end, and returns it in one line: code and reason for a WebSocket (`1000 timeout`), the last event and
+    /// chunk for SSE, the status for a long poll, and `FIN` or `RST` where the connection ends without an ending.
     pub async fn end(&mut self) -> String {
         let end = async {
             loop {
-                if let Said::End(end) = self.next().await {
+                if let Received::End(end) = self.next().await {
                     return end;
                 }
             }
         };
-        // Of the paused clock. Without it a hold that is forgotten would be waited for without end.
+        // An hour of the paused clock: a hold that is forgotten would hang the test.
         timeout(Duration::from_secs(3600), end).await.expect("an end within the hour")
     }
 
-    /// Reads for so long, answering heartbeats.
+    /// Reads for `span`, which answers heartbeats.
     ///
     /// # Panics
     /// When the end comes meanwhile.
-    pub async fn stay(&mut self, span: Duration) {
+    pub async fn stay_held(&mut self, span: Duration) {
         let _ = timeout(span, async {
             loop {
-                if let Said::End(end) = self.next().await {
+                if let Received::End(end) = self.next().await {
                     panic!("{end:?} within {span:?}");
                 }
             }
@@ -91,21 +93,21 @@ impl Client {
         .await;
     }
 
-    /// The next thing the server says that is no heartbeat.
-    pub async fn next(&mut self) -> Said {
+    /// The next message or end; heartbeats are passed over.
+    pub async fn next(&mut self) -> Received {
         let said = match (&mut self.wire, self.transport) {
             (Wire::Socket(socket), _) => next_frame(socket).await,
             (Wire::Http(wire), Transport::LongPoll) => wire.next_answer(&mut self.head).await,
             (Wire::Http(wire), transport) => wire.next_block(transport, self.head.is_chunked()).await,
         };
-        if let Said::Message(text) = &said {
+        if let Received::Message(text) = &said {
             self.messages.push(text.clone());
         }
         said
     }
 
-    /// Says something to the hold: a frame, or a `POST` with its token, which must be accepted.
-    pub async fn say(&mut self, text: &str) {
+    /// Sends a message to the hold: a frame, or a `POST` with its token, which must be accepted.
+    pub async fn send(&mut self, text: &str) {
         if let Wire::Socket(socket) = &mut self.wire {
             socket.send(Frame::text(text)).await.expect("the server takes a message");
             return;
@@ -116,23 +118,23 @@ impl Client {
 
     /// Sends a `POST` with the hold's token, on a connection of its own.
     pub async fn post(&self, text: &str) -> Answer {
-        self.speak("POST", &self.token(), text).await
+        self.hold_request("POST", &self.token(), text).await
     }
 
-    /// Says goodbye: a close frame with this code, or a `DELETE` with the hold's token.
-    pub async fn goodbye(&mut self, code: u16, reason: &str) {
+    /// Closes the hold: a close frame with this code, or a `DELETE` with the hold's token.
+    pub async fn close(&mut self, code: u16, reason: &str) {
         use tokio_tungstenite::tungstenite::protocol::CloseFrame;
         if let Wire::Socket(socket) = &mut self.wire {
             let frame = CloseFrame { code: code.into(), reason: reason.into() };
-            socket.send(Frame::Close(Some(frame))).await.expect("the server takes a goodbye");
+            socket.send(Frame::Close(Some(frame))).await.expect("the server takes a close frame");
             return;
         }
-        let answer = self.speak("DELETE", &self.token(), "").await;
+        let answer = self.hold_request("DELETE", &self.token(), "").await;
         assert_eq!(answer.head.status, 204, "{answer:?}");
     }
 
     /// Sends a request for a hold, on a connection of its own.
-    pub async fn speak(&self, method: &str, token: &str, body: &str) -> Answer {
+    pub async fn hold_request(&self, method: &str, token: &str, body: &str) -> Answer {
         let mut reader = Reader::new(self.dialer.connect(self.from).expect("the server listens"));
         let (path, length) = (&self.path, body.len());
         let request = format!(
@@ -142,12 +144,12 @@ impl Client {
         reader.answer().await.expect("an answer")
     }
 
-    /// The secret with which this client may speak.
+    /// The hold's token, which authorises a `POST`.
     pub fn token(&self) -> String {
         self.head.get("abeyance-hold").expect("a token").to_owned()
     }
 
-    /// The connection as it is.
+    /// The raw connection.
     pub fn stream(&mut self) -> &mut MemoryStream {
         match &mut self.wire {
             Wire::Socket(socket) => socket.get_mut(),
@@ -155,7 +157,7 @@ impl Client {
         }
     }
 
-    /// The connection as it is, given up.
+    /// Turns the client into its raw connection.
     pub fn into_stream(self) -> MemoryStream {
         match self.wire {
             Wire::Socket(socket) => socket.into_inner(),
@@ -163,17 +165,17 @@ impl Client {
         }
     }
 
-    /// Writes as it is.
+    /// Writes raw bytes.
     pub async fn write(&mut self, bytes: impl AsRef<[u8]>) {
         self.stream().write_all(bytes.as_ref()).await.expect("the server takes what is written");
     }
 
-    /// Closes this side of the connection (FIN), without a goodbye.
+    /// Closes this side of the connection (FIN), without a close frame or a `DELETE`.
     pub async fn fin(&mut self) {
         self.stream().shutdown().await.expect("a FIN is always taken");
     }
 
-    /// Another request on the same connection.
+    /// The connection as HTTP, for another request.
     ///
     /// # Panics
     /// For a WebSocket.
@@ -191,13 +193,13 @@ impl Head {
     }
 }
 
-async fn next_frame(socket: &mut WebSocketStream<MemoryStream>) -> Said {
+async fn next_frame(socket: &mut WebSocketStream<MemoryStream>) -> Received {
     let mut word = None;
     loop {
         match socket.next().await {
-            Some(Ok(Frame::Text(text))) => return Said::Message(text.to_string()),
+            Some(Ok(Frame::Text(text))) => return Received::Message(text.to_string()),
             Some(Ok(Frame::Binary(bytes))) => {
-                return Said::Message(String::from_utf8_lossy(&bytes).into_owned());
+                return Received::Message(String::from_utf8_lossy(&bytes).into_owned());
             }
             Some(Ok(Frame::Close(frame))) => {
                 let told = frame.map_or_else(
@@ -209,14 +211,14 @@ async fn next_frame(socket: &mut WebSocketStream<MemoryStream>) -> Said {
             Some(Ok(_)) => {}
             Some(Err(Error::ConnectionClosed)) | None => {
                 let _ = socket.get_mut().shutdown().await;
-                return Said::End(word.unwrap_or_else(|| "FIN".into()));
+                return Received::End(word.unwrap_or_else(|| "FIN".into()));
             }
             Some(Err(Error::Io(error))) => {
                 assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset);
-                return Said::End(word.map_or_else(|| "RST".into(), |word| word + ", RST"));
+                return Received::End(word.map_or_else(|| "RST".into(), |word| word + ", RST"));
             }
             // The connection ended without a close frame.
-            Some(Err(Error::Protocol(_))) => return Said::End("FIN".into()),
+            Some(Err(Error::Protocol(_))) => return Received::End("FIN".into()),
             Some(Err(error)) => panic!("{error}"),
         }
     }
@@ -224,19 +226,19 @@ async fn next_frame(socket: &mut WebSocketStream<MemoryStream>) -> Said {
 
 impl HttpWire {
     pub(crate) fn new(reader: Reader) -> Self {
-        HttpWire { reader, text: String::new(), waiting: VecDeque::new(), farewell: String::new() }
+        HttpWire { reader, text: String::new(), parsed: VecDeque::new(), ending: String::new() }
     }
 
-    async fn next_answer(&mut self, head: &mut Head) -> Said {
-        if let Some(said) = self.waiting.pop_front() {
+    async fn next_answer(&mut self, head: &mut Head) -> Received {
+        if let Some(said) = self.parsed.pop_front() {
             return said;
         }
         let answer = match self.reader.answer().await {
             Ok(answer) => answer,
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
-                return Said::End("RST".into());
+                return Received::End("RST".into());
             }
-            Err(_) => return Said::End("FIN".into()),
+            Err(_) => return Received::End("FIN".into()),
         };
         *head = answer.head;
         let mut end = head.status.to_string();
@@ -252,16 +254,16 @@ impl HttpWire {
             end += ", close";
         }
         if head.status != 200 {
-            return Said::End(end);
+            return Received::End(end);
         }
-        self.waiting.push_back(Said::End(end));
-        Said::Message(answer.body)
+        self.parsed.push_back(Received::End(end));
+        Received::Message(answer.body)
     }
 
-    async fn next_block(&mut self, transport: Transport, is_chunked: bool) -> Said {
+    async fn next_block(&mut self, transport: Transport, is_chunked: bool) -> Received {
         let end = if transport == Transport::Sse { "\n\n" } else { "\n" };
         loop {
-            if let Some(said) = self.waiting.pop_front() {
+            if let Some(said) = self.parsed.pop_front() {
                 return said;
             }
             if let Some((block, rest)) = self.text.split_once(end) {
@@ -294,9 +296,9 @@ impl HttpWire {
                 self.read_block(transport, &block);
             }
             assert_eq!(self.text, "", "an unfinished block");
-            let word = std::mem::take(&mut self.farewell) + &last;
+            let word = std::mem::take(&mut self.ending) + &last;
             let _ = self.reader.stream.shutdown().await;
-            self.waiting.push_back(Said::End(word));
+            self.parsed.push_back(Received::End(word));
         }
     }
 
@@ -306,7 +308,7 @@ impl HttpWire {
                 return;
             }
             let text = block.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(block);
-            self.waiting.push_back(Said::Message(text.to_owned()));
+            self.parsed.push_back(Received::Message(text.to_owned()));
             return;
         }
         let (mut event, mut data, mut retry) = (None, Vec::new(), "");
@@ -322,16 +324,16 @@ impl HttpWire {
         let data = data.join("\n");
         match event {
             Some(name @ ("resumed" | "disconnected")) => {
-                self.farewell = format!("{retry}{name} {data}, ");
+                self.ending = format!("{retry}{name} {data}, ");
             }
             Some("hold") | None if block.starts_with(':') => {}
             Some("hold") => {}
-            _ => self.waiting.push_back(Said::Message(data)),
+            _ => self.parsed.push_back(Received::Message(data)),
         }
     }
 }
 
-/// A jittered number is no part of what a test expects; that there is one, is.
+/// Removes the jittered milliseconds of `retry-after`; a test expects only that there are some.
 fn without_number(text: &str) -> String {
     match text.split_once("retry-after=") {
         Some((before, millis)) => {

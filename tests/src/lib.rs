@@ -3,10 +3,10 @@
 
 pub mod client;
 pub mod dice;
-pub mod events;
-pub mod guest;
-pub mod house;
+pub mod event_reader;
 pub mod log;
 pub mod net;
 pub mod reader;
-pub mod returning;
+pub mod returning_client;
+pub mod test_context;
+pub mod test_server;

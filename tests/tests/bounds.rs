@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use abeyance::{ScheduleError, Server, Transport};
-use abeyance_tests::house::plan;
+use abeyance_tests::test_server::test_server;
 
 #[tokio::test(start_paused = true)]
 async fn a_hub_that_is_used_before_the_start_changes_no_setting() {
@@ -30,25 +30,25 @@ async fn a_head_may_be_as_long_as_the_setting_says() {
         (16 << 10, 40 << 10, 431),
         (64 << 10, 40 << 10, 404),
     ] {
-        let house = plan().server(|server| server.max_head(most)).open();
+        let server = test_server().server(|server| server.max_head(most)).start();
         let request = format!("GET /none HTTP/1.1\r\nHost: a\r\nCookie: {}\r\n\r\n", "x".repeat(padding));
-        assert_eq!(house.ask(request).await.head.status, status, "{most} {padding}");
-        house.close().await;
+        assert_eq!(server.ask(request).await.head.status, status, "{most} {padding}");
+        server.close().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn as_many_ends_are_remembered_as_the_setting_says() {
     for (most, remembered) in [(0, 0), (2, 2), (9, 3)] {
-        let house = plan().server(|server| server.last_ends(most)).open();
+        let server = test_server().server(|server| server.last_ends(most)).start();
         for turn in 1..=3 {
-            let client = house.enter(Transport::Sse).await;
+            let client = server.hold(Transport::Sse).await;
             drop(client);
-            house.told(turn).await;
+            server.nth_end(turn).await;
         }
-        house.settled().await;
-        assert_eq!(house.hub.last_ends().count(), remembered, "{most}");
-        house.close().await;
+        server.until_settled().await;
+        assert_eq!(server.hub.last_ends().count(), remembered, "{most}");
+        server.close().await;
     }
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use abeyance::extract::State;
 use abeyance::{Disconnect, End, Server, Suspend, Transport, suspend};
-use abeyance_tests::net::{Diary, LASTING, Peer, Site, Witness, eventually, narrow};
+use abeyance_tests::net::{HookRecorder, LASTING, Peer, RecordingContext, TcpTestServer, eventually, narrow};
 
 const MESSAGES: usize = 500;
 const SIZE: usize = 2 * 1024;
@@ -19,8 +19,8 @@ const BESIDE: usize = 100;
     heartbeat = "none",
     max_idle = "1h"
 )]
-async fn oldest(State(diary): State<Diary>) -> Suspend<Witness> {
-    join(diary)
+async fn oldest(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    join(hooks)
 }
 
 #[suspend(
@@ -30,8 +30,8 @@ async fn oldest(State(diary): State<Diary>) -> Suspend<Witness> {
     heartbeat = "none",
     max_idle = "1h"
 )]
-async fn newest(State(diary): State<Diary>) -> Suspend<Witness> {
-    join(diary)
+async fn newest(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    join(hooks)
 }
 
 #[suspend(
@@ -41,12 +41,12 @@ async fn newest(State(diary): State<Diary>) -> Suspend<Witness> {
     heartbeat = "none",
     max_idle = "1h"
 )]
-async fn strict(State(diary): State<Diary>) -> Suspend<Witness> {
-    join(diary)
+async fn strict(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    join(hooks)
 }
 
-fn join(diary: Diary) -> Suspend<Witness> {
-    Suspend::with(diary.witness()).join("news").drive(async move |_| diary.opened())
+fn join(hooks: HookRecorder) -> Suspend<RecordingContext> {
+    Suspend::with(hooks.context()).join("news").drive(async move |_| hooks.driver_started())
 }
 
 /// A message that says which one it is.
@@ -72,33 +72,33 @@ fn next(peer: &mut Peer, transport: Transport) -> Option<usize> {
 }
 
 /// A peer that is held at `path` and has not read what was published to it since.
-fn one_that_does_not_read(path: &str, transport: Transport) -> (Site, Diary, Peer) {
-    let diary = Diary::default();
-    let server = Server::new().state(diary.clone()).mount(oldest).mount(newest).mount(strict);
-    let site = Site::start(server.write_timeout(Duration::from_secs(600)));
-    let mut peer = narrow(site.addr);
+fn one_that_does_not_read(path: &str, transport: Transport) -> (TcpTestServer, HookRecorder, Peer) {
+    let hooks = HookRecorder::default();
+    let server = Server::new().state(hooks.clone()).mount(oldest).mount(newest).mount(strict);
+    let server = TcpTestServer::start(server.write_timeout(Duration::from_secs(600)));
+    let mut peer = narrow(server.addr);
     peer.ask(path, transport);
     peer.begin(transport);
-    diary.wait("the driver", |pages| (pages.opened == 1).then_some(()));
+    hooks.wait("the driver", |calls| (calls.drivers == 1).then_some(()));
     for number in 0..MESSAGES {
-        site.hub.publish("news", numbered(number));
+        server.hub.publish("news", numbered(number));
     }
-    (site, diary, peer)
+    (server, hooks, peer)
 }
 
 /// Reads on until everything has come: publishes a last message, as often as it takes until there is room for it, which
 /// the peer must get. Gives the numbers that came, and how many of the last were dropped.
-fn read_on(site: &Site, peer: &mut Peer, transport: Transport) -> (Vec<usize>, usize) {
+fn read_on(server: &TcpTestServer, peer: &mut Peer, transport: Transport) -> (Vec<usize>, usize) {
     std::thread::scope(|scope| {
         let reader = scope.spawn(|| {
             let numbers = std::iter::from_fn(|| next(peer, transport));
             numbers.take_while(|number| *number != MESSAGES).collect()
         });
-        eventually("nothing that waits", || site.hub.stats().waiting == 0);
+        eventually("nothing that waits", || server.hub.stats().waiting == 0);
         let mut tries = 0;
         eventually("room for the last", || {
             tries += 1;
-            site.hub.publish("news", numbered(MESSAGES)) == 1
+            server.hub.publish("news", numbered(MESSAGES)) == 1
         });
         (reader.join().expect("a reader"), tries - 1)
     })
@@ -106,13 +106,19 @@ fn read_on(site: &Site, peer: &mut Peer, transport: Transport) -> (Vec<usize>, u
 
 /// Says goodbye, and checks what the end hook was told.
 #[track_caller]
-fn assert_counted(site: &Site, diary: &Diary, peer: &Peer, received: usize, dropped: usize) {
+fn assert_counted(
+    server: &TcpTestServer,
+    hooks: &HookRecorder,
+    peer: &Peer,
+    received: usize,
+    dropped: usize,
+) {
     peer.fin();
-    let (end, ended) = diary.end_of(peer.local_addr());
+    let (end, ended) = hooks.end_of(peer.local_addr());
     assert_eq!(end, End::Disconnect(Disconnect::Gone));
     let counts = (ended.messages_out(), ended.dropped(), ended.undelivered());
     assert_eq!(counts, (received as u64, dropped as u64, 0));
-    let stats = site.hub.stats();
+    let stats = server.hub.stats();
     assert_eq!((stats.dropped, stats.waiting), (dropped as u64, 0));
 }
 
@@ -133,40 +139,40 @@ fn assert_in_order(numbers: &[usize]) {
 #[test]
 fn a_peer_that_loses_the_oldest_gets_what_its_kernel_had_and_then_the_newest() {
     for transport in LASTING {
-        let (site, diary, mut peer) = one_that_does_not_read("/oldest", transport);
-        assert_eq!(site.hub.held_count(), 1);
-        let (numbers, tries) = read_on(&site, &mut peer, transport);
+        let (server, hooks, mut peer) = one_that_does_not_read("/oldest", transport);
+        assert_eq!(server.hub.held_count(), 1);
+        let (numbers, tries) = read_on(&server, &mut peer, transport);
         assert_in_order(&numbers);
         let newest = numbers.iter().rev().zip((0..MESSAGES).rev()).take_while(|(one, number)| *one == number);
         let newest = newest.count();
         // The kernel takes some, and what is left of the bound is for the newest.
         assert!(numbers[0] == 0 && cost(newest) > BACKLOG / 3, "{transport:?}: {numbers:?}");
-        assert_counted(&site, &diary, &peer, numbers.len() + 1, MESSAGES - numbers.len() + tries);
-        site.until_quiet();
+        assert_counted(&server, &hooks, &peer, numbers.len() + 1, MESSAGES - numbers.len() + tries);
+        server.until_quiet();
     }
 }
 
 #[test]
 fn a_peer_that_loses_the_newest_gets_the_oldest_and_then_what_comes() {
     for transport in LASTING {
-        let (site, diary, mut peer) = one_that_does_not_read("/newest", transport);
-        let (numbers, tries) = read_on(&site, &mut peer, transport);
+        let (server, hooks, mut peer) = one_that_does_not_read("/newest", transport);
+        let (numbers, tries) = read_on(&server, &mut peer, transport);
         assert_in_order(&numbers);
         let oldest = numbers.iter().zip(0..).take_while(|(one, number)| *one == number).count();
         assert!(cost(oldest) > BACKLOG / 3 && oldest < MESSAGES, "{transport:?}: {numbers:?}");
-        assert_counted(&site, &diary, &peer, numbers.len() + 1, MESSAGES - numbers.len() + tries);
-        site.until_quiet();
+        assert_counted(&server, &hooks, &peer, numbers.len() + 1, MESSAGES - numbers.len() + tries);
+        server.until_quiet();
     }
 }
 
 #[test]
 fn a_peer_that_is_disconnected_loses_nothing_else() {
     for transport in LASTING {
-        let (site, diary, peer) = one_that_does_not_read("/strict", transport);
-        let (end, ended) = diary.end_of(peer.local_addr());
+        let (server, hooks, peer) = one_that_does_not_read("/strict", transport);
+        let (end, ended) = hooks.end_of(peer.local_addr());
         assert_eq!((end, ended.dropped()), (End::Disconnect(Disconnect::Slow), 0), "{transport:?}");
-        assert_eq!(site.hub.stats().dropped, 0);
+        assert_eq!(server.hub.stats().dropped, 0);
         drop(peer);
-        site.until_quiet();
+        server.until_quiet();
     }
 }

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use abeyance::extract::State;
 use abeyance::{Retention, ScheduleError, Server, Suspend, Transport, suspend};
-use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Stage, plan, until};
+use abeyance_tests::test_context::TestContext;
+use abeyance_tests::test_server::{TestEndpoint, test_server, until};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::time::{sleep, timeout};
 
@@ -29,7 +29,7 @@ fn is_span(value: Duration) -> bool {
     !value.is_zero() && value <= YEAR
 }
 
-type Shape = fn(Suspend<Guest>, Duration) -> Suspend<Guest>;
+type Shape = fn(Suspend<TestContext>, Duration) -> Suspend<TestContext>;
 
 /// Its name, how it is set, and which values of it can be meant.
 type Clock = (&'static str, Shape, fn(Duration) -> bool);
@@ -51,9 +51,9 @@ async fn a_hold_obeys_each_or_is_refused_and_has_its_end() {
             .into_iter()
             .flat_map(|value| Transport::ALL.iter().copied().map(move |transport| (value, transport)))
         {
-            let house = plan().hold(move |hold| shape(hold, value)).open();
+            let server = test_server().hold(move |hold| shape(hold, value)).start();
             for _ in 0..5 {
-                match house.visit(transport).attempt().await {
+                match server.request(transport).attempt().await {
                     Ok(client) => {
                         assert!(is_meant(value), "{clock} {value:?} {transport:?}");
                         drop(client);
@@ -64,15 +64,15 @@ async fn a_hold_obeys_each_or_is_refused_and_has_its_end() {
                     }
                 }
             }
-            until("all ends", || house.hub.held_count() + house.hub.stats().ending == 0).await;
-            house.close().await;
+            until("all ends", || server.hub.held_count() + server.hub.stats().ending == 0).await;
+            server.close().await;
         }
     }
 }
 
 #[suspend(path = "/quick", transports = [long_poll], timeout = "1s")]
-async fn quick(State(stage): State<Stage>) -> Suspend<Guest> {
-    Suspend::with(stage.guest())
+async fn quick(State(endpoint): State<TestEndpoint>) -> Suspend<TestContext> {
+    Suspend::with(endpoint.context())
 }
 
 type Setting = fn(Server, Duration) -> Server;
@@ -93,10 +93,9 @@ async fn a_server_obeys_each_or_does_not_start() {
         for value in VALUES {
             // A drain of no time cuts at once.
             let is_meant = is_span(value) || setting == "drain" && value.is_zero();
-            let (running, dialer) = match set(Server::new(), value)
-                .mount(quick)
-                .state(Stage::default())
-                .bind_memory()
+            let endpoint = TestEndpoint::default();
+            let hooks = endpoint.hooks();
+            let (running, dialer) = match set(Server::new(), value).mount(quick).state(endpoint).bind_memory()
             {
                 Ok(started) => started,
                 Err(error) => {
@@ -117,7 +116,8 @@ async fn a_server_obeys_each_or_does_not_start() {
             let hub = running.hub();
             running.shutdown().await;
             let stats = hub.stats();
-            assert!(stats.is_lawful() && stats.held + stats.ending == 0, "{setting} {value:?}: {stats:?}");
+            hooks.assert_no_end_twice();
+            assert_eq!(hooks.ends().len() as u64, stats.suspended, "{setting} {value:?}: {stats:?}");
         }
     }
 }
@@ -143,11 +143,11 @@ async fn a_topic_keeps_its_past_for_each_or_the_server_does_not_start() {
 
 #[tokio::test(start_paused = true)]
 async fn a_publication_is_scheduled_for_each_or_refused() {
-    let house = plan().open();
+    let server = test_server().start();
     for value in VALUES {
-        let after = house.hub.publish_after(value, "news", "hello").map(|later| later.detach());
-        let every = house.hub.publish_every(value, "news", "hello").map(|again| again.cancel());
-        let made = house.hub.publish_every_with(value, "news", || "hello").map(|again| again.cancel());
+        let after = server.hub.publish_after(value, "news", "hello").map(|later| later.detach());
+        let every = server.hub.publish_every(value, "news", "hello").map(|again| again.cancel());
+        let made = server.hub.publish_every_with(value, "news", || "hello").map(|again| again.cancel());
         if value > YEAR {
             assert_eq!(after, Err(ScheduleError::TooLong(value)));
             assert_eq!(every, Err(ScheduleError::TooLong(value)));
@@ -160,6 +160,6 @@ async fn a_publication_is_scheduled_for_each_or_refused() {
         }
     }
     // All but those of a minute and of a year.
-    until("what is due", || house.hub.scheduled() == 2).await;
-    house.close().await;
+    until("what is due", || server.hub.scheduled() == 2).await;
+    server.close().await;
 }

@@ -11,24 +11,24 @@ use abeyance::{
     Disconnect, End, Ended, Held, Lifecycle, Message, Resume, Server, Suspend, Transport, suspend,
 };
 use abeyance_tests::net::{
-    Child, Diary, Peer, Site, TRANSPORTS, Witness, curl, descriptors, eventually, found, frame, skipped,
-    unmasked,
+    Child, HookRecorder, Peer, RecordingContext, TRANSPORTS, TcpTestServer, curl, descriptors, eventually,
+    found, frame, skipped, unmasked,
 };
 use axum::{Router, routing::get};
 use tokio_tungstenite::tungstenite::{self, protocol::frame::coding::CloseCode};
 
 /// Says everything back.
-struct Echo(Witness);
+struct Echo(RecordingContext);
 
 #[suspend(path = "/echo", timeout = "30m", max_idle = "1h", heartbeat = "none", max_message = "1KiB")]
-async fn echo(State(diary): State<Diary>) -> Suspend<Echo> {
-    let echo = Echo(diary.witness());
-    Suspend::with(echo).join("echo").drive(|_| async move { diary.opened() })
+async fn echo(State(hooks): State<HookRecorder>) -> Suspend<Echo> {
+    let echo = Echo(hooks.context());
+    Suspend::with(echo).join("echo").drive(|_| async move { hooks.driver_started() })
 }
 
 #[suspend(path = "/now", transports = [long_poll], timeout = "100ms", heartbeat = "none")]
-async fn now(State(diary): State<Diary>) -> Suspend<Witness> {
-    Suspend::with(diary.witness())
+async fn now(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    Suspend::with(hooks.context())
 }
 
 impl Lifecycle for Echo {
@@ -47,9 +47,9 @@ impl Lifecycle for Echo {
 }
 
 /// A server, and what the process had open before it was asked anything.
-struct TestServer {
-    site: Site,
-    diary: Diary,
+struct Fixture {
+    server: TcpTestServer,
+    hooks: HookRecorder,
     descriptors: usize,
     /// The tests count the descriptors of their process, so they run one after the other.
     _alone: MutexGuard<'static, ()>,
@@ -57,53 +57,51 @@ struct TestServer {
 
 static ALONE: Mutex<()> = Mutex::new(());
 
-impl TestServer {
+impl Fixture {
     fn open() -> Self {
         let alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-        let diary = Diary::default();
+        let hooks = HookRecorder::default();
         let router = Router::new().route("/plain", get(async || "plain"));
-        let site = Site::start(Server::new().state(diary.clone()).mount(echo).mount(now).fallback(router));
-        TestServer { descriptors: descriptors(), site, diary, _alone: alone }
+        let server =
+            TcpTestServer::start(Server::new().state(hooks.clone()).mount(echo).mount(now).fallback(router));
+        Fixture { descriptors: descriptors(), server, hooks, _alone: alone }
     }
 
-    /// Nothing is held, the books are right, every hold was told of its end, and every socket is closed.
+    /// Fails unless one end hook ran for each hold, and every socket is closed.
     fn close(self) {
-        self.site.until_quiet();
-        let stats = self.site.hub.stats();
-        self.diary
-            .wait("an end for each hold", |pages| (pages.ends.len() as u64 == stats.suspended).then_some(()));
+        self.server.until_all_ended(&self.hooks);
         eventually("all descriptors", || descriptors() <= self.descriptors);
-        let drained = self.site.stop();
+        let drained = self.server.stop();
         assert_eq!((drained.holds_cut, drained.connections_cut), (0, 0));
     }
 
     fn url(&self, path: &str) -> String {
-        self.site.url(path)
+        self.server.url(path)
     }
 
     /// The only end so far is this one.
     #[track_caller]
     fn ended_as(&self, cause: &str) {
-        self.diary.wait("an end", |pages| (!pages.ends.is_empty()).then_some(()));
+        self.hooks.wait("an end", |calls| (!calls.ends.is_empty()).then_some(()));
         let causes =
-            self.diary.read(|pages| pages.ends.iter().map(|(end, _)| end.as_str()).collect::<Vec<_>>());
+            self.hooks.read(|calls| calls.ends.iter().map(|(end, _)| end.as_str()).collect::<Vec<_>>());
         assert_eq!(causes, [cause]);
     }
 
     /// Publishes when so many are held, and lets all go.
     fn publish_and_release(&self, held: usize, message: Message) {
-        self.site.until_held(held);
-        self.diary.wait("the drivers", |pages| (pages.opened == held).then_some(()));
-        assert_eq!(self.site.hub.publish("echo", message), held);
-        self.site.hub.list().iter().for_each(|hold| assert!(self.site.hub.resume(hold.id)));
+        self.server.until_held(held);
+        self.hooks.wait("the drivers", |calls| (calls.drivers == held).then_some(()));
+        assert_eq!(self.server.hub.publish("echo", message), held);
+        self.server.hub.list().iter().for_each(|hold| assert!(self.server.hub.resume(hold.id)));
     }
 }
 
 /// What curl wrote.
-fn beside(house: &TestServer, arguments: &[&str], message: Message) -> String {
+fn beside(fixture: &Fixture, arguments: &[&str], message: Message) -> String {
     let output = std::thread::scope(|scope| {
         let curl = scope.spawn(|| curl(arguments));
-        house.publish_and_release(1, message);
+        fixture.publish_and_release(1, message);
         curl.join().expect("curl's thread")
     });
     assert!(output.status.success(), "{output:?}");
@@ -113,26 +111,26 @@ fn beside(house: &TestServer, arguments: &[&str], message: Message) -> String {
 #[test]
 fn curl_follows_server_sent_events_to_their_end() {
     for version in ["--http1.1", "--http1.0"] {
-        let house = TestServer::open();
-        let url = house.url("/echo?transport=sse");
-        let said = beside(&house, &["-N", version, &url], Message::from("one\ntwo").named("word"));
+        let fixture = Fixture::open();
+        let url = fixture.url("/echo?transport=sse");
+        let said = beside(&fixture, &["-N", version, &url], Message::from("one\ntwo").named("word"));
         assert!(said.starts_with("event: hold\n"), "{said}");
         assert!(said.contains("event: word\ndata: one\ndata: two\n\n"), "{said}");
         assert!(said.ends_with("event: resumed\ndata: released\n\n"), "{said}");
-        house.close();
+        fixture.close();
     }
 }
 
 #[test]
 fn curl_follows_a_stream_to_its_end() {
     for version in ["--http1.1", "--http1.0"] {
-        let house = TestServer::open();
-        let url = house.url("/echo?transport=stream");
-        let said = beside(&house, &["-N", version, "-D", "-", &url], Message::from("a \"b\""));
+        let fixture = Fixture::open();
+        let url = fixture.url("/echo?transport=stream");
+        let said = beside(&fixture, &["-N", version, "-D", "-", &url], Message::from("a \"b\""));
         assert!(said.to_lowercase().contains("content-type: application/x-ndjson\r\n"), "{said}");
         assert_eq!(said.contains("chunked"), version == "--http1.1", "{said}");
         assert!(said.ends_with("\r\n\r\n\"a \\\"b\\\"\"\n"), "{said:?}");
-        house.close();
+        fixture.close();
     }
 }
 
@@ -146,52 +144,52 @@ fn curl_polls() {
     ];
     for version in ["--http1.1", "--http1.0"] {
         for (message, expected) in messages.clone() {
-            let house = TestServer::open();
-            let url = house.url("/echo?transport=long_poll");
+            let fixture = Fixture::open();
+            let url = fixture.url("/echo?transport=long_poll");
             let output = std::thread::scope(|scope| {
                 let curl = scope.spawn(|| curl(&[version, "-w", told, &url]));
-                house.site.until_held(1);
-                eventually("the poll to be open", || house.diary.read(|pages| pages.suspended.len() == 1));
-                assert_eq!(house.site.hub.publish("echo", message), 1);
+                fixture.server.until_held(1);
+                eventually("the poll to be open", || fixture.hooks.read(|calls| calls.suspended.len() == 1));
+                assert_eq!(fixture.server.hub.publish("echo", message), 1);
                 curl.join().expect("curl's thread")
             });
             let said = String::from_utf8(output.stdout).expect("text");
             assert!(said.starts_with(expected), "{said:?}");
-            house.ended_as("answered");
-            house.close();
+            fixture.ended_as("answered");
+            fixture.close();
         }
-        let house = TestServer::open();
-        let output = curl(&[version, "-w", "%{http_code}", &house.url("/now")]);
+        let fixture = Fixture::open();
+        let output = curl(&[version, "-w", "%{http_code}", &fixture.url("/now")]);
         assert_eq!(String::from_utf8_lossy(&output.stdout), "204");
-        house.ended_as("timeout");
-        house.close();
+        fixture.ended_as("timeout");
+        fixture.close();
     }
 }
 
 #[test]
 fn curl_keeps_one_connection_over_plain_answers_and_long_polls() {
-    let house = TestServer::open();
-    let (plain, poll) = (house.url("/plain"), house.url("/now"));
+    let fixture = Fixture::open();
+    let (plain, poll) = (fixture.url("/plain"), fixture.url("/now"));
     let output = curl(&["-w", "[%{http_code} %{num_connects}]", &plain, &poll, &plain, &poll, &plain]);
     let said = String::from_utf8_lossy(&output.stdout);
     assert_eq!(said, "plain[200 1][204 0]plain[200 0][204 0]plain[200 0]");
-    house.close();
+    fixture.close();
 }
 
 #[test]
 fn curl_asks_for_the_head_only_and_is_told_that_this_is_not_allowed() {
-    let house = TestServer::open();
-    let output = curl(&["-I", &house.url("/echo?transport=sse"), "-w", "%{http_code}"]);
+    let fixture = Fixture::open();
+    let output = curl(&["-I", &fixture.url("/echo?transport=sse"), "-w", "%{http_code}"]);
     assert!(String::from_utf8_lossy(&output.stdout).ends_with("405"), "{output:?}");
-    assert_eq!(house.site.hub.stats().suspended, 0);
-    house.close();
+    assert_eq!(fixture.server.hub.stats().suspended, 0);
+    fixture.close();
 }
 
 #[test]
 fn tungstenite_speaks_and_says_goodbye() {
-    let house = TestServer::open();
-    let stream = TcpStream::connect(house.site.addr).unwrap();
-    let url = format!("ws://{}/echo", house.site.addr);
+    let fixture = Fixture::open();
+    let stream = TcpStream::connect(fixture.server.addr).unwrap();
+    let url = format!("ws://{}/echo", fixture.server.addr);
     let (mut socket, answer) = tungstenite::client(url, stream).unwrap();
     assert_eq!(answer.status(), 101);
     for message in [tungstenite::Message::text("höre"), tungstenite::Message::binary(vec![0, 255, 7])] {
@@ -203,26 +201,26 @@ fn tungstenite_speaks_and_says_goodbye() {
     let goodbye = tungstenite::protocol::CloseFrame { code: CloseCode::Library(4001), reason: "bye".into() };
     socket.close(Some(goodbye)).unwrap();
     while socket.read().is_ok() {}
-    let (end, _) = house.diary.wait("an end", |pages| pages.ends.first().cloned());
+    let (end, _) = fixture.hooks.wait("an end", |calls| calls.ends.first().cloned());
     let End::Disconnect(Disconnect::Closed { code, reason, .. }) = end else { panic!("{end:?}") };
     assert_eq!((code, &*reason), (Some(4001), "bye"));
     drop(socket);
-    house.close();
+    fixture.close();
 }
 
 #[test]
 fn tungstenite_is_told_that_it_was_released() {
-    let house = TestServer::open();
-    let stream = TcpStream::connect(house.site.addr).unwrap();
-    let (mut socket, _) = tungstenite::client(format!("ws://{}/echo", house.site.addr), stream).unwrap();
-    house.publish_and_release(1, Message::from("x".repeat(70_000)));
+    let fixture = Fixture::open();
+    let stream = TcpStream::connect(fixture.server.addr).unwrap();
+    let (mut socket, _) = tungstenite::client(format!("ws://{}/echo", fixture.server.addr), stream).unwrap();
+    fixture.publish_and_release(1, Message::from("x".repeat(70_000)));
     assert_eq!(socket.read().unwrap().len(), 70_000);
     let tungstenite::Message::Close(Some(close)) = socket.read().unwrap() else { panic!("no close") };
     assert_eq!((close.code, close.reason.as_str()), (CloseCode::Normal, "released"));
     while socket.read().is_ok() {}
     drop(socket);
-    house.ended_as("released");
-    house.close();
+    fixture.ended_as("released");
+    fixture.close();
 }
 
 #[test]
@@ -254,25 +252,25 @@ fn a_script_of_python_follows_events_and_speaks_by_post() {
         \x20 assert False, 'there is no ending for whoever said goodbye'\n\
         except http.client.IncompleteRead as cut:\n\
         \x20 assert cut.partial == b'\\n', cut.partial\n";
-    let house = TestServer::open();
+    let fixture = Fixture::open();
     let mut command = Command::new("python3");
-    command.args(["-c", script, &house.site.addr.to_string()]);
+    command.args(["-c", script, &fixture.server.addr.to_string()]);
     let (status, said) = Child::start(&mut command).exit();
     assert!(status.success(), "{said}");
-    house.ended_as("closed");
-    house.close();
+    fixture.ended_as("closed");
+    fixture.close();
 }
 
 #[test]
 fn a_head_that_is_too_large_is_refused() {
-    let house = TestServer::open();
-    let mut peer = Peer::connect(house.site.addr);
+    let fixture = Fixture::open();
+    let mut peer = Peer::connect(fixture.server.addr);
     peer.try_send(format!("GET /echo HTTP/1.1\r\nHost: test\r\nX-Large: {}\r\n\r\n", "x".repeat(64 * 1024)));
     assert_eq!(peer.head().status, 431);
     peer.read_to_end();
     drop(peer);
-    assert_eq!(house.site.hub.stats().suspended, 0);
-    house.close();
+    assert_eq!(fixture.server.hub.stats().suspended, 0);
+    fixture.close();
 }
 
 #[test]
@@ -288,9 +286,9 @@ fn a_handshake_that_is_none_is_told_what_is_missing() {
         (format!("{upgrade}{version}{key}{key}"), 400, "Sec-WebSocket-Key"),
         (format!("{version}{key}"), 426, "Upgrade"),
     ];
-    let house = TestServer::open();
+    let fixture = Fixture::open();
     for (headers, status, hint) in bad {
-        let mut peer = Peer::connect(house.site.addr);
+        let mut peer = Peer::connect(fixture.server.addr);
         peer.send(format!("GET /echo HTTP/1.1\r\nHost: test\r\n{headers}\r\n"));
         let answer = peer.answer();
         assert_eq!(answer.status, status, "{headers:?}");
@@ -299,8 +297,8 @@ fn a_handshake_that_is_none_is_told_what_is_missing() {
             assert_eq!(answer.header("sec-websocket-version"), Some("13"), "{headers:?}");
         }
     }
-    assert_eq!(house.site.hub.stats().suspended, 0);
-    house.close();
+    assert_eq!(fixture.server.hub.stats().suspended, 0);
+    fixture.close();
 }
 
 #[test]
@@ -330,16 +328,16 @@ fn frames_that_are_none_are_told_what_is_wrong_with_them() {
         ("a code that nobody may send", frame(0x88, b"\x03\xed"), 1002, "violation"),
     ];
     for (what, bytes, code, cause) in bad {
-        let house = TestServer::open();
-        let mut peer = Peer::hold(house.site.addr, "/echo", Transport::WebSocket);
+        let fixture = Fixture::open();
+        let mut peer = Peer::hold(fixture.server.addr, "/echo", Transport::WebSocket);
         peer.try_send(bytes);
         let close = peer.frame().unwrap_or_else(|| panic!("{what}: no close"));
         assert_eq!(close.close().map(|(code, _)| code), Some(code), "{what}");
         assert_eq!(peer.read_to_end(), (Vec::new(), true), "{what}: then the server closes");
         drop(peer);
-        house.ended_as(cause);
-        assert!(house.diary.read(|pages| pages.heard.is_empty()), "{what} is no message");
-        house.close();
+        fixture.ended_as(cause);
+        assert!(fixture.hooks.read(|calls| calls.messages.is_empty()), "{what} is no message");
+        fixture.close();
     }
 }
 
@@ -348,60 +346,60 @@ fn bytes_that_nobody_asked_for_are_bounded() {
     for (transport, status) in
         [(Transport::Sse, None), (Transport::Stream, None), (Transport::LongPoll, Some(400))]
     {
-        let house = TestServer::open();
-        let mut peer = Peer::hold(house.site.addr, "/echo", transport);
-        house.site.until_held(1);
+        let fixture = Fixture::open();
+        let mut peer = Peer::hold(fixture.server.addr, "/echo", transport);
+        fixture.server.until_held(1);
         peer.try_send(vec![b'x'; 256 * 1024]);
         match status {
             Some(status) => assert_eq!(peer.answer().status, status),
             None => assert!(!peer.read_to_end().0.ends_with(b"0\r\n\r\n"), "{transport:?}: cut"),
         }
         drop(peer);
-        house.ended_as("violation");
-        house.close();
+        fixture.ended_as("violation");
+        fixture.close();
     }
 }
 
 #[test]
 fn a_post_that_is_too_large_is_refused_and_the_hold_stays() {
-    let house = TestServer::open();
-    let mut peer = Peer::connect(house.site.addr);
+    let fixture = Fixture::open();
+    let mut peer = Peer::connect(fixture.server.addr);
     peer.ask("/echo", Transport::Stream);
     let token = peer.head().header("abeyance-hold").unwrap().to_owned();
     let status = |url: &str, body: &str| {
         let output = curl(&["-d", body, url, "-o", "/dev/null", "-w", "%{http_code}"]);
         String::from_utf8(output.stdout).expect("text")
     };
-    let url = house.url(&format!("/echo?hold={token}"));
+    let url = fixture.url(&format!("/echo?hold={token}"));
     assert_eq!(status(&url, &"x".repeat(1025)), "413");
     assert_eq!(status(&url, &"x".repeat(1024)), "202");
-    assert_eq!(status(&house.url("/echo?hold=other"), "x"), "404");
+    assert_eq!(status(&fixture.url("/echo?hold=other"), "x"), "404");
     peer.read_until(b"\n");
-    assert_eq!(house.diary.read(|pages| pages.heard.len()), 1);
-    assert_eq!(house.site.hub.held_count(), 1);
+    assert_eq!(fixture.hooks.read(|calls| calls.messages.len()), 1);
+    assert_eq!(fixture.server.hub.held_count(), 1);
     peer.fin();
-    house.ended_as("gone");
+    fixture.ended_as("gone");
     drop(peer);
-    house.close();
+    fixture.close();
 }
 
 #[test]
 fn every_transport_is_left_without_a_trace() {
-    let house = TestServer::open();
+    let fixture = Fixture::open();
     let mut peers: Vec<_> =
-        TRANSPORTS.into_iter().map(|transport| Peer::hold(house.site.addr, "/echo", transport)).collect();
-    house.site.until_held(4);
-    house.site.hub.list().iter().for_each(|hold| assert!(house.site.hub.resume(hold.id)));
+        TRANSPORTS.into_iter().map(|transport| Peer::hold(fixture.server.addr, "/echo", transport)).collect();
+    fixture.server.until_held(4);
+    fixture.server.hub.list().iter().for_each(|hold| assert!(fixture.server.hub.resume(hold.id)));
     for peer in &mut peers {
         peer.fin();
         assert!(peer.read_to_end().1, "a FIN, and no reset");
     }
     drop(peers);
-    house.site.until_quiet();
-    house.diary.wait("four ends", |pages| (pages.ends.len() == 4).then_some(()));
-    let delivered = house.diary.read(|pages| {
-        pages.ends.iter().all(|(end, ended)| *end == End::Resume(Resume::Released) && ended.is_delivered())
+    fixture.server.until_quiet();
+    fixture.hooks.wait("four ends", |calls| (calls.ends.len() == 4).then_some(()));
+    let delivered = fixture.hooks.read(|calls| {
+        calls.ends.iter().all(|(end, ended)| *end == End::Resume(Resume::Released) && ended.is_delivered())
     });
-    assert!(delivered, "{:?}", house.diary.read(|pages| pages.ends.clone()));
-    house.close();
+    assert!(delivered, "{:?}", fixture.hooks.read(|calls| calls.ends.clone()));
+    fixture.close();
 }

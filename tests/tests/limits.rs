@@ -8,7 +8,8 @@ use std::time::Duration;
 use abeyance::extract::State;
 use abeyance::{End, Resume, Server, Suspend, Transport, suspend};
 use abeyance_tests::net::{
-    Answer, Diary, PATIENCE, Peer, Site, TRANSPORTS, Witness, descriptors, eventually,
+    Answer, HookRecorder, Peer, RecordingContext, TEST_TIMEOUT, TRANSPORTS, TcpTestServer, descriptors,
+    eventually,
 };
 
 const LIMIT: usize = 50;
@@ -25,8 +26,8 @@ static ALONE: Mutex<()> = Mutex::new(());
     max_idle = "1h",
     timeout = "30m"
 )]
-async fn reject(State(diary): State<Diary>) -> Suspend<Witness> {
-    Suspend::with(diary.witness())
+async fn reject(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    Suspend::with(hooks.context())
 }
 
 #[suspend(
@@ -37,18 +38,18 @@ async fn reject(State(diary): State<Diary>) -> Suspend<Witness> {
     max_idle = "1h",
     timeout = "30m"
 )]
-async fn resume_oldest(State(diary): State<Diary>) -> Suspend<Witness> {
+async fn resume_oldest(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
     // So that many run at once.
     tokio::task::yield_now().await;
-    Suspend::with(diary.witness())
+    Suspend::with(hooks.context())
 }
 
 /// All clients connect, wait for each other and ask at the same moment; gives what each was answered, as it comes.
-fn storm(site: &Site, path: &'static str, transport: Transport) -> Receiver<(Peer, Answer)> {
+fn storm(server: &TcpTestServer, path: &'static str, transport: Transport) -> Receiver<(Peer, Answer)> {
     let start = Arc::new(Barrier::new(CLIENTS));
     let (tell, told) = channel();
     for _ in 0..CLIENTS {
-        let (start, addr, tell) = (start.clone(), site.addr, tell.clone());
+        let (start, addr, tell) = (start.clone(), server.addr, tell.clone());
         spawn(move || {
             let mut peer = Peer::connect(addr);
             start.wait();
@@ -63,7 +64,7 @@ fn storm(site: &Site, path: &'static str, transport: Transport) -> Receiver<(Pee
 
 /// The next so many answers.
 fn next(answers: &Receiver<(Peer, Answer)>, count: usize) -> Vec<(Peer, Answer)> {
-    (0..count).map(|_| answers.recv_timeout(PATIENCE).expect("an answer")).collect()
+    (0..count).map(|_| answers.recv_timeout(TEST_TIMEOUT).expect("an answer")).collect()
 }
 
 /// Those that are held and those that are not. A held long poll shows nothing, so the first answers are all refusals.
@@ -84,11 +85,11 @@ fn sorted(answers: &Receiver<(Peer, Answer)>, transport: Transport) -> (Vec<Peer
 }
 
 /// Lets go of all that are held; gives back what the long polls among them were answered.
-fn release(site: &Site, answers: &Receiver<(Peer, Answer)>, transport: Transport) {
-    let listed = site.hub.list();
+fn release(server: &TcpTestServer, answers: &Receiver<(Peer, Answer)>, transport: Transport) {
+    let listed = server.hub.list();
     assert_eq!(listed.len(), LIMIT);
     if transport == Transport::LongPoll {
-        listed.iter().for_each(|listed| assert!(site.hub.resume(listed.id)));
+        listed.iter().for_each(|listed| assert!(server.hub.resume(listed.id)));
         for (_, answer) in next(answers, LIMIT) {
             assert_eq!(answer.status, 204);
         }
@@ -99,23 +100,23 @@ fn release(site: &Site, answers: &Receiver<(Peer, Answer)>, transport: Transport
 fn a_storm_on_a_limit_is_refused_without_a_trace() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for transport in TRANSPORTS {
-        let diary = Diary::default();
-        let site = Site::start(Server::new().state(diary.clone()).mount(reject));
+        let hooks = HookRecorder::default();
+        let server = TcpTestServer::start(Server::new().state(hooks.clone()).mount(reject));
         let before = descriptors();
-        let answers = storm(&site, "/reject", transport);
+        let answers = storm(&server, "/reject", transport);
         let (held, refused) = sorted(&answers, transport);
         assert_eq!(refused.len(), CLIENTS - LIMIT, "{transport:?}");
-        site.until_held(LIMIT);
-        assert_eq!(site.hub.peak(), LIMIT);
-        diary.wait("on_suspend of all", |pages| (pages.suspended.len() == LIMIT).then_some(()));
-        assert_eq!(diary.read(|pages| (pages.functions, pages.ends.len())), (LIMIT, 0), "no hook for them");
+        server.until_held(LIMIT);
+        assert_eq!(server.hub.peak(), LIMIT);
+        hooks.wait("on_suspend of all", |calls| (calls.suspended.len() == LIMIT).then_some(()));
+        assert_eq!(hooks.read(|calls| (calls.functions, calls.ends.len())), (LIMIT, 0), "no hook for them");
         // The refused have closed by now; the server must not keep its side of them.
         eventually("the sockets of the refused", || descriptors() <= before + 2 * LIMIT);
-        release(&site, &answers, transport);
+        release(&server, &answers, transport);
         drop(held);
-        site.until_quiet();
+        server.until_quiet();
         eventually("the sockets of the held", || descriptors() <= before);
-        diary.wait("an end for each", |pages| (pages.ends.len() == LIMIT).then_some(()));
+        hooks.wait("an end for each", |calls| (calls.ends.len() == LIMIT).then_some(()));
     }
 }
 
@@ -123,20 +124,20 @@ fn a_storm_on_a_limit_is_refused_without_a_trace() {
 fn a_storm_on_a_limit_that_evicts_never_exceeds_it() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     for transport in TRANSPORTS {
-        let diary = Diary::default();
-        let site = Site::start(Server::new().state(diary.clone()).mount(resume_oldest));
-        let hold = |_| Peer::hold(site.addr, "/resume_oldest", transport);
+        let hooks = HookRecorder::default();
+        let server = TcpTestServer::start(Server::new().state(hooks.clone()).mount(resume_oldest));
+        let hold = |_| Peer::hold(server.addr, "/resume_oldest", transport);
         let oldest: Vec<_> = (0..LIMIT).map(hold).collect();
         // Younger ones are not evicted.
         eventually("holds of a second", || {
-            let listed = site.hub.list();
+            let listed = server.hub.list();
             listed.len() == LIMIT && listed.iter().all(|hold| hold.held_for >= Duration::from_millis(1100))
         });
-        let answers = storm(&site, "/resume_oldest", transport);
+        let answers = storm(&server, "/resume_oldest", transport);
         let (held, refused) = sorted(&answers, transport);
         assert_eq!(refused.len(), CLIENTS - LIMIT, "{transport:?}");
         for mut peer in oldest {
-            let (end, ended) = diary.end_of(peer.local_addr());
+            let (end, ended) = hooks.end_of(peer.local_addr());
             assert_eq!(end, End::Resume(Resume::Evicted), "{transport:?}");
             assert!(ended.is_delivered());
             match transport {
@@ -152,12 +153,12 @@ fn a_storm_on_a_limit_that_evicts_never_exceeds_it() {
                 }
             }
         }
-        site.until_held(LIMIT);
-        assert_eq!(site.hub.peak(), LIMIT, "{transport:?}");
-        release(&site, &answers, transport);
+        server.until_held(LIMIT);
+        assert_eq!(server.hub.peak(), LIMIT, "{transport:?}");
+        release(&server, &answers, transport);
         drop(held);
-        site.until_quiet();
-        let stats = site.hub.stats();
+        server.until_quiet();
+        let stats = server.hub.stats();
         assert_eq!((stats.suspended, stats.ended("evicted")), (2 * LIMIT as u64, LIMIT as u64));
     }
 }

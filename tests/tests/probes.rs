@@ -5,16 +5,18 @@ use std::process::Command;
 
 use abeyance::extract::State;
 use abeyance::{Server, Suspend, Transport, suspend};
-use abeyance_tests::net::{Diary, Peer, Site, TRANSPORTS, Witness, eventually, found, skipped};
+use abeyance_tests::net::{
+    HookRecorder, Peer, RecordingContext, TRANSPORTS, TcpTestServer, eventually, found, skipped,
+};
 
 #[suspend(path = "/hold", timeout = "10m", max_idle = "40s", heartbeat = "10s")]
-async fn hold(State(diary): State<Diary>) -> Suspend<Witness> {
-    Suspend::with(diary.witness()).join("news")
+async fn hold(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    Suspend::with(hooks.context()).join("news")
 }
 
 #[suspend(path = "/unasked", timeout = "10m", heartbeat = "none")]
-async fn unasked(State(diary): State<Diary>) -> Suspend<Witness> {
-    Suspend::with(diary.witness()).join("news")
+async fn unasked(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    Suspend::with(hooks.context()).join("news")
 }
 
 /// After how many seconds of silence the kernel will probe this peer; nothing while something is under way to it.
@@ -45,23 +47,28 @@ fn every_connection_is_probed_and_a_held_one_as_its_heartbeat_says() {
     if !cfg!(target_os = "linux") || !found("ss", "--version") {
         return skipped("ss is not installed");
     }
-    let diary = Diary::default();
-    let site = Site::start(Server::new().state(diary.clone()).mount(hold).mount(unasked));
+    let hooks = HookRecorder::default();
+    let server = TcpTestServer::start(Server::new().state(hooks.clone()).mount(hold).mount(unasked));
     for transport in TRANSPORTS {
-        let mut peer = Peer::connect(site.addr);
-        assert_probed(site.addr, &peer, 50..=60, "before it has said anything");
+        let mut peer = Peer::connect(server.addr);
+        assert_probed(server.addr, &peer, 50..=60, "before it has said anything");
         peer.ask("/hold", transport);
         peer.begin(transport);
-        assert_probed(site.addr, &peer, 0..=11, &format!("while it is held by {transport:?}"));
-        let mut other = Peer::hold(site.addr, "/unasked", transport);
-        assert_probed(site.addr, &other, 50..=60, &format!("while {transport:?} is held that is not asked"));
-        site.until_held(2);
+        assert_probed(server.addr, &peer, 0..=11, &format!("while it is held by {transport:?}"));
+        let mut other = Peer::hold(server.addr, "/unasked", transport);
+        assert_probed(
+            server.addr,
+            &other,
+            50..=60,
+            &format!("while {transport:?} is held that is not asked"),
+        );
+        server.until_held(2);
         if transport == Transport::LongPoll {
-            site.hub.publish("news", "x");
+            server.hub.publish("news", "x");
             assert_eq!((peer.answer().status, other.answer().status), (200, 200));
-            assert_probed(site.addr, &peer, 50..=60, "when it came back from a hold");
+            assert_probed(server.addr, &peer, 50..=60, "when it came back from a hold");
         }
         drop((peer, other));
-        site.until_quiet();
+        server.until_quiet();
     }
 }

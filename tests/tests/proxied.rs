@@ -5,11 +5,13 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use abeyance::extract::{ClientIp, State};
 use abeyance::{Server, Suspend, Transport, suspend};
-use abeyance_tests::net::{Diary, Nginx, Peer, Site, TRANSPORTS, Witness, curl, eventually, frame};
+use abeyance_tests::net::{
+    HookRecorder, Nginx, Peer, RecordingContext, TRANSPORTS, TcpTestServer, curl, eventually, frame,
+};
 
 #[suspend(path = "/hold", timeout = "30m", max_idle = "1h", heartbeat = "none")]
-async fn hold(State(diary): State<Diary>, ClientIp(client): ClientIp) -> Suspend<Witness> {
-    Suspend::with(diary.witness()).join("news").key(client.to_string())
+async fn hold(State(hooks): State<HookRecorder>, ClientIp(client): ClientIp) -> Suspend<RecordingContext> {
+    Suspend::with(hooks.context()).join("news").key(client.to_string())
 }
 
 #[suspend(path = "/brief", timeout = "200ms", heartbeat = "none")]
@@ -17,9 +19,9 @@ async fn brief() -> Suspend {
     Suspend::new()
 }
 
-fn site(diary: &Diary) -> Site {
-    let server = Server::new().state(diary.clone()).trusted_proxies(["127.0.0.1"]);
-    Site::start(server.mount(hold).mount(brief))
+fn start(hooks: &HookRecorder) -> TcpTestServer {
+    let server = Server::new().state(hooks.clone()).trusted_proxies(["127.0.0.1"]);
+    TcpTestServer::start(server.mount(hold).mount(brief))
 }
 
 /// Whose address nobody has but the client.
@@ -43,13 +45,13 @@ fn ask(proxy: SocketAddr, host: &str, transport: Transport, more: &str) -> Peer 
 }
 
 /// Has a hold of each transport hear, speak and leave, through what listens there.
-fn pass(site: &Site, diary: &Diary, proxy: SocketAddr, host: &str, more: &str) {
+fn pass(server: &TcpTestServer, hooks: &HookRecorder, proxy: SocketAddr, host: &str, more: &str) {
     for transport in TRANSPORTS {
         let mut peer = ask(proxy, host, transport, more);
         peer.begin(transport);
-        site.until_held(1);
+        server.until_held(1);
         // Being held comes a moment before hearing.
-        eventually("one who hears", || site.hub.publish("news", "hello") == 1);
+        eventually("one who hears", || server.hub.publish("news", "hello") == 1);
         match transport {
             Transport::WebSocket => assert_eq!(peer.frame().expect("a message").payload, b"hello"),
             Transport::LongPoll => assert_eq!(peer.answer().text(), "hello"),
@@ -57,53 +59,53 @@ fn pass(site: &Site, diary: &Diary, proxy: SocketAddr, host: &str, more: &str) {
         }
         if transport == Transport::WebSocket {
             peer.send(frame(0x81, b"from a page"));
-            diary.wait("a message", |pages| {
-                pages.heard.iter().any(|heard| heard.as_text() == Some("from a page")).then_some(())
+            hooks.wait("a message", |calls| {
+                calls.messages.iter().any(|heard| heard.as_text() == Some("from a page")).then_some(())
             });
         }
         // By its own address, whatever it and the proxies wrote.
         let key = IpAddr::from(CLIENT).to_string();
         if transport != Transport::LongPoll {
-            assert_eq!(site.hub.resume_key(&key), 1, "{transport:?}");
+            assert_eq!(server.hub.resume_key(&key), 1, "{transport:?}");
             drop(peer);
         }
-        site.until_quiet();
-        let peer = diary.read(|pages| pages.ends.last().map(|(_, ended)| ended.peer().ip()));
+        server.until_quiet();
+        let peer = hooks.read(|calls| calls.ends.last().map(|(_, ended)| ended.peer().ip()));
         assert_eq!(peer, Some(CLIENT.into()), "{transport:?}");
     }
 }
 
 #[test]
 fn every_transport_passes_the_proxy_of_the_readme() {
-    let diary = Diary::default();
-    let site = site(&diary);
-    let Some(nginx) = Nginx::before(&[site.addr]) else { return };
-    pass(&site, &diary, nginx.addr, "chat.example", "");
-    pass(&site, &diary, nginx.addr, "chat.example:8443", "X-Forwarded-For: 203.0.113.7\r\n");
+    let hooks = HookRecorder::default();
+    let server = start(&hooks);
+    let Some(nginx) = Nginx::before(&[server.addr]) else { return };
+    pass(&server, &hooks, nginx.addr, "chat.example", "");
+    pass(&server, &hooks, nginx.addr, "chat.example:8443", "X-Forwarded-For: 203.0.113.7\r\n");
     assert_eq!(nginx.errors(), "");
 }
 
 #[test]
 fn every_transport_passes_two_proxies() {
-    let diary = Diary::default();
-    let site = site(&diary);
-    let Some(inner) = Nginx::before(&[site.addr]) else { return };
+    let hooks = HookRecorder::default();
+    let server = start(&hooks);
+    let Some(inner) = Nginx::before(&[server.addr]) else { return };
     let Some(outer) = Nginx::before(&[inner.addr]) else { return };
-    pass(&site, &diary, outer.addr, "chat.example", "X-Forwarded-For: 203.0.113.7, 127.0.0.1\r\n");
+    pass(&server, &hooks, outer.addr, "chat.example", "X-Forwarded-For: 203.0.113.7, 127.0.0.1\r\n");
     assert_eq!(outer.errors() + &inner.errors(), "");
 }
 
 #[test]
 fn of_proxies_that_change_the_host_the_first_one_says_what_it_was() {
-    let diary = Diary::default();
-    let site = site(&diary);
+    let hooks = HookRecorder::default();
+    let server = start(&hooks);
     let host = "proxy_set_header Host $http_host;";
     let renamed = "proxy_set_header Host inner.example; proxy_set_header X-Forwarded-Host $http_host;";
     let appends = "proxy_set_header Host upstream.example; \
                    proxy_set_header X-Forwarded-Host \"$http_x_forwarded_host, $http_host\";";
-    let Some(inner) = Nginx::before_with(&[site.addr], &[(host, appends)]) else { return };
+    let Some(inner) = Nginx::before_with(&[server.addr], &[(host, appends)]) else { return };
     let Some(outer) = Nginx::before_with(&[inner.addr], &[(host, renamed)]) else { return };
-    pass(&site, &diary, outer.addr, "chat.example", "");
+    pass(&server, &hooks, outer.addr, "chat.example", "");
     // Through the inner one alone nobody says so: a page of the outer host is another site's.
     let mut stranger = ask(inner.addr, "inner.example", Transport::WebSocket, "X-Forwarded-Host: other\r\n");
     assert_eq!(stranger.head().status, 403);
@@ -111,14 +113,14 @@ fn of_proxies_that_change_the_host_the_first_one_says_what_it_was() {
 
 #[test]
 fn a_proxy_with_tls_answers_a_client_that_somebody_else_wrote() {
-    let diary = Diary::default();
-    let site = site(&diary);
-    let Some(nginx) = Nginx::with_tls(&[site.addr]) else { return };
+    let hooks = HookRecorder::default();
+    let server = start(&hooks);
+    let Some(nginx) = Nginx::with_tls(&[server.addr]) else { return };
     let port = nginx.addr.port();
     let resolve = format!("chat.example:{port}:127.0.0.1");
     let url = format!("https://chat.example:{port}/brief?transport=long_poll");
     let arguments = ["--insecure", "--resolve", &resolve, "--write-out", "%{http_code}", &url];
     assert_eq!(curl(&arguments).stdout, b"204");
-    eventually("an end", || site.hub.stats().ended("timeout") == 1);
-    site.until_quiet();
+    eventually("an end", || server.hub.stats().ended("timeout") == 1);
+    server.until_quiet();
 }

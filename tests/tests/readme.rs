@@ -34,8 +34,9 @@ fn the_program_that_is_run_here_is_that_of_the_readme_and_of_the_crate() {
 fn a_quiet_room_stays_open_and_an_answered_poll_is_nobody_who_left() {
     let mut child =
         Child::start(Command::new(env!("CARGO_BIN_EXE_program")).env("ABEYANCE_LISTEN", "127.0.0.1:0"));
-    let addr = child.told(|line| line.trim().strip_prefix("abeyance: listening on http://")?.parse().ok());
-    let line = child.told(|line| line.contains("/rooms/{room} [").then(|| line.to_owned()));
+    let addr =
+        child.wait_for_line(|line| line.trim().strip_prefix("abeyance: listening on http://")?.parse().ok());
+    let line = child.wait_for_line(|line| line.contains("/rooms/{room} [").then(|| line.to_owned()));
     assert!(line.contains(" timeout=none ") && line.contains("timeout(long_poll)=30s"), "{line}");
 
     let room = "/rooms/lobby?nick=";

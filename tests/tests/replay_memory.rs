@@ -10,10 +10,10 @@ use std::time::Duration;
 use abeyance::extract::Query;
 use abeyance::memory::Dialer;
 use abeyance::{Held, Hub, Lifecycle, Retention, Server, Suspend, Transport, suspend};
-use abeyance_tests::events::EventReader;
-use abeyance_tests::house::until;
-use abeyance_tests::net::{Peer, Site, eventually, found, kernel_shares, narrow, skipped};
+use abeyance_tests::event_reader::EventReader;
+use abeyance_tests::net::{Peer, TcpTestServer, eventually, found, kernel_shares, narrow, skipped};
 use abeyance_tests::reader::Reader;
+use abeyance_tests::test_server::until;
 use peak_alloc::PeakAlloc;
 use tokio::runtime::Builder;
 use tokio::time::sleep;
@@ -145,8 +145,8 @@ fn rested() -> usize {
 }
 
 /// Comes back with an id, and reads nothing yet.
-fn come_back(site: &Site, id: &str) -> Peer {
-    let mut peer = narrow(site.addr);
+fn come_back(server: &TcpTestServer, id: &str) -> Peer {
+    let mut peer = narrow(server.addr);
     peer.send(format!("GET /past HTTP/1.1\r\nHost: test\r\nLast-Event-ID: {id}\r\n\r\n"));
     peer
 }
@@ -184,23 +184,23 @@ fn a_replay_larger_than_the_backlog_costs_no_more_than_the_backlog_and_comes_who
     const READERS: usize = 8;
     let _alone = alone();
     let keep = Retention::new().count(2 * MESSAGES).bytes(16 << 20);
-    let site = Site::start(Server::new().topic("past", keep).mount(past));
-    let mut first = Peer::connect(site.addr);
+    let server = TcpTestServer::start(Server::new().topic("past", keep).mount(past));
+    let mut first = Peer::connect(server.addr);
     first.ask("/past", Transport::Sse);
     assert_eq!(first.head().status, 200);
     let block = String::from_utf8(first.read_until(b"\n\n")).expect("text");
     let id = block.lines().find_map(|line| line.strip_prefix("id: ")).expect("an id").to_owned();
     first.reset();
     for number in 0..MESSAGES {
-        site.hub.publish("past", numbered(number));
+        server.hub.publish("past", numbered(number));
     }
     // Once in a hurry, so that everything has its tables.
-    let mut quick = Peer::connect(site.addr);
+    let mut quick = Peer::connect(server.addr);
     quick.send(format!("GET /past HTTP/1.1\r\nHost: test\r\nLast-Event-ID: {id}\r\n\r\n"));
     quick.head();
     let begun = quick.take();
     read_all(&mut quick.idle(), begun, MESSAGES, || ());
-    site.until_quiet();
+    server.until_quiet();
 
     let has_ss = found("ss", "--version");
     if !has_ss {
@@ -209,32 +209,32 @@ fn a_replay_larger_than_the_backlog_costs_no_more_than_the_backlog_and_comes_who
     let mut peers = Vec::with_capacity(READERS);
     let before = rested();
     for _ in 0..READERS {
-        peers.push(come_back(&site, &id));
+        peers.push(come_back(&server, &id));
     }
-    site.until_held(READERS);
+    server.until_held(READERS);
     let ours = rested() - before;
     println!("{ours} B for {READERS} that read nothing");
     // With its hold; and what the kernel keeps is not counted here.
     assert!(ours <= READERS * (BACKLOG + SIZE + 2048), "{ours} B");
     let mut peer = peers.pop().expect("one of them");
     drop(peers);
-    site.until_held(1);
+    server.until_held(1);
     peer.head();
     let (addr, begun) = (peer.local_addr(), peer.take());
     let mut stream = peer.idle();
     let mut most = 0;
     read_all(&mut stream, begun, MESSAGES, || {
         let ours = rested().saturating_sub(before);
-        let kernel = kernel_shares(site.addr, Some(addr)).get(&addr).map_or(0, |share| share.queued);
+        let kernel = kernel_shares(server.addr, Some(addr)).get(&addr).map_or(0, |share| share.queued);
         assert!(!has_ss || kernel > 0);
         assert!(ours + kernel <= BACKLOG + SIZE + 2048, "{ours} B here, {kernel} B in the kernel");
         most = most.max(ours + kernel);
     });
     println!("{most} B for one that reads");
-    assert_eq!(site.hub.publish("past", numbered(0)), 1);
+    assert_eq!(server.hub.publish("past", numbered(0)), 1);
     read_all(&mut stream, Vec::new(), 1, || ());
     drop(stream);
-    site.until_quiet();
+    server.until_quiet();
     let left = rested().saturating_sub(before);
     assert!(left <= LEFT, "{left} B are left");
 }

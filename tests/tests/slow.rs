@@ -10,7 +10,8 @@ use std::time::Duration;
 use abeyance::extract::State;
 use abeyance::{Disconnect, End, Message, Server, Suspend, Transport, suspend};
 use abeyance_tests::net::{
-    Diary, LASTING, PATIENCE, Peer, Share, Site, Witness, found, kernel_shares, narrow, skipped,
+    HookRecorder, LASTING, Peer, RecordingContext, Share, TEST_TIMEOUT, TcpTestServer, found, kernel_shares,
+    narrow, skipped,
 };
 
 const READERS: usize = 3;
@@ -21,14 +22,14 @@ const BACKLOG: usize = 256 * 1024;
 const AHEAD: usize = 8;
 
 #[suspend(path = "/news", send_buffer = "256KiB", heartbeat = "none", max_idle = "1h")]
-async fn news(State(diary): State<Diary>) -> Suspend<Witness> {
-    Suspend::with(diary.witness()).join("news")
+async fn news(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    Suspend::with(hooks.context()).join("news")
 }
 
 // So large that it is never full.
 #[suspend(path = "/roomy", send_buffer = "64MiB", heartbeat = "none", max_idle = "1h")]
-async fn roomy(State(diary): State<Diary>) -> Suspend<Witness> {
-    Suspend::with(diary.witness()).join("roomy")
+async fn roomy(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    Suspend::with(hooks.context()).join("roomy")
 }
 
 /// A message that says which one it is.
@@ -61,32 +62,32 @@ fn read_all(mut peer: Peer, transport: Transport) -> Receiver<()> {
 }
 
 fn one_that_never_reads(transport: Transport) {
-    let diary = Diary::default();
-    let site = Site::start(Server::new().state(diary.clone()).mount(news));
+    let hooks = HookRecorder::default();
+    let server = TcpTestServer::start(Server::new().state(hooks.clone()).mount(news));
     let readers: Vec<_> =
-        (0..READERS).map(|_| read_all(Peer::hold(site.addr, "/news", transport), transport)).collect();
-    let mut bad = narrow(site.addr);
+        (0..READERS).map(|_| read_all(Peer::hold(server.addr, "/news", transport), transport)).collect();
+    let mut bad = narrow(server.addr);
     bad.ask("/news", transport);
-    site.until_held(READERS + 1);
-    diary.wait("on_suspend", |pages| (pages.suspended.len() == READERS + 1).then_some(()));
+    server.until_held(READERS + 1);
+    hooks.wait("on_suspend", |calls| (calls.suspended.len() == READERS + 1).then_some(()));
 
     let has_ss = found("ss", "--version");
     let mut share = Share::default();
     for number in 0..MESSAGES {
         if number >= AHEAD {
-            readers.iter().for_each(|reader| reader.recv_timeout(PATIENCE).expect("a good reader"));
+            readers.iter().for_each(|reader| reader.recv_timeout(TEST_TIMEOUT).expect("a good reader"));
         }
-        let count = site.hub.publish("news", numbered(number));
+        let count = server.hub.publish("news", numbered(number));
         assert!((READERS..=READERS + 1).contains(&count), "message {number} went to {count}");
         if has_ss && count > READERS {
-            let now = kernel_shares(site.addr, Some(bad.local_addr()));
+            let now = kernel_shares(server.addr, Some(bad.local_addr()));
             share = share.max(now.get(&bad.local_addr()).copied().unwrap_or_default());
         }
     }
     for _ in 0..AHEAD {
-        readers.iter().for_each(|reader| reader.recv_timeout(PATIENCE).expect("a good reader"));
+        readers.iter().for_each(|reader| reader.recv_timeout(TEST_TIMEOUT).expect("a good reader"));
     }
-    let (end, ended) = diary.end_of(bad.local_addr());
+    let (end, ended) = hooks.end_of(bad.local_addr());
     assert_eq!(end, End::Disconnect(Disconnect::Slow), "{transport:?}");
     // Ours is what it never got, the kernel's what it got and did not take.
     let ours = ended.undelivered() as usize * SIZE;
@@ -101,8 +102,8 @@ fn one_that_never_reads(transport: Transport) {
         skipped("ss is not installed");
     }
     drop(bad);
-    site.until_quiet();
-    assert_eq!(site.hub.stats().ended("slow"), 1);
+    server.until_quiet();
+    assert_eq!(server.hub.stats().ended("slow"), 1);
 }
 
 #[test]
@@ -123,21 +124,21 @@ fn one_stream_that_never_reads_is_ended_as_slow_and_the_others_get_everything() 
 #[test]
 fn a_slow_write_that_makes_progress_is_not_stalled() {
     for transport in LASTING {
-        let diary = Diary::default();
-        let server = Server::new().state(diary.clone()).mount(roomy).write_timeout(Duration::from_secs(30));
-        let site = Site::start(server);
-        let mut peer = Peer::hold(site.addr, "/roomy", transport);
-        diary.wait("on_suspend", |pages| (!pages.suspended.is_empty()).then_some(()));
-        assert_eq!(site.hub.publish("roomy", Message::from("x".repeat(24 << 20))), 1);
+        let hooks = HookRecorder::default();
+        let server = Server::new().state(hooks.clone()).mount(roomy).write_timeout(Duration::from_secs(30));
+        let server = TcpTestServer::start(server);
+        let mut peer = Peer::hold(server.addr, "/roomy", transport);
+        hooks.wait("on_suspend", |calls| (!calls.suspended.is_empty()).then_some(()));
+        assert_eq!(server.hub.publish("roomy", Message::from("x".repeat(24 << 20))), 1);
         // Whatever waits is written by the hold's own task as the peer makes room.
         let before = peer.received();
         while peer.received() - before < 24 << 20 {
             assert!(peer.more(), "{transport:?} ended after {} bytes", peer.received());
         }
-        let listed = site.hub.list();
+        let listed = server.hub.list();
         assert_eq!(listed.len(), 1, "{transport:?}");
         peer.fin();
-        let (end, ended) = diary.end_of(peer.local_addr());
+        let (end, ended) = hooks.end_of(peer.local_addr());
         assert_eq!(end, End::Disconnect(Disconnect::Gone));
         assert_eq!((ended.messages_out(), ended.undelivered()), (1, 0));
     }

@@ -13,21 +13,22 @@ use std::thread::{sleep, spawn};
 use std::time::Duration;
 
 use abeyance::Transport;
-use abeyance_tests::net::{Child, PATIENCE, Peer};
+use abeyance_tests::net::{Child, Peer, TEST_TIMEOUT};
 use tokio_tungstenite::tungstenite::{Message, WebSocket, client};
 
-fn sleeper() -> (Child, SocketAddr) {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_sleeper"));
+fn start_server() -> (Child, SocketAddr) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_stalling_server"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ABEYANCE_")) {
         command.env_remove(name);
     }
     let mut child = Child::start(command.env("TOKIO_WORKER_THREADS", "2"));
-    let addr = child.told(|line| line.trim().strip_prefix("abeyance: listening on http://")?.parse().ok());
+    let addr =
+        child.wait_for_line(|line| line.trim().strip_prefix("abeyance: listening on http://")?.parse().ok());
     (child, addr)
 }
 
 fn until_held(child: &mut Child) {
-    child.told(|line| line.starts_with("held: ").then_some(()));
+    child.wait_for_line(|line| line.starts_with("held: ").then_some(()));
 }
 
 /// A WebSocket of tungstenite's in a thread of its own, which answers pings at any time.
@@ -113,7 +114,7 @@ fn assert_all_hear(
 ) -> Vec<String> {
     speaker.say("news");
     let mut ends = Vec::new();
-    child.told(|line| {
+    child.wait_for_line(|line| {
         if line.starts_with("ended: ") && line.trim() != "ended: long_poll answered" {
             ends.push(line.trim().to_owned());
         }
@@ -121,7 +122,7 @@ fn assert_all_hear(
     });
     for (who, heard) in heard {
         loop {
-            match heard.recv_timeout(PATIENCE) {
+            match heard.recv_timeout(TEST_TIMEOUT) {
                 Ok(line) if line.contains("news") => break,
                 Ok(_) => {}
                 Err(error) => panic!("{who}: {error}; ended: {ends:?}"),
@@ -133,12 +134,12 @@ fn assert_all_hear(
 
 #[test]
 fn a_process_that_was_stopped_for_twice_max_idle_ends_no_healthy_peer_and_notices_who_left() {
-    let (mut child, addr) = sleeper();
+    let (mut child, addr) = start_server();
     let heard = everybody(&mut child, addr);
     let speaker = Socket::open(&mut child, addr, "/hold");
     let waiting = Socket::open(&mut child, addr, "/hold");
     waiting.say("wait");
-    child.told(|line| line.starts_with("waiting").then_some(()));
+    child.wait_for_line(|line| line.starts_with("waiting").then_some(()));
     let leaving = Peer::hold(addr, "/hold", Transport::Sse);
     until_held(&mut child);
     let mut asking = Peer::connect(addr);
@@ -164,14 +165,14 @@ fn a_process_that_was_stopped_for_twice_max_idle_ends_no_healthy_peer_and_notice
 
 #[test]
 fn a_runtime_whose_threads_are_all_blocked_for_longer_than_max_idle_ends_nobody() {
-    let (mut child, addr) = sleeper();
+    let (mut child, addr) = start_server();
     let heard = everybody(&mut child, addr);
     let speaker = Socket::open(&mut child, addr, "/hold");
     let blocking: Vec<_> = (0..2).map(|_| Socket::open(&mut child, addr, "/hold")).collect();
     sleep(Duration::from_millis(1500));
     blocking.iter().for_each(|socket| socket.say("block"));
     for _ in &blocking {
-        child.told(|line| line.starts_with("blocked").then_some(()));
+        child.wait_for_line(|line| line.starts_with("blocked").then_some(()));
     }
     sleep(Duration::from_secs(1));
     assert_eq!(assert_all_hear(&mut child, &speaker, heard), [""; 0]);
@@ -180,15 +181,15 @@ fn a_runtime_whose_threads_are_all_blocked_for_longer_than_max_idle_ends_nobody(
 
 #[test]
 fn a_hook_that_blocks_its_thread_keeps_no_other_hold_from_going_on() {
-    let (mut child, addr) = sleeper();
+    let (mut child, addr) = start_server();
     let speaker = Socket::open(&mut child, addr, "/hold");
     let blocking = Socket::open(&mut child, addr, "/hold");
     let heard = everybody(&mut child, addr);
     blocking.say("block");
-    child.told(|line| line.starts_with("blocking").then_some(()));
+    child.wait_for_line(|line| line.starts_with("blocking").then_some(()));
     let mut is_over = false;
     speaker.say("news");
-    child.told(|line| {
+    child.wait_for_line(|line| {
         is_over |= line.starts_with("blocked");
         line.starts_with("published to ").then_some(())
     });

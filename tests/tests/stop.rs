@@ -6,18 +6,19 @@ use std::process::Command;
 use std::time::Duration;
 
 use abeyance::Transport;
-use abeyance_tests::net::{Child, PATIENCE, Peer, TRANSPORTS, eventually, found, skipped};
+use abeyance_tests::net::{Child, Peer, TEST_TIMEOUT, TRANSPORTS, eventually, found, skipped};
 use tokio::time::Instant;
 
 /// Starts the server with these variables; gives it and its address.
-fn inn(variables: &[(&str, &str)]) -> (Child, SocketAddr) {
+fn start_server(variables: &[(&str, &str)]) -> (Child, SocketAddr) {
     let mut child = Child::start(command().envs(variables.iter().copied()));
-    let addr = child.told(|line| line.trim().strip_prefix("abeyance: listening on http://")?.parse().ok());
+    let addr =
+        child.wait_for_line(|line| line.trim().strip_prefix("abeyance: listening on http://")?.parse().ok());
     (child, addr)
 }
 
 fn command() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_inn"));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_server_process"));
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ABEYANCE_")) {
         command.env_remove(name);
     }
@@ -42,11 +43,11 @@ fn a_start_error_names_the_variable_that_contradicts_what_is_written() {
 
 #[test]
 fn a_signal_ends_every_hold_in_good_order_and_the_process_with_zero() {
-    let (mut child, addr) = inn(&[]);
+    let (mut child, addr) = start_server(&[]);
     let mut peers: Vec<_> =
         TRANSPORTS.iter().map(|transport| (*transport, Peer::hold(addr, "/hold", *transport))).collect();
     for _ in TRANSPORTS {
-        child.told(|line| line.starts_with("held: ").then_some(()));
+        child.wait_for_line(|line| line.starts_with("held: ").then_some(()));
     }
     child.signal("TERM");
     for (transport, peer) in &mut peers {
@@ -78,7 +79,7 @@ fn a_signal_ends_every_hold_in_good_order_and_the_process_with_zero() {
 #[test]
 fn a_second_signal_stops_at_once() {
     // The peer does not close its side, so its ending takes as long as it may.
-    let (child, addr) = inn(&[("ABEYANCE_CLOSE_TIMEOUT", "10m"), ("ABEYANCE_DRAIN", "20m")]);
+    let (child, addr) = start_server(&[("ABEYANCE_CLOSE_TIMEOUT", "10m"), ("ABEYANCE_DRAIN", "20m")]);
     let mut peer = Peer::hold(addr, "/hold", Transport::WebSocket);
     child.signal("TERM");
     assert!(peer.frame().is_some_and(|frame| frame.close().is_some()));
@@ -91,15 +92,15 @@ fn a_second_signal_stops_at_once() {
 #[test]
 fn end_hooks_have_a_second_after_a_second_signal() {
     for (millis, hears) in [("300", true), ("60000", false)] {
-        let (mut child, addr) = inn(&[("INN_HOOK_MILLIS", millis), ("ABEYANCE_DRAIN", "20m")]);
+        let (mut child, addr) = start_server(&[("TEST_HOOK_MILLIS", millis), ("ABEYANCE_DRAIN", "20m")]);
         // Many, so that hardly anybody has had a turn when the second signal comes.
         let peers: Vec<_> =
             (0..200).map(|at| Peer::hold(addr, "/hold", TRANSPORTS[at % TRANSPORTS.len()])).collect();
         for _ in &peers {
-            child.told(|line| line.starts_with("held: ").then_some(()));
+            child.wait_for_line(|line| line.starts_with("held: ").then_some(()));
         }
         child.signal("TERM");
-        child.told(|line| line.contains("SIGTERM: stopping").then_some(()));
+        child.wait_for_line(|line| line.contains("SIGTERM: stopping").then_some(()));
         child.signal("TERM");
         let (status, said) = child.exit();
         assert_eq!(status.code(), Some(143), "{said}");
@@ -116,10 +117,10 @@ fn end_hooks_have_a_second_after_a_second_signal() {
 
 #[test]
 fn what_runs_is_told_once_with_a_subscriber_and_without() {
-    for (variables, of_all) in [(&[][..], "abeyance: listening on http://"), (&[("INN_LOG", "1")], "INFO")] {
+    for (variables, of_all) in [(&[][..], "abeyance: listening on http://"), (&[("TEST_LOG", "1")], "INFO")] {
         let mut child = Child::start(command().envs(variables.iter().copied()));
         let mut said = String::new();
-        child.told(|line| {
+        child.wait_for_line(|line| {
             said += line;
             line.contains("drain=30s").then_some(())
         });
@@ -138,14 +139,14 @@ fn what_runs_is_told_once_with_a_subscriber_and_without() {
 #[test]
 fn after_the_drain_the_process_cleans_up_and_ends_with_one_if_that_fails() {
     for (cleanup, code) in [("", 0), ("fail", 1)] {
-        let (mut child, addr) = inn(&[("INN_CLEANUP", cleanup)]);
+        let (mut child, addr) = start_server(&[("TEST_CLEANUP", cleanup)]);
         let peers: Vec<_> =
             TRANSPORTS.iter().map(|transport| Peer::hold(addr, "/hold", *transport)).collect();
         for _ in TRANSPORTS {
-            child.told(|line| line.starts_with("held: ").then_some(()));
+            child.wait_for_line(|line| line.starts_with("held: ").then_some(()));
         }
         child.signal("TERM");
-        child.told(|line| line.contains("stopping").then_some(()));
+        child.wait_for_line(|line| line.contains("stopping").then_some(()));
         drop(peers);
         let (status, said) = child.exit();
         assert_eq!(status.code(), Some(code), "{said}");
@@ -158,9 +159,9 @@ fn after_the_drain_the_process_cleans_up_and_ends_with_one_if_that_fails() {
 
 #[test]
 fn a_second_signal_gives_the_clean_up_one_more_second() {
-    let (mut child, _) = inn(&[("INN_CLEANUP", "hang")]);
+    let (mut child, _) = start_server(&[("TEST_CLEANUP", "hang")]);
     child.signal("TERM");
-    child.told(|line| line.contains("cleaning up").then_some(()));
+    child.wait_for_line(|line| line.contains("cleaning up").then_some(()));
     child.signal("INT");
     let (status, said) = child.exit();
     assert_eq!(status.code(), Some(130), "{said}");
@@ -169,7 +170,7 @@ fn a_second_signal_gives_the_clean_up_one_more_second() {
 
 #[test]
 fn what_does_not_end_in_time_is_cut() {
-    let (child, addr) = inn(&[("ABEYANCE_CLOSE_TIMEOUT", "10m"), ("ABEYANCE_DRAIN", "200ms")]);
+    let (child, addr) = start_server(&[("ABEYANCE_CLOSE_TIMEOUT", "10m"), ("ABEYANCE_DRAIN", "200ms")]);
     let mut peer = Peer::hold(addr, "/hold", Transport::WebSocket);
     child.signal("TERM");
     assert!(peer.frame().is_some_and(|frame| frame.close().is_some()));
@@ -181,7 +182,7 @@ fn what_does_not_end_in_time_is_cut() {
 #[test]
 fn the_environment_stands_before_the_code() {
     let (_child, addr) =
-        inn(&[("ABEYANCE_HOLD_MAX_SUSPENDED", "1"), ("ABEYANCE_HOLD_TRANSPORTS", "stream,sse")]);
+        start_server(&[("ABEYANCE_HOLD_MAX_SUSPENDED", "1"), ("ABEYANCE_HOLD_TRANSPORTS", "stream,sse")]);
     let _held = Peer::hold(addr, "/hold", Transport::Sse);
     assert!(refused(addr));
     let mut peer = Peer::connect(addr);
@@ -212,7 +213,7 @@ fn a_server_without_descriptors_waits_and_serves_again() {
     if !found("prlimit", "--version") {
         return skipped("prlimit is not installed");
     }
-    let (child, addr) = inn(&[]);
+    let (child, addr) = start_server(&[]);
     let pid = child.id().to_string();
     let limit = |files: &str| {
         let status = Command::new("prlimit").args(["--pid", &pid, &format!("--nofile={files}:")]).status();
@@ -240,7 +241,7 @@ fn a_server_without_descriptors_waits_and_serves_again() {
 
 #[test]
 fn a_client_that_says_nothing_or_hardly_anything_is_cut_at_the_head_deadline() {
-    let (_child, addr) = inn(&[("ABEYANCE_HEAD_TIMEOUT", "300ms")]);
+    let (_child, addr) = start_server(&[("ABEYANCE_HEAD_TIMEOUT", "300ms")]);
     let mut silent = Peer::connect(addr);
     let (said, _) = silent.read_to_end();
     assert!(said.is_empty() || said.starts_with(b"HTTP/1.1 408"), "{said:?}");
@@ -252,7 +253,7 @@ fn a_client_that_says_nothing_or_hardly_anything_is_cut_at_the_head_deadline() {
     slow.write_all(b"GET /hold HTTP/1.1\r\nHost: test\r\nX-Slow: ").unwrap();
     let mut answer = Vec::new();
     loop {
-        assert!(begun.elapsed() < PATIENCE, "a byte now and then keeps a connection open");
+        assert!(begun.elapsed() < TEST_TIMEOUT, "a byte now and then keeps a connection open");
         let _ = slow.write_all(b"x");
         let mut part = [0; 1024];
         match slow.read(&mut part) {
@@ -270,7 +271,7 @@ fn as_many_may_wait_to_be_accepted_as_the_machine_allows() {
     if !found("ss", "-V") {
         return skipped("no ss");
     }
-    let (_server, address) = inn(&[]);
+    let (_server, address) = start_server(&[]);
     let port = format!("sport = :{}", address.port());
     let output = Command::new("ss").args(["-ltnH", &port]).output().unwrap();
     let text = String::from_utf8_lossy(&output.stdout);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use abeyance::Transport;
 use socket2::{Domain, SockRef, Socket, Type};
 
-use super::PATIENCE;
+use super::TEST_TIMEOUT;
 use super::frames::Frame;
 
 /// A client's end of a connection.
@@ -55,8 +55,8 @@ impl Peer {
 
     /// Takes a connection over.
     pub fn over(stream: TcpStream) -> Self {
-        stream.set_read_timeout(Some(PATIENCE)).expect("a socket");
-        stream.set_write_timeout(Some(PATIENCE)).expect("a socket");
+        stream.set_read_timeout(Some(TEST_TIMEOUT)).expect("a socket");
+        stream.set_write_timeout(Some(TEST_TIMEOUT)).expect("a socket");
         let addr = stream.local_addr().expect("a socket");
         Peer { stream, addr, unread: Vec::new(), received: 0 }
     }

@@ -5,8 +5,8 @@ use std::process::{Command, ExitStatus, Output, Stdio};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread::scope;
 
-use super::PATIENCE;
-use super::site::eventually;
+use super::TEST_TIMEOUT;
+use super::tcp_test_server::eventually;
 
 /// A running program, killed when it is dropped.
 #[derive(Debug)]
@@ -40,13 +40,13 @@ impl Child {
 
     /// What it says on standard error, a line at a time, until `wanted` finds something in one.
     #[track_caller]
-    pub fn told<T>(&mut self, wanted: impl FnMut(&str) -> Option<T>) -> T {
+    pub fn wait_for_line<T>(&mut self, wanted: impl FnMut(&str) -> Option<T>) -> T {
         let id = self.id();
         let found = scope(|scope| {
             let (done, awaited) = channel::<()>();
             // Whoever says nothing and does not exit either is made to.
             scope.spawn(move || {
-                if awaited.recv_timeout(PATIENCE) == Err(RecvTimeoutError::Timeout) {
+                if awaited.recv_timeout(TEST_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
                     let _ = Command::new("kill").args(["-s", "KILL", &id.to_string()]).status();
                 }
             });

@@ -54,7 +54,7 @@ fn ended(cause: &str) -> String {
 
 #[test]
 fn two_pages_talk_and_hear_who_came_and_who_left() {
-    let Some(mut browser) = Browser::open() else { return };
+    let Some(mut browser) = Browser::start() else { return };
     let server = ChatServer::start(&[]);
     for transport in TRANSPORTS {
         // A room keeps what was said last: each of these begins with none.
@@ -87,18 +87,18 @@ fn two_pages_talk_and_hear_who_came_and_who_left() {
 
 #[test]
 fn pages_on_different_transports_share_a_room() {
-    let Some(mut browser) = Browser::open() else { return };
+    let Some(mut browser) = Browser::start() else { return };
     let server = ChatServer::start(&[]);
-    let pages = TRANSPORTS.map(|transport| enter(&mut browser, &server, transport, transport));
-    say(&mut browser, &pages[0], "who hears me?");
-    for page in &pages {
+    let calls = TRANSPORTS.map(|transport| enter(&mut browser, &server, transport, transport));
+    say(&mut browser, &calls[0], "who hears me?");
+    for page in &calls {
         browser.wait_until(page, &shows("said", "websocket", "who hears me?"));
     }
 }
 
 #[test]
 fn a_newcomer_sees_what_was_said_before() {
-    let Some(mut browser) = Browser::open() else { return };
+    let Some(mut browser) = Browser::start() else { return };
     let server = ChatServer::start(&[]);
     let ann = enter(&mut browser, &server, "ann", "websocket");
     for text in ["good morning", "anybody?"] {
@@ -114,7 +114,7 @@ fn a_newcomer_sees_what_was_said_before() {
 
 #[test]
 fn a_page_that_comes_back_shows_what_it_missed_and_nothing_twice() {
-    let Some(mut browser) = Browser::open() else { return };
+    let Some(mut browser) = Browser::start() else { return };
     let settings = [("ABEYANCE_ENTER_TIMEOUT", "2s"), ("ABEYANCE_ENTER_HEARTBEAT", "500ms")];
     let server = ChatServer::start(&settings);
     for transport in TRANSPORTS {
@@ -141,7 +141,7 @@ fn a_page_that_comes_back_shows_what_it_missed_and_nothing_twice() {
 
 #[test]
 fn a_page_that_nobody_talks_to_is_resumed_and_comes_back() {
-    let Some(mut browser) = Browser::open() else { return };
+    let Some(mut browser) = Browser::start() else { return };
     for (transport, cause) in
         [("websocket", "timeout"), ("sse", "timeout"), ("stream", "resumed"), ("long_poll", "")]
     {
@@ -161,7 +161,7 @@ fn a_page_that_nobody_talks_to_is_resumed_and_comes_back() {
 
 #[test]
 fn the_oldest_page_makes_room_and_everybody_hears_why() {
-    let Some(mut browser) = Browser::open() else { return };
+    let Some(mut browser) = Browser::start() else { return };
     for (transport, cause) in
         [("websocket", "evicted"), ("sse", "evicted"), ("stream", "resumed"), ("long_poll", "unavailable")]
     {
@@ -188,34 +188,34 @@ fn the_oldest_page_makes_room_and_everybody_hears_why() {
 
 #[test]
 fn pages_come_back_when_the_server_does() {
-    let Some(mut browser) = Browser::open() else { return };
+    let Some(mut browser) = Browser::start() else { return };
     let drain = [("ABEYANCE_DRAIN", "2s")];
     let mut server = ChatServer::start(&drain);
     let causes = ["drained", "drained", "resumed", "unavailable"];
-    let pages = TRANSPORTS.map(|transport| enter(&mut browser, &server, transport, transport));
+    let calls = TRANSPORTS.map(|transport| enter(&mut browser, &server, transport, transport));
     let come_back = |browser: &mut Browser| {
-        for page in &pages {
+        for page in &calls {
             browser.wait_until(page, OPEN);
         }
         // All of them hear each other again.
-        say(browser, &pages[0], "still there?");
-        for page in &pages {
+        say(browser, &calls[0], "still there?");
+        for page in &calls {
             browser.wait_until(page, &shows("said", "websocket", "still there?"));
         }
     };
 
     assert!(server.stop().success());
-    for (page, cause) in pages.iter().zip(causes) {
+    for (page, cause) in calls.iter().zip(causes) {
         browser.wait_until(page, &ended(cause));
     }
     let mut server = ChatServer::start_at(&server.address, &drain);
     come_back(&mut browser);
 
-    for page in &pages {
+    for page in &calls {
         browser.evaluate(page, &format!("document.body.dataset.before = {}", ends("cut")));
     }
     server.kill();
-    for page in &pages {
+    for page in &calls {
         browser.wait_until(page, &format!("{} > document.body.dataset.before", ends("cut")));
     }
     let _server = ChatServer::start_at(&server.address, &drain);
@@ -224,7 +224,7 @@ fn pages_come_back_when_the_server_does() {
 
 #[test]
 fn a_page_that_is_refused_shows_what_was_wrong_and_stays_away() {
-    let Some(mut browser) = Browser::open() else { return };
+    let Some(mut browser) = Browser::start() else { return };
     let server = ChatServer::start(&[]);
     let nick = "a-nick-of-more-than-thirty-two-characters";
     for transport in ["stream", "long_poll"] {

@@ -17,7 +17,7 @@ const LAUNCH: &str = r#"exec "$0" "$@" 3<&0 4>&1 </dev/null >/dev/null 2>&1"#;
 const FLAGS: [&str; 10] = [
     "--remote-debugging-pipe",
     "--headless",
-    "--no-sandbox",                // only pages of our own are opened, and tests may run as root
+    "--no-sandbox",                // only calls of our own are opened, and tests may run as root
     "--ignore-certificate-errors", // those of our own proxy, which nobody has signed
     "--disable-gpu",
     "--disable-quic",
@@ -41,7 +41,7 @@ pub(crate) struct Page {
 
 impl Browser {
     /// Starts Chromium; `None`, and a line that says so, where there is none.
-    pub(crate) fn open() -> Option<Self> {
+    pub(crate) fn start() -> Option<Self> {
         let program = "chromium";
         if !found(program, "--version") {
             skipped("chromium is not installed");

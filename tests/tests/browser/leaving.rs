@@ -35,11 +35,11 @@ const DOORS: &str = "seen = []; end = null;
 const KINDS: [&str; 4] = ["events", "socket", "stream", "poll"];
 
 /// A page whose door of this kind is held at a path.
-fn held(browser: &mut Browser, house: &TestServer, kind: &str, path: &str) -> Page {
-    let page = browser.page(&house.origin());
+fn held(browser: &mut Browser, server: &TestServer, kind: &str, path: &str) -> Page {
+    let page = browser.page(&server.origin());
     browser.evaluate(&page, DOORS);
     browser.evaluate(&page, &format!("open_{kind}({path:?}); 0"));
-    eventually("a hold", || house.hub().list().iter().any(|listed| listed.path == path));
+    eventually("a hold", || server.hub().list().iter().any(|listed| listed.path == path));
     page
 }
 
@@ -51,8 +51,8 @@ fn end(browser: &mut Browser, page: &Page) -> Value {
 
 #[test]
 fn a_kicked_page_is_told_so_at_every_door() {
-    let Some(mut browser) = Browser::open() else { return };
-    let house = TestServer::open();
+    let Some(mut browser) = Browser::start() else { return };
+    let server = TestServer::start();
     for (kind, told) in KINDS.into_iter().zip([
         json!(["disconnected", "too loud"]),
         json!([1008, "too loud", true]),
@@ -60,54 +60,54 @@ fn a_kicked_page_is_told_so_at_every_door() {
         json!(["whole"]),
         json!([410, "too loud", false]),
     ]) {
-        let page = held(&mut browser, &house, kind, "/guest");
-        let hub = house.hub();
+        let page = held(&mut browser, &server, kind, "/hold");
+        let hub = server.hub();
         hub.list().iter().for_each(|listed| assert!(hub.disconnect(listed.id, "too loud")));
         assert_eq!(end(&mut browser, &page), told, "{kind}");
-        assert_eq!(house.next_end(), "/guest kicked");
+        assert_eq!(server.next_end(), "/hold kicked");
         browser.close(page);
     }
-    house.close();
+    server.close();
 }
 
 #[test]
 fn an_evicted_page_is_told_so_at_every_door() {
-    let Some(mut browser) = Browser::open() else { return };
-    let house = TestServer::open();
+    let Some(mut browser) = Browser::start() else { return };
+    let server = TestServer::start();
     for (kind, told) in KINDS.into_iter().zip([
         json!(["resumed", "evicted"]),
         json!([1013, "evicted; retry-after", true]),
         json!(["whole"]),
         json!([503, "evicted", true]),
     ]) {
-        let page = held(&mut browser, &house, kind, "/throne");
+        let page = held(&mut browser, &server, kind, "/evicting");
         eventually("one that is old enough", || {
-            house.hub().list().iter().any(|listed| listed.held_for > Duration::from_millis(1_100))
+            server.hub().list().iter().any(|listed| listed.held_for > Duration::from_millis(1_100))
         });
-        let heir = browser.page(&house.origin());
-        browser.evaluate(&heir, DOORS);
-        browser.evaluate(&heir, "open_events('/throne')");
+        let newcomer = browser.page(&server.origin());
+        browser.evaluate(&newcomer, DOORS);
+        browser.evaluate(&newcomer, "open_events('/evicting')");
         assert_eq!(end(&mut browser, &page), told, "{kind}");
-        assert_eq!(house.next_end(), "/throne evicted");
-        browser.close(heir);
-        assert_eq!(house.next_end(), "/throne gone");
+        assert_eq!(server.next_end(), "/evicting evicted");
+        browser.close(newcomer);
+        assert_eq!(server.next_end(), "/evicting gone");
         browser.close(page);
     }
-    house.close();
+    server.close();
 }
 
 #[test]
 fn a_page_of_a_server_that_stops_is_told_when_to_come_back_at_every_door() {
-    let Some(mut browser) = Browser::open() else { return };
+    let Some(mut browser) = Browser::start() else { return };
     for (kind, told) in KINDS.into_iter().zip([
         json!(["resumed", "drained"]),
         json!([1001, "drained; retry-after", true]),
         json!(["whole"]),
         json!([503, "drained", true]),
     ]) {
-        let house = TestServer::open();
-        let page = held(&mut browser, &house, kind, "/guest");
-        house.close();
+        let server = TestServer::start();
+        let page = held(&mut browser, &server, kind, "/hold");
+        server.close();
         assert_eq!(end(&mut browser, &page), told, "{kind}");
         browser.close(page);
     }

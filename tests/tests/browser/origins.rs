@@ -11,23 +11,23 @@ fn attempts(to: &str) -> String {
         "(async () => {{
            const went = {{}}, to = {to:?};
            went.socket = await new Promise(tell => {{
-             const socket = new WebSocket(to.replace('http', 'ws') + '/guest');
+             const socket = new WebSocket(to.replace('http', 'ws') + '/hold');
              socket.onopen = () => {{ socket.close(); tell('open'); }};
              socket.onerror = () => tell('refused');
            }});
            let token;
            went.events = await new Promise(tell => {{
-             const source = new EventSource(to + '/guest');
+             const source = new EventSource(to + '/hold');
              source.addEventListener('hold', async event => {{
                token = event.data;
-               const answer = await fetch(to + '/guest', {{ method: 'POST', body: 'release', headers: {{ 'Abeyance-Hold': token }} }});
+               const answer = await fetch(to + '/hold', {{ method: 'POST', body: 'release', headers: {{ 'Abeyance-Hold': token }} }});
                went.speak = answer.status;
              }});
              source.addEventListener('resumed', () => {{ source.close(); tell('open'); }});
              source.onerror = () => {{ source.close(); tell('refused'); }};
            }});
            const stop = new AbortController();
-           went.stream = await fetch(to + '/guest?transport=stream', {{ cache: 'no-store', signal: stop.signal }})
+           went.stream = await fetch(to + '/hold?transport=stream', {{ cache: 'no-store', signal: stop.signal }})
              .then(answer => {{ stop.abort(); return answer.headers.get('Abeyance-Hold') ? 'open' : 'no token'; }}, () => 'refused');
            went.poll = await fetch(to + '/brief', {{ cache: 'no-store', headers: {{ 'Last-Event-ID': '7-1' }} }})
              .then(answer => answer.status, () => 'refused');
@@ -38,8 +38,8 @@ fn attempts(to: &str) -> String {
 
 #[test]
 fn a_page_of_another_origin_is_refused() {
-    let Some(mut browser) = Browser::open() else { return };
-    let (here, there) = (TestServer::open(), TestServer::open());
+    let Some(mut browser) = Browser::start() else { return };
+    let (here, there) = (TestServer::start(), TestServer::start());
     let page = browser.page(&here.origin());
     let went = browser.evaluate(&page, &attempts(&there.origin()));
     assert_eq!(
@@ -60,9 +60,9 @@ fn a_page_of_another_origin_is_refused() {
 
 #[test]
 fn a_page_of_an_allowed_origin_does_what_an_own_page_does() {
-    let Some(mut browser) = Browser::open() else { return };
-    let here = TestServer::open();
-    let there = TestServer::open_to(&[here.origin()]);
+    let Some(mut browser) = Browser::start() else { return };
+    let here = TestServer::start();
+    let there = TestServer::start_to(&[here.origin()]);
     let page = browser.page(&here.origin());
     let went = browser.evaluate(&page, &attempts(&there.origin()));
     assert_eq!(
@@ -78,11 +78,11 @@ fn a_page_of_an_allowed_origin_does_what_an_own_page_does() {
 
 #[test]
 fn a_page_of_an_allowed_origin_may_send_what_is_allowed_and_read_why_it_is_refused() {
-    let Some(mut browser) = Browser::open() else { return };
-    let here = TestServer::open();
+    let Some(mut browser) = Browser::start() else { return };
+    let here = TestServer::start();
     let origin = here.origin();
     let there =
-        TestServer::open_with(|server| server.allowed_origins([origin]).allowed_headers(["X-CSRF-Token"]));
+        TestServer::start_with(|server| server.allowed_origins([origin]).allowed_headers(["X-CSRF-Token"]));
     let page = browser.page(&here.origin());
     let went = browser.evaluate(
         &page,
@@ -111,11 +111,11 @@ fn a_page_of_an_allowed_origin_may_send_what_is_allowed_and_read_why_it_is_refus
 
 #[test]
 fn a_page_without_an_origin_connects_where_all_may_but_never_with_credentials() {
-    let Some(mut browser) = Browser::open() else { return };
-    let here = TestServer::open();
+    let Some(mut browser) = Browser::start() else { return };
+    let here = TestServer::start();
     let (all, null) = (
-        TestServer::open_with(|server| server.allowed_origins(["*"])),
-        TestServer::open_with(|server| server.allowed_origins(["null"])),
+        TestServer::start_with(|server| server.allowed_origins(["*"])),
+        TestServer::start_with(|server| server.allowed_origins(["null"])),
     );
     let page = browser.page(&here.origin());
     let mut tried = |to: &TestServer| {
@@ -124,7 +124,7 @@ fn a_page_without_an_origin_connects_where_all_may_but_never_with_credentials() 
              const ask = credentials => fetch(to + '/brief', {{ cache: 'no-store', credentials }})
                .then(answer => answer.status, () => 'refused');
              const socket = new Promise(tell => {{
-               const socket = new WebSocket(to.replace('http', 'ws') + '/guest');
+               const socket = new WebSocket(to.replace('http', 'ws') + '/hold');
                socket.onopen = () => {{ socket.close(); tell('open'); }};
                socket.onerror = () => tell('refused');
              }});

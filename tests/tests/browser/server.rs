@@ -1,5 +1,6 @@
 //! A server in this process, with an empty page to run scripts in and a record of how its holds ended.
 
+use std::cell::Cell;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -12,40 +13,40 @@ use axum::response::Html;
 use axum::routing::get;
 
 /// Says how it ended.
-pub(crate) struct Guest(Sender<String>);
+pub(crate) struct Context(Sender<String>);
 
 type Record = State<Sender<String>>;
 
 /// Does what it is told.
-#[suspend(path = "/guest", heartbeat = "1s", max_message = "1KiB")]
-async fn guest(State(record): Record) -> Suspend<Guest> {
-    Suspend::with(Guest(record)).join("guests").protocol("v1")
+#[suspend(path = "/hold", heartbeat = "1s", max_message = "1KiB")]
+async fn hold(State(record): Record) -> Suspend<Context> {
+    Suspend::with(Context(record)).join("all").protocol("v1")
 }
 
 #[suspend(path = "/brief", timeout = "300ms", heartbeat = "none")]
-async fn brief(State(record): Record) -> Suspend<Guest> {
-    Suspend::with(Guest(record))
+async fn brief(State(record): Record) -> Suspend<Context> {
+    Suspend::with(Context(record))
 }
 
 /// One place, and the newcomer gets it.
-#[suspend(path = "/throne", max_suspended = 1, when_full = "resume_oldest")]
-async fn throne(State(record): Record) -> Suspend<Guest> {
-    Suspend::with(Guest(record)).join("throne")
+#[suspend(path = "/evicting", max_suspended = 1, when_full = "resume_oldest")]
+async fn evicting(State(record): Record) -> Suspend<Context> {
+    Suspend::with(Context(record)).join("evicting")
 }
 
 /// One place, and who has it keeps it.
-#[suspend(path = "/bench", max_suspended = 1)]
-async fn bench(State(record): Record) -> Suspend<Guest> {
-    Suspend::with(Guest(record)).join("bench")
+#[suspend(path = "/full", max_suspended = 1)]
+async fn full(State(record): Record) -> Suspend<Context> {
+    Suspend::with(Context(record)).join("full")
 }
 
 /// One for each user, and all are the same.
 #[suspend(path = "/once", max_per_key = 1)]
-async fn once(State(record): Record) -> Suspend<Guest> {
-    Suspend::with(Guest(record)).key("ada")
+async fn once(State(record): Record) -> Suspend<Context> {
+    Suspend::with(Context(record)).key("ada")
 }
 
-impl Lifecycle for Guest {
+impl Lifecycle for Context {
     async fn on_message(&mut self, held: &Held, message: Message) {
         match message.as_text() {
             Some("release") => _ = held.resume(),
@@ -66,33 +67,35 @@ pub(crate) struct TestServer {
     runtime: tokio::runtime::Runtime,
     running: ServerHandle,
     ends: Receiver<String>,
+    /// How many ends `next_end` has returned.
+    ends_seen: Cell<u64>,
 }
 
 impl TestServer {
-    pub(crate) fn open() -> Self {
-        Self::open_with(|server| server)
+    pub(crate) fn start() -> Self {
+        Self::start_with(|server| server)
     }
 
-    /// With pages of these other origins allowed.
-    pub(crate) fn open_to(origins: &[String]) -> Self {
-        Self::open_with(|server| server.allowed_origins(origins))
+    /// With calls of these other origins allowed.
+    pub(crate) fn start_to(origins: &[String]) -> Self {
+        Self::start_with(|server| server.allowed_origins(origins))
     }
 
     /// With other settings.
-    pub(crate) fn open_with(set_up: impl FnOnce(Server) -> Server) -> Self {
+    pub(crate) fn start_with(set_up: impl FnOnce(Server) -> Server) -> Self {
         let runtime = tokio::runtime::Runtime::new().expect("a runtime");
         let (record, ends) = channel();
         let page = Router::new().route("/", get(async || Html("<!doctype html><title>empty</title>")));
         let server = Server::new()
-            .mount(guest)
+            .mount(hold)
             .mount(brief)
-            .mount(throne)
-            .mount(bench)
+            .mount(evicting)
+            .mount(full)
             .mount(once)
             .state(record)
             .fallback(page);
         let running = runtime.block_on(set_up(server).bind("127.0.0.1:0")).expect("a server");
-        TestServer { runtime, running, ends }
+        TestServer { runtime, running, ends, ends_seen: Cell::new(0) }
     }
 
     pub(crate) fn hub(&self) -> Hub {
@@ -113,7 +116,7 @@ impl TestServer {
         let mut peer = TcpStream::connect(address).expect("a server");
         write!(
             peer,
-            "GET /guest HTTP/1.1\r\nHost: {address}\r\nOrigin: {origin}\r\nConnection: close\r\n\r\n"
+            "GET /hold HTTP/1.1\r\nHost: {address}\r\nOrigin: {origin}\r\nConnection: close\r\n\r\n"
         )
         .expect("a request");
         let mut answer = String::new();
@@ -123,14 +126,17 @@ impl TestServer {
 
     /// The next end: the path and the cause.
     pub(crate) fn next_end(&self) -> String {
+        self.ends_seen.set(self.ends_seen.get() + 1);
         self.ends.recv_timeout(Duration::from_secs(30)).expect("an end")
     }
 
-    /// Stops, and says whether every hold was accounted for.
+    /// Shuts the server down, and fails unless one end hook ran for each hold that there was.
     pub(crate) fn close(self) {
         let hub = self.hub();
         self.runtime.block_on(self.running.shutdown());
         let stats = hub.stats();
-        assert!(stats.is_lawful() && stats.held == 0 && stats.ending == 0, "{stats:?}");
+        assert_eq!((stats.held, stats.ending), (0, 0), "{stats:?}");
+        let ends = self.ends_seen.get() + self.ends.try_iter().count() as u64;
+        assert_eq!(ends, stats.suspended, "{stats:?}");
     }
 }

@@ -1,8 +1,9 @@
 //! Pages that are one too many, and are told to stay away: each is closed for good, by itself or by its browser.
 
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-use abeyance::{Retention, Server, Suspend, Transport, suspend};
+use abeyance::{End, Ended, Lifecycle, Retention, Server, Suspend, Transport, suspend};
 use abeyance_tests::net::eventually;
 use axum::Router;
 use axum::response::Html;
@@ -13,13 +14,24 @@ use tokio::runtime::Runtime;
 use super::chromium::Browser;
 
 #[suspend(path = "/seat", max_per_key = 2, when_full = "resume_oldest", when_evicted = "stay_away")]
-async fn seat() -> Suspend {
-    Suspend::new().join("seat").key("ada")
+async fn seat() -> Suspend<Seat> {
+    Suspend::with(Seat).join("seat").key("ada")
+}
+
+struct Seat;
+
+/// How many end hooks have run.
+static ENDS: AtomicU64 = AtomicU64::new(0);
+
+impl Lifecycle for Seat {
+    async fn on_end(self, _: &Ended, _: End) {
+        ENDS.fetch_add(1, Relaxed);
+    }
 }
 
 #[test]
 fn three_event_sources_for_two_places_settle_and_a_new_one_gets_what_was_missed() {
-    let Some(mut browser) = Browser::open() else { return };
+    let Some(mut browser) = Browser::start() else { return };
     let runtime = Runtime::new().expect("a runtime");
     let page = Router::new().route("/", get(async || Html("<!doctype html><title>empty</title>")));
     let server = Server::new().mount(seat).topic("seat", Retention::default()).fallback(page);
@@ -78,5 +90,5 @@ fn three_event_sources_for_two_places_settle_and_a_new_one_gets_what_was_missed(
     assert!(hub.list().iter().all(|listed| listed.transport == Transport::Sse));
     browser.close(page);
     runtime.block_on(running.shutdown());
-    assert!(hub.stats().is_lawful());
+    assert_eq!(ENDS.load(Relaxed), hub.stats().suspended, "each hold has one end");
 }

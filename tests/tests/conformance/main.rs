@@ -13,9 +13,9 @@ use std::time::Duration;
 
 use abeyance::extract::{Query, State};
 use abeyance::{Refusal, Server, Suspend, suspend};
-use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, Plan, Stage, TestServer, plan};
 use abeyance_tests::reader::Answer;
+use abeyance_tests::test_context::TestContext;
+use abeyance_tests::test_server::{QueryParams, TestEndpoint, TestServer, TestServerBuilder, test_server};
 use axum::Router;
 use axum::routing::{get, post, put};
 use tokio::time::timeout;
@@ -25,23 +25,28 @@ use tokio::time::timeout;
 type Rule<'a> = (&'a str, &'a str, &'a str, &'a [u16], bool);
 
 #[suspend(path = "/socket", transports = [websocket], max_message = "1KiB")]
-async fn socket(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
-    stage.enter(asked).await
+async fn socket(
+    State(endpoint): State<TestEndpoint>,
+    Query(asked): Query<QueryParams>,
+) -> Result<Suspend<TestContext>, Refusal> {
+    endpoint.hold(asked).await
 }
 
 /// `/hold` answers a poll at once with `one`; `/socket` is for WebSockets only. What is not held is a router's.
-fn town() -> Plan {
+fn every_route() -> TestServerBuilder {
     let router = Router::new()
         .route("/plain", get(|| async { "plain" }))
         .route("/echo", post(|body: String| async { body }))
         .route("/deaf", post(|| async { "not heard" }))
         .route("/hold", put(|| async { "put" }));
-    plan().hold(|hold| hold.reply("one")).server(|server: Server| server.mount(socket).fallback(router))
+    test_server()
+        .hold(|hold| hold.reply("one"))
+        .server(|server: Server| server.mount(socket).fallback(router))
 }
 
 /// All answers to these bytes, and whether the server has closed the connection behind them. `HEAD` is not for this.
-async fn told(house: &TestServer, bytes: impl AsRef<[u8]>) -> (Vec<Answer>, bool) {
-    let mut reader = house.dial();
+async fn told(server: &TestServer, bytes: impl AsRef<[u8]>) -> (Vec<Answer>, bool) {
+    let mut reader = server.dial();
     reader.write(bytes).await;
     let mut answers = Vec::new();
     loop {
@@ -54,18 +59,18 @@ async fn told(house: &TestServer, bytes: impl AsRef<[u8]>) -> (Vec<Answer>, bool
 }
 
 /// The one answer to these bytes.
-async fn answer(house: &TestServer, bytes: impl AsRef<[u8]>) -> Answer {
-    let (mut answers, _) = told(house, bytes).await;
+async fn answer(server: &TestServer, bytes: impl AsRef<[u8]>) -> Answer {
+    let (mut answers, _) = told(server, bytes).await;
     assert_eq!(answers.len(), 1, "{answers:?}");
     answers.remove(0)
 }
 
 /// Tries every rule; tells all that are broken.
 async fn keep(rules: &[Rule<'_>]) {
-    let house = town().open();
+    let server = every_route().start();
     let mut broken = Vec::new();
     for (section, what, bytes, statuses, is_closed) in rules {
-        let (answers, closed) = told(&house, bytes).await;
+        let (answers, closed) = told(&server, bytes).await;
         let told: Vec<_> = answers.iter().map(|answer| answer.head.status).collect();
         if told != *statuses || closed != *is_closed {
             broken.push(format!("{section} ({what}): {told:?}, closed: {closed}\n{bytes:?}"));
@@ -83,5 +88,5 @@ async fn keep(rules: &[Rule<'_>]) {
         }
     }
     assert!(broken.is_empty(), "{} broken:\n{}", broken.len(), broken.join("\n"));
-    house.close().await;
+    server.close().await;
 }

@@ -2,7 +2,7 @@
 
 use abeyance_tests::dice::Dice;
 
-use super::{Rule, keep, told, town};
+use super::{Rule, every_route, keep, told};
 
 const PLAIN: &str = "GET /plain HTTP/1.1\r\nhost: a\r\n\r\n";
 
@@ -72,7 +72,7 @@ async fn what_is_not_http_is_refused_and_nothing_behind_it_is_read() {
 
 #[tokio::test(start_paused = true)]
 async fn the_second_request_is_judged_as_the_first_is_however_it_comes() {
-    let house = town().open();
+    let server = every_route().start();
     for before in [
         PLAIN,
         "GET /hold HTTP/1.1\r\nhost: a\r\n\r\n",
@@ -81,7 +81,7 @@ async fn the_second_request_is_judged_as_the_first_is_however_it_comes() {
         "POST /deaf HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n\r\nhi",
     ] {
         for (section, what, bytes) in REFUSED {
-            let (answers, closed) = told(&house, [before, bytes, PLAIN].concat()).await;
+            let (answers, closed) = told(&server, [before, bytes, PLAIN].concat()).await;
             let told: Vec<_> = answers.iter().map(|answer| answer.head.status).collect();
             assert_eq!(
                 (told.as_slice(), closed),
@@ -89,7 +89,7 @@ async fn the_second_request_is_judged_as_the_first_is_however_it_comes() {
                 "{section} ({what}) behind {before:?}"
             );
             // The first segment ends in the middle of the second head.
-            let mut reader = house.dial();
+            let mut reader = server.dial();
             reader.write([before, &bytes[..1]].concat()).await;
             assert_eq!(reader.answer().await.unwrap().head.status, 200);
             reader.write([&bytes[1..], PLAIN].concat()).await;
@@ -101,7 +101,7 @@ async fn the_second_request_is_judged_as_the_first_is_however_it_comes() {
             assert_eq!(reader.rest().await.0, b"", "{section} ({what}) behind {before:?}");
         }
     }
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -147,24 +147,24 @@ async fn bodies_that_are_none_are_refused() {
 
 #[tokio::test(start_paused = true)]
 async fn rfc_9112_section_8_a_request_that_is_cut_is_not_served() {
-    let house = town().open();
+    let server = every_route().start();
     for bytes in [
         "GET /plain HTTP/1.1\r\nhost: a\r\n",
         "POST /echo HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\nhel",
     ] {
-        let mut reader = house.dial();
+        let mut reader = server.dial();
         reader.write(bytes).await;
         tokio::io::AsyncWriteExt::shutdown(&mut reader.stream).await.unwrap();
         let (said, _) = reader.rest().await;
         let said = String::from_utf8_lossy(&said);
         assert!(said.is_empty() || said.starts_with("HTTP/1.1 400 "), "{said}");
     }
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn rfc_9112_section_9_6_an_answer_before_the_body_says_that_it_is_the_last() {
-    let house = town().open();
+    let server = every_route().start();
     let token = "0123456789abcdef0123456789abcdef";
     for first in [
         "POST /deaf HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n".to_owned(),
@@ -173,7 +173,7 @@ async fn rfc_9112_section_9_6_an_answer_before_the_body_says_that_it_is_the_last
         format!("DELETE /hold?hold={token} HTTP/1.1\r\nhost: a\r\ncontent-length: 5\r\n\r\n"),
         "POST /hold HTTP/1.1\r\nhost: a b\r\ncontent-length: 5\r\n\r\n".to_owned(),
     ] {
-        let mut reader = house.dial();
+        let mut reader = server.dial();
         reader.write(&first).await;
         let answer = reader.answer().await.unwrap();
         assert!(!answer.head.is_kept(), "{first}{answer:?}");
@@ -182,34 +182,34 @@ async fn rfc_9112_section_9_6_an_answer_before_the_body_says_that_it_is_the_last
         assert_eq!(reader.rest().await, (Vec::new(), "FIN"), "{first}");
         // Together with its body it is an ordinary request.
         if !first.contains("chunked") && !first.contains("a b") {
-            let (answers, closed) = told(&house, [&first, "hello", PLAIN].concat()).await;
+            let (answers, closed) = told(&server, [&first, "hello", PLAIN].concat()).await;
             assert_eq!((answers.len(), closed), (2, false), "{first}{answers:?}");
         }
     }
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn rfc_9112_section_3_and_5_what_is_too_long_is_told_so() {
-    let house = town().open();
+    let server = every_route().start();
     let long = "x".repeat(70_000);
     for (request, statuses) in [
         (format!("GET /{long} HTTP/1.1\r\nhost: a\r\n\r\n"), [414, 431]),
         (format!("GET /plain HTTP/1.1\r\nhost: a\r\nx: {long}\r\n\r\n"), [431, 431]),
         (format!("GET /plain HTTP/1.1\r\nhost: a\r\n{}\r\n", "x: y\r\n".repeat(200)), [431, 431]),
     ] {
-        let (answers, closed) = told(&house, request).await;
+        let (answers, closed) = told(&server, request).await;
         assert!(closed && answers.len() == 1, "{answers:?}");
         let head = &answers[0].head;
         assert!(statuses.contains(&head.status), "{head:?}");
         assert_eq!((head.all("date").len(), head.is_kept()), (1, false), "{head:?}");
     }
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn rfc_9112_section_9_3_2_requests_are_answered_in_order_however_they_are_torn() {
-    let house = town().open();
+    let server = every_route().start();
     let requests = [
         (PLAIN.to_owned(), "plain"),
         ("\r\nGET /hold HTTP/1.1\r\nhost: a\r\n\r\n".to_owned(), "one"),
@@ -233,7 +233,7 @@ async fn rfc_9112_section_9_3_2_requests_are_answered_in_order_however_they_are_
         let asked: Vec<_> = (0..1 + dice.roll(8)).map(|_| &requests[dice.roll(requests.len())]).collect();
         let bytes: String = asked.iter().map(|(request, _)| request.as_str()).collect();
         let mut rest = bytes.as_bytes();
-        let reader = house.dial();
+        let reader = server.dial();
         let (stream, mut writer) = tokio::io::split(reader.stream);
         let most = [9, 60, 5000, 100_000][dice.roll(4)];
         let write = async {
@@ -254,7 +254,7 @@ async fn rfc_9112_section_9_3_2_requests_are_answered_in_order_however_they_are_
             .collect();
         assert_eq!(bodies, expected, "round {round}: {bytes:?}");
     }
-    house.close().await;
+    server.close().await;
 }
 
 /// The bodies of so many answers, which all tell their length.

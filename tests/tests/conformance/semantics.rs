@@ -3,9 +3,9 @@
 use std::time::Duration;
 
 use abeyance::Transport;
-use abeyance_tests::house::plan;
+use abeyance_tests::test_server::test_server;
 
-use super::{answer, keep, told, town};
+use super::{answer, every_route, keep, told};
 
 #[tokio::test(start_paused = true)]
 async fn requests_are_judged_as_http_asks() {
@@ -103,7 +103,7 @@ async fn requests_are_judged_as_http_asks() {
 
 #[tokio::test(start_paused = true)]
 async fn section_9_1_without_a_fallback_a_method_is_not_allowed_or_not_known() {
-    let house = plan().open();
+    let server = test_server().start();
     for (method, path, status) in [
         ("PUT", "/hold", 405),
         ("TRACE", "/hold", 405),
@@ -112,105 +112,105 @@ async fn section_9_1_without_a_fallback_a_method_is_not_allowed_or_not_known() {
         ("BREW", "/nothing", 501),
         ("PUT", "/nothing", 404),
     ] {
-        let answer = answer(&house, format!("{method} {path} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
+        let answer = answer(&server, format!("{method} {path} HTTP/1.1\r\nhost: a\r\n\r\n")).await;
         assert_eq!(answer.head.status, status, "{method} {path}");
         // 15.5.6
         assert_eq!(answer.head.get("allow").is_some(), status == 405, "{method} {path}");
     }
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn section_9_3_2_an_answer_to_head_has_no_body() {
-    let house = town().open();
+    let server = every_route().start();
     for path in ["/plain", "/hold", "/socket", "/nothing"] {
-        let mut reader = house.dial();
+        let mut reader = server.dial();
         reader.write(format!("HEAD {path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n")).await;
         let head = reader.head().await.unwrap();
         assert_eq!(head.all("date").len(), 1, "{path}");
         assert_eq!(reader.rest().await, (Vec::new(), "FIN"), "{path}");
     }
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn section_9_3_7_options_tell_what_there_is_and_ask_for_no_body() {
-    let house = plan().open();
-    let head = answer(&house, "OPTIONS /hold HTTP/1.1\r\nhost: a\r\n\r\n").await.head;
+    let server = test_server().start();
+    let head = answer(&server, "OPTIONS /hold HTTP/1.1\r\nhost: a\r\n\r\n").await.head;
     assert_eq!((head.status, head.get("allow")), (204, Some("GET, OPTIONS, POST, DELETE")));
-    let head = answer(&house, "OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n").await.head;
+    let head = answer(&server, "OPTIONS * HTTP/1.1\r\nhost: a\r\n\r\n").await.head;
     assert_eq!(head.status, 204);
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn section_8_6_an_answer_without_content_tells_no_length() {
     // `told` fails on a 204 or a 1xx with a length.
-    let house = plan().hold(|hold| hold.timeout(Duration::from_millis(100))).open();
-    let head = answer(&house, "GET /hold HTTP/1.1\r\nhost: a\r\n\r\n").await.head;
+    let server = test_server().hold(|hold| hold.timeout(Duration::from_millis(100))).start();
+    let head = answer(&server, "GET /hold HTTP/1.1\r\nhost: a\r\n\r\n").await.head;
     assert_eq!((head.status, head.get("content-type")), (204, None));
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn section_10_1_1_what_is_too_large_is_refused_before_it_is_sent() {
-    let house = plan().open();
-    let client = house.enter(Transport::Sse).await;
+    let server = test_server().start();
+    let client = server.hold(Transport::Sse).await;
     let token = client.token();
     let first = format!(
         "POST /hold?hold={token} HTTP/1.1\r\nhost: a\r\nexpect: 100-continue\r\ncontent-length: 100000000\r\n\r\n"
     );
-    let (answers, closed) = told(&house, first).await;
+    let (answers, closed) = told(&server, first).await;
     let statuses: Vec<_> = answers.iter().map(|answer| answer.head.status).collect();
     assert_eq!((statuses.as_slice(), closed), (&[413][..], true));
     assert!(!answers[0].head.is_kept());
     drop(client);
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn section_10_2_3_who_shall_come_back_is_told_when_in_seconds() {
-    let house = plan().server(|server| server.max_suspended(1)).open();
-    let first = house.enter(Transport::LongPoll).await;
-    let head = answer(&house, "GET /hold HTTP/1.1\r\nhost: a\r\n\r\n").await.head;
+    let server = test_server().server(|server| server.max_suspended(1)).start();
+    let first = server.hold(Transport::LongPoll).await;
+    let head = answer(&server, "GET /hold HTTP/1.1\r\nhost: a\r\n\r\n").await.head;
     assert_eq!(head.status, 503);
     assert!(head.get("retry-after").unwrap().parse::<u64>().is_ok());
     drop(first);
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn section_12_5_5_what_is_chosen_by_accept_varies_by_it() {
-    let house = town().open();
-    let head = answer(&house, "GET /hold HTTP/1.1\r\nhost: a\r\n\r\n").await.head;
+    let server = every_route().start();
+    let head = answer(&server, "GET /hold HTTP/1.1\r\nhost: a\r\n\r\n").await.head;
     assert_eq!(head.get("vary"), Some("Accept"));
-    let mut reader = house.dial();
+    let mut reader = server.dial();
     reader.write("GET /hold HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\n\r\n").await;
     assert_eq!(reader.head().await.unwrap().get("vary"), Some("Accept"));
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn section_15_5_22_an_upgrade_that_is_required_is_named() {
-    let house = town().open();
-    let head = answer(&house, "GET /socket HTTP/1.1\r\nhost: a\r\n\r\n").await.head;
+    let server = every_route().start();
+    let head = answer(&server, "GET /socket HTTP/1.1\r\nhost: a\r\n\r\n").await.head;
     assert_eq!((head.get("upgrade"), head.get("connection")), (Some("websocket"), Some("upgrade")));
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn section_6_6_1_also_what_the_server_says_without_a_request_has_a_date() {
-    let house = town().server(|server| server.max_connects_per_peer(2)).open();
+    let server = every_route().server(|server| server.max_connects_per_peer(2)).start();
     // A head that does not come to its end.
-    let mut late = house.dial();
+    let mut late = server.dial();
     late.write("GET /plain HTTP/1.1\r\nhost: a\r\nx: ").await;
     let head = late.head().await.unwrap();
     assert_eq!((head.status, head.all("date").len(), head.get("connection")), (408, 1, Some("close")));
     // One connection too many in a second.
-    let mut dialed = [house.dial(), house.dial(), house.dial()];
+    let mut dialed = [server.dial(), server.dial(), server.dial()];
     let head = dialed[2].head().await.unwrap();
     assert_eq!((head.status, head.all("date").len(), head.get("connection")), (429, 1, Some("close")));
     assert!(head.get("retry-after").is_some());
     drop((late, dialed));
-    house.close().await;
+    server.close().await;
 }

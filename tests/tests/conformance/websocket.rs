@@ -3,10 +3,10 @@
 use abeyance::extract::{Query, State};
 use abeyance::{Disconnect, End, Message, suspend};
 use abeyance::{Refusal, Suspend};
-use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, Stage, TestServer, plan, until};
 use abeyance_tests::net::{Frame, frame, unmasked};
 use abeyance_tests::reader::{Head, Reader};
+use abeyance_tests::test_context::TestContext;
+use abeyance_tests::test_server::{QueryParams, TestEndpoint, TestServer, test_server, until};
 use tokio::io::AsyncReadExt;
 
 const UPGRADE: &str = "upgrade: websocket";
@@ -24,12 +24,15 @@ const PING: u8 = 0x89;
 const PONG: u8 = 0x8a;
 
 #[suspend(path = "/large", transports = [websocket], max_message = "32MiB")]
-async fn large(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
-    stage.enter(asked).await
+async fn large(
+    State(endpoint): State<TestEndpoint>,
+    Query(asked): Query<QueryParams>,
+) -> Result<Suspend<TestContext>, Refusal> {
+    endpoint.hold(asked).await
 }
 
-async fn opening(house: &TestServer, first: &str, fields: &[&str]) -> (Head, Reader) {
-    let mut reader = house.dial();
+async fn opening(server: &TestServer, first: &str, fields: &[&str]) -> (Head, Reader) {
+    let mut reader = server.dial();
     let fields: String = fields.iter().map(|field| format!("{field}\r\n")).collect();
     reader.write(format!("{first}\r\n{fields}\r\n")).await;
     (reader.head().await.unwrap(), reader)
@@ -40,11 +43,12 @@ async fn open() -> (TestServer, Reader) {
     let echo = |held: abeyance::Held, message: Message| async move {
         let _ = held.send(message);
     };
-    let house = plan().on_message(echo).server(|server| server.mount(large).mount(super::socket)).open();
+    let server =
+        test_server().on_message(echo).server(|server| server.mount(large).mount(super::socket)).start();
     let (head, reader) =
-        opening(&house, "GET /socket HTTP/1.1", &["host: a", UPGRADE, CONNECTION, VERSION, KEY]).await;
+        opening(&server, "GET /socket HTTP/1.1", &["host: a", UPGRADE, CONNECTION, VERSION, KEY]).await;
     assert_eq!(head.status, 101);
-    (house, reader)
+    (server, reader)
 }
 
 /// What is answered to these bytes, up to the end of the connection or to `count` frames.
@@ -71,7 +75,7 @@ fn closed(code: u16) -> impl Fn(&[Frame]) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn section_4_2_1_a_handshake_has_all_it_must_have() {
-    let house = plan().server(|server| server.mount(super::socket)).open();
+    let server = test_server().server(|server| server.mount(super::socket)).start();
     let get = "GET /socket HTTP/1.1";
     for (section, first, fields, status) in [
         ("4.2.1 1", "GET /socket HTTP/1.0", &["host: a", UPGRADE, CONNECTION, VERSION, KEY][..], 400),
@@ -94,35 +98,36 @@ async fn section_4_2_1_a_handshake_has_all_it_must_have() {
         ("4.2.1 6", get, &["host: a", UPGRADE, CONNECTION, "sec-websocket-version: 8", KEY], 426),
         ("4.2.1 6", get, &["host: a", UPGRADE, CONNECTION, VERSION, "sec-websocket-version: 8", KEY], 426),
     ] {
-        let (head, _) = opening(&house, first, fields).await;
+        let (head, _) = opening(&server, first, fields).await;
         assert_eq!(head.status, status, "{section}: {first} {fields:?}");
         if status == 426 {
             // 4.4
             assert_eq!(head.get("sec-websocket-version"), Some("13"), "{fields:?}");
         }
     }
-    assert_eq!(house.hub.stats().suspended, 0);
-    house.close().await;
+    assert_eq!(server.hub.stats().suspended, 0);
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn section_4_2_1_a_handshake_may_be_written_in_many_ways() {
-    let house = plan().server(|server| server.mount(super::socket)).open();
+    let server = test_server().server(|server| server.mount(super::socket)).start();
     for fields in [
         ["host: a", "upgrade: WebSocket", "connection: keep-alive, upgrade", VERSION, KEY],
         ["host: a", "upgrade: h2c, websocket", "connection: UPGRADE", "sec-websocket-version:13", KEY],
         // 4.1 2.5: the very key that the RFC gives for 0x01 to 0x10.
         ["host: a", UPGRADE, CONNECTION, VERSION, "sec-websocket-key: AQIDBAUGBwgJCgsMDQ4PEC=="],
     ] {
-        let (head, _) = opening(&house, "GET /socket HTTP/1.1", &fields).await;
+        let (head, _) = opening(&server, "GET /socket HTTP/1.1", &fields).await;
         assert_eq!(head.status, 101, "{fields:?}");
     }
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn section_4_2_2_the_answer_proves_that_the_key_was_read_and_agrees_to_nothing_unasked() {
-    let house = plan().hold(|hold| hold.protocol("v2")).server(|server| server.mount(super::socket)).open();
+    let server =
+        test_server().hold(|hold| hold.protocol("v2")).server(|server| server.mount(super::socket)).start();
     for (offers, agreed) in [
         (&[][..], None),
         (&["sec-websocket-protocol: v1"], None),
@@ -132,7 +137,7 @@ async fn section_4_2_2_the_answer_proves_that_the_key_was_read_and_agrees_to_not
     ] {
         let extension = "sec-websocket-extensions: permessage-deflate; client_max_window_bits";
         let fields = [&["host: a", UPGRADE, CONNECTION, VERSION, KEY, extension], offers].concat();
-        let (head, _) = opening(&house, "GET /socket HTTP/1.1", &fields).await;
+        let (head, _) = opening(&server, "GET /socket HTTP/1.1", &fields).await;
         assert_eq!(head.status, 101);
         // 1.3 gives this answer to that key.
         assert_eq!(head.get("sec-websocket-accept"), Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
@@ -142,7 +147,7 @@ async fn section_4_2_2_the_answer_proves_that_the_key_was_read_and_agrees_to_not
         // 9.1
         assert_eq!(head.get("sec-websocket-extensions"), None);
     }
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -182,12 +187,12 @@ async fn frames_that_must_fail_the_connection_do() {
         ("10.4", "also in parts", [frame(0x02, &[0; 1000]), frame(LAST, &[0; 25])].concat(), 1009),
     ];
     for (section, what, bytes, code) in cases {
-        let (house, mut reader) = open().await;
+        let (server, mut reader) = open().await;
         // What stands behind it is not read (7.1.7).
         let told = frames(&mut reader, [bytes, frame(TEXT, b"behind")].concat(), usize::MAX).await;
         assert!(closed(code)(&told) && told.len() == 1, "{section} ({what}): {told:?}");
-        assert_eq!(house.record.heard().len(), 0, "{section} ({what})");
-        house.close().await;
+        assert_eq!(server.hooks.messages().len(), 0, "{section} ({what})");
+        server.close().await;
     }
 }
 
@@ -221,7 +226,7 @@ async fn frames_that_may_come_are_understood() {
             vec![(TEXT, b"y")],
         ),
     ];
-    let (house, mut reader) = open().await;
+    let (server, mut reader) = open().await;
     for (what, bytes, expected) in cases {
         for (at, step) in [bytes.len(), 1].into_iter().enumerate() {
             for piece in bytes.chunks(step).take(bytes.len().div_ceil(step) - 1) {
@@ -235,22 +240,22 @@ async fn frames_that_may_come_are_understood() {
             assert_eq!(told, expected, "{what}, {at}");
         }
     }
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn section_4_1_what_a_client_sends_before_it_has_read_the_answer_is_not_lost() {
-    let house = plan().server(|server| server.mount(super::socket)).open();
-    let mut reader = house.dial();
+    let server = test_server().server(|server| server.mount(super::socket)).start();
+    let mut reader = server.dial();
     let head =
         [&["GET /socket HTTP/1.1", "host: a", UPGRADE, CONNECTION, VERSION, KEY][..], &["", ""]].concat();
     reader
         .write([head.join("\r\n").into_bytes(), frame(TEXT, b"early\n\n"), frame(TEXT, b"bird")].concat())
         .await;
     assert_eq!(reader.head().await.unwrap().status, 101);
-    until("both", || house.record.heard() == ["early\n\n", "bird"]).await;
+    until("both", || server.hooks.messages() == ["early\n\n", "bird"]).await;
     drop(reader);
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -263,49 +268,49 @@ async fn section_5_5_1_and_7_1_a_close_is_answered_and_the_server_closes_first()
         (b"\x0b\xb8", Some(3000)),
         (b"\x13\x87last", Some(4999)),
     ] {
-        let (house, mut reader) = open().await;
+        let (server, mut reader) = open().await;
         let told = frames(&mut reader, [frame(CLOSE, payload), frame(TEXT, b"too late")].concat(), 2).await;
         assert_eq!(told.len(), 1, "{told:?}");
         assert_eq!(told[0].first, CLOSE);
         assert_eq!(told[0].close().map(|(code, _)| code), expected, "{payload:?}");
-        assert_eq!(house.record.heard().len(), 0);
+        assert_eq!(server.hooks.messages().len(), 0);
         drop(reader);
-        house.close().await;
+        server.close().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn section_5_5_1_a_reason_that_is_several_lines_is_told_in_one() {
-    let (house, mut reader) = open().await;
+    let (server, mut reader) = open().await;
     frames(&mut reader, frame(CLOSE, b"\x03\xe8x\n2026-12-01 ERROR forged"), 1).await;
-    let end = house.cause().await;
+    let end = server.cause().await;
     let End::Disconnect(Disconnect::Closed { reason, .. }) = &end else { panic!("{end:?}") };
     assert_eq!(&**reason, "x\n2026-12-01 ERROR forged");
     assert_eq!(end.to_string(), "closed by the peer (1000): x\\n2026-12-01 ERROR forged");
     drop(reader);
-    house.close().await;
+    server.close().await;
 }
 
 /// Autobahn 9.3.1 and 9.4.1: a message of 4 MB in fragments of 64 bytes.
 #[tokio::test(start_paused = true)]
 async fn crumbs_that_make_a_large_message_are_no_flood() {
     for first in [TEXT_BEGINS, 0x02] {
-        let house = plan().server(|server| server.mount(large)).open();
+        let server = test_server().server(|server| server.mount(large)).start();
         let fields = ["host: a", UPGRADE, CONNECTION, VERSION, KEY];
-        let (head, mut reader) = opening(&house, "GET /large HTTP/1.1", &fields).await;
+        let (head, mut reader) = opening(&server, "GET /large HTTP/1.1", &fields).await;
         assert_eq!(head.status, 101);
         let count = (4 << 20) / 64;
         let mut bytes = frame(first, &[b'*'; 64]);
         bytes.extend(frame(MORE, &[b'*'; 64]).repeat(count - 2));
         bytes.extend(frame(LAST, &[b'*'; 64]));
         reader.write(&bytes).await;
-        until("the message", || house.record.heard().len() == 1).await;
-        assert_eq!(house.hub.held_count(), 1);
+        until("the message", || server.hooks.messages().len() == 1).await;
+        assert_eq!(server.hub.held_count(), 1);
         // What carries next to nothing is one as before.
         reader.write(frame(first, b"")).await;
         let told = frames(&mut reader, frame(MORE, b"").repeat(1_100), usize::MAX).await;
         assert!(closed(1008)(&told), "{told:?}");
         drop(reader);
-        house.close().await;
+        server.close().await;
     }
 }

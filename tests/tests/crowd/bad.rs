@@ -8,13 +8,13 @@ use std::thread::{JoinHandle, spawn};
 use std::time::Duration;
 
 use abeyance::Transport;
-use abeyance_tests::net::{Diary, Machine, Peer};
+use abeyance_tests::net::{HookRecorder, Machine, Peer};
 use socket2::{Domain, Socket, Type};
 use tokio::time::Instant;
 
 use super::{NARROW, WIDE};
 
-/// One of them. When it is ended it comes back a second later, as pages do.
+/// One of them. When it is ended it comes back a second later, as calls do.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bad {
     number: u8,
@@ -43,17 +43,17 @@ impl Bad {
     pub(crate) fn start(
         self,
         server: SocketAddr,
-        diary: &Diary,
+        hooks: &HookRecorder,
         over: &Arc<AtomicBool>,
         machine: &Arc<Machine>,
     ) -> JoinHandle<Vec<SocketAddr>> {
-        let (diary, over, machine) = (diary.clone(), over.clone(), machine.clone());
+        let (hooks, over, machine) = (hooks.clone(), over.clone(), machine.clone());
         spawn(move || {
             let mut visits = Vec::new();
             while !over.load(Relaxed) {
                 let peer = self.connect(server, visits.len() as u16);
                 visits.push(peer.local_addr());
-                self.stay(peer, &diary, &over, &machine);
+                self.stay(peer, &hooks, &over, &machine);
                 machine.rest(SECOND);
             }
             visits
@@ -73,13 +73,13 @@ impl Bad {
     }
 
     /// Asks to be held, and stays until it is ended, or all is over.
-    fn stay(self, mut peer: Peer, diary: &Diary, over: &AtomicBool, machine: &Machine) {
+    fn stay(self, mut peer: Peer, hooks: &HookRecorder, over: &AtomicBool, machine: &Machine) {
         let addr = peer.local_addr();
         peer.ask(if self.send_buffer == WIDE { "/wide" } else { "/narrow" }, self.transport);
         let mut stream = peer.idle();
         let mut next = Instant::now() + SECOND;
         loop {
-            let has_ended = diary.read(|pages| pages.ends.iter().any(|(_, ended)| ended.peer() == addr));
+            let has_ended = hooks.read(|calls| calls.ends.iter().any(|(_, ended)| ended.peer() == addr));
             if has_ended || over.load(Relaxed) {
                 return;
             }

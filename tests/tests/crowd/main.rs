@@ -16,7 +16,8 @@ use std::time::Duration;
 use abeyance::extract::State;
 use abeyance::{Disconnect, End, Server, Suspend, suspend};
 use abeyance_tests::net::{
-    Diary, Machine, Share, Site, Witness, eventually, found, kernel_shares, resident, skipped,
+    HookRecorder, Machine, RecordingContext, Share, TcpTestServer, eventually, found, kernel_shares,
+    resident, skipped,
 };
 
 use bad::Bad;
@@ -36,13 +37,13 @@ const NARROW: usize = 256 << 10;
 const WIDE: usize = 6 << 20;
 
 #[suspend(path = "/narrow", send_buffer = "256KiB", heartbeat = "none", max_idle = "1h")]
-async fn narrow(State(diary): State<Diary>) -> Suspend<Witness> {
-    Suspend::with(diary.witness()).join("crowd")
+async fn narrow(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    Suspend::with(hooks.context()).join("crowd")
 }
 
 #[suspend(path = "/wide", send_buffer = "6MiB", heartbeat = "none", max_idle = "1h")]
-async fn wide(State(diary): State<Diary>) -> Suspend<Witness> {
-    Suspend::with(diary.witness()).join("crowd")
+async fn wide(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    Suspend::with(hooks.context()).join("crowd")
 }
 
 /// A message that says which one it is.
@@ -78,25 +79,25 @@ fn watch(server: SocketAddr, over: Arc<AtomicBool>, machine: Arc<Machine>) -> Jo
 
 #[test]
 fn those_who_do_not_read_are_ended_and_a_hundred_who_do_get_everything_in_time() {
-    let diary = Diary::default();
+    let hooks = HookRecorder::default();
     // Whoever takes nothing is to be ended for what waits, not for how long.
-    let server = Server::new().state(diary.clone()).mount(narrow).mount(wide);
-    let site = Site::start(server.write_timeout(Duration::from_secs(600)));
+    let server = Server::new().state(hooks.clone()).mount(narrow).mount(wide);
+    let server = TcpTestServer::start(server.write_timeout(Duration::from_secs(600)));
     let machine = Arc::new(Machine::default());
     let over = Arc::new(AtomicBool::new(false));
     let kinds = Bad::kinds();
-    let good = Good::start(site.addr);
-    let bad: Vec<_> = kinds.map(|kind| kind.start(site.addr, &diary, &over, &machine)).into();
+    let good = Good::start(server.addr);
+    let bad: Vec<_> = kinds.map(|kind| kind.start(server.addr, &hooks, &over, &machine)).into();
     let everybody = GOOD + bad.len();
-    diary.wait("all on_suspend", |pages| (pages.suspended.len() == everybody).then_some(()));
+    hooks.wait("all on_suspend", |calls| (calls.suspended.len() == everybody).then_some(()));
 
     let before = resident();
-    let watcher = watch(site.addr, over.clone(), machine.clone());
+    let watcher = watch(server.addr, over.clone(), machine.clone());
     good.begin();
     for number in 0..MESSAGES {
         machine.rest(PACE);
         eventually("the good readers", || good.have(number.saturating_sub(AHEAD)));
-        let count = site.hub.publish("crowd", numbered(number));
+        let count = server.hub.publish("crowd", numbered(number));
         assert!((GOOD..=everybody).contains(&count), "message {number} went to {count}");
     }
     let pauses = good.join();
@@ -107,11 +108,11 @@ fn those_who_do_not_read_are_ended_and_a_hundred_who_do_get_everything_in_time()
     let most = Duration::from_secs(1) + machine.longest_stall();
     for (addr, pause) in pauses {
         assert!(pause <= most, "{addr} waited {pause:?} for a message, and might {most:?}");
-        let (_, ended) = diary.end_of(addr);
+        let (_, ended) = hooks.end_of(addr);
         assert_eq!((ended.messages_out(), ended.undelivered()), (MESSAGES as u64, 0));
     }
     let slow: usize =
-        kinds.iter().zip(visits).map(|(kind, visits)| judge(kind, &visits, &diary, &seen)).sum();
+        kinds.iter().zip(visits).map(|(kind, visits)| judge(kind, &visits, &hooks, &seen)).sum();
     // Much less, since all for whom a message waits share its bytes; but this is what is promised.
     let grown = seen.resident.saturating_sub(before);
     let most: usize = kinds.iter().map(|kind| kind.send_buffer + SIZE).sum();
@@ -119,20 +120,20 @@ fn those_who_do_not_read_are_ended_and_a_hundred_who_do_get_everything_in_time()
     if !seen.has_ss {
         skipped("ss is not installed, so what the kernel keeps was not judged");
     }
-    site.until_quiet();
-    assert_eq!(site.hub.stats().ended("slow"), slow as u64, "nobody else was slow");
+    server.until_quiet();
+    assert_eq!(server.hub.stats().ended("slow"), slow as u64, "nobody else was slow");
 }
 
 /// Judges how often one of them was ended, and what was kept for it here and in the kernel; gives how often it was slow.
-fn judge(kind: &Bad, visits: &[SocketAddr], diary: &Diary, seen: &Seen) -> usize {
-    let is_slow = |addr: &&SocketAddr| diary.end_of(**addr).0 == End::Disconnect(Disconnect::Slow);
+fn judge(kind: &Bad, visits: &[SocketAddr], hooks: &HookRecorder, seen: &Seen) -> usize {
+    let is_slow = |addr: &&SocketAddr| hooks.end_of(**addr).0 == End::Disconnect(Disconnect::Slow);
     let slow = visits.iter().filter(is_slow).count();
     // It leaves the last hold itself when all is over.
     assert!(slow > 0 && slow + 1 >= visits.len(), "{kind:?} was slow {slow} times of {}", visits.len());
     let share = |addr| seen.shares.get(addr).copied().unwrap_or_default();
     assert!(!seen.has_ss || visits.iter().any(|addr| share(addr).memory > 0), "{kind:?} was never looked at");
     for addr in visits {
-        let ours = diary.end_of(*addr).1.undelivered() as usize * SIZE;
+        let ours = hooks.end_of(*addr).1.undelivered() as usize * SIZE;
         let kernel = share(addr);
         assert!(
             ours + kernel.memory <= kind.send_buffer + SIZE,

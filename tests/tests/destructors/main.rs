@@ -8,38 +8,38 @@
 )]
 
 /// Makes tests of places, each with every kind of value.
-macro_rules! places {
+macro_rules! drop_sites {
     ($($name:ident),+ $(,)?) => {
         $(
             mod $name {
                 #[test]
                 fn with_a_destructor_that_panics() {
-                    $crate::ground::try_out($crate::charge::Kind::Panics, super::$name);
+                    $crate::fixture::try_out($crate::hostile_value::Kind::Panics, super::$name);
                 }
 
                 #[test]
                 fn with_a_destructor_that_waits_for_a_lock_of_the_application() {
-                    $crate::ground::try_out($crate::charge::Kind::Waits, super::$name);
+                    $crate::fixture::try_out($crate::hostile_value::Kind::Waits, super::$name);
                 }
 
                 #[test]
                 fn with_a_destructor_that_takes_the_lock_of_who_calls_the_hub() {
-                    $crate::ground::try_out($crate::charge::Kind::Takes, super::$name);
+                    $crate::fixture::try_out($crate::hostile_value::Kind::Takes, super::$name);
                 }
 
                 #[test]
                 fn with_a_destructor_that_calls_the_hub() {
-                    $crate::ground::try_out($crate::charge::Kind::Calls, super::$name);
+                    $crate::fixture::try_out($crate::hostile_value::Kind::Calls, super::$name);
                 }
             }
         )+
     };
 }
 
-mod charge; // a value whose destructor does what it should not
 mod contexts; // what a function gives with its hold
-mod ground; // a server, and what must be true of it afterwards
+mod fixture; // a server, and what must be true of it afterwards
 mod hanging; // one that never returns
+mod hostile_value; // a value whose destructor does what it should not
 mod kept; // messages that topics keep
 mod payloads; // what a panic carries
 mod scheduled; // what is published later

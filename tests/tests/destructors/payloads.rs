@@ -4,14 +4,14 @@ use std::panic::panic_any;
 use std::time::Duration;
 
 use abeyance::{Disconnect, Message, Transport};
-use abeyance_tests::house::TestServer;
+use abeyance_tests::test_server::TestServer;
 use axum::Router;
 use axum::routing::get;
 use bytes::Bytes;
 use tokio::time::sleep;
 
-use crate::charge::{Kind, Yard};
-use crate::ground::{close, ground, open, try_out};
+use crate::fixture::{close, server_with, start, try_out};
+use crate::hostile_value::{HostileValues, Kind};
 
 /// A payload that panics when it is dropped, with another that does.
 struct Bomb(usize);
@@ -28,62 +28,62 @@ fn explode<T>() -> T {
     panic_any(Bomb(3))
 }
 
-/// Every hold of this house fails, and is told so.
-async fn fails(house: TestServer, yard: Yard, transports: &[Transport], say: bool) {
+/// Every hold of this server fails, and is told so.
+async fn fails(server: TestServer, values: HostileValues, transports: &[Transport], say: bool) {
     for (count, transport) in (1..).zip(transports) {
-        let mut client = house.enter(*transport).await;
+        let mut client = server.hold(*transport).await;
         if say {
-            client.say("hello").await;
+            client.send("hello").await;
         }
-        assert_eq!(house.told(count).await.end, Disconnect::Failed.into(), "{transport:?}");
+        assert_eq!(server.nth_end(count).await.end, Disconnect::Failed.into(), "{transport:?}");
         client.end().await;
     }
-    close(house, yard).await;
+    close(server, values).await;
 }
 
 #[test]
 fn in_on_suspend() {
-    try_out(Kind::Calls, async |yard| {
-        let house = open(
-            ground(&yard).on_suspend(|held| async move {
+    try_out(Kind::Calls, async |values| {
+        let server = start(
+            server_with(&values).on_suspend(|held| async move {
                 if held.path() == "/hold" {
                     explode()
                 }
             }),
-            &yard,
+            &values,
         );
-        fails(house, yard, Transport::ALL, false).await;
+        fails(server, values, Transport::ALL, false).await;
     });
 }
 
 #[test]
 fn in_on_message() {
-    try_out(Kind::Calls, async |yard| {
-        let house = open(ground(&yard).on_message(|_, _| async { explode() }), &yard);
-        fails(house, yard, &[Transport::Sse, Transport::Stream, Transport::WebSocket], true).await;
+    try_out(Kind::Calls, async |values| {
+        let server = start(server_with(&values).on_message(|_, _| async { explode() }), &values);
+        fails(server, values, &[Transport::Sse, Transport::Stream, Transport::WebSocket], true).await;
     });
 }
 
 #[test]
 fn in_a_driver() {
-    try_out(Kind::Calls, async |yard| {
+    try_out(Kind::Calls, async |values| {
         let shape = |hold: abeyance::Suspend<_>| {
             hold.drive(|_| async {
                 sleep(Duration::from_secs(1)).await;
                 explode()
             })
         };
-        let house = open(ground(&yard).hold(shape), &yard);
-        fails(house, yard, Transport::ALL, false).await;
+        let server = start(server_with(&values).hold(shape), &values);
+        fails(server, values, Transport::ALL, false).await;
     });
 }
 
 #[test]
 fn in_what_makes_a_driver() {
-    try_out(Kind::Calls, async |yard| {
+    try_out(Kind::Calls, async |values| {
         let shape = |hold: abeyance::Suspend<_>| hold.drive(|_| -> std::future::Ready<()> { explode() });
-        let house = open(ground(&yard).hold(shape), &yard);
-        fails(house, yard, Transport::ALL, false).await;
+        let server = start(server_with(&values).hold(shape), &values);
+        fails(server, values, Transport::ALL, false).await;
     });
 }
 
@@ -107,69 +107,69 @@ impl std::error::Error for Wrong {}
 
 #[test]
 fn in_the_error_of_a_driver() {
-    try_out(Kind::Calls, async |yard| {
+    try_out(Kind::Calls, async |values| {
         let shape = |hold: abeyance::Suspend<_>| hold.try_drive(|_| async { Err(Wrong(Bomb(3)).into()) });
-        let house = open(ground(&yard).hold(shape), &yard);
-        fails(house, yard, Transport::ALL, false).await;
+        let server = start(server_with(&values).hold(shape), &values);
+        fails(server, values, Transport::ALL, false).await;
     });
 }
 
 #[test]
 fn in_an_end_hook() {
-    try_out(Kind::Calls, async |yard| {
-        let house = open(
-            ground(&yard).on_end(|ended, _| async move {
+    try_out(Kind::Calls, async |values| {
+        let server = start(
+            server_with(&values).on_end(|ended, _| async move {
                 if ended.path() == "/hold" {
                     sleep(Duration::from_secs(1)).await;
                     explode()
                 }
             }),
-            &yard,
+            &values,
         );
         for transport in Transport::ALL.iter().copied() {
-            drop(house.enter(transport).await);
+            drop(server.hold(transport).await);
         }
-        abeyance_tests::house::until("the hooks", || house.hub.stats().hooks_failed == 4).await;
-        close(house, yard).await;
+        abeyance_tests::test_server::until("the hooks", || server.hub.stats().hooks_failed == 4).await;
+        close(server, values).await;
     });
 }
 
 #[test]
 fn in_the_function() {
-    try_out(Kind::Calls, async |yard| {
-        let house = open(ground(&yard).function(|_| async { explode() }), &yard);
+    try_out(Kind::Calls, async |values| {
+        let server = start(server_with(&values).function(|_| async { explode() }), &values);
         for transport in Transport::ALL.iter().copied() {
-            assert_eq!(house.visit(transport).refused().await.head.status, 500);
+            assert_eq!(server.request(transport).refused().await.head.status, 500);
         }
-        close(house, yard).await;
+        close(server, values).await;
     });
 }
 
 #[test]
 fn in_the_fallback() {
-    try_out(Kind::Calls, async |yard| {
+    try_out(Kind::Calls, async |values| {
         let router = Router::new().route("/panics", get(|| async { explode::<()>() }));
-        let house = open(ground(&yard).server(|server| server.fallback(router)), &yard);
-        let mut reader = house.dial();
+        let server = start(server_with(&values).server(|server| server.fallback(router)), &values);
+        let mut reader = server.dial();
         for _ in 0..3 {
             // On one connection: it lives on.
             reader.write("GET /panics HTTP/1.1\r\nhost: a\r\n\r\n").await;
             assert_eq!(reader.answer().await.expect("an answer").head.status, 500);
         }
         drop(reader);
-        close(house, yard).await;
+        close(server, values).await;
     });
 }
 
 #[test]
 fn in_what_makes_a_scheduled_message() {
-    try_out(Kind::Calls, async |yard| {
-        let house = open(ground(&yard), &yard);
+    try_out(Kind::Calls, async |values| {
+        let server = start(server_with(&values), &values);
         let make = || -> Message { explode() };
-        house.hub.publish_every_with(Duration::from_secs(1), "room", make).unwrap().detach();
+        server.hub.publish_every_with(Duration::from_secs(1), "room", make).unwrap().detach();
         sleep(Duration::from_secs(5)).await;
-        assert_eq!(house.hub.scheduled(), 0);
-        close(house, yard).await;
+        assert_eq!(server.hub.scheduled(), 0);
+        close(server, values).await;
     });
 }
 
@@ -190,14 +190,14 @@ impl Drop for Body {
 
 #[test]
 fn in_a_destructor() {
-    try_out(Kind::Calls, async |yard| {
-        let house = open(ground(&yard), &yard);
+    try_out(Kind::Calls, async |values| {
+        let server = start(server_with(&values), &values);
         for topic in ["kept/a", "kept/a", "aged/a", "aged/a", "aged/b", "nobody"] {
-            house.hub.publish(topic, Bytes::from_owner(Body));
+            server.hub.publish(topic, Bytes::from_owner(Body));
         }
         let message = Bytes::from_owner(Body);
-        house.hub.publish_after(Duration::from_secs(1), "room", message).unwrap().detach();
+        server.hub.publish_after(Duration::from_secs(1), "room", message).unwrap().detach();
         sleep(Duration::from_secs(5)).await;
-        close(house, yard).await;
+        close(server, values).await;
     });
 }

@@ -5,94 +5,94 @@ use std::time::Duration;
 use abeyance::{Hub, Message, Scheduled, Transport};
 use tokio::time::sleep;
 
-use crate::charge::Yard;
-use crate::ground::{close, dropped, ground, open};
+use crate::fixture::{close, dropped, server_with, start};
+use crate::hostile_value::HostileValues;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 /// A message that comes once, one that comes again, and one that is made anew each time.
-fn schedule(hub: &Hub, yard: &Yard, topic: &str) -> [Scheduled; 3] {
-    let maker = yard.charge();
+fn schedule(hub: &Hub, values: &HostileValues, topic: &str) -> [Scheduled; 3] {
+    let maker = values.value();
     let make = move || {
         let _maker = &maker;
         Message::from("made")
     };
     [
-        hub.publish_after(SECOND, topic, yard.message(10)).unwrap(),
-        hub.publish_every(SECOND, topic, yard.message(10)).unwrap(),
+        hub.publish_after(SECOND, topic, values.message(10)).unwrap(),
+        hub.publish_every(SECOND, topic, values.message(10)).unwrap(),
         hub.publish_every_with(SECOND, topic, make).unwrap(),
     ]
 }
 
-async fn published(yard: Yard) {
-    let house = open(ground(&yard), &yard);
-    let [once, again, made] = schedule(&house.hub, &yard, "room");
+async fn published(values: HostileValues) {
+    let server = start(server_with(&values), &values);
+    let [once, again, made] = schedule(&server.hub, &values, "room");
     once.detach();
-    dropped(&yard, 1).await;
+    dropped(&values, 1).await;
     sleep(3 * SECOND).await;
     assert!(again.cancel() && made.cancel());
-    dropped(&yard, 3).await;
-    close(house, yard).await;
+    dropped(&values, 3).await;
+    close(server, values).await;
 }
 
-async fn made_each_time(yard: Yard) {
-    let house = open(ground(&yard), &yard);
-    let maker = yard.clone();
-    let made = house.hub.publish_every_with(SECOND, "room", move || maker.message(10)).unwrap();
-    dropped(&yard, 3).await;
+async fn made_each_time(values: HostileValues) {
+    let server = start(server_with(&values), &values);
+    let maker = values.clone();
+    let made = server.hub.publish_every_with(SECOND, "room", move || maker.message(10)).unwrap();
+    dropped(&values, 3).await;
     drop(made);
-    close(house, yard).await;
+    close(server, values).await;
 }
 
-async fn cancelled_by_its_handle(yard: Yard) {
-    let house = open(ground(&yard), &yard);
-    drop(schedule(&house.hub, &yard, "room"));
-    dropped(&yard, 3).await;
-    close(house, yard).await;
+async fn cancelled_by_its_handle(values: HostileValues) {
+    let server = start(server_with(&values), &values);
+    drop(schedule(&server.hub, &values, "room"));
+    dropped(&values, 3).await;
+    close(server, values).await;
 }
 
-async fn cancelled_with_its_topic(yard: Yard) {
-    let house = open(ground(&yard).hold(|hold| hold.join("room")), &yard);
-    let client = house.enter(Transport::Sse).await;
-    schedule(&house.hub, &yard, "room").into_iter().for_each(Scheduled::detach);
+async fn cancelled_with_its_topic(values: HostileValues) {
+    let server = start(server_with(&values).hold(|hold| hold.join("room")), &values);
+    let client = server.hold(Transport::Sse).await;
+    schedule(&server.hub, &values, "room").into_iter().for_each(Scheduled::detach);
     drop(client);
-    dropped(&yard, 3).await;
-    close(house, yard).await;
+    dropped(&values, 3).await;
+    close(server, values).await;
 }
 
-async fn refused(yard: Yard) {
-    let house = open(ground(&yard), &yard);
-    let maker = yard.charge();
+async fn refused(values: HostileValues) {
+    let server = start(server_with(&values), &values);
+    let maker = values.value();
     let make = move || {
         let _maker = &maker;
         "made"
     };
-    assert!(house.hub.publish_after(Duration::MAX, "room", yard.message(10)).is_err());
-    assert!(house.hub.publish_every(Duration::ZERO, "room", yard.message(10)).is_err());
-    assert!(house.hub.publish_every_with(Duration::MAX, "room", make).is_err());
-    dropped(&yard, 3).await;
-    close(house, yard).await;
+    assert!(server.hub.publish_after(Duration::MAX, "room", values.message(10)).is_err());
+    assert!(server.hub.publish_every(Duration::ZERO, "room", values.message(10)).is_err());
+    assert!(server.hub.publish_every_with(Duration::MAX, "room", make).is_err());
+    dropped(&values, 3).await;
+    close(server, values).await;
 }
 
-async fn left_when_the_server_stops(yard: Yard) {
-    let house = open(ground(&yard), &yard);
-    schedule(&house.hub, &yard, "room").into_iter().for_each(Scheduled::detach);
-    close(house, yard).await;
+async fn left_when_the_server_stops(values: HostileValues) {
+    let server = start(server_with(&values), &values);
+    schedule(&server.hub, &values, "room").into_iter().for_each(Scheduled::detach);
+    close(server, values).await;
 }
 
-async fn that_cannot_be_made(yard: Yard) {
-    let house = open(ground(&yard), &yard);
-    let maker = yard.charge();
+async fn that_cannot_be_made(values: HostileValues) {
+    let server = start(server_with(&values), &values);
+    let maker = values.value();
     let make = move || -> Message {
         let _maker = &maker;
         panic!("on purpose")
     };
-    house.hub.publish_every_with(SECOND, "room", make).unwrap().detach();
-    dropped(&yard, 1).await;
-    close(house, yard).await;
+    server.hub.publish_every_with(SECOND, "room", make).unwrap().detach();
+    dropped(&values, 1).await;
+    close(server, values).await;
 }
 
-places! {
+drop_sites! {
     published,
     made_each_time,
     cancelled_by_its_handle,

@@ -4,195 +4,196 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abeyance::{Transport, WhenSlow};
-use abeyance_tests::house::{Plan, TestServer, until};
+use abeyance_tests::test_server::{TestServer, TestServerBuilder, until};
 use tokio::sync::Notify;
 use tokio::time::sleep;
 
-use crate::charge::Yard;
-use crate::ground::{close, dropped, ground, open};
+use crate::fixture::{close, dropped, server_with, start};
+use crate::hostile_value::HostileValues;
 
-const BACKLOG: usize = 32 << 10;
+const SEND_BUFFER: usize = 32 << 10;
 
 /// Holds in `room`, whose `on_suspend` returns when it is told.
-fn opening(yard: &Yard, rule: WhenSlow) -> (Plan, Arc<Notify>) {
+fn opening(values: &HostileValues, rule: WhenSlow) -> (TestServerBuilder, Arc<Notify>) {
     let gate = Arc::new(Notify::new());
     let told = gate.clone();
-    let plan = ground(yard)
-        .hold(move |hold| hold.join("room").send_buffer(BACKLOG).when_slow(rule))
+    let builder = server_with(values)
+        .hold(move |hold| hold.join("room").send_buffer(SEND_BUFFER).when_slow(rule))
         .on_suspend(move |_| {
             let told = told.clone();
             async move { told.notified().await }
         });
-    (plan, gate)
+    (builder, gate)
 }
 
-async fn all_gone(house: &TestServer) {
-    until("all ends", || house.hub.held_count() + house.hub.stats().ending == 0).await;
+async fn all_gone(server: &TestServer) {
+    until("all ends", || server.hub.held_count() + server.hub.stats().ending == 0).await;
 }
 
-async fn for_a_hold_that_ends_while_it_opens(yard: Yard) {
-    let (plan, gate) = opening(&yard, WhenSlow::Disconnect);
-    let house = open(plan, &yard);
+async fn for_a_hold_that_ends_while_it_opens(values: HostileValues) {
+    let (builder, gate) = opening(&values, WhenSlow::Disconnect);
+    let server = start(builder, &values);
     for transport in Transport::ALL.iter().copied() {
-        let client = house.enter(transport).await;
-        let message = yard.message(10);
-        yard.call(|| house.hub.publish("room", message));
-        let message = yard.message(10);
-        yard.call(|| house.hub.publish("room", message));
-        let id = house.record.newest().id();
-        assert!(yard.call(|| house.hub.resume(id)));
+        let client = server.hold(transport).await;
+        let message = values.message(10);
+        values.call(|| server.hub.publish("room", message));
+        let message = values.message(10);
+        values.call(|| server.hub.publish("room", message));
+        let id = server.hooks.newest().id();
+        assert!(values.call(|| server.hub.resume(id)));
         gate.notify_one();
         drop(client);
-        all_gone(&house).await;
+        all_gone(&server).await;
     }
-    dropped(&yard, 8).await;
+    dropped(&values, 8).await;
     gate.notify_one();
-    close(house, yard).await;
+    close(server, values).await;
 }
 
-async fn dropped_for_newer_ones(yard: Yard) {
-    let (plan, gate) = opening(&yard, WhenSlow::DropOldest);
-    let house = open(plan, &yard);
-    let client = house.enter(Transport::Sse).await;
+async fn dropped_for_newer_ones(values: HostileValues) {
+    let (builder, gate) = opening(&values, WhenSlow::DropOldest);
+    let server = start(builder, &values);
+    let client = server.hold(Transport::Sse).await;
     for _ in 0..5 {
-        let message = yard.message(20_000);
-        yard.call(|| house.hub.publish("room", message));
+        let message = values.message(20_000);
+        values.call(|| server.hub.publish("room", message));
     }
-    dropped(&yard, 4).await;
+    dropped(&values, 4).await;
     gate.notify_one();
     drop(client);
-    all_gone(&house).await;
+    all_gone(&server).await;
     gate.notify_one();
-    close(house, yard).await;
+    close(server, values).await;
 }
 
-async fn dropped_because_others_came_first(yard: Yard) {
-    let (plan, gate) = opening(&yard, WhenSlow::DropNewest);
-    let house = open(plan, &yard);
-    let client = house.enter(Transport::LongPoll).await;
+async fn dropped_because_others_came_first(values: HostileValues) {
+    let (builder, gate) = opening(&values, WhenSlow::DropNewest);
+    let server = start(builder, &values);
+    let client = server.hold(Transport::LongPoll).await;
     for _ in 0..5 {
-        let message = yard.message(20_000);
-        yard.call(|| house.hub.publish("room", message));
+        let message = values.message(20_000);
+        values.call(|| server.hub.publish("room", message));
     }
-    dropped(&yard, 4).await;
+    dropped(&values, 4).await;
     gate.notify_one();
-    all_gone(&house).await;
+    all_gone(&server).await;
     drop(client);
     gate.notify_one();
-    close(house, yard).await;
+    close(server, values).await;
 }
 
-async fn too_much_for_one_that_is_disconnected(yard: Yard) {
-    let (plan, gate) = opening(&yard, WhenSlow::Disconnect);
-    let house = open(plan, &yard);
-    let client = house.enter(Transport::Sse).await;
+async fn too_much_for_one_that_is_disconnected(values: HostileValues) {
+    let (builder, gate) = opening(&values, WhenSlow::Disconnect);
+    let server = start(builder, &values);
+    let client = server.hold(Transport::Sse).await;
     for _ in 0..5 {
-        let message = yard.message(20_000);
-        yard.call(|| house.hub.publish("room", message));
+        let message = values.message(20_000);
+        values.call(|| server.hub.publish("room", message));
     }
     gate.notify_one();
-    all_gone(&house).await;
-    dropped(&yard, 5).await;
+    all_gone(&server).await;
+    dropped(&values, 5).await;
     drop(client);
     gate.notify_one();
-    close(house, yard).await;
+    close(server, values).await;
 }
 
-async fn too_much_for_all_peers_together(yard: Yard) {
+async fn too_much_for_all_peers_together(values: HostileValues) {
     for rule in [WhenSlow::DropOldest, WhenSlow::Disconnect] {
-        let (plan, gate) = opening(&yard, rule);
-        let house = open(plan.server(|server| server.max_buffered(BACKLOG)), &yard);
-        let clients = [house.enter(Transport::Sse).await, house.enter(Transport::LongPoll).await];
+        let (builder, gate) = opening(&values, rule);
+        let server = start(builder.server(|server| server.max_buffered(SEND_BUFFER)), &values);
+        let clients = [server.hold(Transport::Sse).await, server.hold(Transport::LongPoll).await];
         for _ in 0..5 {
-            let message = yard.message(12_000);
-            yard.call(|| house.hub.publish("room", message));
+            let message = values.message(12_000);
+            values.call(|| server.hub.publish("room", message));
         }
         if rule == WhenSlow::DropOldest {
-            dropped(&yard, yard.dropped().max(1)).await;
+            dropped(&values, values.dropped().max(1)).await;
         }
         gate.notify_waiters();
         drop(clients);
         sleep(Duration::from_secs(1)).await;
         gate.notify_waiters();
-        all_gone(&house).await;
+        all_gone(&server).await;
         gate.notify_one();
-        close(house, yard.clone()).await;
+        close(server, values.clone()).await;
     }
 }
 
-async fn written_when_the_hold_is_open(yard: Yard) {
-    let (plan, gate) = opening(&yard, WhenSlow::Disconnect);
-    let house = open(plan, &yard);
+async fn written_when_the_hold_is_open(values: HostileValues) {
+    let (builder, gate) = opening(&values, WhenSlow::Disconnect);
+    let server = start(builder, &values);
     for transport in Transport::ALL.iter().copied() {
-        let mut client = house.enter(transport).await;
+        let mut client = server.hold(transport).await;
         for _ in 0..3 {
-            let message = yard.message(100);
-            yard.call(|| house.hub.publish("room", message));
+            let message = values.message(100);
+            values.call(|| server.hub.publish("room", message));
         }
         gate.notify_one();
         client.message().await;
         drop(client);
-        all_gone(&house).await;
+        all_gone(&server).await;
     }
-    dropped(&yard, 12).await;
+    dropped(&values, 12).await;
     gate.notify_one();
-    close(house, yard).await;
+    close(server, values).await;
 }
 
-async fn sent_to_one_peer(yard: Yard) {
-    let house = open(ground(&yard), &yard);
+async fn sent_to_one_peer(values: HostileValues) {
+    let server = start(server_with(&values), &values);
     for transport in Transport::ALL.iter().copied() {
-        let mut client = house.enter(transport).await;
-        let held = house.record.newest();
-        let message = yard.message(10);
-        yard.call(|| held.send(message)).unwrap();
+        let mut client = server.hold(transport).await;
+        let held = server.hooks.newest();
+        let message = values.message(10);
+        values.call(|| held.send(message)).unwrap();
         client.message().await;
         if transport == Transport::LongPoll {
-            assert!(held.send(yard.message(10)).is_err());
+            assert!(held.send(values.message(10)).is_err());
         }
-        let messages = [yard.message(10), yard.message(10)];
-        yard.call(|| messages.map(|message| held.resume_with(message)));
+        let messages = [values.message(10), values.message(10)];
+        values.call(|| messages.map(|message| held.resume_with(message)));
         drop(client);
-        all_gone(&house).await;
-        assert!(held.send_when_ready(yard.message(10)).await.is_err());
+        all_gone(&server).await;
+        assert!(held.send_when_ready(values.message(10)).await.is_err());
     }
-    close(house, yard).await;
+    close(server, values).await;
 }
 
-async fn that_nobody_takes(yard: Yard) {
-    let house = open(ground(&yard).hold(|hold| hold.join("room").send_buffer(BACKLOG)), &yard);
-    let message = yard.message(10);
-    yard.call(|| house.hub.publish("nobody", message));
-    let client = house.enter(Transport::Sse).await;
-    let message = yard.message(2 * BACKLOG);
-    yard.call(|| house.hub.publish("room", message));
-    let held = house.record.newest();
-    assert!(held.send(yard.message(2 * BACKLOG)).is_err());
-    drop(held.send_when_ready(yard.message(10)));
+async fn that_nobody_takes(values: HostileValues) {
+    let server = start(server_with(&values).hold(|hold| hold.join("room").send_buffer(SEND_BUFFER)), &values);
+    let message = values.message(10);
+    values.call(|| server.hub.publish("nobody", message));
+    let client = server.hold(Transport::Sse).await;
+    let message = values.message(2 * SEND_BUFFER);
+    values.call(|| server.hub.publish("room", message));
+    let held = server.hooks.newest();
+    assert!(held.send(values.message(2 * SEND_BUFFER)).is_err());
+    drop(held.send_when_ready(values.message(10)));
     drop(client);
-    all_gone(&house).await;
-    let message = yard.message(10);
-    yard.call(|| held.publish("room", message));
-    dropped(&yard, 5).await;
-    close(house, yard).await;
+    all_gone(&server).await;
+    let message = values.message(10);
+    values.call(|| held.publish("room", message));
+    dropped(&values, 5).await;
+    close(server, values).await;
 }
 
-async fn for_a_peer_that_does_not_read(yard: Yard) {
-    let shape =
-        |hold: abeyance::Suspend<_>| hold.join("room").send_buffer(BACKLOG).when_slow(WhenSlow::DropOldest);
-    let house = open(ground(&yard).hold(shape), &yard);
-    let client = house.enter(Transport::WebSocket).await;
+async fn for_a_peer_that_does_not_read(values: HostileValues) {
+    let shape = |hold: abeyance::Suspend<_>| {
+        hold.join("room").send_buffer(SEND_BUFFER).when_slow(WhenSlow::DropOldest)
+    };
+    let server = start(server_with(&values).hold(shape), &values);
+    let client = server.hold(Transport::WebSocket).await;
     for _ in 0..100 {
-        let message = yard.message(20_000);
-        yard.call(|| house.hub.publish("room", message));
+        let message = values.message(20_000);
+        values.call(|| server.hub.publish("room", message));
     }
-    dropped(&yard, 100).await;
+    dropped(&values, 100).await;
     drop(client);
-    all_gone(&house).await;
-    close(house, yard).await;
+    all_gone(&server).await;
+    close(server, values).await;
 }
 
-places! {
+drop_sites! {
     for_a_hold_that_ends_while_it_opens,
     dropped_for_newer_ones,
     dropped_because_others_came_first,

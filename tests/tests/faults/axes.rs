@@ -33,7 +33,7 @@ pub(crate) enum State {
     /// Nothing is under way.
     Idle,
     /// `on_message` is running, so the peer is not read.
-    Hearing,
+    OnMessage,
     /// More waits for the peer than kernels take. Of a long poll it is its answer.
     Pending,
     /// Half of a message has come: of a WebSocket's frame, of a `POST` beside an event stream or a stream, of the next request
@@ -97,7 +97,7 @@ impl State {
     pub(crate) const ALL: [State; 7] = [
         State::Opening,
         State::Idle,
-        State::Hearing,
+        State::OnMessage,
         State::Pending,
         State::MidMessage,
         State::Replaying,
@@ -109,7 +109,7 @@ impl State {
         match self {
             State::Opening => "opening",
             State::Idle => "idle",
-            State::Hearing => "hearing",
+            State::OnMessage => "on_message",
             State::Pending => "pending",
             State::MidMessage => "mid_message",
             State::Replaying => "replaying",

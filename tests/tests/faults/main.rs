@@ -7,15 +7,15 @@
 //!
 //! Vanished peers vanish for real: between two networks that the test makes, for which it needs root.
 
+mod application;
 mod axes; // what goes wrong, and when
-mod book; // what the application was told
-mod ground; // where the clients live
+mod client_log; // what the application was call
+mod faulty_client; // one client in one cell
+mod host_network; // where the clients live
 mod report; // how long it took to notice that a peer had vanished
 mod round; // some faults, on one server
 mod table; // what is expected
-mod vanishing; // vanishing as it is meant, and clients that others wrote
-mod visit; // one client in one cell
-mod ward; // the server
+mod vanishing; // vanishing as it is meant, and clients that others wrote // the server
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -23,10 +23,10 @@ use std::time::Duration;
 use abeyance_tests::net::{Network, skipped};
 use peak_alloc::PeakAlloc;
 
+use application::Timeouts;
 use axes::Fault;
-use ground::Ground;
+use host_network::HostNetwork;
 use round::Round;
-use ward::Rules;
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
@@ -51,16 +51,16 @@ const fn seconds(count: u64) -> Duration {
 }
 
 /// What a peer does of itself is noticed without any clock, so none is near.
-const FAR: Rules = Rules {
+const FAR: Timeouts = Timeouts {
     max_idle: seconds(7200),
     heartbeat: None,
     write_timeout: seconds(3600),
     close_timeout: seconds(4),
 };
 
-/// A peer that does not read is told from one that has vanished: its kernel answers, though ever more rarely. Between its
+/// A peer that does not read is call from one that has vanished: its kernel answers, though ever more rarely. Between its
 /// fifth and sixth answer to a closed window more time passes than `max_idle`, before the write deadline comes.
-const NEAR: Rules = Rules {
+const NEAR: Timeouts = Timeouts {
     max_idle: seconds(3),
     heartbeat: Some(seconds(1)),
     write_timeout: seconds(7),
@@ -68,7 +68,7 @@ const NEAR: Rules = Rules {
 };
 
 /// A peer that has vanished is noticed by `max_idle`, long before the write deadline.
-const VANISHING: Rules = Rules {
+const VANISHING: Timeouts = Timeouts {
     max_idle: seconds(3),
     heartbeat: Some(seconds(1)),
     write_timeout: seconds(20),
@@ -87,7 +87,7 @@ fn what_a_peer_does_of_itself_ends_its_hold_for_the_true_cause_or_does_not_end_i
         Fault::HalfClose,
         Fault::CloseIgnored,
     ];
-    let round = Round { faults: &faults, rules: FAR, ground: &Ground::Loopback };
+    let round = Round { faults: &faults, timeouts: FAR, hosts: &HostNetwork::Loopback };
     round.before_a_shutdown();
     round.during_a_shutdown();
 }
@@ -95,14 +95,15 @@ fn what_a_peer_does_of_itself_ends_its_hold_for_the_true_cause_or_does_not_end_i
 #[test]
 fn the_same_faults_again_leave_no_more_memory_behind() {
     let _alone = alone();
-    Round { faults: &[Fault::Fin, Fault::Reset], rules: FAR, ground: &Ground::Loopback }.again_and_again();
+    Round { faults: &[Fault::Fin, Fault::Reset], timeouts: FAR, hosts: &HostNetwork::Loopback }
+        .again_and_again();
 }
 
 #[test]
 fn a_peer_that_does_not_read_is_stalled_when_something_waits_for_it_and_held_when_nothing_does() {
     let _alone = alone();
     let faults = [Fault::ZeroWindow, Fault::OneByteASecond];
-    let round = Round { faults: &faults, rules: NEAR, ground: &Ground::Loopback };
+    let round = Round { faults: &faults, timeouts: NEAR, hosts: &HostNetwork::Loopback };
     let noticed = round.before_a_shutdown();
     faults.iter().for_each(|fault| report::print(*fault, &noticed));
     round.during_a_shutdown();
@@ -112,8 +113,11 @@ fn a_peer_that_does_not_read_is_stalled_when_something_waits_for_it_and_held_whe
 fn a_peer_that_has_vanished_is_noticed_in_time_in_every_state() {
     let _alone = alone();
     let Some(network) = network() else { return };
-    let round =
-        Round { faults: &[Fault::BlackHole], rules: VANISHING, ground: &Ground::Network(Box::new(network)) };
+    let round = Round {
+        faults: &[Fault::BlackHole],
+        timeouts: VANISHING,
+        hosts: &HostNetwork::Network(Box::new(network)),
+    };
     let before = round.before_a_shutdown();
     let during = round.during_a_shutdown();
     report::print(Fault::BlackHole, &before.into_iter().chain(during).collect::<Vec<_>>());

@@ -10,7 +10,7 @@ use abeyance_tests::net::TRANSPORTS;
 use super::axes::{Fault, State};
 
 const TABLE: &str = "
-                     opening    idle       hearing    pending    mid_message  replaying     draining
+                     opening    idle       on_message pending    mid_message  replaying     draining
 fin
     websocket        gone       gone       gone       reset      gone         reset         drained
     sse              gone       gone       gone       reset      gone         reset         drained

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use abeyance::Transport;
-use abeyance_tests::net::{Child, Network, PATIENCE, TRANSPORTS, descriptors, eventually};
+use abeyance_tests::net::{Child, Network, TEST_TIMEOUT, TRANSPORTS, descriptors, eventually};
 use futures_util::StreamExt;
 use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
@@ -14,9 +14,9 @@ use tokio::sync::Notify;
 use tokio::task::JoinHandle;
 use tokio_tungstenite::{WebSocketStream, client_async};
 
+use super::application::Application;
 use super::axes::State;
-use super::ground::Ground;
-use super::ward::Ward;
+use super::host_network::HostNetwork;
 use super::{VANISHING, alone, network, seconds};
 
 /// What `ss` says of a server's connection to a host.
@@ -67,7 +67,7 @@ fn what_is_written_to_a_vanished_host_is_sent_again_and_nobody_says_a_word() {
     assert_eq!(
         server.read(&mut [0]).map_err(|error| error.kind()),
         Err(ErrorKind::WouldBlock),
-        "nobody told it"
+        "nobody call it"
     );
     assert_eq!(peer.received(), 6);
     assert_eq!(network.at_server(icmp), ["0", "0"]);
@@ -157,34 +157,35 @@ impl Client {
 fn a_client_that_others_wrote_is_held_for_as_long_as_it_is_well_and_then_ended_for_the_true_cause() {
     let _alone = alone();
     let Some(network) = network() else { return };
-    let ground = Ground::Network(Box::new(network));
-    let Ground::Network(network) = &ground else { unreachable!() };
-    let (site, ward) = Ward::open(VANISHING, &ground);
+    let hosts = HostNetwork::Network(Box::new(network));
+    let HostNetwork::Network(network) = &hosts else { unreachable!() };
+    let (server, application) = Application::start(VANISHING, &hosts);
     let runtime = Runtime::new().expect("a runtime");
     let open = descriptors();
     let mut clients = Vec::new();
     for fate in [Fate::Killed, Fate::Frozen, Fate::Vanished] {
         for transport in TRANSPORTS {
-            let host = ground.host();
-            let client = Client::start(network, &runtime, ward.addr, host, transport);
+            let host = hosts.host();
+            let client = Client::start(network, &runtime, application.addr, host, transport);
             clients.push((fate, transport, host, Some(client)));
         }
     }
     let well = VANISHING.max_idle + seconds(1);
     eventually("clients that are held for longer than max_idle", || {
-        let listed = ward.hub.list();
+        let listed = application.hub.list();
         listed.len() == clients.len() && listed.iter().all(|hold| hold.held_for >= well)
     });
     let vanished: Vec<_> = clients.iter().filter(|(fate, ..)| *fate == Fate::Vanished).collect();
     let vanished: Vec<_> = vanished.into_iter().map(|(_, _, host, _)| *host).collect();
-    ground.vanish(&vanished);
+    hosts.vanish(&vanished);
     for (fate, _, _, client) in &mut clients {
         *client = client.take().and_then(|client| client.suffer(*fate, &runtime));
     }
     let ends_with = |host: Ipv4Addr, allowed: &[&str], who: &str| {
-        let end = ward.book.wait(host.into(), PATIENCE, |page| Some(page.ends.first()?.end.as_str()));
+        let end =
+            application.log.wait(host.into(), TEST_TIMEOUT, |calls| Some(calls.ends.first()?.end.as_str()));
         assert!(end.is_some_and(|end| allowed.contains(&end)), "{who}: {end:?}");
-        assert_eq!(ward.page(host).ends.len(), 1, "{who}");
+        assert_eq!(application.calls(host).ends.len(), 1, "{who}");
     };
     let mut frozen = Vec::new();
     for (fate, transport, host, client) in clients {
@@ -197,17 +198,17 @@ fn a_client_that_others_wrote_is_held_for_as_long_as_it_is_well_and_then_ended_f
             (Fate::Frozen, _) => frozen.push((host, client, who)),
         }
     }
-    let frozen_for = |span| ward.hub.list().iter().all(|hold| hold.held_for >= well + span);
+    let frozen_for = |span| application.hub.list().iter().all(|hold| hold.held_for >= well + span);
     eventually("clients that are frozen for longer than max_idle", || {
         frozen_for(VANISHING.max_idle + seconds(2))
     });
-    assert_eq!(ward.hub.held_count(), frozen.len(), "their kernels answer");
+    assert_eq!(application.hub.held_count(), frozen.len(), "their kernels answer");
     for (host, client, who) in frozen {
         drop(client);
         ends_with(host, &["gone", "reset"], &who);
     }
-    eventually("no descriptor for anybody", || ground.attached(ward.addr).is_empty());
-    site.until_quiet();
+    eventually("no descriptor for anybody", || hosts.attached(application.addr).is_empty());
+    server.until_quiet();
     drop(runtime);
     eventually("the descriptors of before", || descriptors() <= open);
 }

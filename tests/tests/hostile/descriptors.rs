@@ -10,40 +10,41 @@ use tokio::time::Instant;
 const MESSAGE: u8 = 0x81;
 
 /// Starts the server with so few descriptors, and deadlines that nobody waits for.
-fn inn(descriptors: usize) -> (Child, std::net::SocketAddr) {
+fn start_server(descriptors: usize) -> (Child, std::net::SocketAddr) {
     let mut command = Command::new("sh");
     let script = format!("ulimit -n {descriptors} && exec \"$0\"");
-    command.args(["-c", &script, env!("CARGO_BIN_EXE_inn")]);
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_server_process")]);
     for (name, _) in std::env::vars_os().filter(|(name, _)| name.to_string_lossy().starts_with("ABEYANCE_")) {
         command.env_remove(name);
     }
     command.envs([("ABEYANCE_HEAD_TIMEOUT", "10m"), ("ABEYANCE_KEEP_ALIVE", "10m")]);
     let mut child = Child::start(&mut command);
-    let addr = child.told(|line| line.trim().strip_prefix("abeyance: listening on http://")?.parse().ok());
+    let addr =
+        child.wait_for_line(|line| line.trim().strip_prefix("abeyance: listening on http://")?.parse().ok());
     (child, addr)
 }
 
 /// Has the application do something with its files; says how many it had.
-fn tell(guest: &mut Peer, what: &str) -> usize {
-    guest.send(frame(MESSAGE, what.as_bytes()));
-    let answer = guest.frame().expect("an answer").payload;
+fn tell(peer: &mut Peer, what: &str) -> usize {
+    peer.send(frame(MESSAGE, what.as_bytes()));
+    let answer = peer.frame().expect("an answer").payload;
     String::from_utf8(answer).unwrap().parse().unwrap()
 }
 
 #[test]
-fn newcomers_are_answered_when_the_application_has_eaten_all_descriptors() {
-    let (mut child, addr) = inn(80);
-    let mut guest = Peer::hold(addr, "/hold", Transport::WebSocket);
+fn newcomers_are_answered_when_the_application_has_taken_all_descriptors() {
+    let (mut child, addr) = start_server(80);
+    let mut files = Peer::hold(addr, "/hold", Transport::WebSocket);
     let mut held: Vec<_> =
         TRANSPORTS.iter().map(|transport| (*transport, Peer::hold(addr, "/hold", *transport))).collect();
     for _ in 0..=TRANSPORTS.len() {
-        child.told(|line| line.starts_with("held: ").then_some(()));
+        child.wait_for_line(|line| line.starts_with("held: ").then_some(()));
     }
     // It rests: it is answered, and its connection is kept.
     let mut resting = Peer::connect(addr);
     resting.send("GET /nothing HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(resting.answer().status, 404);
-    assert!(tell(&mut guest, "eat") > 20);
+    assert!(tell(&mut files, "open files") > 20);
 
     // The first newcomer takes the place of who rests, and everybody behind it is refused.
     let newcomer = Peer::hold(addr, "/hold", Transport::Sse);
@@ -70,8 +71,8 @@ fn newcomers_are_answered_when_the_application_has_eaten_all_descriptors() {
     }
 
     // Nobody who is held has noticed, and when there are descriptors again, all is well.
-    assert!(tell(&mut guest, "spit") > 20);
-    assert_eq!(tell(&mut guest, "how many"), 0);
+    assert!(tell(&mut files, "close files") > 20);
+    assert_eq!(tell(&mut files, "how many"), 0);
     held.push((Transport::Sse, newcomer));
     held.extend(TRANSPORTS.map(|transport| (transport, Peer::hold(addr, "/hold", transport))));
     let mut served = Peer::connect(addr);
@@ -79,7 +80,7 @@ fn newcomers_are_answered_when_the_application_has_eaten_all_descriptors() {
     assert_eq!(served.answer().status, 404);
     // A long poll shows nothing until it is answered; by the time of the signal it must be held.
     for _ in 0..=TRANSPORTS.len() {
-        child.told(|line| line.starts_with("held: ").then_some(()));
+        child.wait_for_line(|line| line.starts_with("held: ").then_some(()));
     }
     child.signal("TERM");
     for (transport, peer) in &mut held {
@@ -91,8 +92,8 @@ fn newcomers_are_answered_when_the_application_has_eaten_all_descriptors() {
             _ => assert!(peer.read_to_end().0.ends_with(b"0\r\n\r\n"), "{transport:?}"),
         }
     }
-    assert!(guest.frame().is_some_and(|frame| frame.close().is_some()));
-    drop((held, guest));
+    assert!(files.frame().is_some_and(|frame| frame.close().is_some()));
+    drop((held, files));
     let (status, said) = child.exit();
     assert_eq!(status.code(), Some(0), "{said}");
 }
@@ -100,10 +101,10 @@ fn newcomers_are_answered_when_the_application_has_eaten_all_descriptors() {
 #[test]
 fn a_house_full_of_those_who_say_nothing_serves_everybody_else() {
     // Room for 64.
-    let (mut child, addr) = inn(96);
+    let (mut child, addr) = start_server(96);
     let mut held: Vec<_> = (0..20).map(|_| Peer::hold(addr, "/hold", Transport::Sse)).collect();
     for _ in 0..held.len() {
-        child.told(|line| line.starts_with("held: ").then_some(()));
+        child.wait_for_line(|line| line.starts_with("held: ").then_some(()));
     }
     let mut silent: Vec<_> = (0..100).map(|_| Peer::connect(addr)).collect();
     for turn in 0..50 {

@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use abeyance::extract::State;
 use abeyance::{Disconnect, End, Held, JoinError, Lifecycle, Message, Server, Suspend, Transport, suspend};
-use abeyance_tests::net::{Diary, LASTING, PATIENCE, Peer, Site, Witness, eventually, frame, narrow};
+use abeyance_tests::net::{
+    HookRecorder, LASTING, Peer, RecordingContext, TEST_TIMEOUT, TcpTestServer, eventually, frame, narrow,
+};
 use tokio::sync::watch;
 
 use super::LONG;
@@ -15,36 +17,36 @@ const SIZE: usize = 8 * 1024;
 const MEMORY: usize = 1 << 20;
 
 #[suspend(path = "/full", send_buffer = "64KiB", heartbeat = "none", max_idle = "1h")]
-async fn full(State(diary): State<Diary>) -> Suspend<Witness> {
-    Suspend::with(diary.witness()).join("full").drive(async move |_| diary.opened())
+async fn full(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    Suspend::with(hooks.context()).join("full").drive(async move |_| hooks.driver_started())
 }
 
 // So large that one send buffer never fills: only all of them together do.
 #[suspend(path = "/roomy", send_buffer = "64MiB", heartbeat = "none", max_idle = "1h")]
-async fn roomy(State(diary): State<Diary>) -> Suspend<Witness> {
-    Suspend::with(diary.witness()).join("roomy").drive(async move |_| diary.opened())
+async fn roomy(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    Suspend::with(hooks.context()).join("roomy").drive(async move |_| hooks.driver_started())
 }
 
 /// So many of each lasting transport that do not read.
-fn deaf(site: &Site, diary: &Diary, path: &str, each: usize) -> Vec<Peer> {
+fn deaf(server: &TcpTestServer, hooks: &HookRecorder, path: &str, each: usize) -> Vec<Peer> {
     let mut deaf = Vec::new();
     for transport in LASTING {
         for _ in 0..each {
-            let mut peer = narrow(site.addr);
+            let mut peer = narrow(server.addr);
             peer.ask(path, transport);
             peer.begin(transport);
             deaf.push(peer);
         }
     }
-    diary.wait("the drivers", |pages| (pages.opened == deaf.len()).then_some(()));
+    hooks.wait("the drivers", |calls| (calls.drivers == deaf.len()).then_some(()));
     deaf
 }
 
 /// One that reads everything, and tells of each message.
-fn reader(site: &Site, diary: &Diary, path: &str) -> Receiver<()> {
-    let before = diary.read(|pages| pages.opened);
-    let mut peer = Peer::hold(site.addr, path, Transport::WebSocket);
-    diary.wait("the driver", |pages| (pages.opened > before).then_some(()));
+fn reader(server: &TcpTestServer, hooks: &HookRecorder, path: &str) -> Receiver<()> {
+    let before = hooks.read(|calls| calls.drivers);
+    let mut peer = Peer::hold(server.addr, path, Transport::WebSocket);
+    hooks.wait("the driver", |calls| (calls.drivers > before).then_some(()));
     let (tell, told) = channel();
     spawn(move || {
         while peer.frame().is_some_and(|frame| frame.payload.len() == SIZE) {
@@ -58,61 +60,61 @@ fn reader(site: &Site, diary: &Diary, path: &str) -> Receiver<()> {
 
 #[test]
 fn a_topic_all_of_whose_members_are_full_ends_them_and_never_its_publisher() {
-    let diary = Diary::default();
-    let site = Site::start(Server::new().state(diary.clone()).mount(full).write_timeout(LONG));
-    let deaf = deaf(&site, &diary, "/full", 10);
+    let hooks = HookRecorder::default();
+    let server = TcpTestServer::start(Server::new().state(hooks.clone()).mount(full).write_timeout(LONG));
+    let deaf = deaf(&server, &hooks, "/full", 10);
     let mut rounds = 0;
     // To publish never waits, so this ends: each round more is in send buffers that nobody reads.
-    while site.hub.publish("full", "x".repeat(SIZE)) > 0 {
+    while server.hub.publish("full", "x".repeat(SIZE)) > 0 {
         rounds += 1;
         assert!(rounds < 10_000, "a send buffer without end");
     }
     for peer in &deaf {
-        assert_eq!(diary.end_of(peer.local_addr()).0, End::Disconnect(Disconnect::Slow));
+        assert_eq!(hooks.end_of(peer.local_addr()).0, End::Disconnect(Disconnect::Slow));
     }
     // The topic is there for whoever comes next.
-    let told = reader(&site, &diary, "/full");
-    assert_eq!(site.hub.publish("full", "x".repeat(SIZE)), 1);
-    told.recv_timeout(PATIENCE).expect("the message");
-    eventually("nothing to wait", || site.hub.stats().waiting == 0);
+    let told = reader(&server, &hooks, "/full");
+    assert_eq!(server.hub.publish("full", "x".repeat(SIZE)), 1);
+    told.recv_timeout(TEST_TIMEOUT).expect("the message");
+    eventually("nothing to wait", || server.hub.stats().waiting == 0);
     drop((deaf, told));
-    site.hub.list().into_iter().for_each(|held| assert!(site.hub.resume(held.id)));
-    site.until_quiet();
+    server.hub.list().into_iter().for_each(|held| assert!(server.hub.resume(held.id)));
+    server.until_quiet();
 }
 
 #[test]
 fn when_too_much_waits_for_all_the_slow_pay_and_a_reader_loses_nothing() {
-    let diary = Diary::default();
-    let server = Server::new().state(diary.clone()).mount(roomy).max_buffered(MEMORY).write_timeout(LONG);
-    let site = Site::start(server);
-    let told = reader(&site, &diary, "/roomy");
+    let hooks = HookRecorder::default();
+    let server = Server::new().state(hooks.clone()).mount(roomy).max_buffered(MEMORY).write_timeout(LONG);
+    let server = TcpTestServer::start(server);
+    let told = reader(&server, &hooks, "/roomy");
     let mut deaf = Vec::new();
     for transport in LASTING {
         for _ in 0..10 {
-            let before = diary.read(|pages| pages.opened);
-            let mut peer = narrow(site.addr);
+            let before = hooks.read(|calls| calls.drivers);
+            let mut peer = narrow(server.addr);
             peer.ask("/roomy", transport);
             peer.begin(transport);
-            diary.wait("the driver", |pages| (pages.opened > before).then_some(()));
+            hooks.wait("the driver", |calls| (calls.drivers > before).then_some(()));
             deaf.push(peer);
         }
     }
     let mut rounds = 0;
-    while site.hub.publish("roomy", "x".repeat(SIZE)) > 1 {
-        let waiting = site.hub.stats().waiting;
+    while server.hub.publish("roomy", "x".repeat(SIZE)) > 1 {
+        let waiting = server.hub.stats().waiting;
         assert!(waiting <= MEMORY, "{waiting} bytes wait");
-        told.recv_timeout(PATIENCE).expect("the reader has it");
+        told.recv_timeout(TEST_TIMEOUT).expect("the reader has it");
         rounds += 1;
         assert!(rounds < 10_000, "memory without end");
     }
-    told.recv_timeout(PATIENCE).expect("the last one, too");
+    told.recv_timeout(TEST_TIMEOUT).expect("the last one, too");
     for peer in &deaf {
-        assert_eq!(diary.end_of(peer.local_addr()).0, End::Disconnect(Disconnect::Slow));
+        assert_eq!(hooks.end_of(peer.local_addr()).0, End::Disconnect(Disconnect::Slow));
     }
-    assert_eq!(site.hub.held_count(), 1, "the reader");
+    assert_eq!(server.hub.held_count(), 1, "the reader");
     drop((deaf, told));
-    site.hub.list().into_iter().for_each(|held| assert!(site.hub.resume(held.id)));
-    site.until_quiet();
+    server.hub.list().into_iter().for_each(|held| assert!(server.hub.resume(held.id)));
+    server.until_quiet();
 }
 
 /// Joins a topic of each name that it is told, and says how that went.
@@ -141,8 +143,8 @@ async fn greedy() -> Suspend {
 
 #[test]
 fn a_hold_joins_no_more_topics_than_it_may_and_is_held_on() {
-    let site = Site::start(Server::new().mount(joiner).mount(greedy).max_topics(3));
-    let mut peer = Peer::hold(site.addr, "/joiner", Transport::WebSocket);
+    let server = TcpTestServer::start(Server::new().mount(joiner).mount(greedy).max_topics(3));
+    let mut peer = Peer::hold(server.addr, "/joiner", Transport::WebSocket);
     for (topic, expected) in [
         ("two", "joined"),
         ("three", "joined"),
@@ -153,16 +155,16 @@ fn a_hold_joins_no_more_topics_than_it_may_and_is_held_on() {
         peer.send(frame(0x81, topic.as_bytes()));
         assert_eq!(peer.frame().expect("an answer").payload, expected.as_bytes(), "{topic}");
     }
-    assert_eq!(site.hub.publish("four", "nobody"), 0);
-    assert_eq!(site.hub.publish("three", "somebody"), 1);
+    assert_eq!(server.hub.publish("four", "nobody"), 0);
+    assert_eq!(server.hub.publish("three", "somebody"), 1);
     assert_eq!(peer.frame().expect("the message").payload, b"somebody");
     // A function that joins too many is at fault, and its client is told that it is not its own.
-    let mut greedy = Peer::connect(site.addr);
+    let mut greedy = Peer::connect(server.addr);
     greedy.ask("/greedy", Transport::LongPoll);
     assert_eq!(greedy.answer().status, 500);
-    assert_eq!(site.hub.held_count(), 1);
+    assert_eq!(server.hub.held_count(), 1);
     drop((peer, greedy));
-    site.until_quiet();
+    server.until_quiet();
 }
 
 #[suspend(
@@ -172,47 +174,49 @@ fn a_hold_joins_no_more_topics_than_it_may_and_is_held_on() {
     heartbeat = "none",
     max_idle = "1h"
 )]
-async fn gate(State((diary, mut opened)): State<(Diary, watch::Receiver<bool>)>) -> Suspend<Witness> {
-    let witness = diary.witness();
+async fn gate(
+    State((hooks, mut opened)): State<(HookRecorder, watch::Receiver<bool>)>,
+) -> Suspend<RecordingContext> {
+    let context = hooks.context();
     let _ = opened.wait_for(|is_open| *is_open).await;
-    Suspend::with(witness)
+    Suspend::with(context)
 }
 
 #[test]
 fn functions_that_run_without_a_place_to_come_are_as_few_as_the_places() {
-    let diary = Diary::default();
+    let hooks = HookRecorder::default();
     let (opener, opened) = watch::channel(true);
-    let server = Server::new().state((diary.clone(), opened)).mount(gate).function_timeout(LONG);
-    let site = Site::start(server);
-    let oldest: Vec<_> = (0..2).map(|_| Peer::hold(site.addr, "/gate", Transport::Sse)).collect();
+    let server = Server::new().state((hooks.clone(), opened)).mount(gate).function_timeout(LONG);
+    let server = TcpTestServer::start(server);
+    let oldest: Vec<_> = (0..2).map(|_| Peer::hold(server.addr, "/gate", Transport::Sse)).collect();
     // Younger ones are not evicted.
     eventually("holds of a second", || {
-        site.hub.list().iter().all(|hold| hold.held_for >= Duration::from_millis(1100))
+        server.hub.list().iter().all(|hold| hold.held_for >= Duration::from_millis(1100))
     });
     opener.send_replace(false);
     let mut asking: Vec<_> = (0..2)
         .map(|_| {
-            let mut peer = Peer::connect(site.addr);
+            let mut peer = Peer::connect(server.addr);
             peer.ask("/gate", Transport::Sse);
             peer
         })
         .collect();
-    diary.wait("the functions", |pages| (pages.functions == 4).then_some(()));
+    hooks.wait("the functions", |calls| (calls.functions == 4).then_some(()));
     for _ in 0..50 {
-        let mut refused = Peer::connect(site.addr);
+        let mut refused = Peer::connect(server.addr);
         refused.ask("/gate", Transport::Sse);
         let answer = refused.answer();
         assert!(answer.status == 503 && answer.header("retry-after").is_some(), "{answer:?}");
     }
-    assert_eq!(diary.read(|pages| pages.functions), 4, "none of them ran");
-    assert_eq!(site.hub.held_count(), 2, "and nobody was ended for them");
+    assert_eq!(hooks.read(|calls| calls.functions), 4, "none of them ran");
+    assert_eq!(server.hub.held_count(), 2, "and nobody was ended for them");
     opener.send_replace(true);
     for peer in &mut asking {
         peer.begin(Transport::Sse);
     }
     for peer in oldest {
-        assert_eq!(diary.end_of(peer.local_addr()).0.as_str(), "evicted");
+        assert_eq!(hooks.end_of(peer.local_addr()).0.as_str(), "evicted");
     }
     drop(asking);
-    site.until_quiet();
+    server.until_quiet();
 }

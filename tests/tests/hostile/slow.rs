@@ -5,36 +5,36 @@ use std::thread::scope;
 use abeyance::Transport;
 use abeyance_tests::net::{Peer, eventually};
 
-use super::town::{Town, connect_from, status};
+use super::target::{Target, connect_from, status};
 
 const ATTACKERS: usize = 100;
 const GOOD: usize = 100;
 
 /// Sends a byte to each attacker's connection again and again until the server has closed them all; meanwhile good
 /// clients are served. Gives what the attackers were told.
-fn drip(town: &Town, mut attackers: Vec<Peer>) -> Vec<Option<u16>> {
+fn drip(target: &Target, mut attackers: Vec<Peer>) -> Vec<Option<u16>> {
     let mut served = 0;
-    while served < GOOD || town.connections_from(1) > 0 {
+    while served < GOOD || target.connections_from(1) > 0 {
         attackers.iter_mut().for_each(|peer| peer.try_send("x"));
-        drop(town.answers(2));
+        drop(target.answers(2));
         served += 1;
     }
-    town.serves(2);
+    target.serves(2);
     let told = attackers.iter_mut().map(|peer| status(&peer.read_to_end().0)).collect();
     drop(attackers);
-    town.until_empty();
+    target.until_empty();
     told
 }
 
 #[test]
 fn slow_heads_are_told_that_they_are_late() {
-    let town = Town::open(|server| server);
+    let target = Target::start(|server| server);
     let attack = |_| {
-        let mut peer = Peer::connect(town.local_addr());
+        let mut peer = Peer::connect(target.local_addr());
         peer.send("GET /hold HTTP/1.1\r\nHost: test\r\nX-Slow: ");
         peer
     };
-    let told = drip(&town, (0..ATTACKERS).map(attack).collect());
+    let told = drip(&target, (0..ATTACKERS).map(attack).collect());
     // An RST for the bytes behind it may have destroyed the answer of some.
     assert!(told.iter().all(|status| status.is_none_or(|status| status == 408)), "{told:?}");
     assert!(told.contains(&Some(408)), "{told:?}");
@@ -42,8 +42,8 @@ fn slow_heads_are_told_that_they_are_late() {
 
 #[test]
 fn slow_bodies_are_refused_whomever_they_are_for() {
-    let town = Town::open(|server| server);
-    let mut held = Peer::connect(town.local_addr());
+    let target = Target::start(|server| server);
+    let mut held = Peer::connect(target.local_addr());
     held.ask("/hold", Transport::Stream);
     let token = held.head().header("abeyance-hold").expect("a token").to_owned();
     for begin in [
@@ -56,12 +56,12 @@ fn slow_bodies_are_refused_whomever_they_are_for() {
             "POST /hold HTTP/1.1\r\nHost: test\r\nAbeyance-Hold: no\r\nContent-Length: 60000\r\n\r\n",
         ),
     ] {
-        let mut attackers: Vec<_> = (0..ATTACKERS / 4).map(|_| Peer::connect(town.local_addr())).collect();
+        let mut attackers: Vec<_> = (0..ATTACKERS / 4).map(|_| Peer::connect(target.local_addr())).collect();
         attackers.iter_mut().for_each(|peer| peer.send(&begin));
         let mut rounds = 0;
-        while rounds < GOOD / 4 || town.connections_from(1) > 1 {
+        while rounds < GOOD / 4 || target.connections_from(1) > 1 {
             attackers.iter_mut().for_each(|peer| peer.try_send("x"));
-            drop(town.answers(2));
+            drop(target.answers(2));
             rounds += 1;
         }
         for mut peer in attackers {
@@ -71,39 +71,39 @@ fn slow_bodies_are_refused_whomever_they_are_for() {
         }
     }
     assert_eq!(
-        town.diary.read(|pages| pages.heard.len()),
+        target.hooks.read(|calls| calls.messages.len()),
         0,
         "nothing of a message that is not whole is heard"
     );
-    assert_eq!(town.site.hub.held_count(), 1, "whoever is held is not to blame");
+    assert_eq!(target.server.hub.held_count(), 1, "whoever is held is not to blame");
     drop(held);
-    town.until_empty();
+    target.until_empty();
 }
 
 #[test]
 fn a_body_that_stops_is_not_waited_for_for_long() {
-    let town = Town::open(|server| server);
-    let mut attackers: Vec<_> = (0..ATTACKERS).map(|_| Peer::connect(town.local_addr())).collect();
+    let target = Target::start(|server| server);
+    let mut attackers: Vec<_> = (0..ATTACKERS).map(|_| Peer::connect(target.local_addr())).collect();
     for peer in &mut attackers {
         peer.send("POST /echo HTTP/1.1\r\nHost: test\r\nContent-Length: 60000\r\n\r\nx");
     }
     // While they keep their places, others are served.
     scope(|scope| {
         for from in 2..6 {
-            let town = &town;
-            scope.spawn(move || (0..GOOD / 4).for_each(|_| drop(town.answers(from))));
+            let target = &target;
+            scope.spawn(move || (0..GOOD / 4).for_each(|_| drop(target.answers(from))));
         }
     });
     for mut peer in attackers {
         assert_eq!(status(&peer.read_to_end().0), Some(400));
     }
-    town.until_empty();
+    target.until_empty();
 }
 
 #[test]
 fn one_address_with_slow_bodies_makes_room_for_itself_and_leaves_places_for_the_others() {
-    let town = Town::open(|server| server.max_unheld_per_peer(10).head_timeout(super::LONG));
-    let mut attackers: Vec<_> = (0..10).map(|_| connect_from(7, town.local_addr())).collect();
+    let target = Target::start(|server| server.max_unheld_per_peer(10).head_timeout(super::LONG));
+    let mut attackers: Vec<_> = (0..10).map(|_| connect_from(7, target.local_addr())).collect();
     for peer in &mut attackers {
         peer.send(
             "POST /echo HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 60000\r\n\r\n",
@@ -112,11 +112,11 @@ fn one_address_with_slow_bodies_makes_room_for_itself_and_leaves_places_for_the_
         assert_eq!(peer.head().status, 100);
     }
     for turn in 0..GOOD {
-        drop(town.answers(8));
+        drop(target.answers(8));
         // The kernel's list changes while it is read.
-        eventually("ten of that address", || town.connections_from(7) == 10);
+        eventually("ten of that address", || target.connections_from(7) == 10);
         if turn < attackers.len() {
-            let newcomer = town.answers(7);
+            let newcomer = target.answers(7);
             let refused = attackers[turn].answer();
             assert_eq!(refused.status, 503);
             assert!(refused.header("retry-after").is_some());
@@ -124,6 +124,6 @@ fn one_address_with_slow_bodies_makes_room_for_itself_and_leaves_places_for_the_
         }
     }
     drop(attackers);
-    town.until_empty();
-    town.serves(7);
+    target.until_empty();
+    target.serves(7);
 }

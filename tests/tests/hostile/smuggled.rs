@@ -3,7 +3,7 @@
 use abeyance::Transport;
 use abeyance_tests::net::{Peer, eventually};
 
-use super::town::{Town, status};
+use super::target::{Target, status};
 
 const MARKER: &str = "GET /marker HTTP/1.1\r\nHost: test\r\n\r\n";
 
@@ -71,8 +71,8 @@ fn shapes() -> Vec<(String, String, bool)> {
     ]
 }
 
-/// Whom a request is for.
-fn targets(token: &str) -> [String; 4] {
+/// A request for each kind of receiver: an endpoint, a hold, the fallback.
+fn requests(token: &str) -> [String; 4] {
     [
         String::from("GET /poll HTTP/1.1\r\nHost: test\r\n"),
         String::from("GET /hold?transport=long_poll HTTP/1.1\r\nHost: test\r\n"),
@@ -82,8 +82,8 @@ fn targets(token: &str) -> [String; 4] {
 }
 
 /// Another held connection, for its token.
-fn held(town: &Town) -> (Peer, String) {
-    let mut held = Peer::connect(town.local_addr());
+fn held(target: &Target) -> (Peer, String) {
+    let mut held = Peer::connect(target.local_addr());
     held.ask("/hold", Transport::Stream);
     let token = held.head().header("abeyance-hold").expect("a token").to_owned();
     (held, token)
@@ -92,35 +92,35 @@ fn held(town: &Town) -> (Peer, String) {
 #[test]
 fn a_second_request_that_is_one_is_answered() {
     // Otherwise the tests below could not fail.
-    let town = Town::open(|server| server);
-    let (held, token) = held(&town);
-    for (turn, target) in targets(&token).into_iter().enumerate().filter(|(turn, _)| *turn != 1) {
-        let mut peer = Peer::connect(town.local_addr());
-        let length = if target.starts_with("POST") { "Content-Length: 0\r\n" } else { "" };
-        peer.send(format!("{target}{length}\r\n{MARKER}"));
+    let target = Target::start(|server| server);
+    let (held, token) = held(&target);
+    for (turn, request) in requests(&token).into_iter().enumerate().filter(|(turn, _)| *turn != 1) {
+        let mut peer = Peer::connect(target.local_addr());
+        let length = if request.starts_with("POST") { "Content-Length: 0\r\n" } else { "" };
+        peer.send(format!("{request}{length}\r\n{MARKER}"));
         peer.answer();
-        assert_eq!(peer.answer().text(), "marked", "{turn}: {target}");
+        assert_eq!(peer.answer().text(), "marked", "{turn}: {request}");
     }
-    assert_eq!(town.marks(), 3);
+    assert_eq!(target.marks(), 3);
     drop(held);
-    town.until_empty();
+    target.until_empty();
 }
 
 fn try_all(after_a_hold: bool) {
-    let town = Town::open(|server| server);
-    let (held, token) = held(&town);
+    let target = Target::start(|server| server);
+    let (held, token) = held(&target);
     for (fields, behind, is_refused) in shapes() {
-        for target in targets(&token) {
-            let what = format!("{target}{fields}\r\n{behind}");
-            let mut peer = Peer::connect(town.local_addr());
+        for request in requests(&token) {
+            let what = format!("{request}{fields}\r\n{behind}");
+            let mut peer = Peer::connect(target.local_addr());
             if after_a_hold {
                 peer.ask("/poll", Transport::LongPoll);
                 assert_eq!(peer.answer().status, 204);
             }
             peer.try_send(&what);
-            if !is_refused && target.contains("/hold?transport") {
+            if !is_refused && request.contains("/hold?transport") {
                 // Beside the one with the token. Whoever is held may not have joined yet.
-                eventually("both to hear it", || town.site.hub.publish("all", "an answer") == 2);
+                eventually("both to hear it", || target.server.hub.publish("all", "an answer") == 2);
             }
             // To its end: that comes by itself, and not because the client left.
             let (said, _) = peer.read_to_end();
@@ -131,12 +131,12 @@ fn try_all(after_a_hold: bool) {
             };
             assert!(is_right, "{what:?}: {:?}", String::from_utf8_lossy(&said));
             assert_eq!(String::from_utf8_lossy(&said).matches("HTTP/1.1 ").count(), 1, "{what:?}");
-            assert_eq!(town.marks(), 0, "{what:?}");
+            assert_eq!(target.marks(), 0, "{what:?}");
         }
     }
-    town.serves(2);
+    target.serves(2);
     drop(held);
-    town.until_empty();
+    target.until_empty();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use abeyance::{Server, Transport};
 use abeyance_tests::net::{Peer, eventually, narrow};
 
 use super::LONG;
-use super::town::{Town, connect_from, status};
+use super::target::{Target, connect_from, status};
 
 const ATTACKERS: usize = 60;
 const GOOD: usize = 30;
@@ -26,13 +26,13 @@ fn halves(token: &str) -> [String; 6] {
 
 /// Good clients come while attackers keep what they have, byte by byte, and come anew where they lost it.
 fn besiege(set_up: impl Fn(Server) -> Server) {
-    let town = Town::open(|server| set_up(server).head_timeout(LONG).write_timeout(LONG));
-    let mut held = Peer::connect(town.local_addr());
+    let target = Target::start(|server| set_up(server).head_timeout(LONG).write_timeout(LONG));
+    let mut held = Peer::connect(target.local_addr());
     held.ask("/hold", Transport::Stream);
     let token = held.head().header("abeyance-hold").expect("a token").to_owned();
     for half in halves(&token) {
         let attack = || {
-            let mut peer = narrow(town.local_addr());
+            let mut peer = narrow(target.local_addr());
             peer.send(&half);
             peer
         };
@@ -40,11 +40,11 @@ fn besiege(set_up: impl Fn(Server) -> Server) {
         for turn in 0..GOOD {
             attackers.iter_mut().for_each(|peer| peer.try_send("x"));
             attackers.push(attack());
-            let good = town.answers(2);
+            let good = target.answers(2);
             if turn == 0 {
                 // It is served on, though others wait.
                 drop(good);
-                town.serves(2);
+                target.serves(2);
             }
         }
         // Each that made room was told so, if nothing had been said before and no RST destroyed it.
@@ -53,12 +53,12 @@ fn besiege(set_up: impl Fn(Server) -> Server) {
             assert!(matches!(told, None | Some(200 | 503)), "{half}: {told:?}");
         }
         drop(attackers);
-        eventually("the attackers to be gone", || town.connections_from(1) == 1);
+        eventually("the attackers to be gone", || target.connections_from(1) == 1);
     }
-    assert_eq!(town.site.hub.held_count(), 1, "who is held is not to blame");
-    assert_eq!(town.diary.read(|pages| pages.heard.len()), 0);
+    assert_eq!(target.server.hub.held_count(), 1, "who is held is not to blame");
+    assert_eq!(target.hooks.read(|calls| calls.messages.len()), 0);
     drop(held);
-    town.until_empty();
+    target.until_empty();
 }
 
 #[test]
@@ -73,30 +73,30 @@ fn halves_that_take_every_parser_serve_everybody_else() {
 
 #[test]
 fn requests_that_are_being_answered_make_no_room_and_newcomers_are_told_so() {
-    let town = Town::open(|server| server.max_requests(4).head_timeout(LONG));
-    let mut busy: Vec<_> = (0..4).map(|_| Peer::connect(town.local_addr())).collect();
+    let target = Target::start(|server| server.max_requests(4).head_timeout(LONG));
+    let mut busy: Vec<_> = (0..4).map(|_| Peer::connect(target.local_addr())).collect();
     for peer in &mut busy {
         peer.send("POST /never HTTP/1.1\r\nHost: test\r\nContent-Length: 4\r\n\r\nbody");
     }
-    eventually("all to be asked", || town.marks() == 4);
+    eventually("all to be asked", || target.marks() == 4);
     for _ in 0..20 {
-        let mut newcomer = connect_from(2, town.local_addr());
+        let mut newcomer = connect_from(2, target.local_addr());
         newcomer.send("GET /plain HTTP/1.1\r\nHost: test\r\n\r\n");
         let answer = newcomer.answer();
         assert!(answer.status == 503 && answer.header("retry-after").is_some(), "{answer:?}");
     }
-    assert_eq!(town.connections_from(1), 4);
+    assert_eq!(target.connections_from(1), 4);
     drop(busy);
-    eventually("them to be gone", || town.connections_from(1) == 0);
-    town.serves(2);
-    town.until_empty();
+    eventually("them to be gone", || target.connections_from(1) == 0);
+    target.serves(2);
+    target.until_empty();
 }
 
 #[test]
 fn websockets_of_the_fallback_leave_places_for_other_addresses() {
-    let town = Town::open(|server| server.max_connections(40).max_unheld_per_peer(10));
+    let target = Target::start(|server| server.max_connections(40).max_unheld_per_peer(10));
     let upgrade = || {
-        let mut peer = connect_from(7, town.local_addr());
+        let mut peer = connect_from(7, target.local_addr());
         peer.ask("/socket", Transport::WebSocket);
         let status = peer.head().status;
         (peer, status)
@@ -106,11 +106,11 @@ fn websockets_of_the_fallback_leave_places_for_other_addresses() {
     assert_eq!(taken, 10);
     assert!(upgraded[10..].iter().all(|(_, status)| *status == 429));
     for _ in 0..GOOD {
-        drop(town.answers(8));
+        drop(target.answers(8));
     }
-    town.serves(8);
+    target.serves(8);
     drop(upgraded);
-    eventually("them to be gone", || town.connections_from(7) == 0);
+    eventually("them to be gone", || target.connections_from(7) == 0);
     assert_eq!(upgrade().1, 101);
-    town.until_empty();
+    target.until_empty();
 }

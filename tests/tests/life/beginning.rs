@@ -1,7 +1,7 @@
 //! The beginning of a hold: the bare annotation, the order of things, and what stands in the head.
 
 use abeyance::{Message, Suspend, Transport, suspend};
-use abeyance_tests::house::plan;
+use abeyance_tests::test_server::test_server;
 use tokio::time::sleep;
 
 use super::seconds;
@@ -13,9 +13,9 @@ async fn updates() -> Suspend {
 
 contract!(the_bare_annotation_serves_the_functions_name of all);
 async fn the_bare_annotation_serves_the_functions_name(transport: Transport) {
-    let house = plan().server(|server| server.mount(updates)).open();
-    let mut reader = house.dial();
-    let mut text = house.visit(transport).path("/updates").text();
+    let server = test_server().server(|server| server.mount(updates)).start();
+    let mut reader = server.dial();
+    let mut text = server.request(transport).path("/updates").text();
     if transport == Transport::WebSocket {
         let handshake = "upgrade: websocket\r\nconnection: upgrade\r\nsec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n";
         text.truncate(text.len() - 2);
@@ -39,18 +39,17 @@ async fn the_bare_annotation_serves_the_functions_name(transport: Transport) {
         assert_eq!(String::from_utf8(first).unwrap(), format!("event: hold\ndata: {token}\n\n"));
     }
     if transport == Transport::LongPoll {
-        assert_eq!(house.hub.stats().ended("timeout"), 1);
+        assert_eq!(server.hub.stats().ended("timeout"), 1);
     } else {
-        assert_eq!(house.hub.held_count(), 1);
+        assert_eq!(server.hub.held_count(), 1);
     }
     drop(reader);
-    abeyance_tests::house::until("the end", || house.hub.stats().held == 0).await;
-    assert!(house.hub.stats().is_lawful());
+    server.assert_one_end_each().await;
 }
 
 contract!(first_comes_what_on_suspend_sends_then_the_replies_then_what_was_published of lasting);
 async fn first_comes_what_on_suspend_sends_then_the_replies_then_what_was_published(transport: Transport) {
-    let house = plan()
+    let server = test_server()
         .hold(|hold| hold.join("news").reply("reply 1").reply("reply 2"))
         .on_suspend(|held| async move {
             held.publish("news", "published 1");
@@ -59,62 +58,62 @@ async fn first_comes_what_on_suspend_sends_then_the_replies_then_what_was_publis
             held.publish("news", "published 2");
             held.send("sent 2").unwrap();
         })
-        .open();
-    let mut client = house.enter(transport).await;
-    house.hub.publish("news", "published 3");
+        .start();
+    let mut client = server.hold(transport).await;
+    server.hub.publish("news", "published 3");
     sleep(seconds(2)).await;
-    house.hub.publish("news", "live");
+    server.hub.publish("news", "live");
     let expected =
         ["sent 1", "sent 2", "reply 1", "reply 2", "published 1", "published 3", "published 2", "live"];
     for text in expected {
         assert_eq!(client.message().await, text);
     }
-    let held = house.record.newest();
+    let held = server.hooks.newest();
     held.resume();
     client.end().await;
-    let ended = house.told(1).await.ended;
+    let ended = server.nth_end(1).await.ended;
     assert_eq!((ended.messages_out(), ended.undelivered()), (8, 0));
-    house.close().await;
+    server.close().await;
 }
 
 contract!(messages_come_in_order of lasting);
 async fn messages_come_in_order(transport: Transport) {
-    let house = plan().hold(|hold| hold.join("news").send_buffer(1 << 20)).open();
-    let mut client = house.enter(transport).await;
+    let server = test_server().hold(|hold| hold.join("news").send_buffer(1 << 20)).start();
+    let mut client = server.hold(transport).await;
     client.stream().window(100);
-    let held = house.record.newest();
+    let held = server.hooks.newest();
     for number in 0..1000 {
         if number % 2 == 0 {
             held.send(format!("{number}")).unwrap();
         } else {
-            assert_eq!(house.hub.publish("news", format!("{number}")), 1);
+            assert_eq!(server.hub.publish("news", format!("{number}")), 1);
         }
     }
     for number in 0..1000 {
         assert_eq!(client.message().await, format!("{number}"));
     }
-    house.close().await;
+    server.close().await;
 }
 
 contract!(what_is_said_is_heard_in_order of lasting);
 async fn what_is_said_is_heard_in_order(transport: Transport) {
-    let house = plan().on_message(|held, message| async move { held.send(message).unwrap() }).open();
-    let mut client = house.enter(transport).await;
+    let server = test_server().on_message(|held, message| async move { held.send(message).unwrap() }).start();
+    let mut client = server.hold(transport).await;
     for number in 0..20 {
-        client.say(&format!("{number}")).await;
+        client.send(&format!("{number}")).await;
         assert_eq!(client.message().await, format!("{number}"));
     }
-    assert_eq!(house.record.heard(), (0..20).map(|number| number.to_string()).collect::<Vec<_>>());
-    house.close().await;
+    assert_eq!(server.hooks.messages(), (0..20).map(|number| number.to_string()).collect::<Vec<_>>());
+    server.close().await;
 }
 
 contract!(the_head_carries_cookies_and_says_how_it_is_to_be_treated of all);
 async fn the_head_carries_cookies_and_says_how_it_is_to_be_treated(transport: Transport) {
     let shape =
         |hold: Suspend<_>| hold.header("set-cookie", "a=1").header("set-cookie", "b=2").header("x-room", "7");
-    let house = plan().hold(shape).open();
-    let mut client = house.enter(transport).await;
-    house.record.newest().resume();
+    let server = test_server().hold(shape).start();
+    let mut client = server.hold(transport).await;
+    server.hooks.newest().resume();
     client.end().await;
     assert_eq!(client.head.all("set-cookie"), ["a=1", "b=2"]);
     assert_eq!(client.head.get("x-room"), Some("7"));
@@ -128,58 +127,58 @@ async fn the_head_carries_cookies_and_says_how_it_is_to_be_treated(transport: Tr
             assert_eq!(client.head.get(name), Some(value), "{name}");
         }
     }
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_subprotocol_is_agreed_to_only_when_it_was_offered() {
-    let house = plan().hold(|hold| hold.protocol("chat.v2")).open();
-    let visit = house.visit(Transport::WebSocket).field("sec-websocket-protocol", "chat.v1, chat.v2");
-    let client = visit.enter().await;
+    let server = test_server().hold(|hold| hold.protocol("chat.v2")).start();
+    let request = server.request(Transport::WebSocket).field("sec-websocket-protocol", "chat.v1, chat.v2");
+    let client = request.hold().await;
     assert_eq!(client.head.get("sec-websocket-protocol"), Some("chat.v2"));
-    let client = house.visit(Transport::WebSocket).enter().await;
+    let client = server.request(Transport::WebSocket).hold().await;
     assert_eq!(client.head.get("sec-websocket-protocol"), None);
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_long_poll_is_answered_with_the_first_message_and_the_others_count_as_undelivered() {
-    let house = plan().hold(|hold| hold.reply("one").reply("two").reply("three")).open();
-    let mut client = house.enter(Transport::LongPoll).await;
+    let server = test_server().hold(|hold| hold.reply("one").reply("two").reply("three")).start();
+    let mut client = server.hold(Transport::LongPoll).await;
     assert_eq!(client.end().await, "200");
     assert_eq!(client.messages, ["one"]);
-    let ended = house.told(1).await.ended;
+    let ended = server.nth_end(1).await.ended;
     assert_eq!((ended.messages_out(), ended.undelivered()), (1, 2));
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_long_poll_that_takes_lines_gets_all_that_wait() {
-    let house = plan()
+    let server = test_server()
         .hold(|hold| hold.join("news").reply("reply").reply(Message::json(&[1]).unwrap()))
         .on_suspend(|held| async move {
             held.publish("news", b"raw");
             held.send("sent").unwrap();
         })
-        .open();
-    let visit = house.visit(Transport::LongPoll).field("accept", "application/x-ndjson");
-    let mut client = visit.enter().await;
+        .start();
+    let request = server.request(Transport::LongPoll).field("accept", "application/x-ndjson");
+    let mut client = request.hold().await;
     assert_eq!(client.end().await, "200");
     assert_eq!(client.head.get("content-type"), Some("application/x-ndjson"));
     assert_eq!(client.messages, ["\"sent\"\n\"reply\"\n[1]\n{\"base64\":\"cmF3\"}\n"]);
-    let ended = house.told(1).await.ended;
+    let ended = server.nth_end(1).await.ended;
     assert_eq!((ended.messages_out(), ended.undelivered()), (4, 0));
-    house.close().await;
+    server.close().await;
 }
 
 contract!(what_cannot_be_meant_is_a_server_error_and_takes_no_place of all);
 async fn what_cannot_be_meant_is_a_server_error_and_takes_no_place(transport: Transport) {
-    let house = plan()
+    let server = test_server()
         .server(|server| server.max_suspended(1))
         .hold(|hold| hold.max_idle(seconds(5)).heartbeat(seconds(9)))
-        .open();
+        .start();
     for _ in 0..2 {
-        assert_eq!(house.visit(transport).refused().await.head.status, 500);
+        assert_eq!(server.request(transport).refused().await.head.status, 500);
     }
-    house.close().await;
+    server.close().await;
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use abeyance::{HoldId, Transport, WhenFull};
 use abeyance_tests::dice::Dice;
-use abeyance_tests::house::plan;
+use abeyance_tests::test_server::test_server;
 use tokio::io::AsyncWriteExt;
 
 use tokio::time::sleep;
@@ -87,7 +87,7 @@ async fn round(seed: u64) {
     let memory = dice.pick(&[64 << 10, 1 << 20, 1 << 28]);
     let bound = dice.pick(&[4, 8, 1000]);
     let lifetime = dice.pick(&[3, 20, 1000]);
-    let house = plan()
+    let server = test_server()
         .hold(move |hold| hold.join("news").max_lifetime(seconds(lifetime)))
         .on_suspend(move |held| {
             let running = b1(held.id(), "on_suspend");
@@ -130,7 +130,7 @@ async fn round(seed: u64) {
         .server(|s| {
             s.max_buffered(memory).max_suspended(bound).when_full(WhenFull::ResumeOldest).drain(seconds(10))
         })
-        .open();
+        .start();
     let mut clients = Vec::new();
     let mut sent: HashMap<HoldId, (u64, bool)> = HashMap::new();
     let steps = 30 + dice.roll(60);
@@ -144,8 +144,8 @@ async fn round(seed: u64) {
                     Transport::Stream,
                     Transport::LongPoll,
                 ]);
-                if let Ok(client) = house.visit(transport).attempt().await {
-                    let id = house.record.newest().id();
+                if let Ok(client) = server.request(transport).attempt().await {
+                    let id = server.hooks.newest().id();
                     sent.insert(id, (0, false));
                     clients.push((id, client));
                 }
@@ -190,37 +190,37 @@ async fn round(seed: u64) {
                 }
             }
             8 => {
-                let list = house.hub.list();
+                let list = server.hub.list();
                 if !list.is_empty() {
                     let id = list[dice.roll(list.len())].id;
                     match dice.roll(3) {
-                        0 => house.hub.disconnect(id, "kick"),
-                        _ => house.hub.resume(id),
+                        0 => server.hub.disconnect(id, "kick"),
+                        _ => server.hub.resume(id),
                     };
                 }
             }
             9 => {
-                house.hub.publish("news", "x".repeat(dice.pick(&[10, 30_000])));
+                server.hub.publish("news", "x".repeat(dice.pick(&[10, 30_000])));
             }
             _ => sleep(Duration::from_millis(dice.pick(&[1, 30, 700, 3000]))).await,
         }
-        house.assert_lawful();
+        server.assert_no_end_too_many();
     }
-    let hub = house.hub.clone();
-    let record = house.record.clone();
+    let hub = server.hub.clone();
+    let hooks = server.hooks.clone();
     let hurry = Duration::from_millis(dice.roll(15_000) as u64);
     match dice.roll(3) {
         0 => {
             drop(clients);
-            house.close_until(sleep(hurry)).await;
+            server.close_until(sleep(hurry)).await;
         }
         1 => {
-            house.close_until(sleep(hurry)).await;
+            server.close_until(sleep(hurry)).await;
             drop(clients);
         }
         _ => {
             drop(clients);
-            drop(house);
+            drop(server);
         }
     }
     for _ in 0..100 {
@@ -230,14 +230,14 @@ async fn round(seed: u64) {
             break;
         }
     }
-    record.assert_once();
+    hooks.assert_no_end_twice();
     let stats = hub.stats();
     assert_eq!(
         (stats.held, stats.ending, stats.hooks_running, stats.waiting),
         (0, 0, 0, 0),
         "seed {seed}: {stats:?}"
     );
-    assert_eq!(record.told().len() as u64, stats.suspended, "seed {seed}: {stats:?}");
+    assert_eq!(hooks.ends().len() as u64, stats.suspended, "seed {seed}: {stats:?}");
     let faults = faults.lock().unwrap();
     assert!(faults.is_empty(), "seed {seed}: {faults:?}");
     for (id, (heard, unheard, cause)) in &*ended_of.lock().unwrap() {
@@ -276,12 +276,12 @@ async fn a_log_that_panics_costs_no_end_hook() {
         fn enter(&self, _: &tracing::span::Id) {}
         fn exit(&self, _: &tracing::span::Id) {}
     }
-    let house = plan().open();
-    let _client = house.enter(Transport::Sse).await;
+    let server = test_server().start();
+    let _client = server.hold(Transport::Sse).await;
     let guard = tracing::subscriber::set_default(Bomb);
-    house.record.newest().resume();
+    server.hooks.newest().resume();
     sleep(seconds(20)).await;
     drop(guard);
-    assert_eq!(house.record.told().len(), 1);
-    assert_eq!(house.hub.stats().ended("released"), 1);
+    assert_eq!(server.hooks.ends().len(), 1);
+    assert_eq!(server.hub.stats().ended("released"), 1);
 }

@@ -3,9 +3,9 @@
 use std::future::pending;
 
 use abeyance::{Disconnect, End, Hub, Resume, Transport};
-use abeyance_tests::client::Said;
-use abeyance_tests::guest::Record;
-use abeyance_tests::house::{Plan, TestServer, plan, until};
+use abeyance_tests::client::Received;
+use abeyance_tests::test_context::HookLog;
+use abeyance_tests::test_server::{TestServer, TestServerBuilder, test_server, until};
 use tokio::task::JoinHandle;
 use tokio::time::{Duration, Instant, advance, sleep};
 
@@ -30,30 +30,35 @@ fn row(transport: Transport, end: &End) -> &'static str {
     }
 }
 
-async fn crowd(plan: Plan, transport: Transport, count: usize) -> (TestServer, Vec<JoinHandle<String>>) {
-    let house = plan.open();
+async fn crowd(
+    builder: TestServerBuilder,
+    transport: Transport,
+    count: usize,
+) -> (TestServer, Vec<JoinHandle<String>>) {
+    let server = builder.start();
     let mut clients = Vec::new();
     for _ in 0..count {
-        let mut client = house.enter(transport).await;
+        let mut client = server.hold(transport).await;
         clients.push(tokio::spawn(async move { client.end().await }));
     }
-    assert_eq!(house.hub.held_count(), count);
-    (house, clients)
+    assert_eq!(server.hub.held_count(), count);
+    (server, clients)
 }
 
 /// When the end hooks with this cause ran, since the beginning of the drain.
-fn ends(record: &Record, end: &End, begun: Instant) -> Vec<Duration> {
-    let told = record.told();
+fn ends(record: &HookLog, end: &End, begun: Instant) -> Vec<Duration> {
+    let told = record.ends();
     told.iter().filter(|told| told.end == *end).map(|told| told.at - begun).collect()
 }
 
 contract!(ends_are_spread_evenly_over_the_drain of all);
 async fn ends_are_spread_evenly_over_the_drain(transport: Transport) {
     // Of four seconds the last is for the last ending.
-    let (house, clients) = crowd(plan().server(|server| server.drain(seconds(4))), transport, CROWD).await;
-    let record = house.record.clone();
+    let (server, clients) =
+        crowd(test_server().server(|server| server.drain(seconds(4))), transport, CROWD).await;
+    let record = server.hooks.clone();
     let begun = Instant::now();
-    let drained = house.close().await;
+    let drained = server.close().await;
     assert_eq!((drained.holds_cut, drained.connections_cut), (0, 0));
     let ends = ends(&record, &DRAINED, begun);
     assert_eq!(ends.len(), CROWD);
@@ -71,20 +76,21 @@ async fn ends_are_spread_evenly_over_the_drain(transport: Transport) {
 
 contract!(few_do_not_wait_for_the_whole_drain of all);
 async fn few_do_not_wait_for_the_whole_drain(transport: Transport) {
-    let (house, _clients) = crowd(plan().server(|server| server.drain(seconds(600))), transport, 3).await;
-    let drained = house.close().await;
+    let (server, _clients) =
+        crowd(test_server().server(|server| server.drain(seconds(600))), transport, 3).await;
+    let drained = server.close().await;
     assert!(drained.took <= Duration::from_millis(60) + LATE, "{:?}", drained.took);
 }
 
 contract!(a_drain_ends_with_the_last_hold_whoever_ended_it of all);
 async fn a_drain_ends_with_the_last_hold_whoever_ended_it(transport: Transport) {
-    let (house, _clients) = crowd(plan(), transport, CROWD).await;
-    let hub = house.hub.clone();
+    let (server, _clients) = crowd(test_server(), transport, CROWD).await;
+    let hub = server.hub.clone();
     let leaving = async {
         sleep(seconds(2)).await;
         hub.list().into_iter().filter(|held| hub.resume(held.id)).count()
     };
-    let (drained, left) = tokio::join!(house.close(), leaving);
+    let (drained, left) = tokio::join!(server.close(), leaving);
     assert!((190..=210).contains(&left), "{left}");
     assert!(drained.took <= seconds(2) + LATE, "{:?}", drained.took);
     assert_eq!(
@@ -95,14 +101,14 @@ async fn a_drain_ends_with_the_last_hold_whoever_ended_it(transport: Transport) 
 
 contract!(whoever_waits_for_its_turn_is_held_as_before of lasting);
 async fn whoever_waits_for_its_turn_is_held_as_before(transport: Transport) {
-    let plan = plan().hold(|hold| hold.join("news").heartbeat(seconds(1)));
-    let (house, _crowd) = crowd(plan, transport, CROWD).await;
+    let builder = test_server().hold(|hold| hold.join("news").heartbeat(seconds(1)));
+    let (server, _crowd) = crowd(builder, transport, CROWD).await;
     let mut talkers = Vec::new();
     for _ in 0..20 {
-        talkers.push(house.enter(transport).await);
+        talkers.push(server.hold(transport).await);
     }
-    let ticker = house.hub.publish_every(seconds(1), "news", "tick").unwrap();
-    let (hub, record) = (house.hub.clone(), house.record.clone());
+    let ticker = server.hub.publish_every(seconds(1), "news", "tick").unwrap();
+    let (hub, record) = (server.hub.clone(), server.hooks.clone());
     let meanwhile = async {
         sleep(seconds(3)).await;
         let held = hub.held_count();
@@ -112,11 +118,11 @@ async fn whoever_waits_for_its_turn_is_held_as_before(transport: Transport) {
         let mut heard = 0;
         for client in &mut talkers {
             // The ends of some have come.
-            while let Said::Message(text) = client.next().await {
+            while let Received::Message(text) = client.next().await {
                 if text == "still here" {
                     heard += 1;
                     if transport == Transport::WebSocket {
-                        client.say("so am I").await;
+                        client.send("so am I").await;
                     }
                     break;
                 }
@@ -124,7 +130,7 @@ async fn whoever_waits_for_its_turn_is_held_as_before(transport: Transport) {
         }
         assert!(heard > 0, "twenty of three hundred and twenty");
         if transport == Transport::WebSocket {
-            until("them to be heard", || record.heard().len() == heard).await;
+            until("them to be heard", || record.messages().len() == heard).await;
         }
         for client in &mut talkers {
             client.end().await;
@@ -134,20 +140,20 @@ async fn whoever_waits_for_its_turn_is_held_as_before(transport: Transport) {
             talkers.iter().any(|client| client.messages.iter().filter(|text| *text == "tick").count() >= 4)
         );
     };
-    let (drained, ()) = tokio::join!(house.close(), meanwhile);
+    let (drained, ()) = tokio::join!(server.close(), meanwhile);
     assert_eq!((drained.holds_cut, drained.connections_cut), (0, 0));
     drop(ticker);
 }
 
 contract!(a_stall_in_a_drain_takes_nobody_its_turn of all);
 async fn a_stall_in_a_drain_takes_nobody_its_turn(transport: Transport) {
-    let plan = plan().server(|server| server.drain(seconds(4)));
-    let (house, clients) = crowd(plan, transport, CROWD).await;
+    let builder = test_server().server(|server| server.drain(seconds(4)));
+    let (server, clients) = crowd(builder, transport, CROWD).await;
     let stall = async {
         sleep(seconds(1)).await;
         advance(seconds(60)).await;
     };
-    let (drained, ()) = tokio::join!(house.close(), stall);
+    let (drained, ()) = tokio::join!(server.close(), stall);
     assert_eq!((drained.holds_cut, drained.connections_cut), (0, 0));
     for client in clients {
         assert_eq!(client.await.unwrap(), row(transport, &DRAINED));
@@ -156,9 +162,10 @@ async fn a_stall_in_a_drain_takes_nobody_its_turn(transport: Transport) {
 
 contract!(clocks_go_on_in_a_drain of all);
 async fn clocks_go_on_in_a_drain(transport: Transport) {
-    let (house, clients) = crowd(plan().hold(|hold| hold.timeout(seconds(3))), transport, CROWD).await;
-    let hub = house.hub.clone();
-    house.close().await;
+    let (server, clients) =
+        crowd(test_server().hold(|hold| hold.timeout(seconds(3))), transport, CROWD).await;
+    let hub = server.hub.clone();
+    server.close().await;
     let stats = hub.stats();
     assert_eq!(stats.ended("drained") + stats.ended("timeout"), CROWD as u64);
     // Half of them had their turn; but for the one whose turn it is, and who has it while the timeout is late.
@@ -181,13 +188,14 @@ async fn clocks_go_on_in_a_drain(transport: Transport) {
 
 #[tokio::test(start_paused = true)]
 async fn a_poll_that_is_answered_in_a_drain_is_not_kept_alive() {
-    let (house, clients) = crowd(plan().hold(|hold| hold.join("news")), Transport::LongPoll, CROWD).await;
-    let hub = house.hub.clone();
+    let (server, clients) =
+        crowd(test_server().hold(|hold| hold.join("news")), Transport::LongPoll, CROWD).await;
+    let hub = server.hub.clone();
     let news = async {
         sleep(seconds(3)).await;
         hub.publish("news", "late news")
     };
-    let (drained, answered) = tokio::join!(house.close(), news);
+    let (drained, answered) = tokio::join!(server.close(), news);
     assert_eq!(drained.connections_cut, 0);
     let mut told = 0;
     for client in clients {
@@ -201,20 +209,20 @@ async fn a_poll_that_is_answered_in_a_drain_is_not_kept_alive() {
 
 #[tokio::test(start_paused = true)]
 async fn what_an_early_leaver_says_in_its_end_hook_reaches_those_who_are_still_held() {
-    let plan = plan().hold(|hold| hold.join("news"));
-    let plan = plan.on_end(|ended, _| async move { _ = ended.publish("news", "bye") });
-    let house = plan.open();
-    let (mut one, mut two) = (house.enter(Transport::Sse).await, house.enter(Transport::Sse).await);
-    tokio::join!(house.close(), one.end(), two.end());
+    let builder = test_server().hold(|hold| hold.join("news"));
+    let builder = builder.on_end(|ended, _| async move { _ = ended.publish("news", "bye") });
+    let server = builder.start();
+    let (mut one, mut two) = (server.hold(Transport::Sse).await, server.hold(Transport::Sse).await);
+    tokio::join!(server.close(), one.end(), two.end());
     assert_eq!(one.messages.len() + two.messages.len(), 1);
 }
 
 contract!(whoever_had_no_turn_is_told_shutdown_when_somebody_is_in_a_hurry of all);
 async fn whoever_had_no_turn_is_told_shutdown_when_somebody_is_in_a_hurry(transport: Transport) {
-    let (house, clients) = crowd(plan(), transport, CROWD).await;
-    let record = house.record.clone();
+    let (server, clients) = crowd(test_server(), transport, CROWD).await;
+    let record = server.hooks.clone();
     let begun = Instant::now();
-    let drained = house.close_until(sleep(seconds(3))).await;
+    let drained = server.close_until(sleep(seconds(3))).await;
     assert!(begun.elapsed() <= seconds(3) + LATE, "{:?}", begun.elapsed());
     assert!((149..=151).contains(&drained.holds_cut), "{drained:?}");
     assert_eq!(drained.hooks_unfinished, 0);
@@ -234,10 +242,10 @@ async fn whoever_had_no_turn_is_told_shutdown_when_somebody_is_in_a_hurry(transp
 contract!(end_hooks_have_a_second_when_somebody_is_in_a_hurry of all);
 async fn end_hooks_have_a_second_when_somebody_is_in_a_hurry(transport: Transport) {
     for (takes, unfinished) in [(Duration::from_millis(900), 0), (seconds(2), 1)] {
-        let plan = plan().on_end(move |_, _| sleep(takes));
-        let house = plan.on_suspend(|_| pending()).open();
-        let mut client = house.enter(transport).await;
-        let drained = tokio::join!(house.close_until(async {}), client.end()).0;
+        let builder = test_server().on_end(move |_, _| sleep(takes));
+        let server = builder.on_suspend(|_| pending()).start();
+        let mut client = server.hold(transport).await;
+        let drained = tokio::join!(server.close_until(async {}), client.end()).0;
         assert_eq!((drained.holds_cut, drained.hooks_unfinished), (1, unfinished), "{takes:?}");
     }
 }
@@ -245,19 +253,19 @@ async fn end_hooks_have_a_second_when_somebody_is_in_a_hurry(transport: Transpor
 contract!(an_ending_that_cannot_be_delivered_keeps_its_cause of all);
 async fn an_ending_that_cannot_be_delivered_keeps_its_cause(transport: Transport) {
     for end in [DRAINED, SHUTDOWN] {
-        let house = plan().open();
-        let mut client = house.enter(transport).await;
+        let server = test_server().start();
+        let mut client = server.hold(transport).await;
         client.stream().window(0);
-        let record = house.record.clone();
+        let record = server.hooks.clone();
         let hurry = async {
             if end == DRAINED {
                 pending::<()>().await;
             }
         };
-        let drained = house.close_until(hurry).await;
+        let drained = server.close_until(hurry).await;
         assert_eq!(drained.holds_cut, usize::from(end == SHUTDOWN));
-        assert_eq!(record.ends(), std::slice::from_ref(&end));
-        assert!(!record.told()[0].ended.is_delivered(), "{end}");
+        assert_eq!(record.causes(), std::slice::from_ref(&end));
+        assert!(!record.ends()[0].ended.is_delivered(), "{end}");
         let seen = client.end().await;
         // A stream that is cut has no ending that a window could stop.
         let is_cut = end == SHUTDOWN && matches!(transport, Transport::Sse | Transport::Stream);
@@ -268,26 +276,27 @@ async fn an_ending_that_cannot_be_delivered_keeps_its_cause(transport: Transport
 contract!(a_hold_that_opens_when_the_drain_begins_is_told_the_end_it_has of all);
 async fn a_hold_that_opens_when_the_drain_begins_is_told_the_end_it_has(transport: Transport) {
     for end in [DRAINED, SHUTDOWN] {
-        let house = plan().on_suspend(|_| pending()).open();
-        let mut client = house.enter(transport).await;
-        let record = house.record.clone();
+        let server = test_server().on_suspend(|_| pending()).start();
+        let mut client = server.hold(transport).await;
+        let record = server.hooks.clone();
         let hurry = async {
             if end == DRAINED {
                 pending::<()>().await;
             }
         };
-        let (drained, seen) = tokio::join!(house.close_until(hurry), client.end());
+        let (drained, seen) = tokio::join!(server.close_until(hurry), client.end());
         assert_eq!(drained.holds_cut, usize::from(end == SHUTDOWN));
-        assert_eq!(record.ends(), std::slice::from_ref(&end));
+        assert_eq!(record.causes(), std::slice::from_ref(&end));
         assert_eq!(seen, row(transport, &end));
     }
 }
 
 contract!(a_drain_of_no_time_cuts_at_once of all);
 async fn a_drain_of_no_time_cuts_at_once(transport: Transport) {
-    let (house, clients) = crowd(plan().server(|server| server.drain(Duration::ZERO)), transport, 10).await;
-    let hub: Hub = house.hub.clone();
-    assert_eq!(house.close().await.holds_cut, 10);
+    let (server, clients) =
+        crowd(test_server().server(|server| server.drain(Duration::ZERO)), transport, 10).await;
+    let hub: Hub = server.hub.clone();
+    assert_eq!(server.close().await.holds_cut, 10);
     assert_eq!(hub.stats().ended("shutdown"), 10);
     for client in clients {
         assert_eq!(client.await.unwrap(), row(transport, &SHUTDOWN));
@@ -296,16 +305,16 @@ async fn a_drain_of_no_time_cuts_at_once(transport: Transport) {
 
 #[tokio::test(start_paused = true)]
 async fn clients_are_told_to_come_back_over_as_long_a_time_as_they_were_sent_away() {
-    let house = plan().open();
+    let server = test_server().start();
     let mut clients = Vec::new();
     for _ in 0..CROWD {
-        let mut client = house.enter(Transport::LongPoll).await;
+        let mut client = server.hold(Transport::LongPoll).await;
         clients.push(tokio::spawn(async move {
             client.end().await;
             client.head.get("retry-after").unwrap().parse::<usize>().unwrap()
         }));
     }
-    house.close().await;
+    server.close().await;
     let mut counts = [0; 8];
     for client in clients {
         counts[client.await.unwrap()] += 1;

@@ -4,7 +4,7 @@ use std::future::pending;
 
 use abeyance::{Disconnect, Refusal, Transport};
 use abeyance_tests::client::Client;
-use abeyance_tests::house::{Plan, TestServer, plan, until};
+use abeyance_tests::test_server::{TestServer, TestServerBuilder, test_server, until};
 use tokio::time::{Instant, sleep};
 
 use super::{LATE, seconds};
@@ -17,55 +17,55 @@ fn failed(transport: Transport) -> &'static str {
     }
 }
 
-/// A plan with one place: a place that is not given back lets nobody in any more.
-fn with_one_place() -> Plan {
-    plan().server(|server| server.max_suspended(1))
+/// A builder with one place: a place that is not given back lets nobody in any more.
+fn with_one_place() -> TestServerBuilder {
+    test_server().server(|server| server.max_suspended(1))
 }
 
 /// The hold has failed: its client sees it, its end hook was told so once, and its place is free.
-async fn assert_failed(house: TestServer, mut client: Client) {
+async fn assert_failed(server: TestServer, mut client: Client) {
     assert_eq!(client.end().await, failed(client.transport));
-    assert_eq!(house.cause().await, Disconnect::Failed.into());
-    house.settled().await;
-    assert_eq!((house.hub.held_count(), house.record.ends().len()), (0, 1));
-    house.enter(client.transport).await;
-    house.close().await;
+    assert_eq!(server.cause().await, Disconnect::Failed.into());
+    server.until_settled().await;
+    assert_eq!((server.hub.held_count(), server.hooks.causes().len()), (0, 1));
+    server.hold(client.transport).await;
+    server.close().await;
 }
 
 contract!(an_on_suspend_that_panics of all);
 async fn an_on_suspend_that_panics(transport: Transport) {
-    let house = with_one_place().on_suspend(|_| async { panic!("on purpose") }).open();
-    let client = house.enter(transport).await;
-    assert_failed(house, client).await;
+    let server = with_one_place().on_suspend(|_| async { panic!("on purpose") }).start();
+    let client = server.hold(transport).await;
+    assert_failed(server, client).await;
 }
 
 contract!(an_on_suspend_that_panics_after_an_await of all);
 async fn an_on_suspend_that_panics_after_an_await(transport: Transport) {
-    let house = with_one_place()
+    let server = with_one_place()
         .on_suspend(|_| async {
             sleep(seconds(1)).await;
             panic!("on purpose")
         })
-        .open();
-    let client = house.enter(transport).await;
-    assert_failed(house, client).await;
+        .start();
+    let client = server.hold(transport).await;
+    assert_failed(server, client).await;
 }
 
 contract!(an_on_suspend_that_never_returns of all);
 async fn an_on_suspend_that_never_returns(transport: Transport) {
-    let house = with_one_place().on_suspend(|_| pending()).open();
+    let server = with_one_place().on_suspend(|_| pending()).start();
     let begun = Instant::now();
-    let client = house.enter(transport).await;
-    let told = house.told(1).await;
+    let client = server.hold(transport).await;
+    let told = server.nth_end(1).await;
     assert!((seconds(30)..seconds(30) + LATE).contains(&(told.at - begun)));
-    assert_failed(house, client).await;
+    assert_failed(server, client).await;
 }
 
 contract!(an_on_suspend_that_returns_an_error of all);
 async fn an_on_suspend_that_returns_an_error(transport: Transport) {
-    let house = with_one_place().try_on_suspend(|_| async { Err("on purpose".into()) }).open();
-    let client = house.enter(transport).await;
-    assert_failed(house, client).await;
+    let server = with_one_place().try_on_suspend(|_| async { Err("on purpose".into()) }).start();
+    let client = server.hold(transport).await;
+    assert_failed(server, client).await;
 }
 
 contract!(an_on_message_that_returns_an_error of lasting);
@@ -75,32 +75,32 @@ async fn an_on_message_that_returns_an_error(transport: Transport) {
         sleep(seconds(1)).await;
         Ok(())
     };
-    let house = with_one_place().try_on_message(doubt).open();
-    let mut client = house.enter(transport).await;
-    client.say("1").await;
-    client.stay(seconds(2)).await;
-    assert_eq!(house.hub.held_count(), 1);
-    client.say("one").await;
-    assert_failed(house, client).await;
+    let server = with_one_place().try_on_message(doubt).start();
+    let mut client = server.hold(transport).await;
+    client.send("1").await;
+    client.stay_held(seconds(2)).await;
+    assert_eq!(server.hub.held_count(), 1);
+    client.send("one").await;
+    assert_failed(server, client).await;
 }
 
 contract!(an_on_message_that_panics of lasting);
 async fn an_on_message_that_panics(transport: Transport) {
-    let house = with_one_place().on_message(|_, _| async { panic!("on purpose") }).open();
-    let mut client = house.enter(transport).await;
-    client.say("hello").await;
-    assert_failed(house, client).await;
+    let server = with_one_place().on_message(|_, _| async { panic!("on purpose") }).start();
+    let mut client = server.hold(transport).await;
+    client.send("hello").await;
+    assert_failed(server, client).await;
 }
 
 contract!(an_on_message_that_never_returns of lasting);
 async fn an_on_message_that_never_returns(transport: Transport) {
-    let house = with_one_place().on_message(|_, _| pending()).open();
-    let mut client = house.enter(transport).await;
-    client.say("hello").await;
+    let server = with_one_place().on_message(|_, _| pending()).start();
+    let mut client = server.hold(transport).await;
+    client.send("hello").await;
     let begun = Instant::now();
-    let told = house.told(1).await;
+    let told = server.nth_end(1).await;
     assert!((seconds(30)..seconds(30) + LATE).contains(&(told.at - begun)));
-    assert_failed(house, client).await;
+    assert_failed(server, client).await;
 }
 
 contract!(a_driver_that_panics of all);
@@ -111,9 +111,9 @@ async fn a_driver_that_panics(transport: Transport) {
             panic!("on purpose")
         })
     };
-    let house = with_one_place().hold(shape).open();
-    let client = house.enter(transport).await;
-    assert_failed(house, client).await;
+    let server = with_one_place().hold(shape).start();
+    let client = server.hold(transport).await;
+    assert_failed(server, client).await;
 }
 
 contract!(a_driver_that_fails of all);
@@ -124,18 +124,18 @@ async fn a_driver_that_fails(transport: Transport) {
             Err("on purpose".into())
         })
     };
-    let house = with_one_place().hold(shape).open();
-    let client = house.enter(transport).await;
-    assert_failed(house, client).await;
+    let server = with_one_place().hold(shape).start();
+    let client = server.hold(transport).await;
+    assert_failed(server, client).await;
 }
 
 contract!(a_driver_that_returns_leaves_the_hold of all);
 async fn a_driver_that_returns_leaves_the_hold(transport: Transport) {
-    let house = with_one_place().hold(|hold| hold.drive(|_| sleep(seconds(1)))).open();
-    let mut client = house.enter(transport).await;
-    client.stay(seconds(20)).await;
-    assert_eq!(house.hub.held_count(), 1);
-    house.close().await;
+    let server = with_one_place().hold(|hold| hold.drive(|_| sleep(seconds(1)))).start();
+    let mut client = server.hold(transport).await;
+    client.stay_held(seconds(20)).await;
+    assert_eq!(server.hub.held_count(), 1);
+    server.close().await;
 }
 
 contract!(a_driver_is_dropped_when_its_hold_ends of all);
@@ -147,7 +147,7 @@ async fn a_driver_is_dropped_when_its_hold_ends(transport: Transport) {
         }
     }
     let flag = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let house = plan()
+    let server = test_server()
         .hold({
             let flag = flag.clone();
             move |hold| {
@@ -158,43 +158,43 @@ async fn a_driver_is_dropped_when_its_hold_ends(transport: Transport) {
                 })
             }
         })
-        .open();
-    let mut client = house.enter(transport).await;
+        .start();
+    let mut client = server.hold(transport).await;
     sleep(seconds(1)).await;
     assert!(!flag.load(std::sync::atomic::Ordering::Relaxed));
-    house.record.newest().resume();
+    server.hooks.newest().resume();
     client.end().await;
-    house.told(1).await;
+    server.nth_end(1).await;
     assert!(flag.load(std::sync::atomic::Ordering::Relaxed));
-    house.close().await;
+    server.close().await;
 }
 
 contract!(an_end_hook_that_panics_has_ended_its_hold_all_the_same of all);
 async fn an_end_hook_that_panics_has_ended_its_hold_all_the_same(transport: Transport) {
-    let house = with_one_place().on_end(|_, _| async { panic!("on purpose") }).open();
+    let server = with_one_place().on_end(|_, _| async { panic!("on purpose") }).start();
     for round in 1..=3 {
-        let mut client = house.enter(transport).await;
-        house.record.newest().resume();
+        let mut client = server.hold(transport).await;
+        server.hooks.newest().resume();
         client.end().await;
-        assert_eq!(house.told(round).await.end, abeyance::Resume::Released.into());
-        house.settled().await;
+        assert_eq!(server.nth_end(round).await.end, abeyance::Resume::Released.into());
+        server.until_settled().await;
     }
-    assert_eq!(house.hub.stats().hooks_failed, 3);
-    house.close().await;
+    assert_eq!(server.hub.stats().hooks_failed, 3);
+    server.close().await;
 }
 
 contract!(an_end_hook_that_returns_an_error_is_counted_and_has_ended_its_hold of all);
 async fn an_end_hook_that_returns_an_error_is_counted_and_has_ended_its_hold(transport: Transport) {
-    let house = with_one_place().try_on_end(|_, _| async { Err("on purpose".into()) }).open();
+    let server = with_one_place().try_on_end(|_, _| async { Err("on purpose".into()) }).start();
     for round in 1..=3 {
-        let mut client = house.enter(transport).await;
-        house.record.newest().resume();
+        let mut client = server.hold(transport).await;
+        server.hooks.newest().resume();
         client.end().await;
-        assert_eq!(house.told(round).await.end, abeyance::Resume::Released.into());
-        house.settled().await;
+        assert_eq!(server.nth_end(round).await.end, abeyance::Resume::Released.into());
+        server.until_settled().await;
     }
-    assert_eq!(house.hub.stats().hooks_failed, 3);
-    house.close().await;
+    assert_eq!(server.hub.stats().hooks_failed, 3);
+    server.close().await;
 }
 
 /// Cannot even be dropped.
@@ -215,124 +215,124 @@ async fn a_driver_that_never_ran_and_cannot_be_dropped_keeps_no_end_hook_from_ru
             pending().await
         })
     };
-    let house = with_one_place().hold(armed).on_suspend(|held| async move {
+    let server = with_one_place().hold(armed).on_suspend(|held| async move {
         held.resume();
         pending().await
     });
-    let house = house.open();
+    let server = server.start();
     for round in 1..=2 {
-        let mut client = house.enter(transport).await;
+        let mut client = server.hold(transport).await;
         client.end().await;
-        assert_eq!(house.told(round).await.end, abeyance::Resume::Released.into());
-        house.settled().await;
+        assert_eq!(server.nth_end(round).await.end, abeyance::Resume::Released.into());
+        server.until_settled().await;
     }
-    house.close().await;
+    server.close().await;
 }
 
 contract!(an_end_hook_that_hangs_delays_nobody of all);
 async fn an_end_hook_that_hangs_delays_nobody(transport: Transport) {
-    let house = with_one_place().on_end(|_, _| pending()).open();
+    let server = with_one_place().on_end(|_, _| pending()).start();
     for round in 1..=3 {
         let begun = Instant::now();
-        let mut client = house.enter(transport).await;
-        house.record.newest().resume();
+        let mut client = server.hold(transport).await;
+        server.hooks.newest().resume();
         client.end().await;
-        house.told(round).await;
-        house.settled().await;
+        server.nth_end(round).await;
+        server.until_settled().await;
         assert!(begun.elapsed() < seconds(1));
     }
-    assert_eq!((house.hub.stats().hooks_running, house.hub.stats().hooks_failed), (3, 0));
+    assert_eq!((server.hub.stats().hooks_running, server.hub.stats().hooks_failed), (3, 0));
     tokio::time::sleep(seconds(31)).await;
-    assert_eq!((house.hub.stats().hooks_running, house.hub.stats().hooks_failed), (0, 3));
-    house.close().await;
+    assert_eq!((server.hub.stats().hooks_running, server.hub.stats().hooks_failed), (0, 3));
+    server.close().await;
 }
 
 contract!(a_hook_that_hangs_delays_no_other_hold of all);
 async fn a_hook_that_hangs_delays_no_other_hold(transport: Transport) {
-    let house = plan()
+    let server = test_server()
         .hold(|hold| hold.timeout(seconds(10)).join("news"))
         .on_suspend(|held| async move {
             if held.peer().port() == 1 {
                 pending().await
             }
         })
-        .open();
-    let _stuck = house.enter(transport).await;
+        .start();
+    let _stuck = server.hold(transport).await;
     let begun = Instant::now();
-    let mut client = house.enter(transport).await;
-    assert_eq!(house.hub.publish("news", "one"), 2);
+    let mut client = server.hold(transport).await;
+    assert_eq!(server.hub.publish("news", "one"), 2);
     assert_eq!(client.message().await, "one");
     client.end().await;
     assert!(begun.elapsed() < seconds(11));
-    house.close().await;
+    server.close().await;
 }
 
 /// A request that the function does not let in is answered, and has taken nothing.
-async fn assert_refused(house: TestServer, transport: Transport, status: u16, text: &str) {
+async fn assert_refused(server: TestServer, transport: Transport, status: u16, text: &str) {
     for _ in 0..3 {
-        let answer = house.visit(transport).query("deny=1").refused().await;
+        let answer = server.request(transport).query("deny=1").refused().await;
         assert_eq!((answer.head.status, answer.body.as_str()), (status, text));
     }
-    assert_eq!(house.hub.stats().suspended, 0);
-    let mut client = house.enter(transport).await;
-    client.stay(seconds(1)).await;
-    house.close().await;
+    assert_eq!(server.hub.stats().suspended, 0);
+    let mut client = server.hold(transport).await;
+    client.stay_held(seconds(1)).await;
+    server.close().await;
 }
 
 contract!(a_function_that_refuses_has_its_words_answered of all);
 async fn a_function_that_refuses_has_its_words_answered(transport: Transport) {
-    let house = with_one_place()
+    let server = with_one_place()
         .function(|asked| async move {
             if asked.contains_key("deny") { Err(Refusal::forbidden("not you")) } else { Ok(()) }
         })
-        .open();
-    assert_refused(house, transport, 403, "not you").await;
+        .start();
+    assert_refused(server, transport, 403, "not you").await;
 }
 
 contract!(a_function_that_panics_is_a_server_error of all);
 async fn a_function_that_panics_is_a_server_error(transport: Transport) {
-    let house = with_one_place()
+    let server = with_one_place()
         .function(|asked| async move {
             assert!(!asked.contains_key("deny"), "on purpose");
             Ok(())
         })
-        .open();
-    assert_refused(house, transport, 500, "").await;
+        .start();
+    assert_refused(server, transport, 500, "").await;
 }
 
 contract!(a_function_that_overruns_is_not_ready_in_time of all);
 async fn a_function_that_overruns_is_not_ready_in_time(transport: Transport) {
-    let house = with_one_place()
+    let server = with_one_place()
         .function(|asked| async move {
             if asked.contains_key("deny") {
                 pending::<()>().await;
             }
             Ok(())
         })
-        .open();
+        .start();
     let begun = Instant::now();
-    assert_eq!(house.visit(transport).query("deny=1").refused().await.head.status, 503);
+    assert_eq!(server.request(transport).query("deny=1").refused().await.head.status, 503);
     assert!((seconds(10)..seconds(10) + LATE).contains(&begun.elapsed()));
-    assert_refused(house, transport, 503, "not ready in time").await;
+    assert_refused(server, transport, 503, "not ready in time").await;
 }
 
 contract!(a_peer_that_leaves_while_the_function_runs_takes_no_place of all);
 async fn a_peer_that_leaves_while_the_function_runs_takes_no_place(transport: Transport) {
-    let house = with_one_place()
+    let server = with_one_place()
         .function(|asked| async move {
             if asked.contains_key("wait") {
                 sleep(seconds(5)).await;
             }
             Ok(())
         })
-        .open();
-    let mut reader = house.dial();
-    reader.write(house.visit(transport).query("wait=1").text()).await;
+        .start();
+    let mut reader = server.dial();
+    reader.write(server.request(transport).query("wait=1").text()).await;
     sleep(seconds(1)).await;
     drop(reader);
     sleep(seconds(10)).await;
     // Whether it was held for a moment or never: nothing of it is left.
-    until("the place to be free", || house.hub.held_count() == 0).await;
-    house.enter(transport).await;
-    house.close().await;
+    until("the place to be free", || server.hub.held_count() == 0).await;
+    server.hold(transport).await;
+    server.close().await;
 }

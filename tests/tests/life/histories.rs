@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use abeyance::{Transport, WhenFull};
 use abeyance_tests::client::Client;
 use abeyance_tests::dice::Dice;
-use abeyance_tests::house::plan;
+use abeyance_tests::test_server::test_server;
 use tokio::io::AsyncWriteExt;
 use tokio::time::sleep;
 
@@ -13,7 +13,7 @@ use super::seconds;
 
 /// Lives through one history; says what its holds ended of.
 async fn live(seed: u64) -> Vec<&'static str> {
-    let house = plan()
+    let server = test_server()
         .server(|server| server.max_suspended(12).when_full(WhenFull::ResumeOldest))
         .hold(|hold| hold.timeout(seconds(20)).max_idle(seconds(30)).send_buffer(32 * 1024).join("news"))
         .on_message(|held, message| async move {
@@ -27,7 +27,7 @@ async fn live(seed: u64) -> Vec<&'static str> {
         .on_end(|ended, end| async move {
             ended.publish("news", end.as_str());
         })
-        .open();
+        .start();
     let mut dice = Dice::new(seed);
     let mut clients: Vec<Client> = Vec::new();
     for _ in 0..400 {
@@ -35,11 +35,11 @@ async fn live(seed: u64) -> Vec<&'static str> {
         match (dice.roll(14), chosen) {
             (0..4, _) | (_, None) => {
                 let transport = Transport::ALL[dice.roll(4)];
-                if let Ok(client) = house.visit(transport).attempt().await {
+                if let Ok(client) = server.request(transport).attempt().await {
                     clients.push(client);
                 }
             }
-            (4, _) => drop(house.hub.publish("news", "x".repeat(dice.roll(20_000)))),
+            (4, _) => drop(server.hub.publish("news", "x".repeat(dice.roll(20_000)))),
             (5, Some(chosen)) => drop(clients.swap_remove(chosen)),
             (6, Some(chosen)) => clients.swap_remove(chosen).into_stream().reset(),
             (7, Some(chosen)) => clients[chosen].stream().vanish(),
@@ -60,7 +60,7 @@ async fn live(seed: u64) -> Vec<&'static str> {
                 }
             }
             (10, _) => {
-                let begun = house.record.begun();
+                let begun = server.hooks.holds();
                 let held = &begun[dice.roll(begun.len())];
                 match dice.roll(3) {
                     0 => _ = held.resume(),
@@ -71,16 +71,16 @@ async fn live(seed: u64) -> Vec<&'static str> {
             (11, Some(chosen)) => {
                 let mut client = clients.swap_remove(chosen);
                 tokio::spawn(async move {
-                    while let abeyance_tests::client::Said::Message(_) = client.next().await {}
+                    while let abeyance_tests::client::Received::Message(_) = client.next().await {}
                 });
             }
             (_, _) => sleep(seconds(1) * dice.roll(8) as u32).await,
         }
-        house.assert_lawful();
-        assert!(house.hub.peak() <= 12);
+        server.assert_no_end_too_many();
+        assert!(server.hub.peak() <= 12);
     }
-    let hub = house.hub.clone();
-    house.close().await;
+    let hub = server.hub.clone();
+    server.close().await;
     hub.stats().ended.into_iter().map(|(cause, _)| cause).collect()
 }
 

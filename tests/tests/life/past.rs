@@ -1,28 +1,28 @@
 //! The last ends, as the hub remembers them.
 
 use abeyance::{EndRecord, Held, Server, Suspend, Transport, suspend};
-use abeyance_tests::house::{TestServer, plan, until};
+use abeyance_tests::test_server::{TestServer, test_server, until};
 use serde_json::json;
 use tokio::io::AsyncWriteExt;
 use tokio::time::{Duration, sleep};
 
 use super::seconds;
 
-fn last_ends(house: &TestServer) -> Vec<EndRecord> {
-    house.hub.last_ends().collect()
+fn last_ends(server: &TestServer) -> Vec<EndRecord> {
+    server.hub.last_ends().collect()
 }
 
 contract!(an_end_is_remembered_as_it_was of all);
 async fn an_end_is_remembered_as_it_was(transport: Transport) {
-    let house = plan().open();
-    let mut client = house.enter(transport).await;
-    assert!(last_ends(&house).is_empty());
+    let server = test_server().start();
+    let mut client = server.hold(transport).await;
+    assert!(last_ends(&server).is_empty());
     sleep(seconds(7)).await;
-    house.record.newest().disconnect_with(4007, "enough");
+    server.hooks.newest().disconnect_with(4007, "enough");
     client.end().await;
-    let ended = house.told(1).await.ended;
+    let ended = server.nth_end(1).await.ended;
     sleep(seconds(5)).await;
-    let ends = last_ends(&house);
+    let ends = last_ends(&server);
     let [end] = &ends[..] else { panic!("{ends:?}") };
     assert_eq!(
         (end.id, end.endpoint, end.transport, end.peer),
@@ -33,60 +33,60 @@ async fn an_end_is_remembered_as_it_was(transport: Transport) {
     assert_eq!(end.ago.as_secs(), 5);
     assert_eq!((end.messages_in, end.messages_out), (ended.messages_in(), ended.messages_out()));
     assert_eq!((end.bytes_in, end.bytes_out), (ended.bytes_in(), ended.bytes_out()));
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_status_page_can_show_who_is_held_and_who_was() {
-    let house = plan().open();
+    let server = test_server().start();
     let (mut leaving, _staying) =
-        (house.enter(Transport::Sse).await, house.enter(Transport::WebSocket).await);
-    let helds = house.record.begun();
+        (server.hold(Transport::Sse).await, server.hold(Transport::WebSocket).await);
+    let helds = server.hooks.holds();
     sleep(Duration::from_millis(2_500)).await;
     helds[0].resume();
     leaving.end().await;
-    until("its end", || house.hub.stats().ended("released") == 1).await;
-    let stats = serde_json::to_value(house.hub.stats()).unwrap();
+    until("its end", || server.hub.stats().ended("released") == 1).await;
+    let stats = serde_json::to_value(server.hub.stats()).unwrap();
     assert_eq!((&stats["held"], &stats["ended"]), (&json!(1), &json!({"released": 1})));
-    let listed = serde_json::to_value(house.hub.list()).unwrap();
+    let listed = serde_json::to_value(server.hub.list()).unwrap();
     assert_eq!(listed[0]["id"], helds[1].id().to_string());
     assert_eq!((&listed[0]["transport"], &listed[0]["endpoint"]), (&json!("websocket"), &json!("/hold")));
-    let past = serde_json::to_value(last_ends(&house)).unwrap();
+    let past = serde_json::to_value(last_ends(&server)).unwrap();
     assert_eq!((&past[0]["transport"], &past[0]["cause"]), (&json!("sse"), &json!("released")));
     assert_eq!(past[0]["peer"], helds[0].peer().to_string());
     let held_for = past[0]["held_for"].as_f64().unwrap();
     assert!((2.5..2.6).contains(&held_for), "seconds: {held_for}");
-    house.close().await;
+    server.close().await;
 }
 
 contract!(the_newest_end_comes_first of all);
 async fn the_newest_end_comes_first(transport: Transport) {
-    let house = plan().open();
+    let server = test_server().start();
     let mut clients = Vec::new();
     for _ in 0..3 {
-        clients.push(house.enter(transport).await);
+        clients.push(server.hold(transport).await);
     }
-    let helds = house.record.begun();
+    let helds = server.hooks.holds();
     for (count, held) in helds.iter().enumerate() {
         held.resume();
-        house.told(count + 1).await;
+        server.nth_end(count + 1).await;
     }
     let expected: Vec<_> = helds.iter().rev().map(Held::id).collect();
-    assert_eq!(last_ends(&house).iter().map(|end| end.id).collect::<Vec<_>>(), expected);
+    assert_eq!(last_ends(&server).iter().map(|end| end.id).collect::<Vec<_>>(), expected);
     drop(clients);
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_code_of_a_peers_goodbye_is_remembered() {
-    let house = plan().open();
-    let mut client = house.enter(Transport::WebSocket).await;
-    client.say("hello").await;
-    client.goodbye(4321, "bye").await;
-    house.told(1).await;
-    let ends = last_ends(&house);
+    let server = test_server().start();
+    let mut client = server.hold(Transport::WebSocket).await;
+    client.send("hello").await;
+    client.close(4321, "bye").await;
+    server.nth_end(1).await;
+    let ends = last_ends(&server);
     assert_eq!((ends[0].cause, ends[0].code, ends[0].messages_in), ("closed", Some(4321), 1));
-    house.close().await;
+    server.close().await;
 }
 
 #[suspend(path = "/left")]

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use abeyance::{Disconnect, End, Transport};
-use abeyance_tests::house::{plan, until};
+use abeyance_tests::test_server::{test_server, until};
 use tokio::sync::Notify;
 use tokio::time::{Instant, advance, sleep};
 
@@ -23,48 +23,48 @@ async fn stall() {
 
 contract!(nobody_is_ended of all);
 async fn nobody_is_ended(transport: Transport) {
-    let house = plan().hold(|hold| hold.timeout(seconds(40)).max_idle(seconds(30))).open();
-    let mut client = house.enter(transport).await;
-    client.stay(seconds(20)).await;
+    let server = test_server().hold(|hold| hold.timeout(seconds(40)).max_idle(seconds(30))).start();
+    let mut client = server.hold(transport).await;
+    client.stay_held(seconds(20)).await;
     stall().await;
-    client.stay(seconds(15)).await;
-    assert_eq!(house.hub.held_count(), 1, "{:?}", house.record.ends());
-    house.close().await;
+    client.stay_held(seconds(15)).await;
+    assert_eq!(server.hub.held_count(), 1, "{:?}", server.hooks.causes());
+    server.close().await;
 }
 
 contract!(a_peer_that_vanished_meanwhile_is_still_idle of all);
 async fn a_peer_that_vanished_meanwhile_is_still_idle(transport: Transport) {
-    let house = plan().hold(|hold| hold.timeout(seconds(3600)).max_idle(seconds(30))).open();
-    let mut client = house.enter(transport).await;
-    client.stay(seconds(20)).await;
+    let server = test_server().hold(|hold| hold.timeout(seconds(3600)).max_idle(seconds(30))).start();
+    let mut client = server.hold(transport).await;
+    client.stay_held(seconds(20)).await;
     client.stream().vanish();
     stall().await;
     let begun = Instant::now();
-    let told = house.told(1).await;
+    let told = server.nth_end(1).await;
     assert_eq!(told.end, Disconnect::Idle.into());
     assert!(told.at - begun <= seconds(30) + LATE, "{:?}", told.at - begun);
-    house.close().await;
+    server.close().await;
 }
 
 contract!(a_hook_that_waited_has_the_rest_of_its_time of lasting);
 async fn a_hook_that_waited_has_the_rest_of_its_time(transport: Transport) {
-    let house = plan().on_message(|_, _| std::future::pending()).open();
-    let mut client = house.enter(transport).await;
-    client.say("hello").await;
+    let server = test_server().on_message(|_, _| std::future::pending()).start();
+    let mut client = server.hold(transport).await;
+    client.send("hello").await;
     let begun = Instant::now();
     sleep(seconds(25)).await;
     stall().await;
-    let told = house.told(1).await;
+    let told = server.nth_end(1).await;
     assert_eq!(told.end, Disconnect::Failed.into());
     let after = told.at - begun - STALL;
     assert!((seconds(30) - LATE..=seconds(30) + LATE).contains(&after), "{after:?}");
-    house.close().await;
+    server.close().await;
 }
 
 contract!(a_function_that_waited_has_the_rest_of_its_time of all);
 async fn a_function_that_waited_has_the_rest_of_its_time(transport: Transport) {
     let word = Arc::new(Notify::new());
-    let house = plan()
+    let server = test_server()
         .function({
             let word = word.clone();
             move |_| {
@@ -75,8 +75,8 @@ async fn a_function_that_waited_has_the_rest_of_its_time(transport: Transport) {
                 }
             }
         })
-        .open();
-    let entering = house.enter(transport);
+        .start();
+    let entering = server.hold(transport);
     let stalling = async {
         sleep(seconds(5)).await;
         stall().await;
@@ -84,15 +84,15 @@ async fn a_function_that_waited_has_the_rest_of_its_time(transport: Transport) {
         word.notify_one();
     };
     let (_client, ()) = tokio::join!(entering, stalling);
-    assert_eq!(house.hub.held_count(), 1);
-    house.close().await;
+    assert_eq!(server.hub.held_count(), 1);
+    server.close().await;
 }
 
 contract!(an_end_hook_that_waited_has_the_rest_of_its_time of all);
 async fn an_end_hook_that_waited_has_the_rest_of_its_time(transport: Transport) {
     let word = Arc::new(Notify::new());
     let is_done = Arc::new(Notify::new());
-    let house = plan()
+    let server = test_server()
         .on_end({
             let (word, is_done) = (word.clone(), is_done.clone());
             move |_, _| {
@@ -103,37 +103,37 @@ async fn an_end_hook_that_waited_has_the_rest_of_its_time(transport: Transport) 
                 }
             }
         })
-        .open();
-    let client = house.enter(transport).await;
+        .start();
+    let client = server.hold(transport).await;
     drop(client);
-    house.told(1).await;
+    server.nth_end(1).await;
     stall().await;
     sleep(seconds(20)).await;
     word.notify_one();
     is_done.notified().await;
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_head_that_was_arriving_has_the_rest_of_its_time() {
-    let house = plan().open();
-    let mut reader = house.dial();
+    let server = test_server().start();
+    let mut reader = server.dial();
     reader.write("GET /hold?transport=stream HTTP/1.1\r\n").await;
     sleep(seconds(5)).await;
     stall().await;
     sleep(seconds(4)).await;
     reader.write("host: a\r\n\r\n").await;
     assert_eq!(reader.head().await.expect("a head").status, 200);
-    until("a hold", || house.hub.held_count() == 1).await;
+    until("a hold", || server.hub.held_count() == 1).await;
     drop(reader);
-    house.close().await;
+    server.close().await;
 }
 
 contract!(a_body_that_was_arriving_has_the_rest_of_its_time of streams);
 async fn a_body_that_was_arriving_has_the_rest_of_its_time(transport: Transport) {
-    let house = plan().hold(|hold| hold.max_idle(seconds(3600))).open();
-    let client = house.enter(transport).await;
-    let mut reader = house.dial();
+    let server = test_server().hold(|hold| hold.max_idle(seconds(3600))).start();
+    let client = server.hold(transport).await;
+    let mut reader = server.dial();
     let token = client.token();
     reader
         .write(format!(
@@ -145,17 +145,17 @@ async fn a_body_that_was_arriving_has_the_rest_of_its_time(transport: Transport)
     sleep(seconds(4)).await;
     reader.write("llo").await;
     assert_eq!(reader.answer().await.expect("an answer").head.status, 202);
-    until("the message", || house.record.heard() == ["hello"]).await;
+    until("the message", || server.hooks.messages() == ["hello"]).await;
     drop((client, reader));
-    house.close().await;
+    server.close().await;
 }
 
 contract!(an_ending_that_was_being_written_has_the_rest_of_its_time of lasting);
 async fn an_ending_that_was_being_written_has_the_rest_of_its_time(transport: Transport) {
-    let house = plan().open();
-    let mut client = house.enter(transport).await;
+    let server = test_server().start();
+    let mut client = server.hold(transport).await;
     client.stream().window(0);
-    let held = house.record.newest();
+    let held = server.hooks.newest();
     held.send("the last words").unwrap();
     held.resume();
     sleep(seconds(2)).await;
@@ -164,7 +164,7 @@ async fn an_ending_that_was_being_written_has_the_rest_of_its_time(transport: Tr
     client.stream().window(1 << 16);
     client.end().await;
     assert_eq!(client.messages, ["the last words"]);
-    let told = house.told(1).await;
+    let told = server.nth_end(1).await;
     assert!(matches!(told.end, End::Resume(_)) && told.ended.is_delivered(), "{:?}", told.ended);
-    house.close().await;
+    server.close().await;
 }

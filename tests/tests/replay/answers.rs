@@ -2,46 +2,51 @@
 
 use abeyance::{Server, Transport, WhenFull};
 use abeyance_tests::client::Client;
-use abeyance_tests::house::{Plan, TestServer, plan, until};
-use abeyance_tests::returning::{Cut, Returning};
+use abeyance_tests::returning_client::{Cut, ReturningClient};
+use abeyance_tests::test_server::{TestServer, TestServerBuilder, test_server, until};
 use tokio::time::sleep;
 
 use super::{EVERYTHING, seconds};
 
-fn keeping() -> Plan {
-    plan().server(|server| server.topic("news", EVERYTHING)).hold(|hold| hold.join("news"))
+fn keeping() -> TestServerBuilder {
+    test_server().server(|server| server.topic("news", EVERYTHING)).hold(|hold| hold.join("news"))
 }
 
-fn returning(house: &TestServer, transport: Transport, id: Option<String>) -> Returning {
+fn returning(server: &TestServer, transport: Transport, id: Option<String>) -> ReturningClient {
     let path = format!("/hold?transport={}", transport.as_str());
-    Returning::new(&house.dialer, path).with_id(id)
+    ReturningClient::new(&server.dialer, path).with_id(id)
 }
 
 /// Has a poll held and ended in some way; what its client sees must be as told, and when it comes back it must get what
 /// was published meanwhile, and no more.
-async fn assert_stands(plan: Plan, told: &str, end: impl AsyncFnOnce(&TestServer, &mut Client)) {
-    let house = plan.open();
-    house.hub.publish("news", "before it came");
-    let mut client = house.enter(Transport::LongPoll).await;
-    end(&house, &mut client).await;
+async fn assert_stands(
+    builder: TestServerBuilder,
+    told: &str,
+    end: impl AsyncFnOnce(&TestServer, &mut Client),
+) {
+    let server = builder.start();
+    server.hub.publish("news", "before it came");
+    let mut client = server.hold(Transport::LongPoll).await;
+    end(&server, &mut client).await;
     assert_eq!(client.end().await, told);
     let id = client.head.get("last-event-id").unwrap_or_else(|| panic!("{told}: {:?}", client.head));
     assert_eq!(client.head.get("abeyance-resync"), None, "{told}");
-    let mut back = returning(&house, Transport::LongPoll, Some(id.to_owned()));
-    house.hub.publish("news", "while it was away");
+    let mut back = returning(&server, Transport::LongPoll, Some(id.to_owned()));
+    server.hub.publish("news", "while it was away");
     back.poll().await;
     assert_eq!((back.texts(), back.resyncs), (vec!["while it was away"], 0), "{told}");
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_answer_of_a_poll_says_where_its_client_stands() {
-    assert_stands(keeping(), "200", async |house, _| assert_eq!(house.hub.publish("news", "now"), 1)).await;
-    assert_stands(keeping(), "200", async |house, _| house.record.newest().send("to you").unwrap()).await;
-    assert_stands(keeping(), "200", async |house, _| assert!(house.record.newest().resume_with("bye"))).await;
-    assert_stands(keeping(), "204", async |house, _| assert!(house.record.newest().resume())).await;
+    assert_stands(keeping(), "200", async |server, _| assert_eq!(server.hub.publish("news", "now"), 1)).await;
+    assert_stands(keeping(), "200", async |server, _| server.hooks.newest().send("to you").unwrap()).await;
+    assert_stands(keeping(), "200", async |server, _| assert!(server.hooks.newest().resume_with("bye")))
+        .await;
+    assert_stands(keeping(), "204", async |server, _| assert!(server.hooks.newest().resume())).await;
     assert_stands(keeping(), "204", async |_, _| sleep(seconds(31)).await).await;
-    assert_stands(keeping(), "410 no", async |house, _| assert!(house.record.newest().disconnect("no")))
+    assert_stands(keeping(), "410 no", async |server, _| assert!(server.hooks.newest().disconnect("no")))
         .await;
     let stray = [b'x'; 65 * 1024];
     assert_stands(keeping(), "400 violation, close", async |_, client| client.write(stray).await).await;
@@ -60,22 +65,22 @@ async fn every_answer_of_a_poll_says_where_its_client_stands() {
 
     let one =
         |server: Server| server.topic("news", EVERYTHING).max_suspended(1).when_full(WhenFull::ResumeOldest);
-    let full = plan().server(one).hold(|hold| hold.join("news"));
-    let evict = async |house: &TestServer, _: &mut Client| {
+    let full = test_server().server(one).hold(|hold| hold.join("news"));
+    let evict = async |server: &TestServer, _: &mut Client| {
         sleep(seconds(2)).await;
-        let mut other = house.enter(Transport::Stream).await;
+        let mut other = server.hold(Transport::Stream).await;
         other.fin().await;
-        until("room", || house.hub.held_count() == 0).await;
+        until("room", || server.hub.held_count() == 0).await;
     };
     assert_stands(full, "503 retry evicted", evict).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_drained_poll_is_told_where_it_stands() {
-    let house = keeping().open();
-    let mut client = house.enter(Transport::LongPoll).await;
+    let server = keeping().start();
+    let mut client = server.hold(Transport::LongPoll).await;
     let told = tokio::spawn(async move { (client.end().await, client.head) });
-    house.close().await;
+    server.close().await;
     let (end, head) = told.await.unwrap();
     assert_eq!(end, "503 retry drained, close");
     assert!(head.get("last-event-id").is_some(), "{head:?}");
@@ -83,49 +88,51 @@ async fn a_drained_poll_is_told_where_it_stands() {
 
 #[tokio::test(start_paused = true)]
 async fn where_nothing_is_kept_nobody_is_told_where_he_stands() {
-    let house =
-        plan().server(|server| server.topic("news", EVERYTHING)).hold(|hold| hold.join("other")).open();
-    let mut client = house.visit(Transport::LongPoll).field("last-event-id", "theirs").enter().await;
-    house.hub.publish("other", "hello");
+    let server = test_server()
+        .server(|server| server.topic("news", EVERYTHING))
+        .hold(|hold| hold.join("other"))
+        .start();
+    let mut client = server.request(Transport::LongPoll).field("last-event-id", "theirs").hold().await;
+    server.hub.publish("other", "hello");
     assert_eq!(client.end().await, "200");
     assert_eq!((client.head.get("last-event-id"), client.head.get("abeyance-resync")), (None, None));
-    let mut client = house.visit(Transport::Sse).field("last-event-id", "theirs").enter().await;
-    house.hub.publish("other", "hello");
-    house.record.newest().resume();
+    let mut client = server.request(Transport::Sse).field("last-event-id", "theirs").hold().await;
+    server.hub.publish("other", "hello");
+    server.hooks.newest().resume();
     let (body, _) = client.reader().rest().await;
     let body = String::from_utf8(body).unwrap();
     assert!(!body.contains("id:") && !body.contains("resync"), "{body}");
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_hold_that_answers_a_poll_says_so_also_when_it_missed_something() {
-    let house = keeping()
+    let server = keeping()
         .on_suspend(|held| async move {
             sleep(seconds(1)).await;
             held.disconnect("no");
         })
-        .open();
-    let mut back = returning(&house, Transport::LongPoll, Some("00000000abcd-000000000001".into()));
+        .start();
+    let mut back = returning(&server, Transport::LongPoll, Some("00000000abcd-000000000001".into()));
     assert_eq!(back.poll().await.head.status, 410);
     assert_eq!(back.resyncs, 1);
-    house.close().await;
+    server.close().await;
 }
 
 /// Events that end in good order bring an id, past what was none of the client's business.
 #[tokio::test(start_paused = true)]
 async fn the_last_block_of_a_resume_says_where_its_client_stands() {
-    let house = keeping().server(|server| server.topic("*", EVERYTHING)).open();
-    let mut client = returning(&house, Transport::Sse, None);
+    let server = keeping().server(|server| server.topic("*", EVERYTHING)).start();
+    let mut client = returning(&server, Transport::Sse, None);
     let mut ids = Vec::new();
     for live in [None, Some("one"), None, Some("two")] {
         let act = async {
-            until("a hold", || house.hub.held_count() == 1).await;
+            until("a hold", || server.hub.held_count() == 1).await;
             match live {
-                Some(text) => house.hub.publish("news", text),
-                None => house.hub.publish("other", "none of its business"),
+                Some(text) => server.hub.publish("news", text),
+                None => server.hub.publish("other", "none of its business"),
             };
-            house.record.newest().resume();
+            server.hooks.newest().resume();
         };
         let listen = client.listen(10_000, Cut::Fin, |client| client.farewell.is_some());
         tokio::join!(listen, act);
@@ -134,5 +141,5 @@ async fn the_last_block_of_a_resume_says_where_its_client_stands() {
     }
     assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");
     assert_eq!((client.texts(), client.resyncs), (vec!["one", "two"], 0));
-    house.close().await;
+    server.close().await;
 }

@@ -4,10 +4,10 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use abeyance::extract::{Query, State};
 use abeyance::{Held, Refusal, Suspend, Transport, WhenFull, suspend};
-use abeyance_tests::events::EventReader;
-use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, Stage, TestServer, plan, until};
+use abeyance_tests::event_reader::EventReader;
 use abeyance_tests::reader::{Answer, Reader};
+use abeyance_tests::test_context::TestContext;
+use abeyance_tests::test_server::{QueryParams, TestEndpoint, TestServer, test_server, until};
 use tokio::time::sleep;
 
 use super::{EVERYTHING, seconds};
@@ -17,24 +17,24 @@ const FROM: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 7);
 
 #[suspend(path = "/elsewhere")]
 async fn elsewhere(
-    State(stage): State<Stage>,
-    Query(asked): Query<Asked>,
-) -> Result<Suspend<Guest>, Refusal> {
-    stage.enter(asked).await
+    State(endpoint): State<TestEndpoint>,
+    Query(asked): Query<QueryParams>,
+) -> Result<Suspend<TestContext>, Refusal> {
+    endpoint.hold(asked).await
 }
 
 fn open() -> TestServer {
-    let hold = |hold: Suspend<Guest>| {
+    let hold = |hold: Suspend<TestContext>| {
         hold.join("news").timeout(seconds(7000)).max_idle(seconds(7200)).heartbeat(seconds(3600))
     };
-    plan().server(|server| server.topic("news", EVERYTHING).mount(elsewhere)).hold(hold).open()
+    test_server().server(|server| server.topic("news", EVERYTHING).mount(elsewhere)).hold(hold).start()
 }
 
 /// The id of the latest message.
-async fn latest(house: &TestServer) -> String {
-    house.hub.publish("news", "one");
-    let mut client = house.enter(Transport::LongPoll).await;
-    house.record.newest().resume();
+async fn latest(server: &TestServer) -> String {
+    server.hub.publish("news", "one");
+    let mut client = server.hold(Transport::LongPoll).await;
+    server.hooks.newest().resume();
     client.end().await;
     client
         .head
@@ -44,22 +44,22 @@ async fn latest(house: &TestServer) -> String {
 }
 
 /// Asks with these lines in the head, or this query.
-async fn ask(house: &TestServer, transport: Transport, query: &str, lines: &[u8]) -> Answer {
+async fn ask(server: &TestServer, transport: Transport, query: &str, lines: &[u8]) -> Answer {
     let start = format!("GET /hold?transport={}{query} HTTP/1.1\r\nhost: a\r\n", transport.as_str());
-    house.ask([start.as_bytes(), lines, b"\r\n"].concat()).await
+    server.ask([start.as_bytes(), lines, b"\r\n"].concat()).await
 }
 
-fn assert_nothing_held(house: &TestServer, suspended: u64) {
-    let stats = house.hub.stats();
+fn assert_nothing_held(server: &TestServer, suspended: u64) {
+    let stats = server.hub.stats();
     assert_eq!((stats.held, stats.ending, stats.suspended), (0, 0, suspended), "{stats:?}");
-    house.assert_lawful();
+    assert_eq!(server.hooks.ends().len() as u64, suspended);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_id_of_what_is_yet_to_come_is_a_bad_request_and_nothing_is_held() {
-    let house = open();
-    let id = latest(&house).await;
-    let suspended = house.hub.stats().suspended;
+    let server = open();
+    let id = latest(&server).await;
+    let suspended = server.hub.stats().suspended;
     let (epoch, offset) = id.split_once('-').unwrap();
     let next = u64::from_str_radix(offset, 16).unwrap() + 1;
     let wrong = [
@@ -69,26 +69,26 @@ async fn an_id_of_what_is_yet_to_come_is_a_bad_request_and_nothing_is_held() {
     ];
     for transport in [Transport::Sse, Transport::LongPoll] {
         for wrong in &wrong {
-            let answer = ask(&house, transport, "", format!("last-event-id: {wrong}\r\n").as_bytes()).await;
+            let answer = ask(&server, transport, "", format!("last-event-id: {wrong}\r\n").as_bytes()).await;
             assert_eq!(answer.head.status, 400, "{wrong}: {answer:?}");
             assert!(answer.body.contains("Last-Event-ID"), "{answer:?}");
             assert!(answer.head.get("cache-control").is_none_or(|value| value == "no-store"));
-            let answer = ask(&house, transport, &format!("&last_event_id={wrong}"), b"").await;
+            let answer = ask(&server, transport, &format!("&last_event_id={wrong}"), b"").await;
             assert_eq!(answer.head.status, 400, "{wrong}: {answer:?}");
         }
         // More than a head may have.
         let lines = format!("last-event-id: {}\r\n", "0".repeat(1 << 20));
-        let answer = ask(&house, transport, "", lines.as_bytes()).await;
+        let answer = ask(&server, transport, "", lines.as_bytes()).await;
         assert_eq!(answer.head.status, 431);
     }
-    assert_nothing_held(&house, suspended);
-    assert_eq!(house.hub.peak(), 1);
-    house.close().await;
+    assert_nothing_held(&server, suspended);
+    assert_eq!(server.hub.peak(), 1);
+    server.close().await;
 }
 
 /// Reads from an event stream until the word of a resync has come; gives the id that comes with it.
-async fn resynced(house: &TestServer, query: &str, lines: &[u8]) -> String {
-    let mut reader = Reader::new(house.dialer.connect(FROM).expect("the server listens"));
+async fn resynced(server: &TestServer, query: &str, lines: &[u8]) -> String {
+    let mut reader = Reader::new(server.dialer.connect(FROM).expect("the server listens"));
     let start = format!("GET /hold?transport=sse{query} HTTP/1.1\r\nhost: a\r\n");
     reader.write([start.as_bytes(), lines, b"\r\n"].concat()).await;
     let head = reader.head().await.expect("a head");
@@ -110,8 +110,8 @@ async fn resynced(house: &TestServer, query: &str, lines: &[u8]) -> String {
 /// would close it for good.
 #[tokio::test(start_paused = true)]
 async fn what_may_be_an_id_of_another_server_is_held_and_told_to_load_anew() {
-    let house = open();
-    let id = latest(&house).await;
+    let server = open();
+    let id = latest(&server).await;
     let (epoch, offset) = id.split_once('-').unwrap();
     let next = u64::from_str_radix(offset, 16).unwrap() + 1;
     let mut foreign: Vec<Vec<u8>> = [
@@ -150,10 +150,10 @@ async fn what_may_be_an_id_of_another_server_is_held_and_told_to_load_anew() {
         let line = [b"last-event-id: ", &foreign[..], b"\r\n"].concat();
         let escaped: String = foreign.iter().map(|byte| format!("%{byte:02X}")).collect();
         let query = format!("&last_event_id={escaped}");
-        assert_eq!(resynced(&house, "", &line).await, id, "{text}");
-        assert_eq!(resynced(&house, &query, b"").await, id, "{text}");
+        assert_eq!(resynced(&server, "", &line).await, id, "{text}");
+        assert_eq!(resynced(&server, &query, b"").await, id, "{text}");
         for (query, line) in [("", &line[..]), (&query, b"")] {
-            let answer = ask(&house, Transport::LongPoll, query, line).await;
+            let answer = ask(&server, Transport::LongPoll, query, line).await;
             let told =
                 (answer.head.status, answer.head.get("abeyance-resync"), answer.head.get("last-event-id"));
             assert_eq!(told, (204, Some("true"), Some(&*id)), "{text}: {answer:?}");
@@ -162,80 +162,79 @@ async fn what_may_be_an_id_of_another_server_is_held_and_told_to_load_anew() {
     // Twice: nobody can say which of them is meant.
     for (one, other) in [(&*id, &*id), (&id, "0"), ("0", &id)] {
         let lines = format!("last-event-id: {one}\r\nlast-event-id: {other}\r\n");
-        assert_eq!(resynced(&house, "", lines.as_bytes()).await, id, "{lines}");
+        assert_eq!(resynced(&server, "", lines.as_bytes()).await, id, "{lines}");
         let query = format!("&last_event_id={one}&last_event_id={other}");
-        assert_eq!(resynced(&house, &query, b"").await, id, "{query}");
+        assert_eq!(resynced(&server, &query, b"").await, id, "{query}");
     }
-    until("the end of all", || house.hub.held_count() == 0 && house.hub.stats().ending == 0).await;
-    house.assert_lawful();
-    house.close().await;
+    until("the end of all", || server.hub.held_count() == 0 && server.hub.stats().ending == 0).await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_id_in_the_head_stands_before_one_in_the_query() {
-    let house = open();
-    let id = latest(&house).await;
-    house.hub.publish("news", "two");
+    let server = open();
+    let id = latest(&server).await;
+    server.hub.publish("news", "two");
     let line = format!("last-event-id: {id}\r\n");
-    let answer = ask(&house, Transport::LongPoll, "&last_event_id=wrong", line.as_bytes()).await;
+    let answer = ask(&server, Transport::LongPoll, "&last_event_id=wrong", line.as_bytes()).await;
     assert_eq!((answer.head.status, answer.body.as_str()), (200, "two"));
     let answer =
-        ask(&house, Transport::LongPoll, &format!("&last_event_id={id}"), b"last-event-id: \r\n").await;
+        ask(&server, Transport::LongPoll, &format!("&last_event_id={id}"), b"last-event-id: \r\n").await;
     assert_eq!((answer.head.status, answer.body.as_str()), (200, "two"));
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn transports_that_carry_no_ids_ask_for_none() {
-    let house = open();
+    let server = open();
     for transport in [Transport::WebSocket, Transport::Stream] {
-        let mut client = house.visit(transport).field("last-event-id", "wrong").enter().await;
-        assert_eq!(house.hub.publish("news", "live"), 1);
+        let mut client = server.request(transport).field("last-event-id", "wrong").hold().await;
+        assert_eq!(server.hub.publish("news", "live"), 1);
         assert_eq!(client.message().await, "live");
         assert_eq!(client.head.get("last-event-id"), None);
         client.fin().await;
-        until("the end", || house.hub.stats().held == 0).await;
+        until("the end", || server.hub.stats().held == 0).await;
     }
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_forged_id_takes_nobodys_place_and_keeps_none() {
     for when_full in [WhenFull::Reject, WhenFull::ResumeOldest] {
-        let house = plan()
+        let server = test_server()
             .server(|server| server.topic("news", EVERYTHING).max_suspended(2).when_full(when_full))
             .hold(|hold| hold.join("news"))
-            .open();
-        let id = latest(&house).await.replace('-', ".") + ".ffffffffffff";
+            .start();
+        let id = latest(&server).await.replace('-', ".") + ".ffffffffffff";
         let wrong = async |times| {
             for _ in 0..times {
                 let line = format!("last-event-id: {id}\r\n");
-                let answer = ask(&house, Transport::Sse, "", line.as_bytes()).await;
-                let is_full = when_full == WhenFull::Reject && house.hub.held_count() == 2;
+                let answer = ask(&server, Transport::Sse, "", line.as_bytes()).await;
+                let is_full = when_full == WhenFull::Reject && server.hub.held_count() == 2;
                 assert_eq!(answer.head.status, if is_full { 503 } else { 400 });
             }
         };
         wrong(10).await;
         let mut clients = Vec::new();
         for _ in 0..2 {
-            clients.push(house.enter(Transport::Sse).await);
+            clients.push(server.hold(Transport::Sse).await);
         }
         sleep(seconds(5)).await;
         wrong(10).await;
         assert_eq!(
-            (house.hub.held_count(), house.record.ends().len()),
+            (server.hub.held_count(), server.hooks.causes().len()),
             (2, 1),
             "and that was the one before"
         );
-        house.close().await;
+        server.close().await;
     }
 }
 
 /// A `POST` and a `DELETE` with these lines in the head, or this query.
-async fn speak(house: &TestServer, path: &str, lines: &[u8]) -> [Answer; 2] {
+async fn speak(server: &TestServer, path: &str, lines: &[u8]) -> [Answer; 2] {
     let ask = async |method: &str| {
         let start = format!("{method} {path} HTTP/1.1\r\nhost: a\r\ncontent-length: 2\r\n");
-        house.ask([start.as_bytes(), lines, b"\r\nhi"].concat()).await
+        server.ask([start.as_bytes(), lines, b"\r\nhi"].concat()).await
     };
     [ask("POST").await, ask("DELETE").await]
 }
@@ -246,8 +245,8 @@ fn token_line(token: &[u8]) -> Vec<u8> {
 
 #[tokio::test(start_paused = true)]
 async fn a_token_that_is_not_of_a_hold_here_finds_nothing_and_touches_nobody() {
-    let (house, other) = (open(), open());
-    let client = house.enter(Transport::Sse).await;
+    let (server, other) = (open(), open());
+    let client = server.hold(Transport::Sse).await;
     let token = client.token();
 
     let mut wrong: Vec<Vec<u8>> = Vec::new();
@@ -263,54 +262,56 @@ async fn a_token_that_is_not_of_a_hold_here_finds_nothing_and_touches_nobody() {
     );
     wrong.push([token.as_bytes(), b"\xff"].concat());
     wrong.push(b"\xff\xfe".to_vec());
-    // Foreign: the same place in another house.
-    wrong.push(other.enter(Transport::Sse).await.token().into_bytes());
+    // Foreign: the same place in another server.
+    wrong.push(other.hold(Transport::Sse).await.token().into_bytes());
     // Of holds that do not speak by `POST`.
-    let (socket, poll) = (house.enter(Transport::WebSocket).await, house.enter(Transport::LongPoll).await);
-    wrong.extend(house.record.begun()[1..].iter().map(|held: &Held| held.token().into_bytes()));
+    let (socket, poll) = (server.hold(Transport::WebSocket).await, server.hold(Transport::LongPoll).await);
+    wrong.extend(server.hooks.holds()[1..].iter().map(|held: &Held| held.token().into_bytes()));
     // Expired: its place is another's by now.
-    let gone = house.enter(Transport::Sse).await;
+    let gone = server.hold(Transport::Sse).await;
     wrong.push(gone.token().into_bytes());
-    house.record.newest().resume();
+    server.hooks.newest().resume();
     drop(gone);
-    until("the end", || house.hub.held_count() == 3 && house.hub.stats().ending == 0).await;
-    let next = house.enter(Transport::Sse).await;
+    until("the end", || server.hub.held_count() == 3 && server.hub.stats().ending == 0).await;
+    let next = server.hold(Transport::Sse).await;
     // Of another endpoint.
-    let elsewhere = house.visit(Transport::Sse).path("/elsewhere").enter().await;
+    let elsewhere = server.request(Transport::Sse).path("/elsewhere").hold().await;
     wrong.push(elsewhere.token().into_bytes());
 
-    let before = house.hub.stats();
+    let before = server.hub.stats();
     for wrong in &wrong {
         let escaped: String = wrong.iter().map(|byte| format!("%{byte:02X}")).collect();
-        let by_query = speak(&house, &format!("/hold?hold={escaped}"), b"").await;
-        for answer in speak(&house, "/hold", &token_line(wrong)).await.iter().chain(&by_query) {
+        let by_query = speak(&server, &format!("/hold?hold={escaped}"), b"").await;
+        for answer in speak(&server, "/hold", &token_line(wrong)).await.iter().chain(&by_query) {
             assert_eq!(answer.head.status, 404, "{}: {answer:?}", String::from_utf8_lossy(wrong));
         }
     }
     // The first counts, and a right one elsewhere does not help.
     let twice = [token_line(b"wrong"), token_line(token.as_bytes())].concat();
     let in_query = format!("/hold?hold={token}");
-    for answer in
-        speak(&house, "/hold", &twice).await.iter().chain(&speak(&house, &in_query, &token_line(b"x")).await)
+    for answer in speak(&server, "/hold", &twice)
+        .await
+        .iter()
+        .chain(&speak(&server, &in_query, &token_line(b"x")).await)
     {
         assert_eq!(answer.head.status, 404, "{answer:?}");
     }
-    let mut after = house.hub.stats();
+    let mut after = server.hub.stats();
     assert!(after.refusals("token") > before.refusals("token"));
     after.refusals.clone_from(&before.refusals);
     assert_eq!(after, before);
-    assert!(house.record.heard().is_empty());
+    assert!(server.hooks.messages().is_empty());
 
     // And the right ones still do.
     for client in [&client, &next] {
         assert_eq!(client.post("hello").await.head.status, 202);
-        let [_, goodbye] = speak(&house, &format!("/hold?hold={}", client.token()), b"").await;
+        let [_, goodbye] = speak(&server, &format!("/hold?hold={}", client.token()), b"").await;
         assert_eq!(goodbye.head.status, 204);
-        let [late, again] = speak(&house, &format!("/hold?hold={}", client.token()), b"").await;
+        let [late, again] = speak(&server, &format!("/hold?hold={}", client.token()), b"").await;
         assert_eq!((late.head.status, again.head.status), (404, 404));
     }
-    assert_eq!(house.hub.held_count(), 3);
+    assert_eq!(server.hub.held_count(), 3);
     drop((socket, poll, elsewhere));
-    house.close().await;
+    server.close().await;
     other.close().await;
 }

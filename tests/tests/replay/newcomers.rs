@@ -3,9 +3,9 @@
 
 use abeyance::extract::{LastEventId, Query, State};
 use abeyance::{Refusal, Retention, Suspend, suspend};
-use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, Stage, TestServer, plan, until};
-use abeyance_tests::returning::{Cut, Returning};
+use abeyance_tests::returning_client::{Cut, ReturningClient};
+use abeyance_tests::test_context::TestContext;
+use abeyance_tests::test_server::{QueryParams, TestEndpoint, TestServer, test_server, until};
 
 use super::EVERYTHING;
 
@@ -23,28 +23,28 @@ enum Manner {
 const MANNERS: [Manner; 3] = [Manner::Events, Manner::Polls, Manner::Lines];
 
 fn open(rooms: &'static [&'static str], others: &'static [&'static str]) -> TestServer {
-    plan()
+    test_server()
         .server(|server| server.topic("*", FEW).mount(greeting))
         .hold(move |hold| {
             let hold = others.iter().fold(hold, |hold, topic| hold.join(*topic));
             rooms.iter().fold(hold, |hold, topic| hold.join_with_history(*topic))
         })
-        .open()
+        .start()
 }
 
 /// Greets newcomers.
 #[suspend(path = "/greeting")]
 async fn greeting(
-    State(stage): State<Stage>,
-    Query(asked): Query<Asked>,
+    State(endpoint): State<TestEndpoint>,
+    Query(asked): Query<QueryParams>,
     LastEventId(last): LastEventId,
-) -> Result<Suspend<Guest>, Refusal> {
-    let hold = stage.enter(asked).await?;
+) -> Result<Suspend<TestContext>, Refusal> {
+    let hold = endpoint.hold(asked).await?;
     Ok(if last.is_none() { hold.reply("welcome") } else { hold })
 }
 
-fn newcomer(house: &TestServer, path: &str, manner: Manner) -> Returning {
-    let new = |transport| Returning::new(&house.dialer, format!("{path}?transport={transport}"));
+fn newcomer(server: &TestServer, path: &str, manner: Manner) -> ReturningClient {
+    let new = |transport| ReturningClient::new(&server.dialer, format!("{path}?transport={transport}"));
     match manner {
         Manner::Events => new("sse"),
         Manner::Polls => new("long_poll"),
@@ -53,7 +53,7 @@ fn newcomer(house: &TestServer, path: &str, manner: Manner) -> Returning {
 }
 
 /// Has the client get so many more messages that are there, in as many visits as that takes.
-async fn receive(client: &mut Returning, manner: Manner, count: usize) {
+async fn receive(client: &mut ReturningClient, manner: Manner, count: usize) {
     let count = client.got.len() + count;
     while client.got.len() < count {
         let before = client.got.len();
@@ -67,11 +67,17 @@ async fn receive(client: &mut Returning, manner: Manner, count: usize) {
 }
 
 /// Has the client get what is published when it is held.
-async fn receive_live(house: &TestServer, client: &mut Returning, manner: Manner, topic: &str, text: &str) {
-    until("the end of the last", || house.hub.held_count() == 0).await;
+async fn receive_live(
+    server: &TestServer,
+    client: &mut ReturningClient,
+    manner: Manner,
+    topic: &str,
+    text: &str,
+) {
+    until("the end of the last", || server.hub.held_count() == 0).await;
     let publish = async {
-        until("a hold", || house.hub.held_count() == 1).await;
-        house.hub.publish(topic, text);
+        until("a hold", || server.hub.held_count() == 1).await;
+        server.hub.publish(topic, text);
     };
     tokio::join!(receive(client, manner, 1), publish);
 }
@@ -80,20 +86,20 @@ async fn receive_live(house: &TestServer, client: &mut Returning, manner: Manner
 async fn the_past_of_one_topic_brings_none_of_another_and_no_word_of_what_is_gone_of_it() {
     for manner in MANNERS {
         for busy in [1, 2, 3, 10] {
-            let house = open(&["room"], &["busy"]);
+            let server = open(&["room"], &["busy"]);
             for number in 1..=5 {
-                house.hub.publish("room", format!("past {number}"));
+                server.hub.publish("room", format!("past {number}"));
                 for _ in 0..busy {
-                    house.hub.publish("busy", "before it came");
+                    server.hub.publish("busy", "before it came");
                 }
             }
-            let mut client = newcomer(&house, "/hold", manner);
+            let mut client = newcomer(&server, "/hold", manner);
             receive(&mut client, manner, 3).await;
-            receive_live(&house, &mut client, manner, "room", "live 1").await;
-            receive_live(&house, &mut client, manner, "busy", "live 2").await;
+            receive_live(&server, &mut client, manner, "room", "live 1").await;
+            receive_live(&server, &mut client, manner, "busy", "live 2").await;
             let expected = ["past 3", "past 4", "past 5", "live 1", "live 2"];
             assert_eq!((client.texts(), client.resyncs), (expected.to_vec(), 0), "{manner:?}, {busy}");
-            house.close().await;
+            server.close().await;
         }
     }
 }
@@ -101,42 +107,42 @@ async fn the_past_of_one_topic_brings_none_of_another_and_no_word_of_what_is_gon
 #[tokio::test(start_paused = true)]
 async fn the_pasts_of_several_topics_come_in_one_order_though_they_begin_at_different_times() {
     for manner in MANNERS {
-        let house = open(&["quiet", "room", "loud"], &[]);
-        house.hub.publish("quiet", "past 1");
+        let server = open(&["quiet", "room", "loud"], &[]);
+        server.hub.publish("quiet", "past 1");
         for number in 1..=3 {
-            house.hub.publish("room", format!("past {}", number * 2));
+            server.hub.publish("room", format!("past {}", number * 2));
             for _ in 0..4 {
-                house.hub.publish("loud", "forgotten");
+                server.hub.publish("loud", "forgotten");
             }
         }
         for number in 7..=9 {
-            house.hub.publish("loud", format!("past {number}"));
+            server.hub.publish("loud", format!("past {number}"));
         }
-        let mut client = newcomer(&house, "/hold", manner);
+        let mut client = newcomer(&server, "/hold", manner);
         receive(&mut client, manner, 7).await;
-        receive_live(&house, &mut client, manner, "quiet", "live 1").await;
-        receive_live(&house, &mut client, manner, "loud", "live 2").await;
+        receive_live(&server, &mut client, manner, "quiet", "live 1").await;
+        receive_live(&server, &mut client, manner, "loud", "live 2").await;
         let past = ["past 1", "past 2", "past 4", "past 6", "past 7", "past 8", "past 9"];
         let expected = [&past[..], &["live 1", "live 2"]].concat();
         assert_eq!((client.texts(), client.resyncs), (expected, 0), "{manner:?}");
-        house.close().await;
+        server.close().await;
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_greeting_is_no_obstacle_to_the_past() {
     for manner in MANNERS {
-        let house = open(&["room"], &["busy"]);
+        let server = open(&["room"], &["busy"]);
         for number in 1..=5 {
-            house.hub.publish("room", format!("past {number}"));
-            house.hub.publish("busy", "before it came");
+            server.hub.publish("room", format!("past {number}"));
+            server.hub.publish("busy", "before it came");
         }
-        let mut client = newcomer(&house, "/greeting", manner);
+        let mut client = newcomer(&server, "/greeting", manner);
         receive(&mut client, manner, 4).await;
-        receive_live(&house, &mut client, manner, "busy", "live").await;
+        receive_live(&server, &mut client, manner, "busy", "live").await;
         let expected = ["welcome", "past 3", "past 4", "past 5", "live"];
         assert_eq!((client.texts(), client.resyncs), (expected.to_vec(), 0), "{manner:?}");
-        house.close().await;
+        server.close().await;
     }
 }
 
@@ -144,26 +150,26 @@ async fn a_greeting_is_no_obstacle_to_the_past() {
 #[tokio::test(start_paused = true)]
 async fn only_what_was_published_since_it_came_can_be_missed() {
     for manner in [Manner::Events, Manner::Polls] {
-        let house = open(&["room"], &["other"]);
+        let server = open(&["room"], &["other"]);
         for number in 1..=3 {
-            house.hub.publish("room", format!("past {number}"));
+            server.hub.publish("room", format!("past {number}"));
         }
-        let mut client = newcomer(&house, "/hold", manner);
+        let mut client = newcomer(&server, "/hold", manner);
         receive(&mut client, manner, 1).await;
-        until("the end", || house.hub.held_count() == 0).await;
+        until("the end", || server.hub.held_count() == 0).await;
         for number in 4..=5 {
-            house.hub.publish("room", format!("since {number}"));
+            server.hub.publish("room", format!("since {number}"));
         }
         receive(&mut client, manner, 1).await;
         assert_eq!((client.texts(), client.resyncs), (vec!["past 1", "past 3"], 0), "{manner:?}");
-        until("the end", || house.hub.held_count() == 0).await;
+        until("the end", || server.hub.held_count() == 0).await;
         for _ in 0..4 {
-            house.hub.publish("other", "missed");
+            server.hub.publish("other", "missed");
         }
         receive(&mut client, manner, 3).await;
-        receive_live(&house, &mut client, manner, "room", "live").await;
+        receive_live(&server, &mut client, manner, "room", "live").await;
         let expected = ["past 1", "past 3", "past 3", "since 4", "since 5", "live"];
         assert_eq!((client.texts(), client.resyncs), (expected.to_vec(), 1), "{manner:?}");
-        house.close().await;
+        server.close().await;
     }
 }

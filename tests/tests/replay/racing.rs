@@ -10,9 +10,9 @@ use abeyance::extract::{Query, State};
 use abeyance::memory::Dialer;
 use abeyance::{Hub, Refusal, Suspend, suspend};
 use abeyance_tests::dice::Dice;
-use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, Stage, plan};
-use abeyance_tests::returning::{Cut, Returning};
+use abeyance_tests::returning_client::{Cut, ReturningClient};
+use abeyance_tests::test_context::TestContext;
+use abeyance_tests::test_server::{QueryParams, TestEndpoint, test_server};
 use tokio::task::{JoinHandle, yield_now};
 use tokio::time::timeout;
 
@@ -23,10 +23,13 @@ const LANES: usize = 4;
 
 /// Joins the two topics of one run.
 #[suspend(path = "/run")]
-async fn run(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
+async fn run(
+    State(endpoint): State<TestEndpoint>,
+    Query(asked): Query<QueryParams>,
+) -> Result<Suspend<TestContext>, Refusal> {
     let topics = ["a", "b"].map(|topic| format!("{}/{topic}", asked["run"]));
     let is_new = asked.contains_key("past");
-    let hold = stage.enter(asked).await?;
+    let hold = endpoint.hold(asked).await?;
     Ok(topics.into_iter().fold(hold, |hold, topic| match is_new {
         true => hold.join_with_history(topic),
         false => hold.join(topic),
@@ -74,15 +77,15 @@ async fn race(dialer: &Dialer, hub: &Hub, seed: usize, told: &str) -> usize {
     let counts: Vec<_> = (0..1 + dice.roll(3)).map(|_| 1 + dice.roll(20)).collect();
     let total = counts.iter().sum();
     let path = |rest: &str| format!("/run?run={seed}&transport={rest}");
-    let mut before = Returning::new(dialer, path("sse"));
+    let mut before = ReturningClient::new(dialer, path("sse"));
     if !matches!(manner, Manner::Newcomer) {
         before.listen(usize::MAX, Cut::Reset, |client| client.id.is_some()).await;
     }
     let mut client = match manner {
         Manner::Events => before,
-        Manner::Newcomer => Returning::new(dialer, path("sse&past=1")),
-        Manner::Polls => Returning::new(dialer, path("long_poll")).with_id(before.id),
-        Manner::Lines => Returning::new(dialer, path("long_poll")).with_id(before.id).taking_lines(),
+        Manner::Newcomer => ReturningClient::new(dialer, path("sse&past=1")),
+        Manner::Polls => ReturningClient::new(dialer, path("long_poll")).with_id(before.id),
+        Manner::Lines => ReturningClient::new(dialer, path("long_poll")).with_id(before.id).taking_lines(),
     };
     publishers(hub, seed, &counts);
     dawdle(&mut dice).await;
@@ -111,12 +114,12 @@ async fn race_for_few(dialer: &Dialer, hub: &Hub, seed: usize, told: &str) -> us
     let mut dice = Dice::new(seed as u64);
     let counts: Vec<_> = (0..1 + dice.roll(3)).map(|_| 10 + dice.roll(30)).collect();
     let path = |transport: &str| format!("/run?run={seed}&transport={transport}");
-    let mut before = Returning::new(dialer, path("sse"));
+    let mut before = ReturningClient::new(dialer, path("sse"));
     before.listen(usize::MAX, Cut::Reset, |client| client.id.is_some()).await;
     let polls = dice.one_in(2);
     let path = path(if polls { "long_poll" } else { "sse" });
-    let mut client = Returning::new(dialer, path).with_id(before.id);
-    let has_end = |client: &Returning| client.got.last().is_some_and(|got| got.text == "end");
+    let mut client = ReturningClient::new(dialer, path).with_id(before.id);
+    let has_end = |client: &ReturningClient| client.got.last().is_some_and(|got| got.text == "end");
     let working = publishers(hub, seed, &counts);
     let come_back = async {
         while !has_end(&client) {
@@ -151,7 +154,7 @@ async fn race_for_few(dialer: &Dialer, hub: &Hub, seed: usize, told: &str) -> us
 }
 
 /// Fails where a client got something twice or too early, or did not get something without a word of it.
-fn assert_gaps_are_told(client: &Returning, counts: &[usize], told: &str) {
+fn assert_gaps_are_told(client: &ReturningClient, counts: &[usize], told: &str) {
     // Of each publisher: the next message, and where in all the one before it stands.
     let mut next = vec![(0, 0); counts.len()];
     let was_told = |from: usize, to: usize| client.resynced_at.iter().any(|at| (from..=to).contains(at));
@@ -201,26 +204,26 @@ where
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_comes_back_while_others_publish_misses_nothing_and_gets_nothing_twice() {
-    let house = plan().server(|server| server.topic("*", EVERYTHING).mount(run)).open();
-    let (dialer, hub) = (house.dialer.clone(), house.hub.clone());
+    let server = test_server().server(|server| server.topic("*", EVERYTHING).mount(run)).start();
+    let (dialer, hub) = (server.dialer.clone(), server.hub.clone());
     let race = move |seed, told: String| {
         let (dialer, hub) = (dialer.clone(), hub.clone());
         async move { race(&dialer, &hub, seed, &told).await }
     };
     run_all(1_000, race).await;
-    house.close().await;
+    server.close().await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn who_comes_back_while_others_publish_is_told_of_every_gap() {
     let few = EVERYTHING.count(3);
-    let house = plan().server(|server| server.topic("*", few).mount(run)).open();
-    let (dialer, hub) = (house.dialer.clone(), house.hub.clone());
+    let server = test_server().server(|server| server.topic("*", few).mount(run)).start();
+    let (dialer, hub) = (server.dialer.clone(), server.hub.clone());
     let race = move |seed, told: String| {
         let (dialer, hub) = (dialer.clone(), hub.clone());
         async move { race_for_few(&dialer, &hub, seed, &told).await }
     };
     let resyncs = run_all(300, race).await;
     assert!(resyncs > 100, "only {resyncs}");
-    house.close().await;
+    server.close().await;
 }

@@ -1,8 +1,8 @@
 //! Clients that come back again and again while others publish at a steady pace.
 
 use abeyance_tests::dice::Dice;
-use abeyance_tests::house::{TestServer, plan};
-use abeyance_tests::returning::{Cut, Returning};
+use abeyance_tests::returning_client::{Cut, ReturningClient};
+use abeyance_tests::test_server::{TestServer, test_server};
 use tokio::time::{Duration, sleep};
 
 use super::{EVERYTHING, Numbers, seconds};
@@ -21,14 +21,14 @@ const ALONE: Press = Press { topics: &["a"], publishers: 1 };
 const CROWDED: Press = Press { topics: &["a", "b"], publishers: 3 };
 
 impl Press {
-    fn house(self) -> TestServer {
-        plan()
+    fn server(self) -> TestServer {
+        test_server()
             .server(|server| server.topic("*", EVERYTHING))
             .hold(move |hold| {
                 let hold = hold.max_idle(seconds(2)).heartbeat(Duration::from_millis(500));
                 self.topics.iter().fold(hold, |hold, topic| hold.join(*topic))
             })
-            .open()
+            .start()
     }
 
     fn counts(self) -> Vec<usize> {
@@ -37,9 +37,9 @@ impl Press {
     }
 
     /// Sets the publishers to work: together one message at each pace.
-    fn run(self, house: &TestServer, seed: u64) {
+    fn run(self, server: &TestServer, seed: u64) {
         for (publisher, count) in self.counts().into_iter().enumerate() {
-            let hub = house.hub.clone();
+            let hub = server.hub.clone();
             let mut dice = Dice::new(seed + publisher as u64);
             tokio::spawn(async move {
                 for number in 0..count {
@@ -53,7 +53,7 @@ impl Press {
         }
     }
 
-    fn assert_all(self, client: &Returning, told: &str) {
+    fn assert_all(self, client: &ReturningClient, told: &str) {
         Numbers::assert_all(client.texts(), &self.counts(), told);
         assert!(client.offsets().is_sorted_by(|one, next| one < next), "ids go up; {told}");
         assert_eq!(client.resyncs, 0, "{told}");
@@ -64,15 +64,15 @@ impl Press {
 async fn poll_through(press: Press, takes_lines: bool) {
     for seed in 0..2 {
         let told = format!("seed {seed}");
-        let house = press.house();
+        let server = press.server();
         let mut dice = Dice::new(seed);
-        let mut client = Returning::new(&house.dialer, "/hold?transport=long_poll");
+        let mut client = ReturningClient::new(&server.dialer, "/hold?transport=long_poll");
         if takes_lines {
             client = client.taking_lines();
         }
         // What is published before its first answer would be none of its business.
         assert_eq!(client.poll().await.head.status, 204);
-        press.run(&house, 100 + seed);
+        press.run(&server, 100 + seed);
         let (mut polls, mut cuts) = (0, 0);
         while client.got.len() < MESSAGES {
             if dice.one_in(8) {
@@ -89,7 +89,7 @@ async fn poll_through(press: Press, takes_lines: bool) {
         press.assert_all(&client, &told);
         assert!(cuts > 20 && (polls < MESSAGES) == takes_lines, "{polls} polls, {cuts} cut; {told}");
         assert_eq!(client.poll().await.head.status, 204, "there is no more; {told}");
-        house.close().await;
+        server.close().await;
     }
 }
 
@@ -97,16 +97,16 @@ async fn poll_through(press: Press, takes_lines: bool) {
 async fn listen_through(press: Press) {
     for seed in 0..2 {
         let told = format!("seed {seed}");
-        let house = press.house();
+        let server = press.server();
         let mut dice = Dice::new(seed);
-        let mut client = Returning::new(&house.dialer, "/hold?transport=sse");
+        let mut client = ReturningClient::new(&server.dialer, "/hold?transport=sse");
         // Cut with its first block half read it has no id yet, and is new again.
         for bytes in [1, 40] {
             client.listen(bytes, dice.pick(&Cut::ALL), |_| false).await;
             assert_eq!(client.id, None, "{told}");
         }
         client.listen(1_000, Cut::Fin, |client| client.id.is_some()).await;
-        press.run(&house, 100 + seed);
+        press.run(&server, 100 + seed);
         let (mut cuts, mut torn) = (0, 0);
         while client.got.len() < MESSAGES {
             let bytes = if dice.one_in(4) { dice.roll(200) } else { dice.roll(6_000) };
@@ -122,8 +122,8 @@ async fn listen_through(press: Press) {
         assert!(cuts > 20 && torn > 10, "{cuts} cuts, {torn} within an event; {told}");
         // Holds whose network is gone end when they are found out.
         sleep(seconds(10)).await;
-        assert_eq!(house.hub.held_count(), 0, "{told}");
-        house.close().await;
+        assert_eq!(server.hub.held_count(), 0, "{told}");
+        server.close().await;
     }
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use abeyance::{Server, Suspend, suspend};
 use abeyance_tests::dice::Dice;
-use abeyance_tests::events::EventReader;
-use abeyance_tests::net::{Peer, Site};
+use abeyance_tests::event_reader::EventReader;
+use abeyance_tests::net::{Peer, TcpTestServer};
 
 use super::{EVERYTHING, Numbers};
 
@@ -24,12 +24,12 @@ fn ask(peer: &mut Peer, transport: &str, id: Option<&str>) {
 }
 
 /// Publishes at an uneven pace, while the client does what it does.
-fn publish_beside(site: &Site, client: impl FnOnce()) {
+fn publish_beside(server: &TcpTestServer, client: impl FnOnce()) {
     scope(|scope| {
         scope.spawn(|| {
             let mut dice = Dice::new(7);
             for number in 0..MESSAGES {
-                site.hub.publish("news", Numbers::text(0, number, dice.roll(400)));
+                server.hub.publish("news", Numbers::text(0, number, dice.roll(400)));
                 if dice.one_in(3) {
                     park_timeout(Duration::from_micros(500));
                 }
@@ -39,16 +39,16 @@ fn publish_beside(site: &Site, client: impl FnOnce()) {
     });
 }
 
-fn site() -> Site {
-    Site::start(Server::new().topic("news", EVERYTHING).mount(socket))
+fn start() -> TcpTestServer {
+    TcpTestServer::start(Server::new().topic("news", EVERYTHING).mount(socket))
 }
 
 #[test]
 fn an_event_source_that_is_cut_by_fin_or_reset_gets_all_once_and_in_order() {
-    let site = site();
+    let server = start();
     let (mut dice, mut id, mut got, mut cuts) = (Dice::new(1), None, Vec::new(), 0);
-    let mut visit = |most: usize, got: &mut Vec<String>| {
-        let mut peer = Peer::connect(site.addr);
+    let mut request = |most: usize, got: &mut Vec<String>| {
+        let mut peer = Peer::connect(server.addr);
         ask(&mut peer, "sse", id.as_deref());
         assert_eq!(peer.head().status, 200);
         let (mut events, mut count) = (EventReader::default(), 0);
@@ -76,32 +76,32 @@ fn an_event_source_that_is_cut_by_fin_or_reset_gets_all_once_and_in_order() {
         dice.roll(5_000)
     };
     // As long as the first block is, which brings the first id.
-    let mut most = visit(86, &mut got);
-    publish_beside(&site, || {
+    let mut most = request(86, &mut got);
+    publish_beside(&server, || {
         while got.len() < MESSAGES {
-            most = visit(most, &mut got);
+            most = request(most, &mut got);
             cuts += 1;
         }
     });
     Numbers::assert_all(got.iter().map(String::as_str), &[MESSAGES], "");
     assert!(cuts > 20, "{cuts}");
-    site.until_quiet();
+    server.until_quiet();
 }
 
 #[test]
 fn a_client_that_polls_and_is_cut_gets_all_once_and_in_order() {
-    let site = site();
+    let server = start();
     let mut dice = Dice::new(2);
-    let mut peer = Peer::connect(site.addr);
+    let mut peer = Peer::connect(server.addr);
     ask(&mut peer, "long_poll", None);
-    site.until_held(1);
-    assert!(site.hub.list().iter().all(|hold| site.hub.resume(hold.id)));
+    server.until_held(1);
+    assert!(server.hub.list().iter().all(|hold| server.hub.resume(hold.id)));
     let mut id = peer.answer().header("last-event-id").expect("an id").to_owned();
     let mut got = Vec::new();
-    publish_beside(&site, || {
+    publish_beside(&server, || {
         while got.len() < MESSAGES {
             if dice.one_in(4) {
-                let mut other = Peer::connect(site.addr);
+                let mut other = Peer::connect(server.addr);
                 ask(&mut other, "long_poll", Some(&id));
                 if dice.one_in(2) {
                     other.more();
@@ -117,5 +117,5 @@ fn a_client_that_polls_and_is_cut_gets_all_once_and_in_order() {
     });
     Numbers::assert_all(got.iter().map(String::as_str), &[MESSAGES], "");
     drop(peer);
-    site.until_quiet();
+    server.until_quiet();
 }

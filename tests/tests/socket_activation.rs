@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
 use abeyance::Transport;
-use abeyance_tests::net::{Child, PATIENCE, Peer, eventually};
+use abeyance_tests::net::{Child, Peer, TEST_TIMEOUT, eventually};
 use socket2::{Domain, Socket, Type};
 use tokio::time::Instant;
 
@@ -20,19 +20,19 @@ fn command(socket: impl Into<OwnedFd>, variables: &str) -> Command {
         command.env_remove(name);
     }
     let script = format!("{variables} exec \"$0\" 3<&0 </dev/null");
-    command.args(["-c", &script, env!("CARGO_BIN_EXE_inn")]).stdin(socket.into());
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_server_process")]).stdin(socket.into());
     command
 }
 
 /// Starts a server on a copy of the manager's socket, and waits until it says so.
-fn inn(socket: &TcpListener, variables: &[(&str, &str)]) -> Child {
+fn start_server(socket: &TcpListener, variables: &[(&str, &str)]) -> Child {
     let mut command = command(socket.try_clone().unwrap(), "LISTEN_FDS=1 LISTEN_PID=$$");
     let mut child = Child::start_with(command.envs(variables.iter().copied()));
     let expected = format!(
         "abeyance: listening on http://{} (the service manager's socket)",
         socket.local_addr().unwrap()
     );
-    child.told(|line| (line.trim() == expected).then_some(()));
+    child.wait_for_line(|line| (line.trim() == expected).then_some(()));
     child
 }
 
@@ -45,7 +45,7 @@ fn socket() -> (TcpListener, SocketAddr) {
 /// One request on a connection of its own: its status. `None` if the client was too slow to expect an answer.
 fn ask(addr: SocketAddr, pause: Duration) -> Option<u16> {
     let mut stream = TcpStream::connect(addr).expect("nobody is refused");
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
     let begun = Instant::now();
     std::thread::park_timeout(pause);
     let sent = stream.write_all(b"GET /nothing HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
@@ -63,7 +63,7 @@ fn ask(addr: SocketAddr, pause: Duration) -> Option<u16> {
 #[test]
 fn a_restart_refuses_nobody_who_connects() {
     let (socket, addr) = socket();
-    let mut server = inn(&socket, &[]);
+    let mut server = start_server(&socket, &[]);
     let (answered, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
     // Given back, so that it lives until the last answer is read.
     let _server = std::thread::scope(|scope| {
@@ -88,7 +88,7 @@ fn a_restart_refuses_nobody_who_connects() {
             server.signal("TERM");
             let (status, said) = server.exit();
             assert_eq!(status.code(), Some(0), "{said}");
-            server = inn(&socket, &[]);
+            server = start_server(&socket, &[]);
         }
         busy(100);
         stop.store(true, Relaxed);
@@ -99,14 +99,14 @@ fn a_restart_refuses_nobody_who_connects() {
 #[test]
 fn a_server_that_drains_leaves_newcomers_to_the_next() {
     let (socket, addr) = socket();
-    let old = inn(&socket, &[("ABEYANCE_CLOSE_TIMEOUT", "10m"), ("ABEYANCE_DRAIN", "20m")]);
+    let old = start_server(&socket, &[("ABEYANCE_CLOSE_TIMEOUT", "10m"), ("ABEYANCE_DRAIN", "20m")]);
     let mut held = Peer::hold(addr, "/hold", Transport::WebSocket);
     old.signal("TERM");
     // It does not close its side, so the old server waits for it.
     assert!(held.frame().is_some_and(|frame| frame.close().is_some()));
     let mut newcomer = Peer::connect(addr);
     newcomer.ask("/hold", Transport::Sse);
-    let new = inn(&socket, &[]);
+    let new = start_server(&socket, &[]);
     newcomer.begin(Transport::Sse);
     drop(held);
     assert_eq!(old.exit().0.code(), Some(0));
@@ -120,7 +120,7 @@ fn a_server_that_drains_leaves_newcomers_to_the_next() {
 #[test]
 fn whoever_connected_just_before_is_answered_and_told_close() {
     let (socket, addr) = socket();
-    let server = inn(&socket, &[]);
+    let server = start_server(&socket, &[]);
     let mut before = Peer::connect(addr);
     let mut peer = Peer::connect(addr);
     // Connections are accepted in their order: when the second is answered, so is the first.
@@ -167,7 +167,7 @@ fn what_is_no_listening_socket_is_a_start_error_that_says_so() {
 fn what_is_meant_for_another_process_is_left_alone() {
     let (socket, addr) = socket();
     let mut child = Child::start_with(&mut command(socket, "LISTEN_FDS=1 LISTEN_PID=1"));
-    let said = child.told(|line| Some(line.trim().to_owned()));
+    let said = child.wait_for_line(|line| Some(line.trim().to_owned()));
     let own: SocketAddr = said.strip_prefix("abeyance: listening on http://").unwrap().parse().unwrap();
     assert_ne!(own, addr);
 }

@@ -8,11 +8,11 @@ use abeyance::{DrainReport, Hub, Server, ServerHandle};
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::Instant;
 
-use super::PATIENCE;
+use super::{HookRecorder, TEST_TIMEOUT};
 
 /// A server that runs, on 127.0.0.1 unless it is told otherwise.
 #[derive(Debug)]
-pub struct Site {
+pub struct TcpTestServer {
     running: Option<ServerHandle>,
     runtime: Runtime,
     /// Where it listens.
@@ -21,27 +21,27 @@ pub struct Site {
     pub hub: Hub,
 }
 
-impl Site {
+impl TcpTestServer {
     /// Starts it.
     pub fn start(server: Server) -> Self {
-        Site::start_with(server, 2)
+        TcpTestServer::start_with(server, 2)
     }
 
     /// Starts it with so many threads.
     pub fn start_with(server: Server, threads: usize) -> Self {
-        Site::run(server, TcpListener::bind("127.0.0.1:0").expect("a port"), threads)
+        TcpTestServer::run(server, TcpListener::bind("127.0.0.1:0").expect("a port"), threads)
     }
 
     /// Starts it on a socket that listens already, perhaps in another network.
     pub fn serve(server: Server, listener: TcpListener) -> Self {
-        Site::run(server, listener, 2)
+        TcpTestServer::run(server, listener, 2)
     }
 
     fn run(server: Server, listener: TcpListener, threads: usize) -> Self {
         let runtime =
             Builder::new_multi_thread().worker_threads(threads).enable_all().build().expect("a runtime");
         let running = runtime.block_on(async { server.serve(listener) }).expect("a server");
-        Site { addr: running.local_addr(), hub: running.hub(), running: Some(running), runtime }
+        TcpTestServer { addr: running.local_addr(), hub: running.hub(), running: Some(running), runtime }
     }
 
     /// Its address with a path, for programs that take a URL.
@@ -54,14 +54,20 @@ impl Site {
         eventually(&format!("{count} holds"), || self.hub.held_count() == count);
     }
 
-    /// Waits until nothing is held and nothing is ending, and judges the books.
+    /// Waits until nothing is held and nothing is ending.
     pub fn until_quiet(&self) {
         eventually("no hold and no ending", || {
             let stats = self.hub.stats();
             stats.held == 0 && stats.ending == 0
         });
-        let stats = self.hub.stats();
-        assert!(stats.is_lawful(), "{stats:?}");
+    }
+
+    /// Waits until nothing is held or ending, and fails unless one end hook ran for each hold that there was. The context
+    /// of each endpoint must record its calls in `hooks`.
+    #[track_caller]
+    pub fn until_all_ended(&self, hooks: &HookRecorder) {
+        self.until_quiet();
+        hooks.assert_ends(self.hub.stats().suspended);
     }
 
     /// Shuts it down, as a signal would.
@@ -85,7 +91,7 @@ impl Site {
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();
     while !is_so() {
-        assert!(begun.elapsed() < PATIENCE, "waited in vain for: {what}");
+        assert!(begun.elapsed() < TEST_TIMEOUT, "waited in vain for: {what}");
         park_timeout(Duration::from_millis(2));
     }
 }

@@ -4,17 +4,17 @@ use std::net::Ipv4Addr;
 use std::thread::{JoinHandle, spawn};
 
 use abeyance::{HoldId, Transport};
-use abeyance_tests::net::{PATIENCE, Peer, frame};
+use abeyance_tests::net::{Peer, TEST_TIMEOUT, frame};
 use tokio::time::Instant;
 
+use super::application::Application;
 use super::axes::{Fault, State};
-use super::ground::Ground;
+use super::host_network::HostNetwork;
 use super::seconds;
 use super::table::Cell;
-use super::ward::Ward;
 
 /// A client.
-pub(crate) struct Visit {
+pub(crate) struct FaultyClient {
     pub(crate) cell: Cell,
     /// How it leaves, if it was no reason to end its hold.
     pub(crate) way: Way,
@@ -43,19 +43,19 @@ const SMALL: usize = 4096;
 /// Of this a `POST` and a frame have more than will ever come.
 const LENGTH: u8 = 200;
 
-impl Visit {
+impl FaultyClient {
     /// Connects, and gets as far into its state as it can by itself.
-    pub(crate) fn enter(ward: &Ward, ground: &Ground, cell: Cell, way: Way) -> Self {
+    pub(crate) fn connect(application: &Application, hosts: &HostNetwork, cell: Cell, way: Way) -> Self {
         let Cell { fault, transport, state, .. } = cell;
-        let host = ground.host();
-        let connect = || ground.connect(host, ward.addr, fault.is_slow().then_some(SMALL));
+        let host = hosts.host();
+        let connect = || hosts.connect(host, application.addr, fault.is_slow().then_some(SMALL));
         let mut peer = connect();
         // What a poll waits for would be its answer, and nothing is left to end.
         let is_poll = transport == Transport::LongPoll;
         let place = if is_poll && state == State::Draining { State::Idle } else { state };
         peer.ask(&format!("/{}", place.name()), transport);
         let token = began(&mut peer, transport);
-        let hold = ward.book.wait(host.into(), PATIENCE, |page| page.hold);
+        let hold = application.log.wait(host.into(), TEST_TIMEOUT, |calls| calls.hold);
         let hold = hold.unwrap_or_else(|| panic!("{cell} is never held"));
         let post = |length: u8| {
             let mut beside = connect();
@@ -67,8 +67,8 @@ impl Visit {
         };
         let mut beside = None;
         match (state, transport) {
-            (State::Hearing, Transport::WebSocket) => peer.send(frame(0x81, b"hello")),
-            (State::Hearing, _) => assert_eq!(post(5).answer().status, 202),
+            (State::OnMessage, Transport::WebSocket) => peer.send(frame(0x81, b"hello")),
+            (State::OnMessage, _) => assert_eq!(post(5).answer().status, 202),
             (State::MidMessage, Transport::WebSocket) => {
                 peer.send([0x81, 0xfe, 0, LENGTH, 0, 0, 0, 0, b'h']);
             }
@@ -76,12 +76,13 @@ impl Visit {
             (State::MidMessage, _) => beside = Some(post(LENGTH)),
             _ => {}
         }
-        if state == State::Hearing {
-            let heard = ward.book.wait(host.into(), PATIENCE, |page| (page.heard > 0).then_some(()));
-            assert!(heard.is_some(), "{cell} is never heard");
+        if state == State::OnMessage {
+            let messages =
+                application.log.wait(host.into(), TEST_TIMEOUT, |calls| (calls.messages > 0).then_some(()));
+            assert!(messages.is_some(), "{cell} is never messages");
         }
         let (peer, reading) = (Some(peer), None);
-        Visit { cell, way, host, hold, peer, beside, reading, next_byte: Instant::now(), spoke: None }
+        FaultyClient { cell, way, host, hold, peer, beside, reading, next_byte: Instant::now(), spoke: None }
     }
 
     /// The last sign of life of one that is about to vanish, so that its silence begins then and no sooner.
@@ -93,7 +94,7 @@ impl Visit {
     }
 
     /// Does what goes wrong. (Vanishing is the network's matter.)
-    pub(crate) fn go_wrong(&mut self, ward: &Ward) {
+    pub(crate) fn go_wrong(&mut self, application: &Application) {
         let Cell { fault, transport, state, .. } = self.cell;
         let peer = self.peer.as_mut().expect("it has just come");
         match fault {
@@ -112,7 +113,7 @@ impl Visit {
             // A long poll that has its answer has ended before.
             Fault::CloseIgnored => {
                 let is_answered = transport == Transport::LongPoll && state == State::Pending;
-                assert_eq!(ward.hub.resume(self.hold), !is_answered, "{}", self.cell);
+                assert_eq!(application.hub.resume(self.hold), !is_answered, "{}", self.cell);
             }
         }
         if fault.reads_on(state)

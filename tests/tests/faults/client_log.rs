@@ -1,4 +1,4 @@
-//! What the application was told of each client, and when.
+//! What the application was call of each client, and when.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -10,46 +10,46 @@ use tokio::time::Instant;
 
 /// Shared by the contexts of a round and the round. Clients are known by their hosts: each has one of its own.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Book(Arc<(Mutex<HashMap<IpAddr, Page>>, Condvar)>);
+pub(crate) struct ClientLog(Arc<(Mutex<HashMap<IpAddr, Calls>>, Condvar)>);
 
-/// What was told of one client.
+/// What was call of one client.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Page {
+pub(crate) struct Calls {
     /// Its hold, once `on_suspend` has begun.
     pub(crate) hold: Option<HoldId>,
     /// How many messages `on_message` has begun with.
-    pub(crate) heard: usize,
+    pub(crate) messages: usize,
     /// Every end hook that ran.
-    pub(crate) ends: Vec<Told>,
+    pub(crate) ends: Vec<EndCall>,
 }
 
-/// One end, as its hook was told.
+/// One end, as its hook was call.
 #[derive(Clone, Debug)]
-pub(crate) struct Told {
+pub(crate) struct EndCall {
     pub(crate) end: End,
     pub(crate) ended: Ended,
     pub(crate) at: Instant,
 }
 
-impl Book {
+impl ClientLog {
     /// Notes something about a client.
-    pub(crate) fn write(&self, host: IpAddr, note: impl FnOnce(&mut Page)) {
+    pub(crate) fn write(&self, host: IpAddr, note: impl FnOnce(&mut Calls)) {
         note(self.0.0.lock().unwrap_or_else(PoisonError::into_inner).entry(host).or_default());
         self.0.1.notify_all();
     }
 
-    /// Waits until something is noted about a client; `None` if that is not so after `patience`.
+    /// Waits until something is noted about a client; `None` if that is not so after `timeout`.
     pub(crate) fn wait<T>(
         &self,
         host: IpAddr,
-        patience: Duration,
-        mut look: impl FnMut(&Page) -> Option<T>,
+        timeout: Duration,
+        mut look: impl FnMut(&Calls) -> Option<T>,
     ) -> Option<T> {
-        let (pages, turned) = &*self.0;
+        let (clients, turned) = &*self.0;
         let mut found = None;
-        let pages = pages.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(turned.wait_timeout_while(pages, patience, |pages| {
-            found = pages.get(&host).and_then(&mut look);
+        let clients = clients.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(turned.wait_timeout_while(clients, timeout, |clients| {
+            found = clients.get(&host).and_then(&mut look);
             found.is_none()
         }));
         found
@@ -60,8 +60,8 @@ impl Book {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = HashMap::new();
     }
 
-    /// What was told of a client so far.
-    pub(crate) fn page(&self, host: IpAddr) -> Page {
+    /// What was call of a client so far.
+    pub(crate) fn calls(&self, host: IpAddr) -> Calls {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner).get(&host).cloned().unwrap_or_default()
     }
 }

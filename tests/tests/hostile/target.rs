@@ -8,34 +8,34 @@ use std::time::Duration;
 
 use abeyance::extract::State;
 use abeyance::{Server, Suspend, Transport, suspend};
-use abeyance_tests::net::{Diary, Peer, Site, Witness, eventually};
+use abeyance_tests::net::{HookRecorder, Peer, RecordingContext, TcpTestServer, eventually};
 use axum::Router;
 use axum::extract::ws::WebSocketUpgrade;
 use axum::routing::{get, post};
 use socket2::{Domain, Socket, Type};
 
 #[suspend(path = "/hold", heartbeat = "none", max_idle = "1h", timeout = "30m")]
-async fn hold(State(diary): State<Diary>) -> Suspend<Witness> {
-    Suspend::with(diary.witness()).join("all")
+async fn hold(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    Suspend::with(hooks.context()).join("all")
 }
 
 /// Answered soon, so that its connection is HTTP again.
 #[suspend(path = "/poll", transports = [long_poll], heartbeat = "none", timeout = "50ms", max_idle = "1h")]
-async fn poll(State(diary): State<Diary>) -> Suspend<Witness> {
-    Suspend::with(diary.witness())
+async fn poll(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
+    Suspend::with(hooks.context())
 }
 
 /// A server under attack.
-pub(crate) struct Town {
-    pub(crate) site: Site,
-    pub(crate) diary: Diary,
+pub(crate) struct Target {
+    pub(crate) server: TcpTestServer,
+    pub(crate) hooks: HookRecorder,
     /// How often `/marker` was asked for, which nobody should get to, or `/never`, which does not answer.
     pub(crate) marked: Arc<AtomicUsize>,
 }
 
-impl Town {
-    pub(crate) fn open(more: impl FnOnce(Server) -> Server) -> Self {
-        let (diary, marked) = (Diary::default(), Arc::new(AtomicUsize::new(0)));
+impl Target {
+    pub(crate) fn start(more: impl FnOnce(Server) -> Server) -> Self {
+        let (hooks, marked) = (HookRecorder::default(), Arc::new(AtomicUsize::new(0)));
         let count = marked.clone();
         let marker = move || async move {
             count.fetch_add(1, SeqCst);
@@ -56,13 +56,13 @@ impl Town {
             .route("/plain", get(|| async { "plain" }))
             .route("/echo", post(|body: String| async { body }))
             .route("/marker", get(marker));
-        let server = Server::new().state(diary.clone()).mount(hold).mount(poll).fallback(router);
+        let server = Server::new().state(hooks.clone()).mount(hold).mount(poll).fallback(router);
         let server = server.head_timeout(Duration::from_secs(1)).close_timeout(Duration::from_millis(300));
-        Town { site: Site::start(more(server)), diary, marked }
+        Target { server: TcpTestServer::start(more(server)), hooks, marked }
     }
 
     pub(crate) fn local_addr(&self) -> SocketAddr {
-        self.site.addr
+        self.server.addr
     }
 
     /// How often the marker was reached.
@@ -87,11 +87,11 @@ impl Town {
         assert_eq!(peer.answer().status, 204);
     }
 
-    /// Waits until the server has no connection any more, and nothing in its books.
+    /// Waits until the server has no connection and no hold left; fails unless one end hook ran for each hold.
     #[track_caller]
     pub(crate) fn until_empty(&self) {
         eventually("the last connection to be closed", || self.connections() == 0);
-        self.site.until_quiet();
+        self.server.until_all_ended(&self.hooks);
     }
 
     /// How many descriptors the server has for its connections: sockets of the kernel that belong to somebody.

@@ -6,17 +6,17 @@ use std::time::Duration;
 
 use abeyance::extract::{Path, State};
 use abeyance::{End, Ended, Held, Hub, Lifecycle, Message, Retention, Server, Suspend, suspend};
-use abeyance_tests::net::Site;
+use abeyance_tests::net::TcpTestServer;
 use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::axes;
-use super::book::{Book, Page, Told};
-use super::ground::Ground;
+use super::client_log::{Calls, ClientLog, EndCall};
+use super::host_network::HostNetwork;
 
 /// What a round wants of the clocks.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Rules {
+pub(crate) struct Timeouts {
     pub(crate) max_idle: Duration,
     pub(crate) heartbeat: Option<Duration>,
     pub(crate) write_timeout: Duration,
@@ -24,10 +24,10 @@ pub(crate) struct Rules {
 }
 
 /// What a round sees of the server, and shares with its contexts.
-pub(crate) struct Ward {
+pub(crate) struct Application {
     pub(crate) addr: SocketAddr,
     pub(crate) hub: Hub,
-    pub(crate) book: Book,
+    pub(crate) log: ClientLog,
     /// Hooks that are to run for a while wait for it.
     gate: Gate,
 }
@@ -36,7 +36,7 @@ pub(crate) struct Ward {
 struct Gate(Arc<Semaphore>);
 
 #[derive(Clone, Copy)]
-struct Clocks(Rules);
+struct Clocks(Timeouts);
 
 /// Whoever waits for its answer gets more than kernels keep for a peer that does not read.
 pub(crate) const MUCH: usize = 6 << 20;
@@ -45,28 +45,28 @@ pub(crate) const MUCH: usize = 6 << 20;
 const PAST: usize = 128;
 const PART: usize = 60 << 10;
 
-impl Ward {
-    pub(crate) fn open(rules: Rules, ground: &Ground) -> (Site, Self) {
-        let (book, gate) = (Book::default(), Gate(Arc::new(Semaphore::new(0))));
+impl Application {
+    pub(crate) fn start(timeouts: Timeouts, hosts: &HostNetwork) -> (TcpTestServer, Self) {
+        let (log, gate) = (ClientLog::default(), Gate(Arc::new(Semaphore::new(0))));
         let server = Server::new()
-            .state(book.clone())
+            .state(log.clone())
             .state(gate.clone())
-            .state(Clocks(rules))
+            .state(Clocks(timeouts))
             .topic("past", Retention::new().bytes(32 << 20))
             .max_buffered(1 << 30)
             .head_timeout(Duration::from_secs(4))
             .keep_alive(Duration::from_secs(2))
             .hook_timeout(Duration::from_secs(3600))
             .drain(Duration::from_secs(30))
-            .write_timeout(rules.write_timeout)
-            .close_timeout(rules.close_timeout)
+            .write_timeout(timeouts.write_timeout)
+            .close_timeout(timeouts.close_timeout)
             .mount(hold);
-        let site = Site::serve(server, ground.listen());
+        let server = TcpTestServer::serve(server, hosts.listen());
         for _ in 0..PAST {
-            site.hub.publish("past", "x".repeat(PART));
+            server.hub.publish("past", "x".repeat(PART));
         }
-        let ward = Ward { addr: site.addr, hub: site.hub.clone(), book, gate };
-        (site, ward)
+        let application = Application { addr: server.addr, hub: server.hub.clone(), log, gate };
+        (server, application)
     }
 
     /// Publishes more than kernels take to all who are to have something pending; says how many these were.
@@ -74,9 +74,9 @@ impl Ward {
         self.hub.publish("much", "x".repeat(MUCH))
     }
 
-    /// What was told of one client.
-    pub(crate) fn page(&self, host: Ipv4Addr) -> Page {
-        self.book.page(host.into())
+    /// What was call of one client.
+    pub(crate) fn calls(&self, host: Ipv4Addr) -> Calls {
+        self.log.calls(host.into())
     }
 
     /// From now on no hook waits.
@@ -88,13 +88,13 @@ impl Ward {
 #[suspend(path = "/{state}", timeout = "1h", max_idle = "2h", heartbeat = "none", send_buffer = "64MiB")]
 async fn hold(
     Path(state): Path<String>,
-    State(book): State<Book>,
+    State(log): State<ClientLog>,
     State(gate): State<Gate>,
-    State(Clocks(rules)): State<Clocks>,
-) -> Suspend<Patient> {
+    State(Clocks(timeouts)): State<Clocks>,
+) -> Suspend<Context> {
     let state = axes::State::ALL.into_iter().find(|known| known.name() == state).expect("a state");
     let hold =
-        Suspend::with(Patient { state, book, gate }).max_idle(rules.max_idle).heartbeat(rules.heartbeat);
+        Suspend::with(Context { state, log, gate }).max_idle(timeouts.max_idle).heartbeat(timeouts.heartbeat);
     match state {
         axes::State::Pending | axes::State::Draining => hold.join("much"),
         axes::State::Replaying => hold.join_with_history("past").send_buffer(256 << 10),
@@ -102,10 +102,10 @@ async fn hold(
     }
 }
 
-/// The context: it notes what it is told, and waits where its state wants it to.
-struct Patient {
+/// The context: it notes what it is call, and waits where its state wants it to.
+struct Context {
     state: axes::State,
-    book: Book,
+    log: ClientLog,
     gate: Gate,
 }
 
@@ -119,21 +119,21 @@ impl Gate {
     }
 }
 
-impl Lifecycle for Patient {
+impl Lifecycle for Context {
     async fn on_suspend(&mut self, held: &Held) {
-        self.book.write(held.peer().ip(), |page| page.hold = Some(held.id()));
+        self.log.write(held.peer().ip(), |calls| calls.hold = Some(held.id()));
         if self.state == axes::State::Opening {
             self.gate.pass(held).await;
         }
     }
 
     async fn on_message(&mut self, held: &Held, _: Message) {
-        self.book.write(held.peer().ip(), |page| page.heard += 1);
+        self.log.write(held.peer().ip(), |calls| calls.messages += 1);
         self.gate.pass(held).await;
     }
 
     async fn on_end(self, ended: &Ended, end: End) {
-        let told = Told { end, ended: ended.clone(), at: Instant::now() };
-        self.book.write(ended.peer().ip(), |page| page.ends.push(told));
+        let call = EndCall { end, ended: ended.clone(), at: Instant::now() };
+        self.log.write(ended.peer().ip(), |calls| calls.ends.push(call));
     }
 }

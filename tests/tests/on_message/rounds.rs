@@ -6,12 +6,12 @@ use std::thread;
 use std::time::Duration;
 
 use abeyance::Transport;
-use abeyance_tests::net::{Peer, Site, frame};
+use abeyance_tests::net::{Peer, TcpTestServer, frame};
 use axum::extract::ws::{Message, WebSocket, WebSocketUpgrade};
 use axum::extract::{Path, State};
 use axum::routing::get;
 
-use super::ear::{self, Notes, all_heard};
+use super::application::{self, HookLog, all_handled};
 
 const ROUNDS: usize = 1000;
 const THREADS: usize = 10;
@@ -33,15 +33,15 @@ fn play(round: impl Fn(&str) + Sync) {
 
 /// Whether all of them were heard, each to its end.
 #[track_caller]
-fn assert_heard(site: &Site, notes: &Notes, end: &str) {
-    site.until_quiet();
-    let wanted = all_heard(MESSAGES, end);
+fn assert_all_handled(server: &TcpTestServer, hooks: &HookLog, end: &str) {
+    server.until_quiet();
+    let wanted = all_handled(MESSAGES, end);
     let mut wrong = Vec::new();
     let mut heard = 0;
     for thread in 0..THREADS {
         for number in 0..ROUNDS / THREADS {
             let name = format!("{thread}-{number}");
-            let lines = notes.whole(&name);
+            let lines = hooks.whole(&name);
             heard += lines.iter().filter(|line| line.starts_with("done ")).count();
             if lines != wanted {
                 wrong.push(lines);
@@ -67,33 +67,33 @@ fn leave(mut peer: Peer) {
 
 #[test]
 fn five_messages_a_close_and_a_fin() {
-    let notes = Notes::default();
-    let site = Site::start(ear::server(&notes));
+    let hooks = HookLog::default();
+    let server = TcpTestServer::start(application::server(&hooks));
     play(|name| {
-        let mut peer = Peer::hold(site.addr, &format!("/ear/{name}"), Transport::WebSocket);
+        let mut peer = Peer::hold(server.addr, &format!("/hold/{name}"), Transport::WebSocket);
         messages().for_each(|message| peer.send(message));
         peer.send(frame(0x88, GOODBYE));
         leave(peer);
     });
-    assert_heard(&site, &notes, "closed");
+    assert_all_handled(&server, &hooks, "closed");
 }
 
 #[test]
 fn five_messages_and_a_fin() {
-    let notes = Notes::default();
-    let site = Site::start(ear::server(&notes));
+    let hooks = HookLog::default();
+    let server = TcpTestServer::start(application::server(&hooks));
     play(|name| {
-        let mut peer = Peer::hold(site.addr, &format!("/ear/{name}"), Transport::WebSocket);
+        let mut peer = Peer::hold(server.addr, &format!("/hold/{name}"), Transport::WebSocket);
         messages().for_each(|message| peer.send(message));
         leave(peer);
     });
-    assert_heard(&site, &notes, "gone");
+    assert_all_handled(&server, &hooks, "gone");
 }
 
 /// A request for an upgrade, and all that is said, without waiting for the answer.
 fn at_once(name: &str) -> Vec<u8> {
     let mut bytes = format!(
-        "GET /ear/{name} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+        "GET /hold/{name} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
          Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
     )
     .into_bytes();
@@ -104,44 +104,44 @@ fn at_once(name: &str) -> Vec<u8> {
 
 #[test]
 fn five_messages_and_a_close_in_one_segment_with_the_request() {
-    let notes = Notes::default();
-    let site = Site::start(ear::server(&notes));
+    let hooks = HookLog::default();
+    let server = TcpTestServer::start(application::server(&hooks));
     play(|name| {
-        let mut peer = Peer::connect(site.addr);
+        let mut peer = Peer::connect(server.addr);
         peer.send(at_once(name));
         peer.begin(Transport::WebSocket);
         leave(peer);
     });
-    assert_heard(&site, &notes, "closed");
+    assert_all_handled(&server, &hooks, "closed");
 }
 
 #[test]
 fn a_fin_right_behind_the_request_and_five_messages_has_all_of_them_heard_or_nothing_held() {
-    let notes = Notes::default();
-    let site = Site::start(ear::server(&notes));
+    let hooks = HookLog::default();
+    let server = TcpTestServer::start(application::server(&hooks));
     play(|name| {
-        let mut peer = Peer::connect(site.addr);
+        let mut peer = Peer::connect(server.addr);
         peer.send(at_once(name));
         leave(peer);
     });
-    site.until_quiet();
-    let wanted = all_heard(MESSAGES, "closed");
+    server.until_quiet();
+    let wanted = all_handled(MESSAGES, "closed");
     for thread in 0..THREADS {
         for number in 0..ROUNDS / THREADS {
             let name = format!("{thread}-{number}");
             // The books say that a hold has ended when its wire is finished; hooks may go on.
-            let is_held = !notes.of(&name).is_empty();
-            assert!(!is_held || notes.whole(&name) == wanted, "{:?}", notes.of(&name));
+            let is_held = !hooks.of(&name).is_empty();
+            assert!(!is_held || hooks.whole(&name) == wanted, "{:?}", hooks.of(&name));
         }
     }
 }
 
 #[test]
 fn five_messages_of_three_fragments_each_byte_in_a_segment_of_its_own() {
-    let notes = Notes::default();
-    let site = Site::start(ear::server(&notes));
+    let hooks = HookLog::default();
+    let server = TcpTestServer::start(application::server(&hooks));
     play(|name| {
-        let mut peer = Peer::hold(site.addr, &format!("/ear/{name}"), Transport::WebSocket).hurried();
+        let mut peer = Peer::hold(server.addr, &format!("/hold/{name}"), Transport::WebSocket).hurried();
         for number in 0..MESSAGES {
             let text = number.to_string();
             for part in [frame(0x01, b""), frame(0x00, text.as_bytes()), frame(0x89, b""), frame(0x80, b"")] {
@@ -150,27 +150,27 @@ fn five_messages_of_three_fragments_each_byte_in_a_segment_of_its_own() {
         }
         leave(peer);
     });
-    assert_heard(&site, &notes, "gone");
+    assert_all_handled(&server, &hooks, "gone");
 }
 
 #[test]
 fn five_messages_close_and_a_socket_that_is_closed_at_once() {
-    let notes = Notes::default();
-    let site = Site::start(ear::server(&notes));
+    let hooks = HookLog::default();
+    let server = TcpTestServer::start(application::server(&hooks));
     play(|name| {
-        let mut peer = Peer::hold(site.addr, &format!("/ear/{name}"), Transport::WebSocket);
+        let mut peer = Peer::hold(server.addr, &format!("/hold/{name}"), Transport::WebSocket);
         let mut bytes: Vec<_> = messages().flatten().collect();
         bytes.extend(frame(0x88, GOODBYE));
         peer.send(bytes);
         // What the server writes from here on is answered by an RST.
     });
-    assert_heard(&site, &notes, "closed");
+    assert_all_handled(&server, &hooks, "closed");
 }
 
 /// Speaks by `POST` on one connection, five times, and leaves as `leave` says, on that connection or its own.
 fn post(server: SocketAddr, name: &str, transport: Transport, leave: impl FnOnce(Peer, &mut Peer, &str)) {
     let mut peer = Peer::connect(server);
-    let path = format!("/ear/{name}");
+    let path = format!("/hold/{name}");
     peer.ask(&path, transport);
     let head = peer.head();
     let token = head.header("abeyance-hold").expect("a token").to_owned();
@@ -190,59 +190,59 @@ fn post(server: SocketAddr, name: &str, transport: Transport, leave: impl FnOnce
 #[test]
 fn five_posts_and_a_delete() {
     for transport in [Transport::Sse, Transport::Stream] {
-        let notes = Notes::default();
-        let site = Site::start(ear::server(&notes));
+        let hooks = HookLog::default();
+        let server = TcpTestServer::start(application::server(&hooks));
         play(|name| {
-            post(site.addr, name, transport, |mut peer, speaker, goodbye| {
+            post(server.addr, name, transport, |mut peer, speaker, goodbye| {
                 speaker.send(goodbye);
                 assert!(speaker.answer().status < 300);
                 peer.read_to_end();
             });
         });
-        assert_heard(&site, &notes, "closed");
+        assert_all_handled(&server, &hooks, "closed");
     }
 }
 
 #[test]
 fn five_posts_and_a_fin() {
     for transport in [Transport::Sse, Transport::Stream] {
-        let notes = Notes::default();
-        let site = Site::start(ear::server(&notes));
-        play(|name| post(site.addr, name, transport, |peer, _, _| leave(peer)));
-        assert_heard(&site, &notes, "gone");
+        let hooks = HookLog::default();
+        let server = TcpTestServer::start(application::server(&hooks));
+        play(|name| post(server.addr, name, transport, |peer, _, _| leave(peer)));
+        assert_all_handled(&server, &hooks, "gone");
     }
 }
 
 /// The same application on axum.
 async fn beside(
     Path(name): Path<String>,
-    State(notes): State<Notes>,
+    State(hooks): State<HookLog>,
     upgrade: WebSocketUpgrade,
 ) -> axum::response::Response {
     let hear = async move |mut socket: WebSocket| {
         while let Some(Ok(Message::Text(text))) = socket.recv().await {
             tokio::time::sleep(Duration::from_millis(3)).await;
-            notes.write(&name, format!("done {text}"));
+            hooks.write(&name, format!("done {text}"));
         }
-        notes.write(&name, "end".to_owned());
+        hooks.write(&name, "end".to_owned());
     };
     upgrade.on_upgrade(hear)
 }
 
 #[test]
 fn axum_beside_it_hears_the_same() {
-    let (notes, axums) = (Notes::default(), Notes::default());
+    let (hooks, axums) = (HookLog::default(), HookLog::default());
     let router = axum::Router::new().route("/axum/{name}", get(beside)).with_state(axums.clone());
-    let site = Site::start(ear::server(&notes).fallback(router));
+    let server = TcpTestServer::start(application::server(&hooks).fallback(router));
     play(|name| {
-        for house in ["ear", "axum"] {
-            let mut peer = Peer::hold(site.addr, &format!("/{house}/{name}"), Transport::WebSocket);
+        for endpoint in ["hold", "axum"] {
+            let mut peer = Peer::hold(server.addr, &format!("/{endpoint}/{name}"), Transport::WebSocket);
             messages().for_each(|message| peer.send(message));
             peer.send(frame(0x88, GOODBYE));
             leave(peer);
         }
     });
-    assert_heard(&site, &notes, "closed");
+    assert_all_handled(&server, &hooks, "closed");
     for thread in 0..THREADS {
         for number in 0..ROUNDS / THREADS {
             let name = format!("{thread}-{number}");

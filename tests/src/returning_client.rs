@@ -6,7 +6,7 @@ use std::time::Duration;
 use abeyance::memory::Dialer;
 use tokio::time::timeout;
 
-use crate::events::{Event, EventReader};
+use crate::event_reader::{Event, EventReader};
 use crate::reader::{Answer, Reader};
 
 /// Where such clients come from.
@@ -14,7 +14,7 @@ const FROM: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 9, 9, 9)),
 
 /// One client, over all its connections.
 #[derive(Debug)]
-pub struct Returning {
+pub struct ReturningClient {
     dialer: Dialer,
     path: String,
     accept: Option<&'static str>,
@@ -71,10 +71,10 @@ impl Cut {
     }
 }
 
-impl Returning {
+impl ReturningClient {
     /// A client that has never been here; `path` has a query.
     pub fn new(dialer: &Dialer, path: impl Into<String>) -> Self {
-        Returning {
+        ReturningClient {
             dialer: dialer.clone(),
             path: path.into(),
             accept: None,

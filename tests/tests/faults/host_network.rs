@@ -7,18 +7,18 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 use abeyance_tests::net::{Network, Peer, attached};
 
 /// A place with room for a server and many hosts.
-pub(crate) enum Ground {
+pub(crate) enum HostNetwork {
     /// Of this machine every address in 127.0.0.0/8 is one.
     Loopback,
     /// A network whose hosts can vanish.
     Network(Box<Network>),
 }
 
-impl Ground {
+impl HostNetwork {
     pub(crate) fn listen(&self) -> TcpListener {
         match self {
-            Ground::Loopback => TcpListener::bind("127.0.0.1:0"),
-            Ground::Network(network) => network.listen(),
+            HostNetwork::Loopback => TcpListener::bind("127.0.0.1:0"),
+            HostNetwork::Network(network) => network.listen(),
         }
         .expect("a port")
     }
@@ -27,34 +27,34 @@ impl Ground {
     pub(crate) fn host(&self) -> Ipv4Addr {
         static HOSTS: AtomicU16 = AtomicU16::new(1);
         match self {
-            Ground::Loopback => {
+            HostNetwork::Loopback => {
                 let [high, low] = HOSTS.fetch_add(1, Relaxed).to_be_bytes();
                 Ipv4Addr::new(127, 9, high, low)
             }
-            Ground::Network(network) => network.arrive().expect("one more address"),
+            HostNetwork::Network(network) => network.arrive().expect("one more address"),
         }
     }
 
     pub(crate) fn connect(&self, host: Ipv4Addr, server: SocketAddr, buffer: Option<usize>) -> Peer {
         match self {
-            Ground::Loopback => Peer::connect_from(host.into(), server, buffer),
-            Ground::Network(network) => network.connect(host, server, buffer),
+            HostNetwork::Loopback => Peer::connect_from(host.into(), server, buffer),
+            HostNetwork::Network(network) => network.connect(host, server, buffer),
         }
         .expect("a connection")
     }
 
     pub(crate) fn vanish(&self, hosts: &[Ipv4Addr]) {
         match self {
-            Ground::Loopback => assert!(hosts.is_empty(), "nobody vanishes from the loopback"),
-            Ground::Network(network) => network.vanish(hosts).expect("addresses that were there"),
+            HostNetwork::Loopback => assert!(hosts.is_empty(), "nobody vanishes from the loopback"),
+            HostNetwork::Network(network) => network.vanish(hosts).expect("addresses that were there"),
         }
     }
 
     /// For which hosts the server's process has a descriptor.
     pub(crate) fn attached(&self, server: SocketAddr) -> HashSet<IpAddr> {
         match self {
-            Ground::Loopback => attached(server),
-            Ground::Network(network) => network.at_server(move || attached(server)),
+            HostNetwork::Loopback => attached(server),
+            HostNetwork::Network(network) => network.at_server(move || attached(server)),
         }
     }
 }

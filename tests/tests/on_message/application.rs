@@ -13,7 +13,7 @@ use tokio::sync::Semaphore;
 
 /// What the hooks of all contexts did, by the names that their clients gave themselves.
 #[derive(Clone, Default)]
-pub(crate) struct Notes(Arc<Shared>);
+pub(crate) struct HookLog(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
@@ -30,11 +30,11 @@ pub(crate) struct Gates {
     pub(crate) message: Semaphore,
 }
 
-impl Notes {
+impl HookLog {
     /// Hooks wait at gates.
     pub(crate) fn gated() -> Self {
         let gates = Gates { suspend: Semaphore::new(0), message: Semaphore::new(0) };
-        Notes(Arc::new(Shared { gates: Some(gates), ..Shared::default() }))
+        HookLog(Arc::new(Shared { gates: Some(gates), ..Shared::default() }))
     }
 
     pub(crate) fn gates(&self) -> &Gates {
@@ -77,8 +77,8 @@ impl Notes {
     }
 }
 
-/// What the notes of a context must be that heard so many messages.
-pub(crate) fn all_heard(count: usize, end: &str) -> Vec<String> {
+/// What the hooks of a context must be that heard so many messages.
+pub(crate) fn all_handled(count: usize, end: &str) -> Vec<String> {
     let mut lines = vec!["suspend".to_owned(), "suspended".to_owned()];
     for number in 0..count {
         lines.extend([format!("begin {number}"), format!("done {number}")]);
@@ -87,75 +87,75 @@ pub(crate) fn all_heard(count: usize, end: &str) -> Vec<String> {
     lines
 }
 
-pub(crate) struct Ear {
+pub(crate) struct Context {
     name: String,
-    notes: Notes,
+    hooks: HookLog,
 }
 
-/// Notes that a hook was dropped in its middle.
-struct Middle<'a>(&'a Ear, &'a str, bool);
+/// HookLog that a hook was dropped in its interrupted.
+struct Interrupted<'a>(&'a Context, &'a str, bool);
 
-impl Drop for Middle<'_> {
+impl Drop for Interrupted<'_> {
     fn drop(&mut self) {
         if !self.2 {
-            self.0.notes.write(&self.0.name, format!("DROPPED in {}", self.1));
+            self.0.hooks.write(&self.0.name, format!("DROPPED in {}", self.1));
         }
     }
 }
 
-impl Lifecycle for Ear {
+impl Lifecycle for Context {
     async fn on_suspend(&mut self, _: &Held) {
-        self.notes.write(&self.name, "suspend".to_owned());
-        let mut middle = Middle(self, "on_suspend", false);
-        self.notes.pass(|gates| &gates.suspend).await;
-        middle.2 = true;
-        self.notes.0.present.fetch_add(1, SeqCst);
-        self.notes.write(&self.name, "suspended".to_owned());
+        self.hooks.write(&self.name, "suspend".to_owned());
+        let mut interrupted = Interrupted(self, "on_suspend", false);
+        self.hooks.pass(|gates| &gates.suspend).await;
+        interrupted.2 = true;
+        self.hooks.0.present.fetch_add(1, SeqCst);
+        self.hooks.write(&self.name, "suspended".to_owned());
     }
 
     async fn on_message(&mut self, _: &Held, message: Message) {
         let text = message.as_text().unwrap_or("?").to_owned();
-        self.notes.write(&self.name, format!("begin {text}"));
-        let mut middle = Middle(self, &text, false);
-        self.notes.pass(|gates| &gates.message).await;
-        middle.2 = true;
-        self.notes.write(&self.name, format!("done {text}"));
+        self.hooks.write(&self.name, format!("begin {text}"));
+        let mut interrupted = Interrupted(self, &text, false);
+        self.hooks.pass(|gates| &gates.message).await;
+        interrupted.2 = true;
+        self.hooks.write(&self.name, format!("done {text}"));
     }
 
     async fn on_end(self, ended: &Ended, end: End) {
-        let left = self.notes.0.present.fetch_sub(1, SeqCst) - 1;
-        self.notes.0.fewest.fetch_min(left, SeqCst);
-        self.notes.write(&self.name, format!("end {}, {} unheard", end.as_str(), ended.unheard()));
+        let left = self.hooks.0.present.fetch_sub(1, SeqCst) - 1;
+        self.hooks.0.fewest.fetch_min(left, SeqCst);
+        self.hooks.write(&self.name, format!("end {}, {} unheard", end.as_str(), ended.unheard()));
     }
 }
 
-#[suspend(path = "/ear/{name}", timeout = "1h", max_idle = "2h", heartbeat = "none")]
-async fn ear(Path(name): Path<String>, State(notes): State<Notes>) -> Suspend<Ear> {
-    Suspend::with(Ear { name, notes })
+#[suspend(path = "/hold/{name}", timeout = "1h", max_idle = "2h", heartbeat = "none")]
+async fn hold(Path(name): Path<String>, State(hooks): State<HookLog>) -> Suspend<Context> {
+    Suspend::with(Context { name, hooks })
 }
 
 #[suspend(path = "/brief/{name}", timeout = "200ms", max_idle = "2h", heartbeat = "none")]
-async fn brief(Path(name): Path<String>, State(notes): State<Notes>) -> Suspend<Ear> {
-    Suspend::with(Ear { name, notes })
+async fn brief(Path(name): Path<String>, State(hooks): State<HookLog>) -> Suspend<Context> {
+    Suspend::with(Context { name, hooks })
 }
 
 #[suspend(path = "/aged/{name}", max_lifetime = "200ms", max_idle = "2h", heartbeat = "none")]
-async fn aged(Path(name): Path<String>, State(notes): State<Notes>) -> Suspend<Ear> {
-    Suspend::with(Ear { name, notes })
+async fn aged(Path(name): Path<String>, State(hooks): State<HookLog>) -> Suspend<Context> {
+    Suspend::with(Context { name, hooks })
 }
 
 #[suspend(
-    path = "/throne/{name}",
+    path = "/evicting/{name}",
     timeout = "1h",
     max_idle = "2h",
     heartbeat = "none",
     max_suspended = 1,
     when_full = "resume_oldest"
 )]
-async fn throne(Path(name): Path<String>, State(notes): State<Notes>) -> Suspend<Ear> {
-    Suspend::with(Ear { name, notes })
+async fn evicting(Path(name): Path<String>, State(hooks): State<HookLog>) -> Suspend<Context> {
+    Suspend::with(Context { name, hooks })
 }
 
-pub(crate) fn server(notes: &Notes) -> Server {
-    Server::new().state(notes.clone()).mount(ear).mount(brief).mount(aged).mount(throne)
+pub(crate) fn server(hooks: &HookLog) -> Server {
+    Server::new().state(hooks.clone()).mount(hold).mount(brief).mount(aged).mount(evicting)
 }

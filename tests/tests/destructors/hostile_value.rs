@@ -23,7 +23,7 @@ pub(crate) enum Kind {
 
 /// All values of one test.
 #[derive(Clone)]
-pub(crate) struct Yard(Arc<Inside>);
+pub(crate) struct HostileValues(Arc<Inside>);
 
 struct Inside {
     kind: Kind,
@@ -36,14 +36,14 @@ struct Inside {
 }
 
 /// One such value.
-pub(crate) struct Charge(Yard);
+pub(crate) struct HostileValue(HostileValues);
 
 /// Bytes with such a value.
-struct Body(Vec<u8>, #[expect(dead_code, reason = "only its destructor counts")] Charge);
+struct Body(Vec<u8>, #[expect(dead_code, reason = "only its destructor counts")] HostileValue);
 
-impl Yard {
+impl HostileValues {
     pub(crate) fn new(kind: Kind) -> Self {
-        Yard(Arc::new(Inside {
+        HostileValues(Arc::new(Inside {
             kind,
             hub: Mutex::default(),
             lock: Mutex::default(),
@@ -53,7 +53,7 @@ impl Yard {
     }
 
     /// From here on destructors may call it.
-    pub(crate) fn open(&self, hub: Hub) {
+    pub(crate) fn let_call(&self, hub: Hub) {
         *self.0.hub.lock().unwrap() = Some(hub);
     }
 
@@ -62,9 +62,9 @@ impl Yard {
         self.0.hub.lock().unwrap().take();
     }
 
-    pub(crate) fn charge(&self) -> Charge {
+    pub(crate) fn value(&self) -> HostileValue {
         self.0.made.fetch_add(1, SeqCst);
-        Charge(self.clone())
+        HostileValue(self.clone())
     }
 
     /// A message of so many bytes.
@@ -78,7 +78,7 @@ impl Yard {
     }
 
     fn bytes(&self, length: usize) -> Bytes {
-        Bytes::from_owner(Body(vec![b'x'; length], self.charge()))
+        Bytes::from_owner(Body(vec![b'x'; length], self.value()))
     }
 
     /// Calls the hub as the application does: with its lock, if it has one.
@@ -114,7 +114,7 @@ fn call(hub: &Hub) {
     hub.resume_key("nobody");
 }
 
-impl Drop for Charge {
+impl Drop for HostileValue {
     fn drop(&mut self) {
         let Inside { kind, lock, dropped, .. } = &*self.0.0;
         dropped.fetch_add(1, SeqCst);

@@ -10,17 +10,17 @@ use abeyance::extract::{Query, State};
 use abeyance::{
     BoxError, Disconnect, Ended, Held, Lifecycle, Message, Resume, Retention, Suspend, Transport, suspend,
 };
-use abeyance_tests::guest::Guest;
-use abeyance_tests::house::{Asked, Plan, Stage, TestServer, plan};
+use abeyance_tests::test_context::TestContext;
+use abeyance_tests::test_server::{QueryParams, TestEndpoint, TestServer, TestServerBuilder, test_server};
 use tokio::time::sleep;
 
-use crate::charge::{Charge, Kind, Yard};
+use crate::hostile_value::{HostileValue, HostileValues, Kind};
 
 /// How long nothing may come of a test, in real time. They take a second.
-const PATIENCE: Duration = Duration::from_secs(120);
+const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
 /// Tries a place with one kind of value, and fails when it is not done in time: a deadlock.
-pub(crate) fn try_out<F>(kind: Kind, place: impl FnOnce(Yard) -> F + Send + 'static)
+pub(crate) fn try_out<F>(kind: Kind, place: impl FnOnce(HostileValues) -> F + Send + 'static)
 where
     F: Future<Output = ()>,
 {
@@ -28,10 +28,10 @@ where
     thread::spawn(move || {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().unwrap();
-        let tried = catch_unwind(AssertUnwindSafe(|| runtime.block_on(place(Yard::new(kind)))));
+        let tried = catch_unwind(AssertUnwindSafe(|| runtime.block_on(place(HostileValues::new(kind)))));
         let _ = done.send(tried);
     });
-    match outcome.recv_timeout(PATIENCE) {
+    match outcome.recv_timeout(TEST_TIMEOUT) {
         Ok(Ok(())) => {}
         Ok(Err(payload)) => resume_unwind(payload),
         Err(_) => panic!("nothing moves any more with {kind:?}"),
@@ -39,45 +39,45 @@ where
 }
 
 /// A context with a value of its own.
-pub(crate) struct Seat {
-    guest: Guest,
-    charge: Charge,
+pub(crate) struct Context {
+    inner: TestContext,
+    value: HostileValue,
 }
 
-impl Lifecycle<Result<(), BoxError>> for Seat {
+impl Lifecycle<Result<(), BoxError>> for Context {
     async fn on_suspend(&mut self, held: &Held) -> Result<(), BoxError> {
-        self.guest.on_suspend(held).await
+        self.inner.on_suspend(held).await
     }
 
     async fn on_message(&mut self, held: &Held, message: Message) -> Result<(), BoxError> {
-        self.guest.on_message(held, message).await
+        self.inner.on_message(held, message).await
     }
 
     async fn on_resume(self, ended: &Ended, cause: Resume) -> Result<(), BoxError> {
-        let outcome = self.guest.on_resume(ended, cause).await;
-        drop(self.charge);
+        let outcome = self.inner.on_resume(ended, cause).await;
+        drop(self.value);
         outcome
     }
 
     async fn on_disconnect(self, ended: &Ended, cause: Disconnect) -> Result<(), BoxError> {
-        let outcome = self.guest.on_disconnect(ended, cause).await;
-        drop(self.charge);
+        let outcome = self.inner.on_disconnect(ended, cause).await;
+        drop(self.value);
         outcome
     }
 }
 
 /// The function of every endpoint here: the context, the driver, two replies and a header have a value each.
-fn charged(stage: &Stage, yard: &Yard, asked: &Asked) -> Suspend<Seat> {
-    let driver = yard.charge();
-    let mut hold = Suspend::with(Seat { guest: stage.guest(), charge: yard.charge() })
+fn charged(endpoint: &TestEndpoint, values: &HostileValues, asked: &QueryParams) -> Suspend<Context> {
+    let driver = values.value();
+    let mut hold = Suspend::with(Context { inner: endpoint.context(), value: values.value() })
         .join("kept/a")
-        .header("x-charge", yard.header())
+        .header("x-value", values.header())
         .drive(|_| async move {
             let _driver = driver;
             pending::<()>().await;
         });
     if !asked.contains_key("silent") {
-        hold = hold.reply(yard.message(10)).reply(yard.message(20));
+        hold = hold.reply(values.message(10)).reply(values.message(20));
     }
     if let Some(key) = asked.get("key") {
         hold = hold.key(key.as_str());
@@ -93,28 +93,28 @@ fn charged(stage: &Stage, yard: &Yard, asked: &Asked) -> Suspend<Seat> {
 
 #[suspend(path = "/charged", max_per_key = 1)]
 async fn plain(
-    State(stage): State<Stage>,
-    State(yard): State<Yard>,
-    Query(asked): Query<Asked>,
-) -> Suspend<Seat> {
-    charged(&stage, &yard, &asked)
+    State(endpoint): State<TestEndpoint>,
+    State(values): State<HostileValues>,
+    Query(asked): Query<QueryParams>,
+) -> Suspend<Context> {
+    charged(&endpoint, &values, &asked)
 }
 
 #[suspend(path = "/evicting", max_suspended = 1, when_full = "resume_oldest")]
 async fn evicting(
-    State(stage): State<Stage>,
-    State(yard): State<Yard>,
-    Query(asked): Query<Asked>,
-) -> Suspend<Seat> {
-    charged(&stage, &yard, &asked)
+    State(endpoint): State<TestEndpoint>,
+    State(values): State<HostileValues>,
+    Query(asked): Query<QueryParams>,
+) -> Suspend<Context> {
+    charged(&endpoint, &values, &asked)
 }
 
 /// A server whose topics keep little, with the endpoints whose contexts have values.
-pub(crate) fn ground(yard: &Yard) -> Plan {
-    let yard = yard.clone();
-    plan().server(|server| {
+pub(crate) fn server_with(values: &HostileValues) -> TestServerBuilder {
+    let values = values.clone();
+    test_server().server(|server| {
         server
-            .state(yard)
+            .state(values)
             .mount(plain)
             .mount(evicting)
             .mount(live)
@@ -125,15 +125,15 @@ pub(crate) fn ground(yard: &Yard) -> Plan {
 }
 
 /// Opens it; from here on destructors call its hub.
-pub(crate) fn open(plan: Plan, yard: &Yard) -> TestServer {
-    let house = plan.open();
-    yard.open(house.hub.clone());
-    house
+pub(crate) fn start(builder: TestServerBuilder, values: &HostileValues) -> TestServer {
+    let server = builder.start();
+    values.let_call(server.hub.clone());
+    server
 }
 
 /// Waits until so many have been dropped: by a task, or by a thread that knows no paused clock.
-pub(crate) async fn dropped(yard: &Yard, count: usize) {
-    drops(&format!("{count} destructors"), || yard.dropped() >= count).await;
+pub(crate) async fn dropped(values: &HostileValues, count: usize) {
+    drops(&format!("{count} destructors"), || values.dropped() >= count).await;
 }
 
 async fn drops(what: &str, is_so: impl Fn() -> bool) {
@@ -149,30 +149,30 @@ async fn drops(what: &str, is_so: impl Fn() -> bool) {
 }
 
 /// Everything goes on: a hold begins and is published to, a clock ends it, and what is scheduled comes.
-pub(crate) async fn goes_on(house: &TestServer) {
-    house.settled().await;
-    let held = house.hub.held_count();
-    let mut client = house.visit(Transport::Sse).path("/plain").enter().await;
-    let later = house.hub.publish_after(Duration::from_secs(1), "live", "scheduled").unwrap();
-    house.hub.publish("live", "at once");
+pub(crate) async fn goes_on(server: &TestServer) {
+    server.until_settled().await;
+    let held = server.hub.held_count();
+    let mut client = server.request(Transport::Sse).path("/plain").hold().await;
+    let later = server.hub.publish_after(Duration::from_secs(1), "live", "scheduled").unwrap();
+    server.hub.publish("live", "at once");
     assert_eq!(client.message().await, "at once");
     assert_eq!(client.message().await, "scheduled");
     drop(later);
     assert_eq!(client.end().await, "resumed timeout, last");
-    house.settled().await;
-    assert_eq!(house.hub.held_count(), held);
-    house.assert_lawful();
+    server.until_settled().await;
+    assert_eq!(server.hub.held_count(), held);
+    server.assert_no_end_too_many();
 }
 
 #[suspend(path = "/plain", transports = [sse], timeout = "20s")]
-async fn live(State(stage): State<Stage>) -> Suspend<Guest> {
-    Suspend::with(stage.guest()).join("live")
+async fn live(State(endpoint): State<TestEndpoint>) -> Suspend<TestContext> {
+    Suspend::with(endpoint.context()).join("live")
 }
 
 /// Everything goes on, and stops in good order; then no value is left anywhere.
-pub(crate) async fn close(house: TestServer, yard: Yard) {
-    goes_on(&house).await;
-    house.close().await;
-    yard.close();
-    drops("the last destructor", || yard.is_empty()).await;
+pub(crate) async fn close(server: TestServer, values: HostileValues) {
+    goes_on(&server).await;
+    server.close().await;
+    values.close();
+    drops("the last destructor", || values.is_empty()).await;
 }

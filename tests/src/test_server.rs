@@ -1,4 +1,4 @@
-//! A server in memory with one endpoint, `/hold`, that does what the test says.
+//! A server in memory with one endpoint, `/hold`, whose function and hooks do what the test says.
 
 use std::collections::HashMap;
 use std::future::{pending, ready};
@@ -22,35 +22,35 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 use tokio_tungstenite::tungstenite::http::{HeaderName, HeaderValue};
 
 use crate::client::{Client, HttpWire, Wire};
-use crate::guest::{Guest, Record, Script, Told};
 use crate::reader::{Answer, Head, Reader};
+use crate::test_context::{EndCall, HookLog, Script, TestContext};
 
-/// What a request asked, by name.
-pub type Asked = HashMap<String, String>;
+/// The query of a request, by name.
+pub type QueryParams = HashMap<String, String>;
 
-type Shape = Arc<dyn Fn(Suspend<Guest>) -> Suspend<Guest> + Send + Sync>;
-type Word = Arc<dyn Fn(Asked) -> BoxFuture<'static, Result<(), Refusal>> + Send + Sync>;
+type Shape = Arc<dyn Fn(Suspend<TestContext>) -> Suspend<TestContext> + Send + Sync>;
+type Function = Arc<dyn Fn(QueryParams) -> BoxFuture<'static, Result<(), Refusal>> + Send + Sync>;
 
-/// What the endpoint does; a `State` of its function.
+/// What the endpoint does: a `State` of its function.
 #[derive(Clone)]
-pub struct Stage {
-    record: Record,
+pub struct TestEndpoint {
+    hooks: HookLog,
     script: Script,
     shape: Shape,
-    word: Word,
+    function: Function,
 }
 
-/// A server that is being set up.
-pub struct Plan {
-    stage: Stage,
+/// Sets up a [`TestServer`].
+pub struct TestServerBuilder {
+    endpoint: TestEndpoint,
     server: Server,
 }
 
 /// A server in memory.
 pub struct TestServer {
-    /// What its hooks were called with.
-    pub record: Record,
-    /// Its own view.
+    /// The calls of its hooks.
+    pub hooks: HookLog,
+    /// The server's own view.
     pub hub: Hub,
     /// Opens connections.
     pub dialer: Dialer,
@@ -58,9 +58,9 @@ pub struct TestServer {
     port: AtomicU16,
 }
 
-/// A request that is being made up.
-pub struct Visit<'a> {
-    house: &'a TestServer,
+/// A request for a hold, before it is sent.
+pub struct Request<'a> {
+    server: &'a TestServer,
     transport: Transport,
     path: String,
     query: String,
@@ -70,21 +70,29 @@ pub struct Visit<'a> {
 }
 
 #[suspend(path = "/hold")]
-async fn hold(State(stage): State<Stage>, Query(asked): Query<Asked>) -> Result<Suspend<Guest>, Refusal> {
-    stage.enter(asked).await
+async fn hold(
+    State(endpoint): State<TestEndpoint>,
+    Query(asked): Query<QueryParams>,
+) -> Result<Suspend<TestContext>, Refusal> {
+    endpoint.hold(asked).await
 }
 
-impl Stage {
-    /// A context that writes down its hooks and does what the test says, for functions that hold in a way of their own.
-    pub fn guest(&self) -> Guest {
-        Guest::new(self.record.clone(), self.script.clone())
+impl TestEndpoint {
+    /// The calls of its hooks.
+    pub fn hooks(&self) -> HookLog {
+        self.hooks.clone()
     }
 
-    /// What every endpoint of a test does: asks the test whether to hold, and holds as the test says.
-    pub async fn enter(self, asked: Asked) -> Result<Suspend<Guest>, Refusal> {
+    /// A context that records its calls and does what the test says, for functions that build a `Suspend` of their own.
+    pub fn context(&self) -> TestContext {
+        TestContext::new(self.hooks.clone(), self.script.clone())
+    }
+
+    /// What every endpoint of a test does: runs the test's function, and holds as the test says.
+    pub async fn hold(self, asked: QueryParams) -> Result<Suspend<TestContext>, Refusal> {
         let key = asked.get("key").cloned();
-        (self.word)(asked).await?;
-        let mut suspend = Suspend::with(Guest::new(self.record, self.script));
+        (self.function)(asked).await?;
+        let mut suspend = Suspend::with(TestContext::new(self.hooks, self.script));
         if let Some(key) = key {
             suspend = suspend.key(key);
         }
@@ -92,35 +100,38 @@ impl Stage {
     }
 }
 
-impl Default for Stage {
+impl Default for TestEndpoint {
     fn default() -> Self {
-        Stage {
-            record: Record::default(),
+        TestEndpoint {
+            hooks: HookLog::default(),
             script: Script::default(),
             shape: Arc::new(|suspend| suspend),
-            word: Arc::new(|_| Box::pin(ready(Ok(())))),
+            function: Arc::new(|_| Box::pin(ready(Ok(())))),
         }
     }
 }
 
-/// A server whose holds do nothing.
-pub fn plan() -> Plan {
-    Plan { stage: Stage::default(), server: Server::new() }
+/// Sets up a server whose function and hooks do nothing.
+pub fn test_server() -> TestServerBuilder {
+    TestServerBuilder { endpoint: TestEndpoint::default(), server: Server::new() }
 }
 
-impl Plan {
-    /// Shapes each hold: its clocks, topics, replies.
-    pub fn hold(mut self, shape: impl Fn(Suspend<Guest>) -> Suspend<Guest> + Send + Sync + 'static) -> Self {
-        self.stage.shape = Arc::new(shape);
+impl TestServerBuilder {
+    /// Sets the clocks, topics and replies of each hold.
+    pub fn hold(
+        mut self,
+        shape: impl Fn(Suspend<TestContext>) -> Suspend<TestContext> + Send + Sync + 'static,
+    ) -> Self {
+        self.endpoint.shape = Arc::new(shape);
         self
     }
 
-    /// What the function does before it says yes.
-    pub fn function<F>(mut self, word: impl Fn(Asked) -> F + Send + Sync + 'static) -> Self
+    /// What the function does before it returns `Ok`.
+    pub fn function<F>(mut self, function: impl Fn(QueryParams) -> F + Send + Sync + 'static) -> Self
     where
         F: Future<Output = Result<(), Refusal>> + Send + 'static,
     {
-        self.stage.word = Arc::new(move |asked| Box::pin(word(asked)));
+        self.endpoint.function = Arc::new(move |asked| Box::pin(function(asked)));
         self
     }
 
@@ -137,7 +148,7 @@ impl Plan {
     where
         F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        self.stage.script.on_suspend = Some(Arc::new(move |held, ()| Box::pin(act(held))));
+        self.endpoint.script.on_suspend = Some(Arc::new(move |held, ()| Box::pin(act(held))));
         self
     }
 
@@ -154,7 +165,7 @@ impl Plan {
     where
         F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        self.stage.script.on_message = Some(Arc::new(move |held, message| Box::pin(act(held, message))));
+        self.endpoint.script.on_message = Some(Arc::new(move |held, message| Box::pin(act(held, message))));
         self
     }
 
@@ -171,7 +182,7 @@ impl Plan {
     where
         F: Future<Output = Result<(), BoxError>> + Send + 'static,
     {
-        self.stage.script.on_end = Some(Arc::new(move |ended, end| Box::pin(act(ended, end))));
+        self.endpoint.script.on_end = Some(Arc::new(move |ended, end| Box::pin(act(ended, end))));
         self
     }
 
@@ -181,20 +192,24 @@ impl Plan {
         self
     }
 
-    /// Opens the house.
-    pub fn open(self) -> TestServer {
-        let record = self.stage.record.clone();
-        let (running, dialer) =
-            self.server.state(self.stage).mount(hold).bind_memory().unwrap_or_else(|error| panic!("{error}"));
-        TestServer { record, hub: running.hub(), dialer, running, port: AtomicU16::new(1) }
+    /// Starts the server.
+    pub fn start(self) -> TestServer {
+        let hooks = self.endpoint.hooks.clone();
+        let (running, dialer) = self
+            .server
+            .state(self.endpoint)
+            .mount(hold)
+            .bind_memory()
+            .unwrap_or_else(|error| panic!("{error}"));
+        TestServer { hooks, hub: running.hub(), dialer, running, port: AtomicU16::new(1) }
     }
 }
 
 impl TestServer {
-    /// A request for `/hold`, from a peer of its own port.
-    pub fn visit(&self, transport: Transport) -> Visit<'_> {
-        Visit {
-            house: self,
+    /// A request for `/hold`, from a port of its own.
+    pub fn request(&self, transport: Transport) -> Request<'_> {
+        Request {
+            server: self,
             transport,
             path: "/hold".into(),
             query: String::new(),
@@ -205,95 +220,108 @@ impl TestServer {
     }
 
     /// A client that is held.
-    pub async fn enter(&self, transport: Transport) -> Client {
-        self.visit(transport).enter().await
+    pub async fn hold(&self, transport: Transport) -> Client {
+        self.request(transport).hold().await
     }
 
-    /// An ordinary exchange on a connection of its own.
+    /// Sends a request on a connection of its own, and reads the answer.
     pub async fn ask(&self, request: impl AsRef<[u8]>) -> Answer {
         let mut reader = self.dial();
         reader.write(request).await;
         reader.answer().await.expect("an answer")
     }
 
-    /// A connection.
+    /// A new connection.
     pub fn dial(&self) -> Reader {
         let from = SocketAddr::from(([10, 0, 0, 1], self.port.fetch_add(1, Relaxed)));
         Reader::new(self.dialer.connect(from).expect("the server listens"))
     }
 
-    /// Waits for the `count`th end, and gives it.
-    pub async fn told(&self, count: usize) -> Told {
-        until("an end", || self.record.told().len() >= count).await;
-        self.record.told()[count - 1].clone()
+    /// Waits for the `count`th call of an end hook, and returns it.
+    pub async fn nth_end(&self, count: usize) -> EndCall {
+        until("an end", || self.hooks.ends().len() >= count).await;
+        self.hooks.ends()[count - 1].clone()
     }
 
-    /// Waits for the one end of the one hold, and gives its cause.
+    /// Waits for the first call of an end hook, and returns its cause.
     pub async fn cause(&self) -> End {
-        self.told(1).await.end
+        self.nth_end(1).await.end
     }
 
-    /// Waits until no end has yet to begin; says when the last began, as far as the look at it is exact.
-    pub async fn none_held(&self) -> Instant {
+    /// Waits until every hold has begun to end, and returns the moment, to within one look at the counts.
+    pub async fn until_none_held(&self) -> Instant {
         until("every end to begin", || self.hub.held_count() == 0).await;
         Instant::now()
     }
 
     /// Waits until no hold is ending any more.
-    pub async fn settled(&self) {
+    pub async fn until_settled(&self) {
         until("all to be settled", || self.hub.stats().ending == 0).await;
     }
 
-    /// Fails if the books are wrong.
-    pub fn assert_lawful(&self) {
+    /// Waits until no hold is left, and fails unless exactly one end hook ran for each hold that there was.
+    pub async fn assert_one_end_each(&self) {
+        until("no hold", || {
+            let stats = self.hub.stats();
+            stats.held + stats.ending + stats.hooks_running == 0
+        })
+        .await;
+        self.hooks.assert_no_end_twice();
         let stats = self.hub.stats();
-        assert!(stats.is_lawful(), "{stats:?}");
-        self.record.assert_once();
+        assert_eq!(self.hooks.ends().len() as u64, stats.suspended, "{stats:?}");
     }
 
-    /// Shuts the server down; then every hold that ever began must have been told its one end.
+    /// Fails if an end hook ran twice, or for a hold that still counts as held. Holds may come and go meanwhile.
+    pub fn assert_no_end_too_many(&self) {
+        self.hooks.assert_no_end_twice();
+        // In this order: the number of holds that have begun to end only grows.
+        let ends = self.hooks.ends().len() as u64;
+        let stats = self.hub.stats();
+        assert!(ends <= stats.suspended - stats.held as u64, "{ends} end hooks ran: {stats:?}");
+    }
+
+    /// Shuts the server down, and fails unless exactly one end hook ran for each hold that there was.
     pub async fn close(self) -> DrainReport {
         self.close_until(pending::<()>()).await
     }
 
-    /// As [`close`](TestServer::close), in a hurry when `hurry` is ready.
+    /// As [`close`](TestServer::close), and cuts the drain short once `hurry` is ready.
     pub async fn close_until(self, hurry: impl Future) -> DrainReport {
-        self.assert_lawful();
         let drained = self.running.shutdown_until(hurry).await;
         let stats = self.hub.stats();
-        assert!(stats.is_lawful() && stats.held == 0 && stats.ending == 0, "{stats:?}");
-        self.record.assert_once();
-        assert_eq!(self.record.told().len() as u64, stats.suspended, "{stats:?}");
+        assert_eq!((stats.held, stats.ending), (0, 0), "{stats:?}");
+        self.hooks.assert_no_end_twice();
+        assert_eq!(self.hooks.ends().len() as u64, stats.suspended, "{stats:?}");
         drained
     }
 }
 
-impl<'a> Visit<'a> {
-    /// At another path.
+impl<'a> Request<'a> {
+    /// Sets another path.
     pub fn path(mut self, path: &str) -> Self {
         self.path = path.to_owned();
         self
     }
 
-    /// With a query, beside the transport.
+    /// Adds a query to the transport's.
     pub fn query(mut self, query: &str) -> Self {
         self.query = format!("&{query}");
         self
     }
 
-    /// With one more field in the head.
+    /// Adds a header field.
     pub fn field(mut self, name: &str, value: &str) -> Self {
         self.fields.push((name.to_owned(), value.to_owned()));
         self
     }
 
-    /// In HTTP/1.0.
+    /// Speaks HTTP/1.0.
     pub fn http10(mut self) -> Self {
         self.version = "HTTP/1.0";
         self
     }
 
-    /// From this address.
+    /// Sends it from this address.
     pub fn from(mut self, address: [u8; 4]) -> Self {
         self.from.set_ip(address.into());
         self
@@ -301,7 +329,7 @@ impl<'a> Visit<'a> {
 
     /// The request as it is written.
     pub fn text(&self) -> String {
-        let Visit { path, query, version, transport, .. } = self;
+        let Request { path, query, version, transport, .. } = self;
         let mut text = format!("GET {path}?transport={}{query} {version}\r\nhost: a\r\n", transport.as_str());
         for (name, value) in &self.fields {
             text += &format!("{name}: {value}\r\n");
@@ -309,15 +337,15 @@ impl<'a> Visit<'a> {
         text + "\r\n"
     }
 
-    /// Sends it, and waits until it is held.
+    /// Sends the request, and waits until it is held.
     ///
     /// # Panics
     /// When it is refused.
-    pub async fn enter(self) -> Client {
+    pub async fn hold(self) -> Client {
         self.attempt().await.unwrap_or_else(|answer| panic!("refused: {answer:?}"))
     }
 
-    /// Sends it, and waits until it is refused.
+    /// Sends the request, and returns the answer that refuses it.
     ///
     /// # Panics
     /// When it is held.
@@ -328,20 +356,20 @@ impl<'a> Visit<'a> {
         }
     }
 
-    /// Sends it; either it is held, or the answer says why not.
+    /// Sends the request; returns the held client, or the answer that refuses it.
     pub async fn attempt(self) -> Result<Client, Answer> {
-        let before = self.house.record.begun().len();
-        let stream = self.house.dialer.connect(self.from).expect("the server listens");
+        let before = self.server.hooks.holds().len();
+        let stream = self.server.dialer.connect(self.from).expect("the server listens");
         let client = |head, wire| Client {
             transport: self.transport,
             head,
             messages: Vec::new(),
             wire,
-            dialer: self.house.dialer.clone(),
+            dialer: self.server.dialer.clone(),
             path: self.path.clone(),
             from: self.from,
         };
-        let begun = until("a hold", || self.house.record.begun().len() > before);
+        let begun = until("a hold", || self.server.hooks.holds().len() > before);
         match self.transport {
             Transport::WebSocket => {
                 let uri = format!("ws://a{}?{}", self.path, self.query);
@@ -370,7 +398,7 @@ impl<'a> Visit<'a> {
                     () = begun => {}
                     more = reader.more() => {
                         assert!(more.expect("an answer"), "closed without an answer");
-                        if self.house.record.begun().len() == before {
+                        if self.server.hooks.holds().len() == before {
                             return Err(reader.answer().await.expect("an answer"));
                         }
                     }
@@ -391,7 +419,7 @@ impl<'a> Visit<'a> {
     }
 }
 
-/// Waits until something is so; fails when it is not after ten minutes of the paused clock.
+/// Waits until `is_so` returns true; fails after ten minutes of the paused clock.
 pub async fn until(what: &str, is_so: impl Fn() -> bool) {
     for round in 0..120_000 {
         if is_so() {
