@@ -1,4 +1,4 @@
-//! The end of it: the server is shut down in good order while a crowd is there, and both sides say what they saw.
+//! The shutdown: the server drains while clients are held, and both sides report what they saw.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,59 +7,59 @@ use abeyance::{DrainReport, ServerHandle};
 use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
-use super::hotel::{CLOSE_TIMEOUT, Counts};
-use super::line::Line;
+use super::application::{CLOSE_TIMEOUT, Counts};
+use super::comparison::{self, Comparison};
 use super::options::Options;
 use super::process::Child;
-use super::pulse::Pulse;
-use super::register::{self, Compared};
+use super::progress::Progress;
+use super::stall_meter::StallMeter;
 
-/// How many seconds the crowd has to come. Each client draws its first moment within two.
+/// For how many seconds clients connect before the drain. Each starts within the first two.
 const FILL: u64 = 4;
 
-/// If one side stood still for longer, what was late because of that is told, and not judged: it is the machine's doing.
-/// An ending takes a few turns of tasks, and each may come as late as this.
-const LONGEST_STOP: Duration = Duration::from_millis(CLOSE_TIMEOUT.as_millis() as u64 / 3);
+/// After a longer stall of one process, late ends are reported, but are no failure: the machine caused them. An ending
+/// takes a few turns of tasks, and each turn may be as late as this.
+const LONGEST_STALL: Duration = Duration::from_millis(CLOSE_TIMEOUT.as_millis() as u64 / 3);
 
-/// Of so many, some must be clients that tell what they saw, and not all may end at once.
+/// Of so many holds, some must be of clients that report what they saw, and not all may end at once.
 const CROWD: u64 = 100;
 
-/// What "at once" is, for the middle half of a crowd: it has a second at least.
+/// The ends of the middle half must take at least this long. They have a second at least.
 const AT_ONCE: Duration = Duration::from_millis(300);
 
 /// What was measured.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Departure {
-    /// How many were held when it began.
+pub(super) struct DrainResult {
+    /// How many were held when the drain began.
     held: usize,
     /// How many of them the drain ended, and how many were cut because its time was over.
     drained: u64,
     shutdown: u64,
-    /// What the server says of it.
+    /// From the server's report.
     holds_cut: usize,
     connections_cut: usize,
     hooks_unfinished: usize,
     took: Duration,
-    /// The time in which the middle half of those that the drain ended had their ends.
+    /// How long the middle half of the drained holds took to end.
     spread: Duration,
-    /// For how long at most the server stood still, and the clients.
-    stop: Duration,
-    their_stop: Duration,
-    compared: Compared,
+    /// The longest stall of the server, and of the clients.
+    stall: Duration,
+    clients_stall: Duration,
+    comparison: Comparison,
 }
 
-/// Lets a crowd come, shuts the server down among it, and hears both sides.
+/// Starts clients, shuts the server down while they are held, and compares what both sides report.
 pub(super) async fn drain(
     server: ServerHandle,
     counts: &Arc<Counts>,
-    line: &mut Line,
+    progress: &mut Progress,
     options: &Options,
-) -> Departure {
+) -> DrainResult {
     let hub = server.hub();
-    let pulse = Pulse::start();
-    let clients = Child::start(server.local_addr(), &Options { is_diary_kept: true, ..*options });
+    let stall_meter = StallMeter::start();
+    let clients = Child::start(server.local_addr(), &Options { is_logged: true, ..*options });
     for _ in 0..FILL {
-        line.tell_after_a_second(&hub, "fill").await;
+        progress.print_after_a_second(&hub, "fill").await;
     }
     let held = hub.held_count();
     let closing = counts.clone();
@@ -69,18 +69,19 @@ pub(super) async fn drain(
         drained
     });
     while !shutdown.is_finished() {
-        line.tell_after_a_second(&hub, "drain").await;
+        progress.print_after_a_second(&hub, "drain").await;
     }
     let DrainReport { holds_cut, connections_cut, hooks_unfinished, took, .. } =
         shutdown.await.expect("a shutdown that was not aborted");
-    let stop = pulse.longest_stop();
-    // They find it out by themselves; whoever does not was forgotten.
-    let heard = spawn_blocking(|| clients.hear()).await;
-    let (their_stop, seen) = heard.unwrap_or_else(|fault| std::panic::resume_unwind(fault.into_panic()));
-    let entries = counts.take_register();
+    let stall = stall_meter.longest_stall();
+    // A client that never sees its end is reported as still connected.
+    let answered = spawn_blocking(|| clients.report()).await;
+    let (clients_stall, seen) =
+        answered.unwrap_or_else(|fault| std::panic::resume_unwind(fault.into_panic()));
+    let entries = counts.take_ends();
     let drained_at = entries.iter().filter(|entry| entry.cause == "drained").map(|entry| entry.at).collect();
     let stats = hub.stats();
-    Departure {
+    DrainResult {
         held,
         drained: stats.ended("drained"),
         shutdown: stats.ended("shutdown"),
@@ -89,9 +90,9 @@ pub(super) async fn drain(
         hooks_unfinished,
         took,
         spread: middle_half(drained_at),
-        stop,
-        their_stop,
-        compared: register::compare(&entries, &seen),
+        stall,
+        clients_stall,
+        comparison: comparison::compare(&entries, &seen),
     }
 }
 
@@ -105,19 +106,19 @@ fn middle_half(mut moments: Vec<Instant>) -> Duration {
     }
 }
 
-impl Departure {
-    /// Tells how it went.
+impl DrainResult {
+    /// Prints the measurements.
     pub(super) fn tell(&self) {
-        let Departure { held, drained, shutdown, spread, took, connections_cut, compared, .. } = self;
+        let DrainResult { held, drained, shutdown, spread, took, connections_cut, comparison, .. } = self;
         println!(
             "drain: {held} were held, {drained} ended by it, half of them within {spread:.1?}, {shutdown} as shutdown; \
              took {took:.1?}, {connections_cut} connections cut at the end"
         );
-        let Compared { witnessed, drained, left, missed, .. } = compared;
+        let Comparison { witnessed, drained, left, missed, .. } = comparison;
         println!(
             "clients: {witnessed} told how they ended, {drained} of them by the drain ({left} left meanwhile)"
         );
-        println!("longest stop: server {:.1?}, clients {:.1?}", self.stop, self.their_stop);
+        println!("longest stall: server {:.1?}, clients {:.1?}", self.stall, self.clients_stall);
         if !self.is_server_judged() && self.holds_cut > 0 {
             println!("not judged, since the server stood still: {} holds were cut", self.holds_cut);
         }
@@ -131,16 +132,16 @@ impl Departure {
         }
     }
 
-    /// Everything that is off.
+    /// Every check that failed.
     pub(super) fn faults(&self) -> Vec<String> {
-        let Departure { held, drained, shutdown, holds_cut, spread, compared, .. } = self;
+        let DrainResult { held, drained, shutdown, holds_cut, spread, comparison, .. } = self;
         let mut faults = Vec::new();
         let mut must = |is_so: bool, fault: String| {
             if !is_so {
                 faults.push(fault);
             }
         };
-        must(*held > 0, "nobody was held when the drain began".into());
+        must(*held > 0, "nothing was held when the drain began".into());
         let cut = format!("{holds_cut} holds were cut by the drain, whose end had not begun");
         must(*holds_cut == 0 || !self.is_server_judged(), cut);
         let shut = format!(
@@ -152,24 +153,25 @@ impl Departure {
         must(hooks == 0, format!("{hooks} end hooks were not finished when the server was"));
         let is_crowd = *drained >= CROWD;
         must(!is_crowd || *spread >= AT_ONCE, format!("half of {drained} were drained within {spread:.1?}"));
-        let is_seen = compared.drained > compared.left;
+        let is_seen = comparison.drained > comparison.left;
         must(!is_crowd || is_seen, "no client that reads on was there for the drain".into());
         let list = |what: &str, list: &[String]| {
             format!("{} {what}: {}", list.len(), list[..list.len().min(3)].join("; "))
         };
-        let lies = list("times the clients saw something else than the server said", &compared.lies);
-        must(compared.lies.is_empty(), lies);
-        let missed = list("ends did not arrive at clients that read on", &compared.missed);
-        must(compared.missed.is_empty() || !self.are_clients_judged(), missed);
+        let contradictions =
+            list("times the clients saw something else than the server said", &comparison.contradictions);
+        must(comparison.contradictions.is_empty(), contradictions);
+        let missed = list("ends did not arrive at clients that read on", &comparison.missed);
+        must(comparison.missed.is_empty() || !self.are_clients_judged(), missed);
         faults
     }
 
     fn is_server_judged(&self) -> bool {
-        self.stop <= LONGEST_STOP
+        self.stall <= LONGEST_STALL
     }
 
     fn are_clients_judged(&self) -> bool {
-        self.is_server_judged() && self.their_stop <= LONGEST_STOP
+        self.is_server_judged() && self.clients_stall <= LONGEST_STALL
     }
 }
 
@@ -177,54 +179,58 @@ impl Departure {
 pub(super) mod tests {
     use super::*;
 
-    pub(in super::super) fn clean() -> Departure {
-        let compared = Compared { witnessed: 200, drained: 80, left: 20, ..Compared::default() };
+    pub(in super::super) fn clean() -> DrainResult {
+        let comparison = Comparison { witnessed: 200, drained: 80, left: 20, ..Comparison::default() };
         let spread = Duration::from_secs(2);
-        Departure { held: 500, drained: 300, spread, compared, ..Departure::default() }
+        DrainResult { held: 500, drained: 300, spread, comparison, ..DrainResult::default() }
     }
 
     #[test]
     fn a_drain_in_good_order_is_clean() {
         assert_eq!(clean().faults(), [""; 0]);
-        let few = Compared::default();
-        let alone = Departure { held: 1, drained: 1, spread: Duration::ZERO, compared: few, ..clean() };
+        let few = Comparison::default();
+        let alone = DrainResult { held: 1, drained: 1, spread: Duration::ZERO, comparison: few, ..clean() };
         assert_eq!(alone.faults(), [""; 0]);
-        // What it has not done with in the end are connections that do not close.
-        assert_eq!(Departure { connections_cut: 9, ..clean() }.faults(), [""; 0]);
+        // Connections that their clients do not close are cut at the end of the drain.
+        assert_eq!(DrainResult { connections_cut: 9, ..clean() }.faults(), [""; 0]);
     }
 
     #[test]
-    fn each_thing_that_is_off_in_a_drain_is_told() {
-        let with = |change: fn(&mut Compared)| {
-            let mut departure = clean();
-            change(&mut departure.compared);
-            departure
+    fn each_failed_check_of_a_drain_is_reported_alone() {
+        let with = |change: fn(&mut Comparison)| {
+            let mut drain_result = clean();
+            change(&mut drain_result.comparison);
+            drain_result
         };
-        let departures = [
-            (Departure { held: 0, ..clean() }, "nobody was held"),
-            (Departure { holds_cut: 2, shutdown: 2, ..clean() }, "2 holds were cut"),
-            (Departure { shutdown: 3, ..clean() }, "of whom 3 were ending"),
-            (Departure { hooks_unfinished: 1, ..clean() }, "1 end hooks were not finished"),
-            (Departure { spread: Duration::from_millis(3), ..clean() }, "within 3.0ms"),
-            (with(|compared| compared.left = 80), "no client that reads on"),
-            (with(|compared| compared.lies.push("a lie".into())), "said: a lie"),
-            (with(|compared| compared.missed.push("a miss".into())), "did not arrive"),
+        let drain_results = [
+            (DrainResult { held: 0, ..clean() }, "nothing was held"),
+            (DrainResult { holds_cut: 2, shutdown: 2, ..clean() }, "2 holds were cut"),
+            (DrainResult { shutdown: 3, ..clean() }, "of whom 3 were ending"),
+            (DrainResult { hooks_unfinished: 1, ..clean() }, "1 end hooks were not finished"),
+            (DrainResult { spread: Duration::from_millis(3), ..clean() }, "within 3.0ms"),
+            (with(|comparison| comparison.left = 80), "no client that reads on"),
+            (with(|comparison| comparison.contradictions.push("a lie".into())), "said: a lie"),
+            (with(|comparison| comparison.missed.push("a miss".into())), "did not arrive"),
         ];
-        for (departure, told) in departures {
-            let faults = departure.faults();
+        for (drain_result, told) in drain_results {
+            let faults = drain_result.faults();
             assert!(faults.len() == 1 && faults[0].contains(told), "{faults:?}");
         }
     }
 
     #[test]
-    fn what_is_late_because_the_machine_stood_still_is_not_judged() {
-        let (stop, their_stop) = (2 * LONGEST_STOP, 2 * LONGEST_STOP);
-        assert_eq!(Departure { holds_cut: 2, shutdown: 2, stop, ..clean() }.faults(), [""; 0]);
-        let mut departure = clean();
-        departure.compared.missed.push("a miss".into());
-        assert_eq!(Departure { their_stop, ..departure.clone() }.faults(), [""; 0]);
-        assert_eq!(Departure { stop, ..departure.clone() }.faults(), [""; 0]);
-        departure.compared.lies.push("a lie".into());
-        assert_eq!(Departure { stop, their_stop, ..departure }.faults().len(), 1, "a lie is one at any time");
+    fn what_is_late_because_of_a_stall_is_no_failure() {
+        let (stall, clients_stall) = (2 * LONGEST_STALL, 2 * LONGEST_STALL);
+        assert_eq!(DrainResult { holds_cut: 2, shutdown: 2, stall, ..clean() }.faults(), [""; 0]);
+        let mut drain_result = clean();
+        drain_result.comparison.missed.push("a miss".into());
+        assert_eq!(DrainResult { clients_stall, ..drain_result.clone() }.faults(), [""; 0]);
+        assert_eq!(DrainResult { stall, ..drain_result.clone() }.faults(), [""; 0]);
+        drain_result.comparison.contradictions.push("a lie".into());
+        assert_eq!(
+            DrainResult { stall, clients_stall, ..drain_result }.faults().len(),
+            1,
+            "a contradiction is a failure in any case"
+        );
     }
 }

@@ -1,27 +1,27 @@
-//! How late the server's clocks are, for as many as there are, in a space that does not grow.
+//! A histogram of how late the server's timeouts are, of fixed size.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// What comes later than so many milliseconds is counted as if it were that late; the largest is kept exactly.
+/// A timeout later than so many milliseconds counts as that late; the largest is also kept exactly.
 const MOST: usize = 4_096;
 
-/// How many clocks came how late, to the millisecond.
+/// How many timeouts were how late, to the millisecond.
 #[derive(Debug)]
 pub(super) struct Lateness {
     counts: Box<[AtomicU32]>,
     /// In microseconds.
     largest: AtomicU64,
-    /// The same since the last look.
+    /// The largest since the last call of `recent`.
     recent: AtomicU64,
 }
 
-/// What they came to.
+/// What they amount to.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Summary {
-    /// How many clocks were looked at.
+    /// How many timeouts there were.
     pub(super) count: u64,
-    /// 99 of a hundred were not later than this; rounded up to a millisecond.
+    /// 99 % were not later than this, rounded up to a millisecond.
     pub(super) most: Duration,
     pub(super) largest: Duration,
 }
@@ -41,7 +41,7 @@ impl Lateness {
         self.recent.fetch_max(micros, Relaxed);
     }
 
-    /// The largest since this was last asked.
+    /// The largest since the last call.
     pub(super) fn recent(&self) -> Duration {
         Duration::from_micros(self.recent.swap(0, Relaxed))
     }
@@ -49,7 +49,7 @@ impl Lateness {
     pub(super) fn summary(&self) -> Summary {
         let counts: Vec<_> = self.counts.iter().map(|count| u64::from(count.load(Relaxed))).collect();
         let count: u64 = counts.iter().sum();
-        // From the latest down, one of a hundred is passed by.
+        // From the latest down, skips one in a hundred.
         let mut pass = count / 100;
         let most = counts.iter().rposition(|count| {
             let is_it = *count > pass;
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn of_a_hundred_clocks_the_latest_is_not_told_as_the_most() {
+    fn the_latest_of_a_hundred_timeouts_does_not_count_as_the_99_percent() {
         let (three, late) = (Duration::from_millis(3), Duration::from_millis(900));
         assert_eq!(
             of((0..99).map(|_| 2_500).chain([900_000])),
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn whatever_is_later_than_can_be_counted_is_still_the_largest() {
+    fn a_timeout_beyond_the_histogram_is_still_the_largest() {
         assert_eq!(of([9_000_000]).largest, Duration::from_secs(9));
         assert_eq!(of([]), Summary::default());
     }

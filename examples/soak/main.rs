@@ -7,33 +7,38 @@
 //! cargo run --release --example soak -- --help
 //! ```
 //!
-//! The clients are a process of their own, so that what is measured is the server's. They open, leave, reset, fall
-//! silent, dawdle, flood, babble and come back, at random on all transports. Once a second a line tells what there is.
-//! When the time is over everybody leaves, and it must show: the books are right, and memory and descriptors are back.
+//! The clients run in a process of their own, so that this process measures the server alone. They connect, leave, reset,
+//! fall silent, read slowly, flood, send garbage and reconnect, at random on all transports. Once a second the program
+//! prints the state of the server. When the time is over all clients leave. Then one end hook must have run for each
+//! hold, and memory and descriptors must be back at their level after the warm-up.
 //!
-//! Then others come, and the server is shut down while they are there. The drain must end all of them in good order,
-//! spread over its time; those that read on must have seen the end that the server says they had, in the words of their
-//! transport; each context's end hook ran once, and no hook later; the server leaves neither memory nor descriptors.
-//! Or else the process ends with 1 and says what is off. Where one of the processes itself stood still for longer than a
-//! second, what came too late is told, and not judged.
+//! Then new clients connect, and the server is shut down while they are held. The program checks:
 //!
-//! How late the clocks are is told as well: a timeout that is due is an end hook that runs. It depends on the machine
-//! and what else it does, so it is judged only if `--max-late 250ms` says by how much 99 of a hundred may be late.
+//! - the drain ended every hold in good order, and spread the ends over its time;
+//! - each client that read to the end saw the end that the server reports, in the form of its transport;
+//! - the end hook of each context ran once, and no hook ran after the shutdown;
+//! - the server left neither memory nor descriptors behind.
+//!
+//! If a check fails, the program prints it and exits with 1. If one of the processes stalled for longer than a second, the
+//! program reports what came too late, but does not count it as a failure.
+//!
+//! The program also reports how late timeouts are, from the deadline to the end hook. That depends on the machine and its
+//! load, so it is a check only with `--max-late 250ms`: at most 1 % of the timeouts may be later.
 
-mod crowd; // the process of the clients
-mod diary; // what clients saw of their ends
-mod drain; // the shutdown, with a crowd
+mod application; // the server's application
+mod behavior; // what clients do on a connection that is held
+mod client_log; // the ends that clients saw
+mod clients; // the process of the clients
+mod comparison; // the ends that the server reports, beside those that clients saw
+mod connection;
+mod drain; // the shutdown, with clients held
 mod ending; // how a client reads an end
-mod hotel; // the server's application
 mod lateness; // how late clocks are
-mod line; // what is told each second
-mod manners; // what clients do on a connection that is held
-mod options; // what was asked for
-mod process; // what a process has, and the other one
-mod pulse; // for how long a process stood still
-mod register; // what the server says of the ends, compared with the diary
-mod verdict; // whether all is well
-mod visit; // one connection of a client
+mod options; // the command line
+mod outcome; // all measurements, and the verdict
+mod process; // the resources of this process, and the child process
+mod progress; // the line that is printed each second
+mod stall_meter; // for how long a process stalled // one connection of a client
 
 use std::net::SocketAddr;
 use std::process::ExitCode;
@@ -44,20 +49,20 @@ use abeyance::{Hub, ServerHandle};
 use peak_alloc::PeakAlloc;
 use tokio::time::{Instant, sleep};
 
-use hotel::Counts;
-use line::Line;
+use application::Counts;
 use options::Options;
-use process::{Child, Level};
-use verdict::Outcome;
+use outcome::Outcome;
+use process::{Child, Usage};
+use progress::Progress;
 
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
-/// How long the runtime may take to let go of the sockets of its last tasks.
-const LETTING_GO: Duration = Duration::from_secs(5);
+/// How long the runtime may take to close the sockets of its last tasks.
+const RELEASE_WITHIN: Duration = Duration::from_secs(5);
 
-/// How long whoever is left may take to be gone when the clients are: more than any clock of the application.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long the last holds may take to end once the clients are gone: longer than any timeout of the application.
+const QUIET_WITHIN: Duration = Duration::from_secs(30);
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -73,12 +78,12 @@ async fn main() -> ExitCode {
         }
     };
     if let Some(server) = options.against {
-        crowd::run(server, &options).await;
+        clients::run(server, &options).await;
         return ExitCode::SUCCESS;
     }
-    let begun = Level::now();
+    let begun = Usage::now();
     let counts = Arc::new(Counts::default());
-    let server = match hotel::open(counts.clone()).await {
+    let server = match application::open(counts.clone()).await {
         Ok(server) => server,
         Err(fault) => {
             eprintln!("{fault}");
@@ -86,82 +91,82 @@ async fn main() -> ExitCode {
         }
     };
     let hub = server.hub();
-    let mut publishing = hotel::publish(&hub, options.seed);
-    let mut line = Line::new(counts.clone());
-    let outcome = soak(&server, &mut line, &options).await;
-    let departure = drain::drain(server, &counts, &mut line, &options).await;
+    let mut publishing = application::publish(&hub, options.seed);
+    let mut progress = Progress::new(counts.clone());
+    let outcome = soak(&server, &mut progress, &options).await;
+    let drain_result = drain::drain(server, &counts, &mut progress, &options).await;
     publishing.shutdown().await;
-    println!("\n{}", line::ends(&hub));
+    println!("\n{}", progress::ends(&hub));
     let stats = hub.stats();
-    // The last handle: the books go, too.
+    // The last handle on the server: its tables are freed with it.
     drop(hub);
     let outcome = Outcome {
         begun,
-        over: let_go(begun).await,
+        over: after_release(begun).await,
         hooks: counts.hooks(),
-        forgotten: counts.forgotten(),
-        strays: counts.strays(),
-        departure,
+        without_end_hook: counts.without_end_hook(),
+        late_hooks: counts.late_hooks(),
+        drain_result,
         lateness: counts.lateness.summary(),
         max_late: options.max_late,
         ..outcome
     };
-    outcome.pronounce(&stats)
+    outcome.print_verdict(&stats)
 }
 
-/// Warms up, soaks, and waits until everybody is gone.
-async fn soak(server: &ServerHandle, line: &mut Line, options: &Options) -> Outcome {
+/// Warms up, soaks, and waits until no hold is left.
+async fn soak(server: &ServerHandle, progress: &mut Progress, options: &Options) -> Outcome {
     let hub = server.hub();
     println!("seed {}: {} clients at a time, for {} s", options.seed, options.clients, options.seconds);
-    // All that is taken once is taken now, by as many.
+    // The server allocates its tables during the warm-up, for as many clients.
     let warm = Options {
         seconds: options.seconds.clamp(1, 20) / 4 + 3,
         cycles: options.cycles.min(20_000),
         seed: options.seed.wrapping_add(1),
         ..*options
     };
-    run(server.local_addr(), &hub, line, "warm", &warm).await;
-    quiet(&hub, line).await;
-    let warm = Level::now();
-    run(server.local_addr(), &hub, line, "soak", options).await;
-    let is_quiet = quiet(&hub, line).await;
+    run(server.local_addr(), &hub, progress, "warm", &warm).await;
+    quiet(&hub, progress).await;
+    let warm = Usage::now();
+    run(server.local_addr(), &hub, progress, "soak", options).await;
+    let is_quiet = quiet(&hub, progress).await;
     let mut audit = None;
     for _ in 0..3 {
         audit = server.audit().await;
     }
-    Outcome { warm, quiet: Level::now(), is_quiet, audit, ..Outcome::default() }
+    Outcome { warm, quiet: Usage::now(), is_quiet, audit, ..Outcome::default() }
 }
 
-/// What the process has when the runtime has let go of the last tasks, a moment after they ended.
-async fn let_go(begun: Level) -> Level {
-    let deadline = Instant::now() + LETTING_GO;
+/// The resources of the process once the runtime has dropped its last tasks, a moment after they ended.
+async fn after_release(begun: Usage) -> Usage {
+    let deadline = Instant::now() + RELEASE_WITHIN;
     loop {
         sleep(Duration::from_millis(200)).await;
-        let level = Level::now();
-        if level.descriptors <= begun.descriptors || Instant::now() >= deadline {
-            return level;
+        let usage = Usage::now();
+        if usage.descriptors <= begun.descriptors || Instant::now() >= deadline {
+            return usage;
         }
     }
 }
 
-/// Lets the clients do as they like, in a process of their own.
-async fn run(server: SocketAddr, hub: &Hub, line: &mut Line, stage: &str, options: &Options) {
+/// Runs the clients in a process of their own, until it ends.
+async fn run(server: SocketAddr, hub: &Hub, progress: &mut Progress, stage: &str, options: &Options) {
     let mut child = Child::start(server, options);
     while child.is_running() {
-        line.tell_after_a_second(hub, stage).await;
+        progress.print_after_a_second(hub, stage).await;
     }
 }
 
-/// Waits until nobody is there any more, and what topics keep is forgotten.
-async fn quiet(hub: &Hub, line: &mut Line) -> bool {
-    let deadline = Instant::now() + PATIENCE;
+/// Waits until no hold is left and the topics have dropped what they kept.
+async fn quiet(hub: &Hub, progress: &mut Progress) -> bool {
+    let deadline = Instant::now() + QUIET_WITHIN;
     let is_quiet = || {
         let stats = hub.stats();
         stats.held + stats.ending + stats.hooks_running == 0
     };
     while !is_quiet() && Instant::now() < deadline {
-        line.tell_after_a_second(hub, "wait").await;
+        progress.print_after_a_second(hub, "wait").await;
     }
-    sleep(2 * hotel::KEPT_FOR).await;
+    sleep(2 * application::KEPT_FOR).await;
     is_quiet()
 }

@@ -1,4 +1,4 @@
-//! What was asked for.
+//! The command line.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -6,36 +6,36 @@ use std::time::Duration;
 pub(super) const USAGE: &str =
     "soak [--seconds 60] [--clients 2000] [--seed <number>] [--cycles 0] [--max-late <duration>]";
 
-/// What `--help` says under that.
+/// What `--help` prints below it.
 pub(super) const HELP: &str = "
-  --seconds    how long clients come before the audit; then others come, for the shutdown
+  --seconds    for how long clients connect before the audit; then new ones connect, for the shutdown
   --clients    how many at a time
-  --seed       what they draw from
-  --cycles     how many open and close at once, before the others come
-  --max-late   by how much 99 of a hundred timeouts may be late, such as 250ms or 1s. Not judged unless
-               it is given: it is the machine that is measured, and what else runs on it";
+  --seed       of all random choices
+  --cycles     how many holds to open and close at once, before the clients start
+  --max-late   by how much 99 % of the timeouts may be late, such as 250ms or 1s. Without it there is
+               no check: lateness depends on the machine and its load";
 
-/// What was asked for.
+/// The options of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Options {
-    /// How long clients come.
+    /// For how long clients connect.
     pub(super) seconds: u64,
     /// How many at a time.
     pub(super) clients: usize,
-    /// What they draw from.
+    /// The seed of all random choices.
     pub(super) seed: u64,
-    /// How many open and close at once, before the others come.
+    /// How many holds to open and close at once, before the clients start.
     pub(super) cycles: u64,
-    /// How late the server's clocks may be.
+    /// How late timeouts may be.
     pub(super) max_late: Option<Duration>,
-    /// Said to the process of the clients: where the server is.
+    /// For the process of the clients: where the server is.
     pub(super) against: Option<SocketAddr>,
-    /// Said to the process of the clients: they stay until their input ends, and tell what they saw.
-    pub(super) is_diary_kept: bool,
+    /// For the process of the clients: they stay until standard input ends, and report what they saw.
+    pub(super) is_logged: bool,
 }
 
-/// The process is one of clients that keep a diary.
-const DIARY: &str = "--diary";
+/// Sets `is_logged`.
+const LOG: &str = "--log";
 
 impl Options {
     pub(super) fn read(mut arguments: impl Iterator<Item = String>) -> Result<Self, String> {
@@ -46,11 +46,11 @@ impl Options {
             cycles: 0,
             max_late: None,
             against: None,
-            is_diary_kept: false,
+            is_logged: false,
         };
         while let Some(name) = arguments.next() {
-            if name == DIARY {
-                options.is_diary_kept = true;
+            if name == LOG {
+                options.is_logged = true;
                 continue;
             }
             let value = arguments.next().ok_or_else(|| format!("{name} what?"))?;
@@ -78,7 +78,7 @@ impl Options {
 
     /// The arguments of the process of the clients.
     pub(super) fn arguments(&self, server: SocketAddr) -> Vec<String> {
-        let Options { seconds, clients, seed, cycles, max_late: _, against: _, is_diary_kept } = self;
+        let Options { seconds, clients, seed, cycles, max_late: _, against: _, is_logged } = self;
         [
             ("--seconds", seconds.to_string()),
             ("--clients", clients.to_string()),
@@ -88,7 +88,7 @@ impl Options {
         ]
         .into_iter()
         .flat_map(|(name, value)| [name.to_owned(), value])
-        .chain(is_diary_kept.then(|| DIARY.to_owned()))
+        .chain(is_logged.then(|| LOG.to_owned()))
         .collect()
     }
 }
@@ -112,11 +112,11 @@ mod tests {
     }
 
     #[test]
-    fn the_clients_are_asked_for_the_same() {
+    fn the_process_of_the_clients_gets_the_same_options() {
         let options = read("--seconds 3 --clients 5 --seed 7 --cycles 9 --max-late 1s").expect("options");
         let server = ([127, 0, 0, 1], 80).into();
-        for is_diary_kept in [false, true] {
-            let options = Options { is_diary_kept, ..options };
+        for is_logged in [false, true] {
+            let options = Options { is_logged, ..options };
             let theirs = Options::read(options.arguments(server).into_iter()).expect("options");
             assert_eq!(theirs, Options { against: Some(server), max_late: None, ..options });
         }

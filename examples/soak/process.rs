@@ -1,4 +1,4 @@
-//! What this process has, and the process of the clients.
+//! The resources of this process, and the process of the clients.
 
 use std::io::Read;
 use std::net::SocketAddr;
@@ -6,24 +6,24 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use super::HEAP;
-use super::diary::{self, Seen};
+use super::client_log::{self, Seen};
 use super::options::Options;
 
-/// What a process has at one moment.
+/// The resources of a process at one moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Level {
+pub(super) struct Usage {
     /// Bytes it has allocated.
     pub(super) heap: usize,
-    /// Bytes of it that are in memory; `None` where `/proc` does not say.
+    /// Bytes of resident memory; `None` where `/proc` does not say.
     pub(super) resident: Option<usize>,
     /// How many descriptors are open; `None` where `/proc` does not say.
     pub(super) descriptors: Option<usize>,
 }
 
-impl Level {
+impl Usage {
     pub(super) fn now() -> Self {
         let descriptors = std::fs::read_dir("/proc/self/fd").ok().map(|list| list.count() - 1);
-        Level { heap: HEAP.current_usage(), resident: resident(), descriptors }
+        Usage { heap: HEAP.current_usage(), resident: resident(), descriptors }
     }
 }
 
@@ -48,32 +48,31 @@ impl Child {
         let program = std::env::current_exe().expect("a running program has a file");
         let mut command = Command::new(program);
         command.args(options.arguments(server));
-        if options.is_diary_kept {
+        if options.is_logged {
             command.stdin(Stdio::piped()).stdout(Stdio::piped());
         }
         Child(command.spawn().expect("this very program can be started"))
     }
 
-    /// Says to clients that keep a diary that the server is over; waits for how long they stood still at most, and for what
-    /// they saw.
+    /// Tells the clients that the server has shut down; waits for their longest stall, and for what they saw.
     ///
     /// # Panics
     /// As [`is_running`](Child::is_running).
-    pub(super) fn hear(mut self) -> (Duration, Vec<Seen>) {
+    pub(super) fn report(mut self) -> (Duration, Vec<Seen>) {
         drop(self.0.stdin.take());
         let mut told = String::new();
         let output = self.0.stdout.take().map(|mut output| output.read_to_string(&mut told));
         let status = self.0.wait();
-        let heard = diary::read(&told);
+        let heard = client_log::read(&told);
         assert!(output.is_some_and(|read| read.is_ok()), "the clients have nothing to say");
         assert!(status.as_ref().is_ok_and(|status| status.success()), "the clients failed: {status:?}");
         heard.unwrap_or_else(|| panic!("the clients said: {told}"))
     }
 
-    /// Whether it is still there.
+    /// Whether the process is still running.
     ///
     /// # Panics
-    /// When it failed: then nothing that was measured means what it should.
+    /// When it failed: the measurements are worthless then.
     pub(super) fn is_running(&mut self) -> bool {
         let status = self.0.try_wait().expect("a child of ours");
         assert!(status.is_none_or(|status| status.success()), "the clients failed: {status:?}");

@@ -148,7 +148,7 @@ fn a_peer_that_loses_the_oldest_gets_what_its_kernel_had_and_then_the_newest() {
         // The kernel takes some, and what is left of the bound is for the newest.
         assert!(numbers[0] == 0 && cost(newest) > BACKLOG / 3, "{transport:?}: {numbers:?}");
         assert_counted(&server, &hooks, &peer, numbers.len() + 1, MESSAGES - numbers.len() + tries);
-        server.until_quiet();
+        server.until_all_ended(&hooks);
     }
 }
 
@@ -161,7 +161,7 @@ fn a_peer_that_loses_the_newest_gets_the_oldest_and_then_what_comes() {
         let oldest = numbers.iter().zip(0..).take_while(|(one, number)| *one == number).count();
         assert!(cost(oldest) > BACKLOG / 3 && oldest < MESSAGES, "{transport:?}: {numbers:?}");
         assert_counted(&server, &hooks, &peer, numbers.len() + 1, MESSAGES - numbers.len() + tries);
-        server.until_quiet();
+        server.until_all_ended(&hooks);
     }
 }
 
@@ -173,6 +173,6 @@ fn a_peer_that_is_disconnected_loses_nothing_else() {
         assert_eq!((end, ended.dropped()), (End::Disconnect(Disconnect::Slow), 0), "{transport:?}");
         assert_eq!(server.hub.stats().dropped, 0);
         drop(peer);
-        server.until_quiet();
+        server.until_all_ended(&hooks);
     }
 }

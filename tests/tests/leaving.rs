@@ -25,7 +25,7 @@ fn a_peer_that_closes_its_side_before_it_is_held_is_noticed() {
         peer.fin();
         // hyper may see the FIN with the request; then nothing was held, and nothing may be told.
         peer.read_to_end();
-        server.until_quiet();
+        server.until_all_ended(&hooks);
     }
     let stats = server.hub.stats();
     hooks.wait("an end for each hold", |calls| (calls.ends.len() as u64 == stats.suspended).then_some(()));
@@ -49,7 +49,7 @@ fn a_websocket_says_goodbye_with_and_without_a_code() {
         assert_eq!(peer.read_to_end(), (Vec::new(), true), "then the server closes");
         assert_eq!(ended.messages_out(), 0);
     }
-    server.until_quiet();
+    server.until_all_ended(&hooks);
 }
 
 #[test]
@@ -71,5 +71,5 @@ fn a_delete_with_the_token_is_a_goodbye() {
         assert!(matches!(goodbye, End::Disconnect(Disconnect::Closed { code: None, .. })), "{goodbye:?}");
         assert_eq!(delete(token).unwrap(), "404");
     }
-    server.until_quiet();
+    server.until_all_ended(&hooks);
 }

@@ -116,7 +116,7 @@ fn a_timeout_in_a_network_that_loses_a_tenth_is_a_timeout() {
     populate(&network, &runtime, server.addr, host, "/short");
     server.until_held(CLIENTS * TRANSPORTS.len());
     network.lose(0.1).expect("a rule");
-    server.until_quiet();
+    server.until_all_ended(&hooks);
     assert_nobody_was_taken_for_gone(&hooks);
     drop(runtime);
 }

@@ -102,7 +102,7 @@ fn one_that_never_reads(transport: Transport) {
         skipped("ss is not installed");
     }
     drop(bad);
-    server.until_quiet();
+    server.until_all_ended(&hooks);
     assert_eq!(server.hub.stats().ended("slow"), 1);
 }
 

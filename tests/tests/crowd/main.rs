@@ -120,7 +120,7 @@ fn those_who_do_not_read_are_ended_and_a_hundred_who_do_get_everything_in_time()
     if !seen.has_ss {
         skipped("ss is not installed, so what the kernel keeps was not judged");
     }
-    server.until_quiet();
+    server.until_all_ended(&hooks);
     assert_eq!(server.hub.stats().ended("slow"), slow as u64, "nobody else was slow");
 }
 

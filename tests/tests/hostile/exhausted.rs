@@ -79,7 +79,7 @@ fn a_topic_all_of_whose_members_are_full_ends_them_and_never_its_publisher() {
     eventually("nothing to wait", || server.hub.stats().waiting == 0);
     drop((deaf, told));
     server.hub.list().into_iter().for_each(|held| assert!(server.hub.resume(held.id)));
-    server.until_quiet();
+    server.until_all_ended(&hooks);
 }
 
 #[test]
@@ -114,7 +114,7 @@ fn when_too_much_waits_for_all_the_slow_pay_and_a_reader_loses_nothing() {
     assert_eq!(server.hub.held_count(), 1, "the reader");
     drop((deaf, told));
     server.hub.list().into_iter().for_each(|held| assert!(server.hub.resume(held.id)));
-    server.until_quiet();
+    server.until_all_ended(&hooks);
 }
 
 /// Joins a topic of each name that it is told, and says how that went.
@@ -218,5 +218,5 @@ fn functions_that_run_without_a_place_to_come_are_as_few_as_the_places() {
         assert_eq!(hooks.end_of(peer.local_addr()).0.as_str(), "evicted");
     }
     drop(asking);
-    server.until_quiet();
+    server.until_all_ended(&hooks);
 }

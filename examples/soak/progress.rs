@@ -1,4 +1,4 @@
-//! What is told each second.
+//! The line that is printed each second.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -6,34 +6,34 @@ use std::time::Duration;
 use abeyance::Hub;
 use tokio::time::{Instant, sleep};
 
-use super::hotel::Counts;
-use super::process::Level;
+use super::application::Counts;
+use super::process::Usage;
 
-/// Tells what there is.
-pub(super) struct Line {
+/// Prints the state of the server.
+pub(super) struct Progress {
     counts: Arc<Counts>,
     begun: Instant,
     suspended: u64,
 }
 
-impl Line {
+impl Progress {
     pub(super) fn new(counts: Arc<Counts>) -> Self {
-        Line { counts, begun: Instant::now(), suspended: 0 }
+        Progress { counts, begun: Instant::now(), suspended: 0 }
     }
 
-    pub(super) async fn tell_after_a_second(&mut self, hub: &Hub, stage: &str) {
+    pub(super) async fn print_after_a_second(&mut self, hub: &Hub, stage: &str) {
         sleep(Duration::from_secs(1)).await;
-        let (stats, level) = (hub.stats(), Level::now());
+        let (stats, usage) = (hub.stats(), Usage::now());
         let came = stats.suspended - std::mem::replace(&mut self.suspended, stats.suspended);
         println!(
             "{:4.0?} s {stage} | held {:5} (+{came}) ending {:4} | resident {} heap {} waiting {} | descriptors {} | late {:.1?} | {}",
             self.begun.elapsed().as_secs(),
             stats.held,
             stats.ending,
-            level.resident.map_or("?".into(), mib),
-            mib(level.heap),
+            usage.resident.map_or("?".into(), mib),
+            mib(usage.heap),
             mib(stats.waiting),
-            level.descriptors.map_or("?".into(), |count| count.to_string()),
+            usage.descriptors.map_or("?".into(), |count| count.to_string()),
             self.counts.lateness.recent(),
             ends(hub),
         );

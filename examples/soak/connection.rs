@@ -1,4 +1,4 @@
-//! One connection of a client: what it asks for, and how it begins.
+//! One connection of a client: its request, and which behavior follows.
 
 use std::io;
 use std::net::SocketAddr;
@@ -10,21 +10,21 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{sleep, timeout};
 
-use super::diary::{Diary, Sight};
-use super::manners::{self, Manner};
+use super::behavior::{self, Behavior};
+use super::client_log::{ClientLog, SeenEnd};
 
 pub(super) const TRANSPORTS: [Transport; 4] =
     [Transport::WebSocket, Transport::Sse, Transport::Stream, Transport::LongPoll];
 
-/// A connection on which something was asked for.
-pub(super) struct Visit {
+/// A connection on which a request was sent.
+pub(super) struct Connection {
     pub(super) server: SocketAddr,
     pub(super) stream: TcpStream,
     pub(super) transport: Transport,
     pub(super) path: String,
 }
 
-impl Visit {
+impl Connection {
     pub(super) async fn ask(
         server: SocketAddr,
         transport: Transport,
@@ -34,10 +34,10 @@ impl Visit {
     ) -> io::Result<Self> {
         let mut stream = TcpStream::connect(server).await?;
         stream.write_all(request(transport, &path, last_id, number).as_bytes()).await?;
-        Ok(Visit { server, stream, transport, path })
+        Ok(Connection { server, stream, transport, path })
     }
 
-    /// Reads to the end of a head, and what happened to come with it.
+    /// Reads a head to its end, and the bytes that arrived with it.
     pub(super) async fn head(&mut self) -> io::Result<Vec<u8>> {
         let mut head = Vec::with_capacity(1024);
         while !head.windows(4).any(|end| end == b"\r\n\r\n") {
@@ -48,24 +48,25 @@ impl Visit {
         Ok(head)
     }
 
-    /// Goes with an RST.
+    /// Closes the connection with an RST.
     pub(super) fn reset(self) {
         let _ = self.stream.set_zero_linger();
     }
 }
 
-/// Who comes, and what it keeps from one visit to the next.
+/// One client, and what it keeps from one connection to the next.
 pub(super) struct Client {
     pub(super) server: SocketAddr,
     pub(super) dice: Rng,
-    /// The last id that it was given, which it may bring back.
+    /// The id of the last message, which it may send with its next request.
     pub(super) last_id: Option<String>,
-    /// Of its next visit, if it tells what it saw.
+    /// The number of its latest connection, for clients that report what they saw.
     pub(super) number: u64,
 }
 
-/// Comes, behaves as it likes, and is gone. With a diary it says who it is, and writes down what it saw if it behaved well.
-pub(super) async fn once(client: &mut Client, diary: Option<&Diary>) -> io::Result<()> {
+/// Opens a connection, behaves at random, and leaves. With a log it sends its number, and a client that reads to the end
+/// records what it saw.
+pub(super) async fn once(client: &mut Client, log: Option<&ClientLog>) -> io::Result<()> {
     let Client { server, dice, last_id, number } = client;
     let server = *server;
     if dice.u8(..20) == 0 {
@@ -83,34 +84,34 @@ pub(super) async fn once(client: &mut Client, diary: Option<&Diary>) -> io::Resu
     };
     let back = if dice.bool() { last_id.take() } else { None };
     *number += 1;
-    let told = diary.map(|_| *number);
-    let visit = Visit::ask(server, transport, path, &back.unwrap_or_default(), told).await?;
-    let manner = Manner::draw(dice);
-    // Whoever is still there by then leaves.
+    let told = log.map(|_| *number);
+    let connection = Connection::ask(server, transport, path, &back.unwrap_or_default(), told).await?;
+    let behavior = Behavior::draw(dice);
+    // If nothing ends the connection before, the client leaves.
     let stay = Duration::from_secs(dice.u64(4..14));
-    let page = diary.filter(|_| manner == Manner::Good).map(|diary| diary.begin(*number, transport));
-    let behaved = timeout(stay, manners::behave(visit, manner, dice, last_id)).await;
-    if let Some(page) = page {
-        page.write(match &behaved {
-            Ok(Ok(sight)) => sight.clone(),
-            Ok(Err(_)) => Sight::Cut,
-            Err(_) => Sight::Left,
+    let entry = log.filter(|_| behavior == Behavior::Good).map(|log| log.begin(*number, transport));
+    let behaved = timeout(stay, behavior::behave(connection, behavior, dice, last_id)).await;
+    if let Some(entry) = entry {
+        entry.write(match &behaved {
+            Ok(Ok(end_seen)) => end_seen.clone(),
+            Ok(Err(_)) => SeenEnd::Cut,
+            Err(_) => SeenEnd::Left,
         });
     }
-    behaved.unwrap_or(Ok(Sight::Left)).map(drop)
+    behaved.unwrap_or(Ok(SeenEnd::Left)).map(drop)
 }
 
-/// Opens a hold and leaves at once: with its answer, a FIN or an RST.
+/// Opens a hold and leaves at once: after its answer, by a FIN or an RST.
 pub(super) async fn briefly(server: SocketAddr, transport: Transport, is_rude: bool) -> io::Result<()> {
-    let mut visit = Visit::ask(server, transport, "/at_once".to_owned(), "", None).await?;
-    visit.head().await?;
+    let mut connection = Connection::ask(server, transport, "/at_once".to_owned(), "", None).await?;
+    connection.head().await?;
     if is_rude {
-        visit.reset();
+        connection.reset();
     }
     Ok(())
 }
 
-/// Never comes to the end of its question.
+/// Sends a part of a request.
 async fn half_a_request(server: SocketAddr, dice: &mut Rng) -> io::Result<()> {
     let mut stream = TcpStream::connect(server).await?;
     let text = request(TRANSPORTS[dice.usize(..4)], "/quiet", "", None);
@@ -125,7 +126,7 @@ async fn half_a_request(server: SocketAddr, dice: &mut Rng) -> io::Result<()> {
 }
 
 fn request(transport: Transport, path: &str, last_id: &str, number: Option<u64>) -> String {
-    let number = number.map(|number| format!("&visit={number}")).unwrap_or_default();
+    let number = number.map(|number| format!("&connection={number}")).unwrap_or_default();
     let transport_name = transport.as_str();
     let mut text = format!("GET {path}?transport={transport_name}{number} HTTP/1.1\r\nHost: soak\r\n");
     if transport == Transport::WebSocket {

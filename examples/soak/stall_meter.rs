@@ -1,4 +1,4 @@
-//! How long this process stood still: whoever is late because of that is nobody's fault.
+//! For how long this process stalled: what is late because of a stall is not the server's fault.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -9,14 +9,14 @@ use tokio::time::{Instant, sleep};
 
 const BEAT: Duration = Duration::from_millis(10);
 
-/// A task that wakes up again and again, and notes the longest time by which it came too late.
-pub(super) struct Pulse {
+/// A task that wakes up every 10 ms, and records by how much it was late at most.
+pub(super) struct StallMeter {
     /// In microseconds.
     longest: Arc<AtomicU64>,
     task: JoinHandle<()>,
 }
 
-impl Pulse {
+impl StallMeter {
     pub(super) fn start() -> Self {
         let longest = Arc::new(AtomicU64::new(0));
         let note = longest.clone();
@@ -27,16 +27,16 @@ impl Pulse {
                 note.fetch_max(before.elapsed().saturating_sub(BEAT).as_micros() as u64, Relaxed);
             }
         });
-        Pulse { longest, task }
+        StallMeter { longest, task }
     }
 
-    /// The longest stop since it was started.
-    pub(super) fn longest_stop(&self) -> Duration {
+    /// The longest stall since the start.
+    pub(super) fn longest_stall(&self) -> Duration {
         Duration::from_micros(self.longest.load(Relaxed))
     }
 }
 
-impl Drop for Pulse {
+impl Drop for StallMeter {
     fn drop(&mut self) {
         self.task.abort();
     }

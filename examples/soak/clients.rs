@@ -1,4 +1,4 @@
-//! The process of the clients: how many come, and until when.
+//! The process of the clients: how many connect, and until when.
 
 use std::io::{Read, stdin};
 use std::net::SocketAddr;
@@ -11,49 +11,49 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::diary::Diary;
+use super::client_log::ClientLog;
+use super::connection::{self, Client, TRANSPORTS};
 use super::options::Options;
 use super::process::most_descriptors;
-use super::pulse::Pulse;
-use super::visit::{self, Client, TRANSPORTS};
+use super::stall_meter::StallMeter;
 
-/// How many at a time open and close at once.
+/// How many tasks open and close holds at once.
 const CYCLERS: u64 = 64;
 
-/// How long clients that read may take to see that the server is over.
+/// How long clients that read may take to see the end of their connection after the shutdown.
 const LAST: Duration = Duration::from_secs(10);
 
-/// Comes in all the ways that were asked for. What is left in the end is dropped.
+/// Runs the cycles, then the clients for their time. Connections that are left are dropped.
 pub(super) async fn run(server: SocketAddr, options: &Options) {
-    if options.is_diary_kept {
-        return see_it_out(server, options).await;
+    if options.is_logged {
+        return run_to_the_shutdown(server, options).await;
     }
     cycles(server, options.cycles).await;
-    let _clients = visits(server, options, None);
+    let _clients = clients(server, options, None);
     sleep(Duration::from_secs(options.seconds)).await;
 }
 
-/// Comes until the server is over, and then tells what there was to be seen.
-async fn see_it_out(server: SocketAddr, options: &Options) {
-    let diary = Arc::new(Diary::default());
-    let pulse = Pulse::start();
-    let mut clients = visits(server, options, Some(diary.clone()));
+/// Runs the clients until the server has shut down, and then prints what they saw.
+async fn run_to_the_shutdown(server: SocketAddr, options: &Options) {
+    let log = Arc::new(ClientLog::default());
+    let stall_meter = StallMeter::start();
+    let mut clients = clients(server, options, Some(log.clone()));
     end_of_input().await;
-    diary.close();
+    log.close();
     let finished = async {
-        while !diary.is_finished() {
+        while !log.is_finished() {
             sleep(Duration::from_millis(20)).await;
         }
     };
     let _ = timeout(LAST, finished).await;
     clients.shutdown().await;
-    diary.tell(pulse.longest_stop());
+    log.print(stall_meter.longest_stall());
 }
 
-/// Returns when the process of the server says that it is over, or is gone.
+/// Returns when the process of the server closes our standard input, or is gone.
 async fn end_of_input() {
     let (ended, end) = oneshot::channel();
-    // A thread of its own: the runtime would wait for one of its own.
+    // Not `spawn_blocking`: the runtime would wait for that thread when it shuts down.
     std::thread::spawn(move || {
         let _ = stdin().read_to_end(&mut Vec::new());
         let _ = ended.send(());
@@ -61,20 +61,20 @@ async fn end_of_input() {
     let _ = end.await;
 }
 
-/// Clients at random, until they are dropped.
-fn visits(server: SocketAddr, options: &Options, diary: Option<Arc<Diary>>) -> JoinSet<()> {
-    // A client has two at most: the second to send a `POST`.
+/// Starts clients that behave at random until they are dropped.
+fn clients(server: SocketAddr, options: &Options, log: Option<Arc<ClientLog>>) -> JoinSet<()> {
+    // A client has two descriptors at most: the second to send a `POST`.
     let most = most_descriptors().map_or(500, |most| most.saturating_sub(100) / 2);
     let mut clients = JoinSet::new();
     for client in 0..options.clients.min(most) as u64 {
         let dice = Rng::with_seed(options.seed ^ client << 20);
-        let diary = diary.clone();
+        let log = log.clone();
         clients.spawn(async move {
             let mut client = Client { server, dice, last_id: None, number: client << 32 };
             sleep(Duration::from_millis(client.dice.u64(..2_000))).await;
             loop {
-                if visit::once(&mut client, diary.as_deref()).await.is_err() {
-                    // Out of ports, or refused: not all at once again.
+                if connection::once(&mut client, log.as_deref()).await.is_err() {
+                    // Out of ports, or refused: spreads the next attempts.
                     sleep(Duration::from_millis(client.dice.u64(20..200))).await;
                 }
             }
@@ -83,7 +83,7 @@ fn visits(server: SocketAddr, options: &Options, diary: Option<Arc<Diary>>) -> J
     clients
 }
 
-/// Clients that open and are gone again, so many times.
+/// Opens and closes so many holds.
 async fn cycles(server: SocketAddr, count: u64) {
     let left = Arc::new(AtomicU64::new(count));
     let mut clients = JoinSet::new();
@@ -93,7 +93,7 @@ async fn cycles(server: SocketAddr, count: u64) {
             let mut turn = number;
             while left.fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1)).is_ok() {
                 let transport = TRANSPORTS[(turn % 4) as usize];
-                while visit::briefly(server, transport, turn / 4 % 2 == 0).await.is_err() {
+                while connection::briefly(server, transport, turn / 4 % 2 == 0).await.is_err() {
                     sleep(Duration::from_millis(10)).await;
                 }
                 turn += 1;

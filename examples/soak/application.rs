@@ -1,4 +1,4 @@
-//! The application of the server: seven ways to hold a connection, all with short clocks and narrow bounds.
+//! The application of the server: seven endpoints, all with short timeouts and small limits.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,68 +13,72 @@ use serde::Deserialize;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
+use super::comparison::EndCall;
 use super::lateness::Lateness;
-use super::register::Entry;
 
-/// What the application counts for itself, whatever the server says.
+/// What the application counts by itself, to compare it with what the server reports.
 #[derive(Default)]
 pub(super) struct Counts {
     hooks: AtomicU64,
-    forgotten: AtomicU64,
-    /// Hooks that were called when the server had said that it is over.
-    strays: AtomicU64,
+    without_end_hook: AtomicU64,
+    /// Hooks that were called after the shutdown had returned.
+    late_hooks: AtomicU64,
     is_over: AtomicBool,
     pub(super) lateness: Lateness,
-    /// The ends of those who gave their number.
-    register: Mutex<Vec<Entry>>,
+    /// The ends of the clients that sent a number.
+    ends: Mutex<Vec<EndCall>>,
 }
 
-/// A context. It knows whether its end hook was owed.
-struct Guest {
+/// A context. When it is dropped it knows whether its end hook ran.
+struct Context {
     counts: Arc<Counts>,
-    visit: Option<u64>,
-    /// Since when it is held.
+    connection: Option<u64>,
+    /// When `on_suspend` ran; the end hook takes it.
     since: Option<Instant>,
 }
 
-/// What a client says of itself: a number of its own, if it tells afterwards what it saw.
+/// The number of the connection, which a client sends if it reports afterwards what it saw.
 #[derive(Deserialize)]
-struct Card {
-    visit: Option<u64>,
+struct ClientNumber {
+    connection: Option<u64>,
 }
 
-type Hotel = State<Arc<Counts>>;
+type Counted = State<Arc<Counts>>;
 
 pub(super) const ROOMS: u64 = 8;
 pub(super) const KEPT_FOR: Duration = Duration::from_secs(2);
 const QUIET_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// Of which the ends of a crowd have all but the last quarter to begin in.
+/// The ends start within the first three quarters of it.
 const DRAIN: Duration = Duration::from_secs(12);
 
-/// So long that whoever reads has its ending by then, also on a machine that has much else to do; and a quarter of the
-/// drain, so that the last have as long.
+/// Long enough for a client that reads to get its ending, even on a busy machine; and a quarter of the drain, so that the
+/// last ends have as much time.
 pub(super) const CLOSE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// All clocks at once, and a topic with a past.
+/// All timeouts at once, and a topic that keeps messages.
 #[suspend(path = "/rooms/{room}", timeout = "4s", max_idle = "3s", heartbeat = "1s", max_lifetime = "10s")]
-async fn room(Path(room): Path<u64>, State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Guest> {
-    Suspend::with(Guest::new(counts, &card)).join(format!("rooms/{}", room % ROOMS))
+async fn room(
+    Path(room): Path<u64>,
+    State(counts): Counted,
+    Query(client): Query<ClientNumber>,
+) -> Suspend<Context> {
+    Suspend::with(Context::new(counts, &client)).join(format!("rooms/{}", room % ROOMS))
 }
 
-/// Nothing is ever said here, so that the timeout is exact.
+/// No message is ever published here, so that the timeout is exact.
 #[suspend(path = "/quiet", timeout = "2s", max_idle = "3s", heartbeat = "500ms")]
-async fn quiet(State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Guest> {
-    Suspend::with(Guest::new(counts, &card))
+async fn quiet(State(counts): Counted, Query(client): Query<ClientNumber>) -> Suspend<Context> {
+    Suspend::with(Context::new(counts, &client))
 }
 
-/// Nothing is said here either, and hardly anybody stays for so long: these are held when the server is shut down.
+/// A timeout that hardly any client waits for: these holds are still there when the server is shut down.
 #[suspend(path = "/patient", timeout = "30s", max_idle = "3s", heartbeat = "1s")]
-async fn patient(State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Guest> {
-    Suspend::with(Guest::new(counts, &card))
+async fn patient(State(counts): Counted, Query(client): Query<ClientNumber>) -> Suspend<Context> {
+    Suspend::with(Context::new(counts, &client))
 }
 
-/// Too few places.
+/// Fewer places than clients.
 #[suspend(
     path = "/crowded",
     timeout = "5s",
@@ -82,21 +86,29 @@ async fn patient(State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Gues
     max_suspended = 100,
     when_full = "resume_oldest"
 )]
-async fn crowded(State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Guest> {
-    Suspend::with(Guest::new(counts, &card)).join("rooms/0")
+async fn crowded(State(counts): Counted, Query(client): Query<ClientNumber>) -> Suspend<Context> {
+    Suspend::with(Context::new(counts, &client)).join("rooms/0")
 }
 
-/// More than anybody can read; each of the ways to be slow.
+/// More messages than a client can read, with each of the rules for slow peers.
 #[suspend(path = "/flood/{rule}", transports = [websocket, sse, stream], max_idle = "3s", max_lifetime = "6s", send_buffer = "32KiB")]
-async fn flood(Path(rule): Path<usize>, State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Guest> {
+async fn flood(
+    Path(rule): Path<usize>,
+    State(counts): Counted,
+    Query(client): Query<ClientNumber>,
+) -> Suspend<Context> {
     let rule = [WhenSlow::Disconnect, WhenSlow::DropOldest, WhenSlow::DropNewest][rule % 3];
-    Suspend::with(Guest::new(counts, &card)).when_slow(rule).join("flood")
+    Suspend::with(Context::new(counts, &client)).when_slow(rule).join("flood")
 }
 
-/// A driver that fails, or has enough.
+/// A driver that fails, or resumes its hold.
 #[suspend(path = "/driven/{ticks}", timeout = "4s", max_idle = "3s")]
-async fn driven(Path(ticks): Path<u64>, State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Guest> {
-    Suspend::with(Guest::new(counts, &card)).try_drive(move |held| async move {
+async fn driven(
+    Path(ticks): Path<u64>,
+    State(counts): Counted,
+    Query(client): Query<ClientNumber>,
+) -> Suspend<Context> {
+    Suspend::with(Context::new(counts, &client)).try_drive(move |held| async move {
         for tick in 0..ticks % 50 {
             sleep(Duration::from_millis(20)).await;
             held.send_when_ready(tick.to_string()).await?;
@@ -109,26 +121,26 @@ async fn driven(Path(ticks): Path<u64>, State(counts): Hotel, Query(card): Query
     })
 }
 
-/// An answer at once, or a first word.
+/// A reply: the whole answer of a long poll, the first message of the others.
 #[suspend(path = "/at_once", timeout = "4s", max_idle = "3s")]
-async fn at_once(State(counts): Hotel, Query(card): Query<Card>) -> Suspend<Guest> {
-    Suspend::with(Guest::new(counts, &card)).reply("at once")
+async fn at_once(State(counts): Counted, Query(client): Query<ClientNumber>) -> Suspend<Context> {
+    Suspend::with(Context::new(counts, &client)).reply("at once")
 }
 
-impl Guest {
-    fn new(counts: Arc<Counts>, card: &Card) -> Self {
-        Guest { counts, visit: card.visit, since: None }
+impl Context {
+    fn new(counts: Arc<Counts>, client: &ClientNumber) -> Self {
+        Context { counts, connection: client.connection, since: None }
     }
 }
 
-impl Lifecycle for Guest {
+impl Lifecycle for Context {
     async fn on_suspend(&mut self, _: &Held) {
-        self.counts.note_hook();
+        self.counts.count_hook();
         self.since = Some(Instant::now());
     }
 
     async fn on_message(&mut self, held: &Held, message: Message) {
-        self.counts.note_hook();
+        self.counts.count_hook();
         match message.as_bytes().len() % 16 {
             0 => sleep(Duration::from_millis(50)).await,
             1 => _ = held.disconnect("odd"),
@@ -139,11 +151,11 @@ impl Lifecycle for Guest {
     }
 
     async fn on_end(mut self, ended: &Ended, end: End) {
-        self.counts.note_hook();
+        self.counts.count_hook();
         self.counts.hooks.fetch_add(1, Relaxed);
-        if let Some(visit) = self.visit {
-            self.counts.enter(Entry {
-                visit,
+        if let Some(connection) = self.connection {
+            self.counts.record_end(EndCall {
+                connection,
                 transport: ended.transport(),
                 cause: end.as_str(),
                 at: Instant::now(),
@@ -158,47 +170,47 @@ impl Lifecycle for Guest {
     }
 }
 
-impl Drop for Guest {
+impl Drop for Context {
     fn drop(&mut self) {
-        // The end hook takes it out.
+        // Still there, so the end hook did not run.
         if self.since.is_some() {
-            self.counts.forgotten.fetch_add(1, Relaxed);
+            self.counts.without_end_hook.fetch_add(1, Relaxed);
         }
     }
 }
 
 impl Counts {
-    /// How many end hooks were called.
+    /// How many end hooks ran.
     pub(super) fn hooks(&self) -> u64 {
         self.hooks.load(Relaxed)
     }
 
-    /// How many contexts were dropped without one, although they were held.
-    pub(super) fn forgotten(&self) -> u64 {
-        self.forgotten.load(Relaxed)
+    /// How many contexts were held and then dropped without an end hook.
+    pub(super) fn without_end_hook(&self) -> u64 {
+        self.without_end_hook.load(Relaxed)
     }
 
-    /// How many hooks of any kind were called although the server was over.
-    pub(super) fn strays(&self) -> u64 {
-        self.strays.load(Relaxed)
+    /// How many hooks of any kind ran after the shutdown had returned.
+    pub(super) fn late_hooks(&self) -> u64 {
+        self.late_hooks.load(Relaxed)
     }
 
-    /// From now on no hook may be called any more.
+    /// Says that the shutdown has returned: from now on no hook may run.
     pub(super) fn close(&self) {
         self.is_over.store(true, Relaxed);
     }
 
-    /// How those ended who gave their number; it is empty afterwards.
-    pub(super) fn take_register(&self) -> Vec<Entry> {
-        std::mem::take(&mut *self.register.lock().unwrap_or_else(PoisonError::into_inner))
+    /// Takes the recorded ends of the clients that sent a number.
+    pub(super) fn take_ends(&self) -> Vec<EndCall> {
+        std::mem::take(&mut *self.ends.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn enter(&self, entry: Entry) {
-        self.register.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    fn record_end(&self, end: EndCall) {
+        self.ends.lock().unwrap_or_else(PoisonError::into_inner).push(end);
     }
 
-    fn note_hook(&self) {
-        self.strays.fetch_add(u64::from(self.is_over.load(Relaxed)), Relaxed);
+    fn count_hook(&self) {
+        self.late_hooks.fetch_add(u64::from(self.is_over.load(Relaxed)), Relaxed);
     }
 }
 
@@ -218,7 +230,7 @@ pub(super) async fn open(counts: Arc<Counts>) -> Result<ServerHandle, StartError
         .await
 }
 
-/// Publishes to everybody, until what it returns is dropped.
+/// Publishes to all topics until the returned tasks are dropped.
 pub(super) fn publish(hub: &Hub, seed: u64) -> JoinSet<()> {
     let mut tasks = JoinSet::new();
     let (rooms, mut dice) = (hub.clone(), fastrand::Rng::with_seed(seed));
