@@ -48,12 +48,8 @@ impl StuckRuntime {
                 thread::park_timeout(PERIOD);
             }
         };
-        // Without it the server is as good as others.
-        if let Ok(started) =
-            thread::Builder::new().name("abeyance-watch".into()).stack_size(64 << 10).spawn(watch)
-        {
-            let _ = self.0.watcher.set(started.thread().clone());
-        }
+        // The server runs without the thread, too: then a hook that blocks can delay other holds.
+        let _ = thread::Builder::new().name("abeyance-watch".into()).stack_size(64 << 10).spawn(watch);
     }
 }
 
@@ -82,8 +78,11 @@ impl Workers {
         }
     }
 
-    /// Waits until one of so many workers is awake; `false` when the runtime is not watched any more.
+    /// Our thread calls this. It waits until one of so many workers is awake; `false` when the runtime is not watched any
+    /// more.
     fn is_busy(&self, count: usize) -> bool {
+        // Before the store below: a worker that sees `is_watcher_parked` finds the thread to wake.
+        self.watcher.get_or_init(thread::current);
         while !self.is_over.load(SeqCst) {
             self.is_watcher_parked.store(true, SeqCst);
             // After the store: a worker that wakes from here on sees it.
@@ -129,6 +128,33 @@ mod tests {
         runtime.block_on(runtime.spawn(async {})).expect("a task");
         until(is_at_rest);
         drop(stuck);
+    }
+
+    #[test]
+    fn the_first_worker_that_wakes_finds_the_thread_to_wake() {
+        let workers = Arc::new(Workers::default());
+        workers.park();
+        let watcher = thread::spawn({
+            let workers = workers.clone();
+            move || workers.is_busy(1)
+        });
+        until(|| workers.is_watcher_parked.load(SeqCst));
+        workers.unpark();
+        assert!(watcher.join().expect("the watcher"));
+    }
+
+    #[test]
+    fn the_end_of_the_watch_ends_its_thread() {
+        let stuck = StuckRuntime(Arc::new(Workers::default()));
+        let workers = stuck.0.clone();
+        workers.park();
+        let watcher = thread::spawn({
+            let workers = workers.clone();
+            move || workers.is_busy(1)
+        });
+        until(|| workers.is_watcher_parked.load(SeqCst));
+        drop(stuck);
+        assert!(!watcher.join().expect("the watcher"));
     }
 
     #[test]
