@@ -1,4 +1,4 @@
-//! Accepting connections, whichever errors the kernel gives.
+//! Accepting connections. No error of the kernel ends it.
 
 use std::io;
 use std::sync::Arc;
@@ -52,8 +52,8 @@ async fn accept_one<H: Service>(
     }
 }
 
-/// One round without a descriptor to accept with: a connection that waits makes room for the newcomer, or the newcomer is
-/// turned away. `false` if not even that was possible: the listener stays ready, so trying at once would spin.
+/// One round without a descriptor to accept with: a connection that waits makes room for the new one, or the new one is
+/// turned away. `false` if not even that was possible: the listener stays ready, so trying again at once would spin.
 async fn accept_on_spare_fd<H: Service>(
     listener: &mut impl Listener,
     connections: &Arc<Connections<H>>,
@@ -81,8 +81,8 @@ async fn accept_on_spare_fd<H: Service>(
     listener.keep_spare()
 }
 
-/// Whether one connection failed, and the next is another matter. Else the process or the machine is short of something
-/// (EMFILE, ENFILE, ENOBUFS, ENOMEM), or it is an error that was not foreseen, which must not end the server either.
+/// Whether this one connection failed, and the next may not. Otherwise the process or the machine is short of something
+/// (EMFILE, ENFILE, ENOBUFS, ENOMEM), or the error was not foreseen; it must not end the server either.
 fn is_passing(error: &io::Error) -> bool {
     use io::ErrorKind::{ConnectionAborted, ConnectionReset, Interrupted, WouldBlock};
     matches!(error.kind(), ConnectionAborted | ConnectionReset | Interrupted | WouldBlock)
@@ -100,8 +100,8 @@ struct Trouble {
 impl Trouble {
     const FIRST: Duration = Duration::from_millis(10);
     const LONGEST: Duration = Duration::from_secs(1);
-    /// How long it must go well until the episode is over. At the edge of a shortage every other accept fails, and
-    /// each of them would be told otherwise.
+    /// How long no accept may fail until the episode is over. At the edge of a shortage every other accept fails, and
+    /// each failure would be logged otherwise.
     const QUIET: Duration = Duration::from_secs(5);
 
     /// Accepting failed; says whether that begins an episode.

@@ -1,4 +1,4 @@
-//! What becomes of a newcomer: it gets a place and a task, or a short answer and a close.
+//! What becomes of a new connection: it gets a slot and a task, or a short answer and a close.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,11 +13,11 @@ use super::service::Service;
 use super::turn_away::TurnAway;
 use crate::socket::Socket;
 
-/// How long a connection is waited for that was turned away.
+/// How long the server waits for the close of a connection that it turned away.
 const LINGERS: Duration = Duration::from_secs(1);
 
 impl<H: Service> Connections<H> {
-    /// Takes a newcomer in, or turns it away; returns when the next may come.
+    /// Admits a new connection, or turns it away; returns when the next may be accepted.
     pub(super) async fn receive(self: &Arc<Self>, socket: Arc<dyn Socket>) {
         let Some(entered) = self.enter(&socket).await else { return };
         match entered {
@@ -26,7 +26,7 @@ impl<H: Service> Connections<H> {
         }
     }
 
-    /// A place for a newcomer, under every bound; `None` if it has left already.
+    /// A slot for a new connection, under every bound; `None` if its peer has left already.
     pub(super) async fn enter(
         self: &Arc<Self>,
         socket: &Arc<dyn Socket>,
@@ -49,7 +49,7 @@ impl<H: Service> Connections<H> {
         Some(Ok(slot))
     }
 
-    /// Gives a connection that has a place its task.
+    /// Gives a connection that has a slot its task.
     pub(super) fn admit(self: &Arc<Self>, slot: Arc<IdleSlot<H>>, socket: Arc<dyn Socket>) {
         slot.wait(For::Request);
         let guard = self.guard();
@@ -59,12 +59,12 @@ impl<H: Service> Connections<H> {
         tokio::spawn(serve(guard, slot, socket));
     }
 
-    /// Answers a newcomer without having read its request, and closes.
+    /// Answers a new connection without having read its request, and closes.
     pub(super) fn turn_away(&self, socket: Arc<dyn Socket>, why: TurnAway) {
         self.count_turned_away(&socket, why);
         socket.dismiss(why.answer().as_bytes());
-        // A request that comes after the close is answered with an RST, which destroys what its peer has not read yet
-        // on some systems. For more than a few at once that must do.
+        // A request that comes after the close is answered with an RST. On some systems this destroys what the peer has
+        // not read yet. So the server waits for the peer, but for a few at once only.
         let Ok(permit) = self.lingering.clone().try_acquire_owned() else { return };
         let service = self.service.clone();
         tokio::spawn(async move {
@@ -74,11 +74,11 @@ impl<H: Service> Connections<H> {
         });
     }
 
-    /// The same where there is no descriptor to spare: returns when the connection is closed.
+    /// The same where the descriptor is needed at once: returns when the connection is closed.
     pub(super) async fn turn_away_at_once(&self, socket: Arc<dyn Socket>, why: TurnAway) {
         self.count_turned_away(&socket, why);
         socket.dismiss(why.answer().as_bytes());
-        // Most requests are there already, or come at once.
+        // Most requests are there already, or come at once: a short wait is enough.
         let brief = LINGERS / 50;
         let time = self.service.time();
         let _ = timeout(brief, linger(&socket, time.mark().plus(brief), time)).await;

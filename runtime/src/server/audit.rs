@@ -1,4 +1,4 @@
-//! Now and then, whether what is counted is what the process has open.
+//! Compares, now and then, the connections that are counted with the sockets that the process has open.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use abeyance_core::words::socket_count::Look;
 #[derive(Debug)]
 pub(super) struct Audits(AbortHandle);
 
-/// When the first one is: soon, so that there is something to be asked for.
+/// When the first one is: soon, so that `Hub::audit` has something to tell.
 const FIRST: Duration = Duration::from_secs(1);
 
 /// How often there is one.
@@ -25,8 +25,8 @@ const EVERY: Duration = Duration::from_secs(60);
 /// The part of the time that they may take.
 const SHARE: u32 = 1000;
 
-/// A connection's socket and its count neither come nor go at one instant, and the thread that is between the two may have
-/// to wait for a core. A connection that came or left so shortly before or after a look is no difference.
+/// A connection is not opened and counted at one instant, nor closed and uncounted, and a thread that is between the
+/// two may have to wait for a core. A connection that came or left so shortly before or after a look is no difference.
 const LIMBO: Duration = Duration::from_millis(50);
 
 impl Audits {
@@ -67,7 +67,7 @@ pub(super) async fn look<H: Service>(
     let earlier = connections.counts();
     sleep(LIMBO).await;
     let begun = Instant::now();
-    // Those that were sent away have no place, and yet a socket for a moment.
+    // A connection that was turned away is not counted, but it has a socket for a moment.
     let count = connections.counts().count + connections.lingering();
     let holds = holds();
     // An error is the runtime's end.

@@ -1,11 +1,11 @@
-//! Something that happens once, and that is known to those who ask later as well.
+//! An event that happens once. A task that asks later learns of it, too.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
 use tokio::sync::Notify;
 
-/// Tells any number of tasks, once, that something is over.
+/// Tells any number of tasks, once, to stop.
 #[derive(Default)]
 pub(super) struct Cancellation {
     is_cancelled: AtomicBool,

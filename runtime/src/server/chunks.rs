@@ -1,4 +1,5 @@
-//! Where a body in chunks ends (RFC 9112 §7.1). hyper judges the chunks; only the lines behind the last are judged here.
+//! Where a body in chunks ends (RFC 9112 §7.1). hyper judges the chunks; only the trailers after the last are judged
+//! here.
 
 use super::strict_crlf::{Broken, StrictCrlf};
 
@@ -8,14 +9,14 @@ pub(super) struct Chunks(At);
 enum At {
     /// In the size of a chunk.
     Size(u64),
-    /// Behind it, in the rest of its line.
+    /// After the size, in the rest of its line.
     Rest(u64),
     /// Before the line's LF.
     SizeEnd(u64),
     Data(u64),
     DataEnd,
     Trailers(StrictCrlf),
-    /// That is no chunk, and hyper says so.
+    /// This is no chunk. hyper refuses it.
     Lost,
 }
 
@@ -24,7 +25,7 @@ impl Chunks {
         Chunks(At::Size(0))
     }
 
-    /// Takes what belongs to the body, and says how much that was.
+    /// Takes what belongs to the body, and tells how many bytes that was.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
         let mut taken = 0;
         while taken < bytes.len() && !self.is_over() {

@@ -23,7 +23,7 @@ use abeyance_core::words::tick::Tick;
 
 /// How a connection comes to be read for a request.
 enum Arrival<H: Service> {
-    /// It was just accepted, and has this place.
+    /// It was just accepted, and has this slot.
     Accepted(Arc<IdleSlot<H>>),
     /// It comes back from a hold, with what was read and not used.
     Returned(Bytes),
@@ -41,7 +41,7 @@ struct HoldRequest<H: Service> {
 /// Serves one connection until it is closed.
 ///
 /// This future lives as long as the connection, and most of that in a hold: its size is a budget (`tests/size.rs`).
-/// Everything of the time before a hold is boxed, and gone while there is one.
+/// All that is needed before a hold is boxed, and freed while there is one.
 pub(super) fn serve<H: Service>(
     guard: ConnectionGuard<H>,
     slot: Arc<IdleSlot<H>>,
@@ -86,12 +86,12 @@ async fn next_hold<H: Service>(
         let mut answering = pin!(requests.until_hold(arrival));
         select! {
             biased;
-            // Asked to leave while a request is under way: it is not carried on.
-            () = slot.asked_amid_request(Asset::Place) => { slot.make_way(&socket); None }
+            // Asked to leave while a request is under way: the request is given up.
+            () = slot.asked_amid_request(Asset::Slot) => { slot.make_way(&socket); None }
             taken = answering.as_mut() => taken,
-            // Between two requests, what the peer has sent meanwhile was looked at first: with a whole request the
-            // connection stays.
-            () = slot.asked(Asset::Place) => { slot.make_way(&socket); None }
+            // Asked to leave between two requests: what the peer has sent meanwhile was read first. With a whole
+            // request the connection stays.
+            () = slot.asked(Asset::Slot) => { slot.make_way(&socket); None }
             // Not a FIN, which could pass for the end of an answer that is not whole.
             () = connections.halt.cancelled() => { socket.cut(); None }
         }
@@ -102,7 +102,7 @@ async fn next_hold<H: Service>(
             Some(HoldRequest { taken, guard, socket })
         }
         None => {
-            // In this order: a newcomer that waits for the place gets the descriptor, too.
+            // In this order: a new connection that waits for the slot finds the descriptor free, too.
             drop(socket);
             drop(guard);
             slot.leave();
@@ -123,10 +123,10 @@ impl<H: Service> Requests<'_, H> {
     /// Answers one after the other until one is to be held.
     async fn until_hold(&self, arrival: Arrival<H>) -> Option<Taken<H::PendingHold>> {
         let server_config = self.server_config();
-        // Also where a hold had it otherwise. Of an upgraded connection nothing else would notice that its peer vanished.
+        // A hold sets its own. For an upgraded connection only these probes notice that its peer vanished.
         self.socket.probe(probing_unheld(server_config.write_timeout));
         let now = self.time().mark();
-        // The request of a connection that was just accepted is on its way: it is waited for although the server stops.
+        // The first request may be on its way: the server waits for it although it stops.
         let mut grace = now;
         let (mut head_due, mut first_due, mut unread) = match arrival {
             Arrival::Accepted(_) => {
@@ -172,8 +172,8 @@ impl<H: Service> Requests<'_, H> {
         }
     }
 
-    /// Waits for a request without any buffer; `None` when none came in time, the peer left, or the server stops and the
-    /// grace is over.
+    /// Waits for a request without any buffer; `None` when none came in time, the peer left, or the server stops and
+    /// `grace` is over.
     async fn first_bytes(&self, due: Tick, grace: Tick) -> Option<Bytes> {
         let time = self.time();
         let mut late = Deadline::at(due, time);
@@ -213,7 +213,7 @@ impl<H: Service> Requests<'_, H> {
         }
     }
 
-    /// Closes behind our last word. The connection waits for its peer, and can be asked for its place.
+    /// Closes after the last answer. The connection waits for its peer meanwhile, and can be asked to leave.
     async fn close(&self) {
         self.slot.wait(For::Request);
         let due = self.time().mark().plus(self.server_config().close_timeout);

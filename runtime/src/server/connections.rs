@@ -19,32 +19,32 @@ use crate::socket::kernel::Descriptors;
 use abeyance_core::mechanisms::connection_queue::ConnectionQueue;
 use abeyance_core::words::peer::Peer;
 
-/// Unless set, one address may have a quarter of all places, and of all parsers, without holding anything; and a few at
-/// least.
+/// Unless set, the connections of one address that are not held may be a quarter of all connections, and have a quarter
+/// of all parsers; but always [`FEWEST`].
 const SHARE: usize = 4;
 const FEWEST: usize = 16;
 
 /// All connections of one server.
 ///
-/// They are only counted: a list of their tasks would cost each hold 16 bytes, and aborting a task would take the end
-/// hook from the hold in it. What is not held stops by [`halt`](Connections::halt); the service ends the holds.
+/// They are only counted: a list of their tasks would cost each hold 16 bytes, and aborting a task would keep the end
+/// hook of its hold from running. [`halt`](Connections::halt) stops what is not held; the service ends the holds.
 pub(super) struct Connections<H> {
     pub(super) service: Arc<H>,
     /// How many connections there may be.
     pub(super) capacity: usize,
-    /// In one number, so that both can be read at one instant; see [`ConnectionCounts`].
+    /// Two counts in one number, so that both can be read at one instant; see [`ConnectionCounts`].
     counts: AtomicU64,
-    /// The descriptors of those that were counted, for the audits.
+    /// The descriptors of all that were counted, for the audits.
     pub(super) descriptors: Option<Arc<Descriptors>>,
     left: Notify,
     /// The connections that are not held.
     pub(super) unheld: Mutex<ConnectionQueue<Arc<Evict>>>,
     born: Instant,
-    /// Permits to wait for connections that were turned away.
+    /// Permits to wait for the close of connections that were turned away.
     pub(super) lingering: Arc<Semaphore>,
-    /// Nothing new shall begin.
+    /// Nothing new may begin.
     pub(super) stop: Cancellation,
-    /// What is not held shall end at once.
+    /// What is not held ends at once.
     pub(super) halt: Cancellation,
     /// Permits to have an HTTP parser with its buffers, about 20 KiB each. Resting and held connections have none.
     pub(super) parser_permits: Arc<Semaphore>,
@@ -103,13 +103,13 @@ impl<H: Service> Connections<H> {
         })
     }
 
-    /// The time in which the queues reckon.
+    /// The clock of the queues.
     pub(super) fn age(&self) -> Duration {
         self.born.elapsed()
     }
 
-    /// As which peer an address is counted, if it is. A proxy that we trust is not counted; nor, unless a bound was set, is
-    /// this machine, which is where most proxies are.
+    /// As which peer an address is counted, if it is. A trusted proxy is not counted. Nor is this machine, where most
+    /// proxies are, unless a bound was set.
     pub(super) fn counted(&self, address: IpAddr) -> Option<Peer> {
         let server_config = self.service.server_config();
         let is_bound_set =
@@ -135,7 +135,7 @@ impl<H: Service> Connections<H> {
         ConnectionCounts { count: both as u32 as usize, came: (both >> 32) as u32 }
     }
 
-    /// How many that were turned away are still waited for.
+    /// How many connections were turned away and are not closed yet.
     pub(super) fn lingering(&self) -> usize {
         LINGERING - self.lingering.available_permits()
     }
@@ -145,7 +145,7 @@ impl<H: Service> Connections<H> {
         while self.count() > 0 {
             let mut left = pin!(self.left.notified());
             left.as_mut().enable();
-            // Again, now that none can leave unnoticed.
+            // Again, now that a leaving connection wakes this task.
             if self.count() > 0 {
                 left.await;
             }

@@ -21,7 +21,7 @@ use super::connections::Connections;
 use super::http_io::{Answer, HttpIo, SharedHttpState};
 use super::http_state::{HttpState, LAST_HEAD, Step};
 use super::idle_slot::{Asset, IdleSlot, Parser};
-use super::plain_answer::word;
+use super::plain_answer::plain_answer;
 use super::request_framing::Follows;
 use super::service::Service;
 use crate::dispatch::{Deadline, WaitObserver, WaitState};
@@ -32,17 +32,17 @@ use abeyance_core::words::tick::Tick;
 /// A request that is to be held, taken from hyper.
 pub(super) struct Taken<P> {
     pub(super) pending: P,
-    /// What was read behind the request.
+    /// The bytes that were read after the request.
     pub(super) unread: Bytes,
     /// The connection may be used again after the hold.
     pub(super) is_reusable: bool,
 }
 
-/// What came of the requests that hyper has read.
+/// How hyper was left.
 pub(super) enum HttpOutcome<H: Service> {
     /// A request is to be held.
     Hold(Taken<H::PendingHold>),
-    /// All is answered. What was read of the next request lies here.
+    /// All requests are answered. This was read of the next one.
     Rest(Bytes),
     /// There will be no further request.
     End(HttpEnd<H>),
@@ -50,11 +50,11 @@ pub(super) enum HttpOutcome<H: Service> {
 
 /// How the HTTP of a connection ends.
 pub(super) enum HttpEnd<H: Service> {
-    /// Our last word is written.
+    /// All that the server has to say is written.
     Over,
     /// The peer takes nothing.
     Cut,
-    /// Another connection shall have its parser, and it cannot go on without.
+    /// Another connection gets its parser, without which this one cannot go on.
     MakeWay,
     /// The connection is the application's now (a WebSocket of the fallback).
     Upgraded(SharedHttpState<H>),
@@ -111,12 +111,13 @@ impl<H: Service> Exchange<H> {
                 biased;
                 () = connections.stop.cancelled(), if watch.stopping.is_none() => {
                     watch.stopping = Some(time.mark().plus(LAST_HEAD));
-                    // What is being answered says `Connection: close`. While a head arrives, hyper would close at once.
+                    // An answer that is under way says `Connection: close`. While a head arrives, hyper would close at
+                    // once.
                     if !state.lock().is_arriving() {
-                        Pin::new(&mut connection).graceful_shutdown();
+                        std::pin::Pin::new(&mut connection).graceful_shutdown();
                     }
                 }
-                // What has begun is not carried on.
+                // The request that has begun is given up.
                 () = slot.asked_amid_request(Asset::Parser) => break Some(Step::MakeWay),
                 ended = &mut connection => {
                     // hyper has answered it: with `400` or `431`.
@@ -132,7 +133,7 @@ impl<H: Service> Exchange<H> {
     }
 }
 
-/// The owner of deadlines: looks at what hyper has come to, each time that hyper waits.
+/// The owner of deadlines: each time that hyper waits, it decides what is next.
 struct Watch<'a, H: Service> {
     connections: &'a Connections<H>,
     slot: &'a IdleSlot<H>,
@@ -140,7 +141,7 @@ struct Watch<'a, H: Service> {
     timer: Deadline,
     /// The server stops: no head may take longer than until then.
     stopping: Option<Tick>,
-    has_looked: bool,
+    has_parsed: bool,
 }
 
 impl<'a, H: Service> Watch<'a, H> {
@@ -150,13 +151,13 @@ impl<'a, H: Service> Watch<'a, H> {
         state: &'a SharedHttpState<H>,
         timer: Deadline,
     ) -> Self {
-        Watch { connections, slot, state, timer, stopping: None, has_looked: false }
+        Watch { connections, slot, state, timer, stopping: None, has_parsed: false }
     }
 
-    /// What to do other than to wait.
+    /// Ready when there is something to do other than to wait.
     fn poll_step(&mut self, cx: &mut Context<'_>) -> Poll<Step> {
-        if !mem::replace(&mut self.has_looked, true) {
-            self.slot.look();
+        if !mem::replace(&mut self.has_parsed, true) {
+            self.slot.parsed();
         }
         if self.slot.poll_asked(Asset::Parser, cx).is_ready() {
             return Poll::Ready(if self.state.lock().rests() { Step::Rest } else { Step::MakeWay });
@@ -197,7 +198,7 @@ impl<H: Service> Responder<H> {
         mut request: Request<Incoming>,
     ) -> impl Future<Output = Result<Response<Answer<H>>, Infallible>> + use<H> {
         self.slot.begin();
-        self.state.lock().asked(follows(&request), is_lasting(&request));
+        self.state.lock().head_read(follows(&request), is_lasting(&request));
         let is_connect = request.method() == Method::CONNECT;
         request.extensions_mut().insert(WaitState::new(self.wait_observer.clone()));
         let answer = self.connections.service.clone().handle(request, self.peer);
@@ -225,7 +226,7 @@ impl<H: Service> Responder<H> {
     }
 }
 
-/// Takes from hyper what it has come to. `step` is `None` where hyper ended by itself.
+/// Ends hyper, and tells how it was left. `step` is `None` where hyper ended by itself.
 fn conclude<H, S>(
     connections: &Connections<H>,
     socket: &Arc<dyn Socket>,
@@ -241,7 +242,7 @@ where
 {
     let to_be_held = state.lock().pending();
     if let Some((pending, is_lasting)) = to_be_held {
-        // It is held in any case: its function has said yes, so an end must be reported to it.
+        // It is held in any case: its function has returned `Ok`, so its end must be reported.
         let is_sound = step == Some(Step::Hold);
         if !is_sound {
             // Something of an earlier answer is stuck in hyper, or the peer has left: no byte may follow.
@@ -250,23 +251,23 @@ where
         let unread = take_back(connection);
         return HttpOutcome::Hold(Taken { pending, unread, is_reusable: is_lasting && is_sound });
     }
-    let last_word = |status, reason| {
+    let refuse = |status, reason| {
         connections.service.deny(reason, peer);
-        // Nothing else is under way, so it fits; if the kernel refuses it, the peer is not reading anyway.
-        let _ = socket.try_write(word(status, None, "").as_bytes());
+        // Nothing else is under way, so the kernel has room for it, unless the peer does not read anyway.
+        let _ = socket.try_write(plain_answer(status, None, "").as_bytes());
         HttpEnd::Over
     };
     HttpOutcome::End(match step {
         Some(Step::Rest) => {
-            // hyper was given no byte of the next request. What it has left over is of a body that was not read.
+            // hyper was given no byte of the next request. What it has not used is of a body that was not read.
             let parts = connection.into_parts();
             let unread = parts.map(|mut parts| mem::take(&mut parts.io.unread));
             return HttpOutcome::Rest(unread.unwrap_or_default());
         }
         Some(Step::Cut) => HttpEnd::Cut,
         Some(Step::MakeWay) => HttpEnd::MakeWay,
-        Some(Step::Late) => last_word(StatusCode::REQUEST_TIMEOUT, RefusalReason::HeadLate),
-        Some(Step::Malformed) => last_word(StatusCode::BAD_REQUEST, RefusalReason::Malformed),
+        Some(Step::Late) => refuse(StatusCode::REQUEST_TIMEOUT, RefusalReason::HeadLate),
+        Some(Step::Malformed) => refuse(StatusCode::BAD_REQUEST, RefusalReason::Malformed),
         Some(Step::Close | Step::Hold | Step::Wait(_)) => HttpEnd::Over,
         None => {
             drop(connection);

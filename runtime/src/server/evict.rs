@@ -1,4 +1,4 @@
-//! How a connection that is not held is asked for its place or its parser, and how it answers.
+//! How a connection that is not held is asked for its slot or its parser, and how it answers.
 
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::task::{Context, Poll, Waker};
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 
 use super::cancellation::Cancellation;
 
-/// How long a connection that was asked is waited for. It takes a turn of its task, unless threads are blocked.
+/// How long a connection has to answer. It needs one turn of its task, unless threads are blocked.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(1);
 
 /// Asks one connection for one thing, once. The connection gives it, or it stays.
@@ -28,7 +28,7 @@ struct Asked {
 
 impl Evict {
     /// Asks the connection, and returns when it has answered: whether it gave what it was asked for. A connection that
-    /// does not answer is not waited for, and counts as gone.
+    /// does not answer in time counts as gone.
     pub(super) async fn ask(&self) -> bool {
         let waker = {
             let mut asked = self.asked.lock();
@@ -59,7 +59,7 @@ impl Evict {
         self.answered.cancel();
     }
 
-    /// The connection has got on, and stays.
+    /// The connection has its next request, and stays.
     pub(super) fn stay(&self) {
         self.has_stayed.store(true, SeqCst);
         self.answered.cancel();

@@ -47,13 +47,13 @@ pub struct DrainReport {
     /// How many holds' ends had not begun when the time for it was over: they ended as
     /// [`Disconnect::Shutdown`](crate::Disconnect::Shutdown).
     pub holds_cut: usize,
-    /// How many connections were cut in the end: those of `holds_cut`, requests that were being answered, and those whose
-    /// hold had an end that the peer did not take, or did not answer with its own close.
+    /// How many connections were cut in the end: those of `holds_cut`, requests that were being answered, and those
+    /// whose hold had an end that the peer did not take, or did not answer with its own close.
     pub connections_cut: usize,
     /// How many end hooks had not returned a second later. They are not waited for.
     pub hooks_unfinished: usize,
-    /// Whether something of [`Server::after_drain`](crate::Server::after_drain) panicked, returned an error, or was not done
-    /// in time.
+    /// Whether something of [`Server::after_drain`](crate::Server::after_drain) panicked, returned an error, or was not
+    /// done in time.
     pub after_drain_failed: bool,
     /// How long it took, without `after_drain`.
     pub took: Duration,
@@ -93,7 +93,7 @@ impl ServerHandle {
         self.hub.audit()
     }
 
-    /// One line for each handler: its path, transports, limits and place.
+    /// One line for each handler: its path, transports, limits and source.
     pub(super) fn lines(&self) -> Vec<String> {
         self.service.connections.service.lines()
     }
@@ -111,18 +111,19 @@ impl ServerHandle {
         }
     }
 
-    /// Stops in good order: accepts nothing more, ends all holds in good order, lets requests finish
-    /// that are being answered, and cuts what is left when [`drain`](crate::Server::drain) has passed.
+    /// Stops in good order: accepts nothing more, ends all holds in good order, lets requests finish that are being
+    /// answered, and cuts what is left when [`drain`](crate::Server::drain) has passed.
     ///
     /// The ends are spread over the drain, as that says, and what has not ended is held as before. Dropping the future
-    /// cuts everything at once and waits for nothing; [`shutdown_until`](ServerHandle::shutdown_until) gives hooks a second.
+    /// cuts everything at once and waits for nothing; [`shutdown_until`](ServerHandle::shutdown_until) gives hooks a
+    /// second.
     pub async fn shutdown(self) -> DrainReport {
         self.shutdown_until(pending::<()>()).await
     }
 
-    /// As [`shutdown`](ServerHandle::shutdown), but when `hurry` is ready, what is left is cut at once: a hold whose end had not
-    /// begun ends as [`Disconnect::Shutdown`](crate::Disconnect::Shutdown), and end hooks have one more second, as has then
-    /// what [`Server::after_drain`](crate::Server::after_drain) was given.
+    /// As [`shutdown`](ServerHandle::shutdown), but when `hurry` is ready, what is left is cut at once: a hold whose
+    /// end had not begun ends as [`Disconnect::Shutdown`](crate::Disconnect::Shutdown), and end hooks have one more
+    /// second, as has then what [`Server::after_drain`](crate::Server::after_drain) was given.
     ///
     /// ```no_run
     /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {

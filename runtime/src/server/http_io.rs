@@ -20,7 +20,7 @@ use super::service::Service;
 use super::strict_crlf::Broken;
 use crate::socket::Socket;
 
-/// Where one exchange stands, shared by the service, the answer's body, the socket and the owner of deadlines. All run
+/// How far one exchange is, shared by the service, the answer's body, the socket and the owner of deadlines. All run
 /// in one task; the lock is there because the types must be `Send`.
 pub(super) type SharedHttpState<H> = Arc<Mutex<HttpState<<H as Service>::PendingHold>>>;
 
@@ -64,8 +64,8 @@ impl<H: Service> Read for HttpIo<H> {
 }
 
 impl<H: Service> HttpIo<H> {
-    /// How many of these bytes, of as many as lie here, hyper may have now. If it may have none it waits until it has
-    /// answered, or until the owner of deadlines ends the exchange, in the same turn.
+    /// How many of these bytes hyper may have now; `lying` is how many were read. If it may have none, it waits until
+    /// it has answered, or until the owner of deadlines ends the exchange in the same turn.
     fn share(&self, cx: &mut Context<'_>, bytes: &[u8], lying: usize) -> Poll<io::Result<usize>> {
         let service = &self.connections.service;
         let mut state = self.state.lock();
@@ -176,7 +176,7 @@ impl<H: Service> Drop for Answer<H> {
     }
 }
 
-/// Returns when hyper's side of an upgraded connection is dropped; cuts the connection when dropped itself before that.
+/// Returns when the I/O of an upgraded connection is dropped. Dropping this future before that cuts the connection.
 pub(super) async fn released<H: Service>(socket: &Arc<dyn Socket>, state: SharedHttpState<H>) {
     let mut cut = CutOnDrop(Some(socket));
     poll_fn(|cx| {

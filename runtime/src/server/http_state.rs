@@ -1,5 +1,5 @@
-//! Where an HTTP exchange stands, as hyper does not tell: recorded by the service, the answer's body and the socket, and
-//! judged by the one owner of deadlines (`drive_hyper.rs`). Pure; `now` comes in.
+//! How far an HTTP exchange is. hyper does not tell it, so the service, the answer's body and the socket record it, and
+//! the owner of deadlines (`drive_hyper.rs`) judges it. Pure; `now` comes in.
 
 use std::task::Waker;
 use std::time::Duration;
@@ -13,35 +13,36 @@ use abeyance_core::words::tick::Tick;
 /// How long a connection may rest under hyper before its buffers are taken away.
 pub(super) const REST: Duration = Duration::from_secs(1);
 
-/// How long a head may take to be whole once the server stops: what is on its way is answered, not cut.
+/// How long a head may take to be whole once the server stops: a request that is on its way is answered, not cut.
 pub(super) const LAST_HEAD: Duration = Duration::from_secs(1);
 
-/// Where an exchange stands. Ground rules:
+/// How far an exchange is. Ground rules:
 ///
 /// 1. hyper calls the service after a whole head, and for the next request only when the last one's body is read
 ///    and its answer is encoded (though perhaps not written).
 /// 2. hyper flushes the wire only when it has nothing left to write. So `flushed` after the service was called, or
 ///    after an answer ended, means that hyper's write buffer is empty, and only then may the socket be taken back.
-/// 3. A request that is to be held is held in any case: its function has said yes.
+/// 3. A request that is to be held is held in any case: its function has returned `Ok`.
 pub(super) struct HttpState<P> {
     phase: Phase,
     framing: RequestFraming,
-    /// How much was read that hyper was not given yet.
+    /// How many bytes were read that hyper was not given yet.
     pub(super) unread: usize,
-    /// What was to be the next head is none that may be read.
+    /// What came as the next head is malformed.
     malformed: bool,
-    /// Everything that hyper had to write is written.
+    /// All that hyper had to write is written.
     flushed: bool,
-    /// Since when the peer has taken nothing of what hyper has to write; later by what it took since is worth.
+    /// Since when the peer has taken nothing of what hyper has to write. Bytes that it took since move this later
+    /// ([`min_rate`]).
     blocked: Option<Tick>,
     /// The connection may be used again after this request.
     lasting: bool,
     pending: Option<P>,
-    /// The wire is dropped; before that an upgraded connection (a WebSocket of the fallback) lives on it.
+    /// The I/O that hyper had is dropped. Until then an upgraded connection (a WebSocket of the fallback) uses it.
     pub(super) released: bool,
     /// The task that waits for `released`.
     pub(super) waiting: Option<Waker>,
-    /// hyper, which wants to read and is not given the next request before it has answered this one.
+    /// hyper's task, which wants to read. It is not given the next request before it has answered this one.
     pub(super) reading: Option<Waker>,
 }
 
@@ -68,11 +69,11 @@ pub(super) enum Step {
     Close,
     /// Tell the peer that its head took too long, and close.
     Late,
-    /// Tell the peer that its head is none, and close.
+    /// Tell the peer that its head is malformed, and close.
     Malformed,
     /// Cut: the peer takes nothing.
     Cut,
-    /// Leave: another connection shall have the parser.
+    /// Leave: another connection gets the parser.
     MakeWay,
 }
 
@@ -94,15 +95,15 @@ impl<P> HttpState<P> {
     }
 
     /// A whole head has come.
-    pub(super) fn asked(&mut self, follows: Follows, lasting: bool) {
+    pub(super) fn head_read(&mut self, follows: Follows, lasting: bool) {
         self.phase = Phase::Answering;
         // What is left of a body cannot be told from the next request once hyper is gone.
         self.lasting = lasting && follows == Follows::Nothing;
-        self.framing.asked(follows);
+        self.framing.head_read(follows);
     }
 
-    /// Whether the request's body has not come as a whole: an answer that is given now is the last one, since hyper reads
-    /// on no further than to what lies here.
+    /// Whether some of the request's body has not come yet. An answer that is given now is the last one then: hyper
+    /// reads no more of the body than has come.
     pub(super) fn is_body_due(&self) -> bool {
         self.framing.is_longer_than(self.unread)
     }
@@ -124,11 +125,11 @@ impl<P> HttpState<P> {
         self.flushed = false;
     }
 
-    /// Bytes have come; says how many of them hyper may have now. If these are none it waits, and the owner of deadlines
-    /// goes on, or the answer's end does.
+    /// Bytes have come; tells how many of them hyper may have now. If it may have none, it waits for the end of its
+    /// answer, or for the owner of deadlines.
     ///
     /// # Errors
-    /// A body is not as it must be.
+    /// A body is malformed.
     pub(super) fn received(
         &mut self,
         bytes: &[u8],
@@ -141,7 +142,7 @@ impl<P> HttpState<P> {
         let mut given = 0;
         while !self.malformed {
             if !matches!(self.phase, Phase::Answering) {
-                self.framing.go_on();
+                self.framing.begin_next();
             }
             let is_head = matches!(self.framing, RequestFraming::Head(_));
             match self.framing.take(&bytes[given..]) {
@@ -158,14 +159,14 @@ impl<P> HttpState<P> {
     pub(super) fn wrote(&mut self, now: Tick, taken: usize) {
         self.flushed = false;
         self.blocked = match self.blocked {
-            // What it took earns it some time; a byte now and then does not earn all of it.
+            // What the peer took earns it some time; a byte now and then earns less than has passed.
             Some(since) => Some(now.min(since.plus(min_rate::worth(taken)))),
             None if taken == 0 => Some(now),
             None => None,
         };
     }
 
-    /// hyper has nothing left to write; says whether nothing is being answered either.
+    /// hyper has nothing left to write; tells whether no request is being answered either.
     pub(super) fn flushed(&mut self) -> bool {
         self.flushed = true;
         self.blocked = None;
@@ -209,7 +210,7 @@ impl<P> HttpState<P> {
                 due
             }
             _ if stopping.is_some() => return Step::Close,
-            // Of a body that has not come as a whole hyper alone knows the end.
+            // hyper alone knows where a body ends that has not come as a whole.
             Phase::Idle { since } if !matches!(self.framing, RequestFraming::Over) => {
                 let due = since.plus(server_config.keep_alive);
                 if due <= now {

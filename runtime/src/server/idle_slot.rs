@@ -1,4 +1,4 @@
-//! A connection's place while it is not held: for what it waits, and how it is asked to leave.
+//! What the server knows of a connection while it is not held: what it waits for, and how it is asked to leave.
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
@@ -19,31 +19,31 @@ use crate::socket::Socket;
 use abeyance_core::mechanisms::connection_queue::{ConnectionQueue, Ticket};
 use abeyance_core::words::peer::Peer;
 
-/// A connection that sends or takes so many bytes of a body has earned a [`WHILE`] in which it is not asked to leave, and
-/// counts as waiting from its end on. One that trickles has waited since it began to.
-const WORTH_A_WHILE: usize = 16 * 1024;
+/// A connection that sends or takes so many bytes of a body has earned [`EARNED_TIME`]. In that time it is not asked to
+/// leave, and it counts as waiting from its end on. A slower connection has waited since it began to wait.
+const EARNING_BYTES: usize = 16 * 1024;
 
-const WHILE: Duration = Duration::from_secs(1);
+const EARNED_TIME: Duration = Duration::from_secs(1);
 
-/// The place of one connection while it is not held: from its acceptance or the end of its hold, to its hold or its end.
+/// The slot of one connection while it is not held: from its acceptance or the end of its hold, to its hold or its end.
 /// A held connection has none, so this may be large.
 pub(super) struct IdleSlot<H: Service> {
     connections: Arc<Connections<H>>,
     state: Mutex<SlotState>,
-    /// For what it waits now: bits of [`For`]. Outside of the lock, because it is read at each write.
+    /// What it waits for now: bits of [`For`]. Outside of the lock, because it is read at each write.
     waits: AtomicU8,
 }
 
 struct SlotState {
-    /// Among the connections that are not held.
-    place: Option<Waiter>,
-    /// Among those that have a parser, while it has one.
+    /// Its entry among the connections that are not held.
+    unheld: Option<Waiter>,
+    /// Its entry among those that have a parser, while it has one.
     parser: Option<Waiter>,
-    /// How much has come or was taken since it last earned something, or since its request.
+    /// How many bytes have come or were taken since it last earned time, or since its request.
     moved: usize,
     stage: Stage,
     /// hyper may have bytes of an answer that are not written.
-    owes: bool,
+    has_unwritten: bool,
 }
 
 /// How far a connection is with its request.
@@ -51,8 +51,8 @@ struct SlotState {
 enum Stage {
     /// It has not sent a whole head yet.
     Fresh,
-    /// Its request is there, and nothing of the answer yet.
-    Asked,
+    /// The head of its request was read, and there is no answer yet.
+    RequestRead,
     /// There is an answer, and not all of it is written.
     Answered,
     /// Between two requests.
@@ -61,33 +61,33 @@ enum Stage {
     Upgraded,
 }
 
-/// What a connection can wait for. It may be several things at once: then it waits until all have come.
+/// What a connection can wait for. If these are several things at once, it waits until all have come.
 #[derive(Clone, Copy)]
 pub(super) enum For {
     /// A request.
     Request = 1,
     /// The rest of its request's body.
     Body = 2,
-    /// Its peer takes nothing of what is being written.
+    /// Its peer, to take what is being written.
     Taking = 4,
 }
 
 /// What a connection can be asked for.
 #[derive(Clone, Copy)]
 pub(super) enum Asset {
-    /// Its place: it leaves.
-    Place,
-    /// Its parser. If it needs none now, it puts it down and stays; otherwise it leaves.
+    /// Its slot: it leaves.
+    Slot,
+    /// Its parser. If it needs none now, it gives the parser up and stays; otherwise it leaves.
     Parser,
 }
 
-/// A ticket in one of the queues, and how the connection is asked for what it stands for.
+/// A ticket in one of the two queues, and how the connection is asked for its slot or its parser.
 struct Waiter {
     ticket: Ticket,
     evict: Arc<Evict>,
 }
 
-/// Answers of a connection that was asked and stays. They are given when no lock is held.
+/// Answers of a connection that was asked to leave and stays. They are given when no lock is held.
 #[must_use]
 #[derive(Default)]
 struct Stayed(Vec<Arc<Evict>>);
@@ -100,12 +100,12 @@ pub(super) struct Parser<H: Service> {
 
 impl<H: Service> IdleSlot<H> {
     pub(super) fn new(connections: Arc<Connections<H>>, ticket: Ticket) -> Arc<Self> {
-        let place = Some(Waiter::new(ticket));
-        let state = SlotState { place, parser: None, moved: 0, stage: Stage::Fresh, owes: false };
+        let unheld = Some(Waiter::new(ticket));
+        let state = SlotState { unheld, parser: None, moved: 0, stage: Stage::Fresh, has_unwritten: false };
         Arc::new(IdleSlot { connections, state: Mutex::new(state), waits: AtomicU8::new(0) })
     }
 
-    /// The place of a connection that was held until now.
+    /// The slot of a connection that was held until now.
     pub(super) fn back(connections: &Arc<Connections<H>>, peer: SocketAddr) -> Arc<Self> {
         let ticket = connections.unheld.lock().come_back(connections.counted(peer.ip()));
         let slot = IdleSlot::new(connections.clone(), ticket);
@@ -116,7 +116,7 @@ impl<H: Service> IdleSlot<H> {
 
     /// The peer as which it is counted, if it is.
     pub(super) fn peer(&self) -> Option<Peer> {
-        self.state.lock().place.as_ref().and_then(|place| place.ticket.peer())
+        self.state.lock().unheld.as_ref().and_then(|unheld| unheld.ticket.peer())
     }
 
     /// The connection waits from now on: it can be asked to leave.
@@ -131,13 +131,13 @@ impl<H: Service> IdleSlot<H> {
         }
     }
 
-    /// What it waited for moves: so many bytes came or were taken, or it is not wanted any more.
+    /// The connection need not wait for this now: so many bytes came or were taken, or the body is not read any more.
     pub(super) fn go_on(&self, what: For, moved: usize) {
         let mut state = self.state.lock();
         state.moved = state.moved.saturating_add(moved);
         let before = self.waits.fetch_and(!(what as u8), SeqCst);
         let still = before & !(what as u8) != 0;
-        if before == 0 || (still && state.moved < WORTH_A_WHILE) {
+        if before == 0 || (still && state.moved < EARNING_BYTES) {
             return;
         }
         self.each(&mut state, |waiting, waiter| {
@@ -148,33 +148,33 @@ impl<H: Service> IdleSlot<H> {
         }
     }
 
-    /// Bytes of a request are here, and wait for a parser. That is no waiting for the peer, until a parser has
-    /// [looked](IdleSlot::look) at them.
+    /// Bytes of a request are here, and wait for a parser. The connection does not wait for its peer until a parser has
+    /// [read](IdleSlot::parsed) them.
     pub(super) fn come(&self) {
         let mut state = self.state.lock();
         let stayed = self.go_ahead(&mut state, ConnectionQueue::stay);
         drop(state);
-        stayed.say();
+        stayed.answer();
     }
 
-    /// A whole head has come. If the connection was asked to leave, it was so before that was known, and it stays.
+    /// A whole head has come. If the connection was asked to leave before this was known, it stays.
     pub(super) fn begin(&self) {
         let mut state = self.state.lock();
         // hyper begins with the next request when the last answer is in its buffer, written or not.
-        state.owes |= state.stage == Stage::Answered;
-        state.stage = Stage::Asked;
+        state.has_unwritten |= state.stage == Stage::Answered;
+        state.stage = Stage::RequestRead;
         state.moved = 0;
         let stayed = self.go_ahead(&mut state, ConnectionQueue::begin);
         drop(state);
-        stayed.say();
+        stayed.answer();
     }
 
-    /// There is an answer. From now on nothing else may be written.
+    /// There is an answer. From now on the server may write nothing else.
     pub(super) fn answer(&self) {
         self.state.lock().stage = Stage::Answered;
     }
 
-    /// hyper writes: so much was taken.
+    /// hyper writes, and the peer took so many bytes.
     pub(super) fn write(&self, taken: usize) {
         let is_blocked = self.waits.load(SeqCst) & For::Taking as u8 != 0;
         match taken {
@@ -182,23 +182,23 @@ impl<H: Service> IdleSlot<H> {
             _ if is_blocked => self.go_on(For::Taking, taken),
             _ => {}
         }
-        self.state.lock().owes = true;
+        self.state.lock().has_unwritten = true;
     }
 
-    /// The application takes the connection over: a WebSocket of the fallback. It counts as it did, and waits only while its
-    /// peer takes nothing of what is written to it.
+    /// The application takes the connection over: a WebSocket of the fallback. It is still counted, and waits only
+    /// while its peer takes nothing of what is written to it.
     pub(super) fn upgrade(&self) {
         let mut state = self.state.lock();
         state.stage = Stage::Upgraded;
         let stayed = self.go_ahead(&mut state, ConnectionQueue::begin);
         drop(state);
-        stayed.say();
+        stayed.answer();
     }
 
-    /// hyper has written all that it had; if the connection `rests`, that was all there is.
+    /// hyper has written all that it had; if the connection `rests`, the answer is complete.
     pub(super) fn flush(&self, rests: bool) {
         let mut state = self.state.lock();
-        state.owes = false;
+        state.has_unwritten = false;
         if !rests || state.stage == Stage::Upgraded {
             return;
         }
@@ -206,28 +206,28 @@ impl<H: Service> IdleSlot<H> {
         if state.stage == Stage::Answered {
             state.stage = Stage::Resting;
             state.moved = 0;
-            // It begins to wait for a request, no matter what it waited for before.
+            // From now on it waits for a request, whether it waited for something else before or not.
             stayed = self.go_ahead(&mut state, ConnectionQueue::begin);
         }
         drop(state);
-        stayed.say();
+        stayed.answer();
         self.wait(For::Request);
     }
 
     /// Waits in both queues.
     fn queue(&self, state: &mut SlotState) {
         let now = self.connections.age();
-        let has_earned = state.moved >= WORTH_A_WHILE;
+        let has_earned = state.moved >= EARNING_BYTES;
         if has_earned {
             state.moved = 0;
         }
         self.each(state, |waiting, Waiter { ticket, evict }| match has_earned {
-            true => waiting.wait(ticket, now + WHILE, evict.clone()),
+            true => waiting.wait(ticket, now + EARNED_TIME, evict.clone()),
             false => waiting.wait_on(ticket, now, evict.clone()),
         });
     }
 
-    /// Waits in neither queue any more, whichever thing it was asked for meanwhile.
+    /// Waits in neither queue any more. If it was asked for its slot or its parser meanwhile, it stays.
     fn go_ahead(
         &self,
         state: &mut SlotState,
@@ -243,14 +243,14 @@ impl<H: Service> IdleSlot<H> {
         Stayed(stayed)
     }
 
-    /// Does something in both queues.
+    /// Does the same in both queues.
     fn each(
         &self,
         state: &mut SlotState,
         mut act: impl FnMut(&mut ConnectionQueue<Arc<Evict>>, &mut Waiter),
     ) {
-        let SlotState { place, parser, .. } = state;
-        for (waiting, waiter) in [(&self.connections.unheld, place), (&self.connections.parsers, parser)] {
+        let SlotState { unheld, parser, .. } = state;
+        for (waiting, waiter) in [(&self.connections.unheld, unheld), (&self.connections.parsers, parser)] {
             if let Some(waiter) = waiter {
                 act(&mut waiting.lock(), waiter);
             }
@@ -263,14 +263,14 @@ impl<H: Service> IdleSlot<H> {
         Parser { slot: self.clone(), permit: Some(permit) }
     }
 
-    /// The parser has seen what came so far. If that was no whole head, the connection waits for the rest.
-    pub(super) fn look(&self) {
+    /// The parser has read what came so far. If that was no whole head, the connection waits for the rest.
+    pub(super) fn parsed(&self) {
         if self.is_between_requests() {
             self.wait(For::Request);
         }
     }
 
-    /// Whether there is no request of it that has begun. What it has sent may not have been looked at then.
+    /// Whether no request has begun, as far as was read. Bytes of the next one may have come already.
     pub(super) fn is_between_requests(&self) -> bool {
         matches!(self.state.lock().stage, Stage::Fresh | Stage::Resting)
     }
@@ -279,7 +279,7 @@ impl<H: Service> IdleSlot<H> {
     pub(super) fn poll_asked(&self, asset: Asset, cx: &mut Context<'_>) -> Poll<()> {
         let state = self.state.lock();
         let waiter = match asset {
-            Asset::Place => &state.place,
+            Asset::Slot => &state.unheld,
             Asset::Parser => &state.parser,
         };
         let Some(evict) = waiter.as_ref().map(|waiter| waiter.evict.clone()) else { return Poll::Pending };
@@ -306,12 +306,12 @@ impl<H: Service> IdleSlot<H> {
         self.connections.service.count_turned_away();
         let state = self.state.lock();
         match state.stage {
-            // The kernel shall remember nothing of it.
+            // An RST, after which the kernel need not remember the connection.
             Stage::Fresh => socket.cut(),
-            // Nothing is said yet, so this can be: a proxy would take a close for a server that is broken.
-            Stage::Asked if !state.owes => socket.dismiss(TurnAway::Full.answer().as_bytes()),
+            // Nothing is written yet, so an answer can be: a proxy would take a close for a broken server.
+            Stage::RequestRead if !state.has_unwritten => socket.dismiss(TurnAway::Full.answer().as_bytes()),
             // Not a FIN, which could pass for the end of an answer that is not whole.
-            Stage::Asked | Stage::Answered | Stage::Upgraded => socket.cut(),
+            Stage::RequestRead | Stage::Answered | Stage::Upgraded => socket.cut(),
             // It may not have read its answer yet, and an RST would destroy that.
             Stage::Resting => {}
         }
@@ -319,8 +319,8 @@ impl<H: Service> IdleSlot<H> {
 
     /// It is held now, or gone.
     pub(super) fn leave(&self) {
-        let place = self.state.lock().place.take();
-        if let Some(Waiter { ticket, evict }) = place {
+        let unheld = self.state.lock().unheld.take();
+        if let Some(Waiter { ticket, evict }) = unheld {
             self.connections.unheld.lock().leave(ticket);
             evict.give();
         }
@@ -348,7 +348,7 @@ impl<H: Service> Drop for Parser<H> {
         let parser = self.slot.state.lock().parser.take();
         if let Some(Waiter { ticket, evict }) = parser {
             self.slot.connections.parsers.lock().leave(ticket);
-            // In this order: the connection that asked for the parser finds it.
+            // In this order: the connection that asked for the parser finds the permit.
             self.permit = None;
             evict.give();
         }
@@ -362,7 +362,7 @@ impl Waiter {
 }
 
 impl Stayed {
-    fn say(self) {
+    fn answer(self) {
         for evict in self.0 {
             evict.stay();
         }

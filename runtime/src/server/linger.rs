@@ -1,4 +1,4 @@
-//! Closing so that our last word arrives.
+//! Closing so that the last answer arrives.
 
 use std::future::poll_fn;
 use std::sync::Arc;
@@ -7,7 +7,7 @@ use crate::dispatch::{Time, discard};
 use crate::socket::Socket;
 use abeyance_core::words::tick::Tick;
 
-/// How much is discarded after our last word, of a connection that holds nothing.
+/// How many bytes of a connection that is not held are discarded after its last answer.
 const MOST_DISCARDED: usize = 1 << 20;
 
 /// Sends our FIN and waits for the peer's, discarding what it still sends.
@@ -15,6 +15,6 @@ pub(super) async fn linger(socket: &Arc<dyn Socket>, due: Tick, time: &Time) {
     socket.shut();
     let mut discarded = 0;
     let ended = poll_fn(|cx| discard(&**socket, cx, &mut discarded, MOST_DISCARDED));
-    // A peer that goes on sending is cut by our closing.
+    // A peer that sends more is reset when the socket is closed.
     let _ = time.before(due, ended).await;
 }

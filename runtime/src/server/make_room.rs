@@ -1,4 +1,4 @@
-//! Where places or parsers are short: which connection is asked for its own.
+//! Which connection is asked to leave, or for its parser, where there are no more of either.
 
 use std::sync::Arc;
 
@@ -14,7 +14,7 @@ use abeyance_core::mechanisms::connection_queue::{ConnectionQueue, Refused, Tick
 use abeyance_core::words::peer::Peer;
 
 impl<H: Service> Connections<H> {
-    /// Has the connection leave that has waited longest, and returns when it has; `false` if none waits.
+    /// Asks the connection that has waited longest to leave, and returns when it has left; `false` if none waits.
     pub(super) async fn evict_idlest(&self) -> bool {
         loop {
             let longest = self.unheld.lock().longest(self.age());
@@ -26,7 +26,7 @@ impl<H: Service> Connections<H> {
         }
     }
 
-    /// Has `instead` leave, a connection of the same peer; another one of its connections if that stays.
+    /// Asks `instead` to leave, a connection of the same peer. If it stays, another one of this peer is asked.
     pub(super) async fn evict_own(
         &self,
         mut instead: Option<Arc<Evict>>,
@@ -42,16 +42,16 @@ impl<H: Service> Connections<H> {
         Ok(())
     }
 
-    /// A parser for a connection that has sent something. If none is left, the connection that has one and has waited
-    /// longest for its own peer leaves; if that connection rests, it gives up its parser and stays.
+    /// A parser for a connection that has sent something. If none is left, the connection with a parser that has waited
+    /// longest for its peer is asked for it: one that rests gives its parser up and stays, any other leaves.
     pub(super) async fn parser(self: &Arc<Self>, slot: &Arc<IdleSlot<H>>) -> Result<Parser<H>, TurnAway> {
         let peer = slot.peer();
         let entered = self.parsers.lock().enter(peer, self.age());
         let (ticket, instead) = entered.map_err(TurnAway::Peer)?;
         let applicant = Applicant { connections: self, ticket: Some(ticket) };
         self.evict_own(instead, &self.parsers, peer).await.map_err(TurnAway::Peer)?;
-        // One after the other, in the order in which they came. If all asked at once, a crowd would evict all others, even
-        // those that came just now and wait for nothing.
+        // One after the other, in the order in which they came. If all asked at once, a crowd would evict connections
+        // that have a parser since a moment ago.
         let _turn = self.parser_turn.lock().await;
         loop {
             if let Ok(permit) = self.parser_permits.clone().try_acquire_owned() {
@@ -64,7 +64,7 @@ impl<H: Service> Connections<H> {
     }
 }
 
-/// A connection that shall have a parser, and is counted already.
+/// A connection that waits for a parser. The queue counts it already.
 struct Applicant<'a, H: Service> {
     connections: &'a Arc<Connections<H>>,
     ticket: Option<Ticket>,

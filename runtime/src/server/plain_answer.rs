@@ -1,11 +1,11 @@
-//! What the server says itself, without hyper: short answers behind which the connection closes.
+//! Short answers that the server writes without hyper. The connection closes after them.
 
 use http::StatusCode;
 
 use crate::dispatch::http_date;
 
 /// A whole answer. `retry` is when the client may come back, in seconds.
-pub(super) fn word(status: StatusCode, retry: Option<u8>, text: &str) -> String {
+pub(super) fn plain_answer(status: StatusCode, retry: Option<u8>, text: &str) -> String {
     let (date, length) = (http_date(), text.len());
     let retry = retry.map(|seconds| format!("Retry-After: {seconds}\r\n")).unwrap_or_default();
     let content = if text.is_empty() { "" } else { "Content-Type: text/plain; charset=utf-8\r\n" };

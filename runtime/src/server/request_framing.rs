@@ -1,5 +1,5 @@
-//! Where in the bytes of a connection each request begins and ends. hyper is given no more than the request it is at, so
-//! that every head is judged from its first byte, even if it came together with another. Pure.
+//! Where in the bytes of a connection each request begins and ends. hyper gets the bytes of one request at a time, so
+//! every head is judged from its first byte, even if it came together with another. Pure.
 
 use super::chunks::Chunks;
 use super::strict_crlf::{Broken, StrictCrlf};
@@ -8,13 +8,13 @@ use super::strict_crlf::{Broken, StrictCrlf};
 pub(super) enum RequestFraming {
     /// A head is arriving.
     Head(StrictCrlf),
-    /// The head is whole, and hyper has not said yet what follows it.
+    /// The head is whole, and hyper has not parsed it yet.
     Whole,
     /// So much of the body is still to come.
     Length(u64),
     /// The body comes in chunks.
     Chunks(Chunks),
-    /// The request is whole. What comes is the next one.
+    /// The request is whole. What comes belongs to the next one.
     Over,
     /// What comes is not HTTP any more.
     Upgraded,
@@ -34,7 +34,7 @@ impl RequestFraming {
     }
 
     /// hyper has read the head.
-    pub(super) fn asked(&mut self, follows: Follows) {
+    pub(super) fn head_read(&mut self, follows: Follows) {
         *self = match follows {
             Follows::Nothing | Follows::Length(0) => RequestFraming::Over,
             Follows::Length(length) => RequestFraming::Length(length),
@@ -43,13 +43,13 @@ impl RequestFraming {
     }
 
     /// The request was answered: if it is whole, the next begins.
-    pub(super) fn go_on(&mut self) {
+    pub(super) fn begin_next(&mut self) {
         if let RequestFraming::Over = self {
             *self = RequestFraming::begin();
         }
     }
 
-    /// How many of these bytes hyper may have now. The others belong behind what it is at.
+    /// How many of these bytes hyper may have now. The others belong to what comes after this request.
     pub(super) fn take(&mut self, bytes: &[u8]) -> Result<usize, Broken> {
         let (count, is_over) = match self {
             RequestFraming::Head(lines) => {
@@ -74,7 +74,8 @@ impl RequestFraming {
         Ok(count)
     }
 
-    /// Whether more of the request is to come than these many bytes, as far as one can know.
+    /// Whether more than so many bytes of the request are to come. Of a body in chunks that is not known, and taken for
+    /// true.
     pub(super) fn is_longer_than(&self, bytes: usize) -> bool {
         match self {
             RequestFraming::Length(left) => *left > bytes as u64,
@@ -93,7 +94,7 @@ mod tests {
 
     const HEAD: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 
-    /// What hyper is given until the request is whole, wherever the bytes are torn; and what is left.
+    /// How many bytes hyper is given of those that come in such pieces, and whether the request is whole then.
     fn given(follows: Follows, bytes: &[u8], step: usize) -> Result<(usize, bool), Broken> {
         let mut framing = RequestFraming::begin();
         let (mut given, mut waiting): (usize, Vec<u8>) = (0, Vec::new());
@@ -103,7 +104,7 @@ mod tests {
                 let count = framing.take(&waiting)?;
                 if count == 0 {
                     match framing {
-                        RequestFraming::Whole => framing.asked(follows),
+                        RequestFraming::Whole => framing.head_read(follows),
                         _ => break,
                     }
                 }
@@ -112,7 +113,7 @@ mod tests {
             }
         }
         if let RequestFraming::Whole = framing {
-            framing.asked(follows);
+            framing.head_read(follows);
         }
         Ok((given, matches!(framing, RequestFraming::Over)))
     }
@@ -143,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn the_lines_behind_the_last_chunk_end_as_those_of_a_head_do() {
+    fn the_lines_after_the_last_chunk_end_as_those_of_a_head_do() {
         for trailers in [&b"x: y\n\r\n"[..], b"x: y\r\n\n", b"\n", b"x: a\rb\r\n\r\n"] {
             let bytes = [HEAD, b"0\r\n", trailers].concat();
             assert_eq!(given(Follows::Chunks, &bytes, 5), Err(Broken), "{trailers:?}");
@@ -154,9 +155,9 @@ mod tests {
     fn the_next_request_is_judged_from_its_first_byte() {
         let mut framing = RequestFraming::begin();
         assert_eq!(framing.take(HEAD), Ok(HEAD.len()));
-        framing.asked(Follows::Nothing);
+        framing.head_read(Follows::Nothing);
         assert_eq!(framing.take(b"\r\nGET /\n"), Ok(0));
-        framing.go_on();
+        framing.begin_next();
         assert_eq!(framing.take(b"\r\nGET /\n"), Err(Broken));
     }
 }

@@ -16,7 +16,7 @@ use crate::settings::ServerConfig;
 use crate::socket::Socket;
 use abeyance_core::words::refusal_reason::RefusalReason;
 
-/// Who answers requests.
+/// Answers requests, and ends holds.
 pub(super) trait Service: Send + Sync + 'static {
     type PendingHold: PendingHold;
 
@@ -32,7 +32,7 @@ pub(super) trait Service: Send + Sync + 'static {
         peer: SocketAddr,
     ) -> impl Future<Output = Result<Response<Body>, Self::PendingHold>> + Send;
 
-    /// How many are held.
+    /// How many holds there are.
     fn held(&self) -> usize;
 
     /// How many ends have begun and are not finished.
@@ -41,7 +41,7 @@ pub(super) trait Service: Send + Sync + 'static {
     /// How many end hooks run.
     fn hooks(&self) -> usize;
 
-    /// Counts and logs a refusal that never was a request.
+    /// Counts and logs a refusal before there was a request.
     fn deny(&self, why: RefusalReason, peer: SocketAddr);
 
     /// Counts a connection that is turned away before it has asked for anything.
@@ -50,7 +50,7 @@ pub(super) trait Service: Send + Sync + 'static {
     /// Ends all holds in good order; returns when the last has ended and its end hook has returned.
     fn drain(&self) -> impl Future<Output = ()> + Send;
 
-    /// Returns when the last has ended, for any cause, and its end hook has returned.
+    /// Returns when the last hold has ended, for any cause, and its end hook has returned.
     fn quiet(&self) -> impl Future<Output = ()> + Send;
 
     /// Ends what is still held, and cuts what was ending.
@@ -60,9 +60,9 @@ pub(super) trait Service: Send + Sync + 'static {
     fn cut(&self) -> bool;
 }
 
-/// A request that is to be held. Once the server has it, it attends it, even if the connection is lost.
+/// A request that is to be held. The server attends every one that it got, even if the connection is lost.
 pub(super) trait PendingHold: Send + 'static {
-    /// Writes the head, holds, ends; returns when the wire is finished and the end hook ran.
+    /// Writes the head, holds, ends; returns when the last byte is written and the end hook ran.
     fn attend(self, socket: &Arc<dyn Socket>, unread: Bytes) -> impl Future<Output = After> + Send;
 }
 

@@ -88,7 +88,7 @@ impl Setup {
         self.faults.extend(wrong.iter().map(ToString::to_string));
         for endpoint in self.endpoints.drain(..) {
             let settings = environment.function(endpoint.name).or(endpoint.settings);
-            // Who set a variable may know of no source file.
+            // An operator who sets a variable may not know the source.
             let said = match environment.variables(endpoint.name) {
                 [] => String::new(),
                 variables => format!(" (with {} from the environment)", variables.join(", ")),

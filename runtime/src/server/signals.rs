@@ -4,8 +4,8 @@ use std::io;
 
 use tokio::select;
 
-/// Waits until the process is asked to stop: for SIGTERM or SIGINT; on Windows for Ctrl-C, Ctrl-Break, or the end of the
-/// session. For servers without `#[abeyance::main]`.
+/// Waits until the process is asked to stop: for SIGTERM or SIGINT; on Windows for Ctrl-C, Ctrl-Break, or the end of
+/// the session. For servers without `#[abeyance::main]`.
 ///
 /// ```no_run
 /// # async fn serve() -> Result<(), Box<dyn std::error::Error>> {

@@ -1,5 +1,5 @@
-//! The socket that a service manager listens on and hands over (systemd's socket activation). A restart refuses no client:
-//! those that connect in between wait in the socket's queue for the next process.
+//! The socket that a service manager listens on and hands over (systemd's socket activation). A restart refuses no
+//! client: those that connect in between wait in the socket's queue for the next process.
 
 use std::env::VarError;
 use std::ffi::OsString;

@@ -24,7 +24,8 @@ pub struct StartError(Reason);
 pub enum StartErrorKind {
     /// Settings, functions or states do not fit: [`StartError::faults`] has a line for each fault.
     Setup,
-    /// The system refused to listen at the address. The error's [`source`](std::error::Error::source) is an [`io::Error`].
+    /// The system refused to listen at the address. The error's [`source`](std::error::Error::source) is an
+    /// [`io::Error`].
     Listen,
 }
 

@@ -1,11 +1,11 @@
-//! Whether the lines of a head end as they must, with CR and LF: hyper takes a bare LF as well, and a proxy in front of us
-//! may not, so that one request could hide in another's header.
+//! Whether the lines of a head end as they must, with CR and LF. hyper takes a bare LF as well, and a proxy in front of
+//! this server may not: a request could hide in the header of another.
 
 /// What came is not as it must be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Broken;
 
-/// What was read of the lines of a head, or of the trailers behind a body. Pure.
+/// How far the lines of a head, or the trailers of a body, were read. Pure.
 pub(super) struct StrictCrlf {
     /// The byte before.
     last: u8,
@@ -21,12 +21,12 @@ impl StrictCrlf {
         StrictCrlf { last: b'\n', is_line_empty: true, has_begun: false, is_over: false }
     }
 
-    /// Those behind the last chunk; there need not be any.
+    /// Those after the last chunk; there may be none.
     pub(super) fn of_trailers() -> Self {
         StrictCrlf { has_begun: true, ..StrictCrlf::of_head() }
     }
 
-    /// Takes what belongs to these lines, and says how much that was.
+    /// Takes what belongs to these lines, and tells how many bytes that was.
     ///
     /// # Errors
     /// A line ends in a way it must not.
@@ -61,7 +61,7 @@ impl StrictCrlf {
 mod tests {
     use super::*;
 
-    /// How much is taken, wherever it is torn.
+    /// How many bytes are taken; the same, no matter where the text is cut in two.
     fn taken(text: &str) -> Option<usize> {
         let whole = StrictCrlf::of_head().take(text.as_bytes()).ok();
         for cut in 0..text.len() {
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_comes_behind_a_head_is_not_taken() {
+    fn what_comes_after_a_head_is_not_taken() {
         let head = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
         assert_eq!(taken(&format!("{head}body\nof\rany\0kind")), Some(head.len()));
     }

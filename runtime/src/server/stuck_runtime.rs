@@ -1,9 +1,9 @@
 //! Keeps sockets and timers attended while a hook blocks its thread.
 //!
 //! A worker of tokio's that finds one thing to do wakes no other worker for it. If that thing is a hook that blocks, no
-//! thread waits for sockets and timers any more, though all others are free: every hold stands still. So while a worker is
-//! awake, a thread of our own gives the runtime a task now and then. The worker that takes it then attends to the rest.
-//! While all workers are parked, this thread is parked as well: an idle process is not woken.
+//! thread waits for sockets and timers any more, though all others are free: every hold stands still. So while a worker
+//! is awake, a thread of our own gives the runtime a task now and then. The worker that takes it then attends to the
+//! rest. While all workers are parked, this thread is parked as well: an idle process is not woken.
 
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, OnceLock};
@@ -78,8 +78,8 @@ impl Workers {
         }
     }
 
-    /// Our thread calls this. It waits until one of so many workers is awake; `false` when the runtime is not watched any
-    /// more.
+    /// Our thread calls this. It waits until one of so many workers is awake; `false` when the runtime is not watched
+    /// any more.
     fn is_busy(&self, count: usize) -> bool {
         // Before the store below: a worker that sees `is_watcher_parked` finds the thread to wake.
         self.watcher.get_or_init(thread::current);

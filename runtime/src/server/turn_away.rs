@@ -1,21 +1,21 @@
-//! Why a connection is turned away that holds nothing, and the answer that tells it.
+//! Why a connection that is not held is turned away, and the answer that tells its peer.
 
 use http::StatusCode;
 
-use super::plain_answer::word;
+use super::plain_answer::plain_answer;
 use abeyance_core::mechanisms::connection_queue::Refused;
 use abeyance_core::words::refusal_reason::RefusalReason;
 
-/// How many connections that were turned away may be waited for at once, so that their requests do not destroy the answer
-/// on its way. They have descriptors of those that are never given to connections.
+/// For how many connections that were turned away the server may wait at once, so that their requests do not destroy
+/// the answer on its way. Their descriptors are of those that no other connection gets.
 pub(super) const LINGERING: usize = 12;
 
 /// Why a connection is turned away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TurnAway {
-    /// There is no place, and no connection that could make room.
+    /// There are as many connections as there may be, and none that could make room.
     Full,
-    /// Every parser is taken, and each of their connections is being answered.
+    /// Every parser is taken, and each of their connections waits for its answer.
     Busy,
     /// Its own address is at a bound.
     Peer(Refused),
@@ -33,8 +33,8 @@ impl TurnAway {
                 (StatusCode::TOO_MANY_REQUESTS, "too many new connections of yours\n")
             }
         };
-        // Drawn, so that those turned away together do not come back together.
-        word(status, Some(fastrand::u8(1..=5)), text)
+        // At random, so that peers that were turned away together do not come back together.
+        plain_answer(status, Some(fastrand::u8(1..=5)), text)
     }
 }
 

@@ -1,4 +1,4 @@
-//! The server's audits of itself, with a leak that is made.
+//! The audits of the server, with a socket that leaks on purpose.
 
 use super::*;
 use crate::keeper::hub::Hub;
@@ -11,7 +11,7 @@ async fn until(service: &Serving<TestService>, count: usize) {
 
 #[tokio::test]
 #[cfg(target_os = "linux")]
-async fn a_socket_that_is_kept_is_a_leak_also_when_both_sides_have_closed_it() {
+async fn a_socket_that_is_kept_is_a_leak_even_when_both_sides_have_closed_it() {
     let service = TestService::default();
     let kept = service.kept.clone();
     let (service, first) = over_tcp(service).await;
@@ -42,7 +42,7 @@ async fn a_socket_that_is_kept_is_a_leak_also_when_both_sides_have_closed_it() {
 }
 
 #[tokio::test]
-async fn a_server_in_memory_has_nothing_to_ask_the_kernel_for() {
+async fn a_server_in_memory_has_no_audit() {
     let (service, _dialer, _peer) = in_memory(TestService::default());
     assert_eq!(service.look(|| 0).await, None);
 }

@@ -1,4 +1,4 @@
-//! Deadlines of everything that is not held, in paused time.
+//! Deadlines of connections that are not held, in paused time.
 
 use tokio::time::Instant;
 
@@ -13,13 +13,13 @@ async fn ended(peer: &mut MemoryStream) -> (u64, String) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_says_nothing_is_closed_after_the_head_deadline() {
+async fn a_peer_that_sends_nothing_is_closed_after_the_head_timeout() {
     let (_service, _, mut peer) = in_memory(TestService::default());
     assert_eq!(ended(&mut peer).await, (10, String::new()));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_that_says_one_byte_a_second_is_told_that_it_is_late() {
+async fn a_peer_that_sends_a_byte_a_second_gets_a_408() {
     let (_service, _, peer) = in_memory(TestService::default());
     let (mut reader, mut writer) = tokio::io::split(peer);
     let begun = Instant::now();
@@ -48,7 +48,7 @@ async fn the_first_byte_does_not_buy_more_time() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_may_rest_for_keep_alive_and_then_has_the_head_deadline() {
+async fn a_connection_may_rest_for_keep_alive_and_then_has_the_head_timeout() {
     let (_service, _, mut peer) = in_memory(TestService::default());
     assert_eq!(ask(&mut peer, "/one").await.0, 200);
     assert_eq!(ended(&mut peer).await, (75, String::new()));
@@ -131,7 +131,7 @@ async fn a_body_that_stops_arriving_fails() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_that_comes_a_byte_at_a_time_fails_however_often_they_come() {
+async fn a_body_that_comes_byte_by_byte_fails_at_any_interval() {
     for pause in [1, 4, 9] {
         let (_service, _, mut peer) = in_memory(TestService::default());
         say(&mut peer, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 20000\r\n\r\n").await;
@@ -148,7 +148,7 @@ async fn a_body_that_comes_a_byte_at_a_time_fails_however_often_they_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_body_does_not_fail_because_we_were_slow_to_look() {
+async fn a_body_does_not_fail_because_the_server_polled_it_late() {
     let (_service, _, mut peer) = in_memory(TestService::default());
     say(&mut peer, "POST /body/later HTTP/1.1\r\nHost: h\r\nContent-Length: 2\r\n\r\n").await;
     for pause in [1, 60] {
@@ -159,7 +159,7 @@ async fn a_body_does_not_fail_because_we_were_slow_to_look() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn our_last_word_is_not_destroyed_by_what_the_peer_still_sends() {
+async fn the_last_answer_is_not_destroyed_by_what_the_peer_still_sends() {
     let (service, _, mut peer) = in_memory(TestService::default());
     say(&mut peer, "NONSENSE\r\n\r\n").await;
     say(&mut peer, &"x".repeat(10_000)).await;

@@ -33,13 +33,15 @@ use abeyance_core::words::refusal_reason::RefusalReason;
 
 mod audit;
 mod deadlines;
-mod full;
+mod make_room;
+mod parsers;
+mod per_peer;
 mod size;
 mod stopping;
 mod take_back;
 mod upgrade;
 
-/// A host with a page, a poll and a hold.
+/// A service with pages, long polls and holds that echo.
 #[derive(Default)]
 struct TestService {
     server_config: ServerConfig,
@@ -49,11 +51,11 @@ struct TestService {
     ends: Arc<Mutex<Vec<&'static str>>>,
     held: Arc<Mutex<usize>>,
     drained: Arc<Notify>,
-    /// Holds ignore the drain; the cut they hear.
-    deaf: bool,
+    /// Holds ignore the drain, and end when they are cut.
+    ignores_drain: bool,
     cut: Arc<Notify>,
-    /// So often counting who is turned away panics.
-    stumbles: AtomicUsize,
+    /// How often `count_turned_away` still panics.
+    panics_left: AtomicUsize,
     /// Sockets that are kept.
     kept: Arc<Mutex<Vec<Arc<dyn Socket>>>>,
 }
@@ -77,9 +79,9 @@ struct TestHold {
 }
 
 enum HoldKind {
-    /// Answered at once, by the holding side.
+    /// Answered at once, without hyper.
     Poll,
-    /// Answered at once; then its socket is kept.
+    /// Answered at once. Its socket is kept afterwards.
     Keep,
     /// Echoes until the peer's FIN.
     Echo,
@@ -109,11 +111,11 @@ impl Service for TestService {
             "/hold" => HoldKind::Echo,
             path @ ("/body" | "/body/later") => {
                 let is_late = path == "/body/later";
-                let standing = WaitState::of(request.extensions());
+                let wait_state = WaitState::of(request.extensions());
                 let mut body =
-                    arriving(request.into_body(), self.server_config.head_timeout, &self.clock.0, standing);
+                    arriving(request.into_body(), self.server_config.head_timeout, &self.clock.0, wait_state);
                 if is_late {
-                    // The body is waited for, and then not for a minute.
+                    // The body is waited for, and then not polled for a minute.
                     let waits = {
                         let mut cx = Context::from_waker(Waker::noop());
                         Pin::new(&mut body).poll_frame(&mut cx).is_pending()
@@ -130,9 +132,10 @@ impl Service for TestService {
             "/never" => std::future::pending().await,
             path => {
                 if let Some(fallback) = &self.fallback {
-                    let standing = WaitState::of(request.extensions());
-                    let request = request
-                        .map(|body| arriving(body, self.server_config.head_timeout, &self.clock.0, standing));
+                    let wait_state = WaitState::of(request.extensions());
+                    let request = request.map(|body| {
+                        arriving(body, self.server_config.head_timeout, &self.clock.0, wait_state)
+                    });
                     return Ok(fallback.call(request).await);
                 }
                 return Ok(Response::new(Body::from(path.to_owned())));
@@ -146,7 +149,7 @@ impl Service for TestService {
             version: request.version(),
             ends: self.ends.clone(),
             held: self.held.clone(),
-            drained: if self.deaf { self.cut.clone() } else { self.drained.clone() },
+            drained: if self.ignores_drain { self.cut.clone() } else { self.drained.clone() },
         })
     }
 
@@ -163,8 +166,8 @@ impl Service for TestService {
     }
 
     fn count_turned_away(&self) {
-        if self.stumbles.load(Relaxed) > 0 {
-            self.stumbles.fetch_sub(1, Relaxed);
+        if self.panics_left.load(Relaxed) > 0 {
+            self.panics_left.fetch_sub(1, Relaxed);
             panic!("on purpose");
         }
     }
@@ -284,6 +287,28 @@ async fn rest(peer: &mut (impl AsyncRead + Unpin)) -> String {
     let mut rest = String::new();
     peer.read_to_string(&mut rest).await.unwrap();
     rest
+}
+
+fn dial(dialer: &Dialer, last: u8) -> MemoryStream {
+    dialer.connect(SocketAddr::from(([10, 0, 0, last], 1))).unwrap()
+}
+
+/// Lets all other tasks run until none has anything left to do.
+async fn settle() {
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Reads to the end: what came, and whether the end was a FIN.
+async fn end(peer: &mut MemoryStream) -> (String, bool) {
+    let mut said = Vec::new();
+    let is_fin = peer.read_to_end(&mut said).await.is_ok();
+    (String::from_utf8(said).unwrap(), is_fin)
+}
+
+fn limited(server_config: ServerConfig) -> TestService {
+    TestService { server_config, ..TestService::default() }
 }
 
 fn seconds(count: u64) -> Duration {

@@ -10,8 +10,7 @@ use crate::socket::{Listener, Socket};
 
 /// tokio's task cell is aligned to 128 bytes; a future of up to this size fits into 256.
 const BUDGET: usize = 152;
-/// What of it is left for attending a hold.
-/// Asserted of the real one where it is written.
+/// The part of it that attending a hold may take. The real future is held to it beside its code.
 const ATTENDING: usize = 104;
 
 struct SizeService(ServerConfig, Time);
@@ -86,14 +85,14 @@ async fn a_held_connection_fits_into_the_small_task_cell() {
     let connections =
         Connections::new(Arc::new(SizeService(ServerConfig::default(), Time::start())), 10, None);
     let slot = IdleSlot::new(connections.clone(), connections.unheld.lock().come_back(None));
-    let mut conversation = Box::pin(serve(connections.guard(), slot, socket));
-    let size = std::mem::size_of_val(&*conversation);
+    let mut serving = Box::pin(serve(connections.guard(), slot, socket));
+    let size = std::mem::size_of_val(&*serving);
     assert!(size <= BUDGET, "{size} bytes");
     println!("{size} of {BUDGET} bytes");
 
     say(&mut peer, "GET / HTTP/1.1\r\nHost: h\r\n\r\n").await;
     let mut cx = Context::from_waker(Waker::noop());
-    assert!(conversation.as_mut().poll(&mut cx).is_pending());
+    assert!(serving.as_mut().poll(&mut cx).is_pending());
     assert_eq!(weak.strong_count(), 1, "the connection's, nothing of hyper's");
     assert_eq!(Arc::strong_count(&connections), 2, "ours and the connection's");
 }

@@ -1,4 +1,4 @@
-//! Stopping: what is idle closes, what is under way finishes, what is left is cut.
+//! Stopping: idle connections close, requests and holds under way finish, and what is left is cut.
 
 use std::future::pending;
 
@@ -51,7 +51,7 @@ async fn an_answer_under_way_is_finished_and_says_close() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_request_that_is_on_its_way_is_answered_and_told_close() {
+async fn a_request_that_is_on_its_way_is_answered_with_close() {
     let (service, dialer, mut again) = in_memory(TestService::default());
     let dial = || dialer.connect(SocketAddr::from(([10, 0, 0, 2], 1))).unwrap();
     let (mut fresh, mut halfway, mut silent) = (dial(), dial(), dial());
@@ -82,12 +82,12 @@ async fn a_request_that_is_on_its_way_is_answered_and_told_close() {
     };
     let (drained, ()) = tokio::join!(service.shutdown(pending::<()>()), clients);
     assert_eq!(drained.connections_cut, 0);
-    assert!(begun.elapsed() < Duration::from_millis(1_100), "who says nothing is waited for no longer");
+    assert!(begun.elapsed() < Duration::from_millis(1_100), "a silent connection is waited for no longer");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_second_signal_cuts_what_is_left() {
-    let (service, _, mut held) = in_memory(TestService { deaf: true, ..TestService::default() });
+    let (service, _, mut held) = in_memory(TestService { ignores_drain: true, ..TestService::default() });
     say(&mut held, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;
     assert_eq!(answer(&mut held).await.0, 200);
     let begun = Instant::now();
@@ -97,8 +97,9 @@ async fn a_second_signal_cuts_what_is_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_left_when_drain_has_passed_is_cut_and_reported() {
-    let (service, dialer, mut stuck) = in_memory(TestService { deaf: true, ..TestService::default() });
+async fn what_is_left_after_the_drain_is_cut_and_reported() {
+    let (service, dialer, mut stuck) =
+        in_memory(TestService { ignores_drain: true, ..TestService::default() });
     let mut held = dialer.connect(SocketAddr::from(([10, 0, 0, 2], 1))).unwrap();
     say(&mut stuck, "GET /never HTTP/1.1\r\nHost: h\r\n\r\n").await;
     say(&mut held, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\n").await;

@@ -1,4 +1,4 @@
-//! The contract with hyper that taking a socket back rests on; an update of hyper that breaks it fails here.
+//! What the server relies on when it takes a socket back from hyper. An update of hyper that breaks it fails here.
 
 use super::*;
 
@@ -36,7 +36,7 @@ async fn a_hold_behind_an_answer_that_the_peer_has_not_taken_waits_for_it() {
 }
 
 #[tokio::test]
-async fn bytes_behind_the_request_belong_to_the_hold() {
+async fn bytes_after_the_request_belong_to_the_hold() {
     let (service, mut peer) = over_tcp(TestService::default()).await;
     say(&mut peer, "GET /hold HTTP/1.1\r\nHost: h\r\n\r\nearly ").await;
     assert_eq!(answer(&mut peer).await.0, 200);
@@ -88,7 +88,7 @@ async fn an_answer_after_which_the_connection_is_not_kept_arrives_in_spite_of_st
 }
 
 #[tokio::test]
-async fn a_head_request_and_a_body_behind_100_continue_are_answered_by_hyper() {
+async fn a_head_request_and_a_body_after_100_continue_are_answered_by_hyper() {
     let (_service, mut peer) = over_tcp(TestService::default()).await;
     say(&mut peer, "POST /body HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
         .await;
@@ -115,7 +115,7 @@ async fn a_hold_whose_peer_left_at_once_is_attended_all_the_same() {
 }
 
 #[tokio::test]
-async fn a_head_that_is_too_long_is_told_so() {
+async fn a_head_that_is_too_long_gets_a_431() {
     let (_service, mut peer) = over_tcp(TestService::default()).await;
     let long = format!("GET / HTTP/1.1\r\nHost: h\r\nCookie: {}\r\n\r\n", "x".repeat(300_000));
     let (mut reader, mut writer) = peer.split();
@@ -148,7 +148,7 @@ async fn many_connections_take_turns_without_losing_a_byte() {
                 paths.iter().map(|path| format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")).collect();
             let (mut reader, mut writer) = peer.split();
             let write = async {
-                // In odd pieces, so that heads are torn everywhere.
+                // In pieces of odd sizes, so that heads are split everywhere.
                 for piece in all.as_bytes().chunks(37 + client) {
                     writer.write_all(piece).await.unwrap();
                     tokio::task::yield_now().await;

@@ -1,4 +1,4 @@
-//! WebSockets in a fallback, which hyper upgrades.
+//! WebSockets of the fallback: connections that hyper upgrades.
 
 use axum::extract::ws::{Message, WebSocketUpgrade};
 use axum::routing::get;
@@ -43,7 +43,7 @@ async fn a_websocket_of_the_fallback_works_after_a_hold_and_is_counted() {
 }
 
 #[tokio::test]
-async fn what_comes_behind_an_upgrade_is_not_read_as_a_head() {
+async fn what_comes_after_an_upgrade_is_not_read_as_a_head() {
     let texts = ["\n\n", "\nGET /plain HTTP/1.1\n\n", "a\rb", "\r\n\r\n\n"];
     for together in [true, false] {
         let (_service, mut peer) = over_tcp(router()).await;
@@ -65,7 +65,7 @@ async fn what_comes_behind_an_upgrade_is_not_read_as_a_head() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_websocket_of_the_fallback_is_cut_when_drain_has_passed() {
+async fn a_websocket_of_the_fallback_is_cut_after_the_drain() {
     let (service, _, mut peer) = in_memory(router());
     say(&mut peer, UPGRADE).await;
     assert_eq!(answer(&mut peer).await.0, 101);
