@@ -1,14 +1,13 @@
-//! The thread that drops what was let go of under a lock: nobody else waits for a destructor that waits.
+//! The thread that drops what was let go of under a lock, so that no other thread waits for a destructor that waits.
 //!
-//! Where the lock is free again would be early enough for our own locks. But who publishes may hold a lock of the
-//! application, and be the one whose message pushes out another whose destructor takes that lock.
+//! For our own locks it would do to drop it where the lock is released. But a publisher may hold a lock of the application,
+//! and its message may push out another message whose destructor takes that lock.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
-use super::foreign::let_go;
 use super::raw::HAS_THREADS;
 
 /// How many bytes of values may wait for the thread. Where destructors are slower than what is let go of, or one hangs, the
@@ -30,14 +29,14 @@ pub(super) type Values = Vec<Value>;
 static WAITING: AtomicUsize = AtomicUsize::new(0);
 
 /// The way to the thread, which is started by the first values; `None` where the system has no thread for it.
-static DOOR: OnceLock<Option<Sender<Values>>> = OnceLock::new();
+static QUEUE: OnceLock<Option<Sender<Values>>> = OnceLock::new();
 
-/// Has the thread drop them; gives back what it has no room for.
-pub(super) fn hand_over(values: Values) -> Result<(), Values> {
+/// Has the thread give them to `dispose`, always the same one; gives back what it has no room for.
+pub(super) fn hand_over(values: Values, dispose: fn(Box<dyn Send>)) -> Result<(), Values> {
     if !HAS_THREADS {
         return Err(values);
     }
-    let Some(door) = DOOR.get_or_init(start) else { return Err(values) };
+    let Some(queue) = QUEUE.get_or_init(|| start(dispose)) else { return Err(values) };
     let cost = values.iter().map(Value::cost).sum();
     let before = WAITING.fetch_add(cost, Relaxed);
     // However large they are, if nothing else waits.
@@ -45,7 +44,7 @@ pub(super) fn hand_over(values: Values) -> Result<(), Values> {
         WAITING.fetch_sub(cost, Relaxed);
         return Err(values);
     }
-    door.send(values).map_err(|refused| refused.0)
+    queue.send(values).map_err(|refused| refused.0)
 }
 
 impl Value {
@@ -54,14 +53,14 @@ impl Value {
     }
 }
 
-fn start() -> Option<Sender<Values>> {
-    let (door, values) = channel::<Values>();
-    let dispose = move || {
+fn start(dispose: fn(Box<dyn Send>)) -> Option<Sender<Values>> {
+    let (queue, values) = channel::<Values>();
+    let run = move || {
         for value in values.into_iter().flatten() {
             let cost = value.cost();
-            let_go(value.value);
+            dispose(value.value);
             WAITING.fetch_sub(cost, Relaxed);
         }
     };
-    thread::Builder::new().name("abeyance-drops".into()).spawn(dispose).ok().map(|_| door)
+    thread::Builder::new().name("abeyance-drops".into()).spawn(run).ok().map(|_| queue)
 }

@@ -128,7 +128,7 @@ impl Drop for Section {
     fn drop(&mut self) {
         // The last one is left when the bin is empty, so that what a destructor lets go of comes after it, not within.
         while sections() == 1 && IS_FILLED.with(Cell::get) {
-            if let Err(refused) = hand_over(take_bin()) {
+            if let Err(refused) = hand_over(take_bin(), let_go) {
                 refused.into_iter().for_each(|refused| drop_alone(refused.value));
             }
         }

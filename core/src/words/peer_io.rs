@@ -39,7 +39,7 @@ pub trait PeerIo: Send + Sync + 'static {
 
     /// Has the kernel take hardly more than `unsent` bytes that it cannot send yet. What else waits then waits with us,
     /// where it can still be dropped; by default a kernel takes megabytes for a peer that reads nothing.
-    fn take_little(&self, unsent: usize);
+    fn bound_unsent(&self, unsent: usize);
 
     /// Closes our side in good order (FIN), after everything that was written.
     fn shut(&self);

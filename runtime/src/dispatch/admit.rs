@@ -14,7 +14,7 @@ use hyper::body::Incoming;
 use crate::endpoint::extract::{Captures, LastEventId};
 use crate::endpoint::suspension::Suspension;
 use crate::keeper::archive::{Forged, ResumePoint};
-use crate::keeper::hold::HoldConfig;
+use crate::keeper::hold_config::HoldConfig;
 use crate::keeper::hub::Hub;
 use abeyance_core::mechanisms::limits::Peer;
 use abeyance_core::words::refusal_reason::RefusalReason;
@@ -22,11 +22,11 @@ use abeyance_settings::endpoint::{EndpointOptions, Transport};
 
 use super::connect_info::introduce;
 use super::fallback::{arriving, is_late};
-use super::refused::because;
+use super::refusal_log::because;
 use super::suspend::Admitted;
 use super::user_code::{HookFault, UserCode};
 use super::wait_state::WaitState;
-use super::{Dispatch, Served, misfit_answer, refusals};
+use super::{Dispatch, Served, answers, misfit_answer};
 use abeyance_core::request::client_address::Client;
 use abeyance_core::request::cors::OriginVerdict;
 use abeyance_core::request::negotiate::choose;
@@ -49,19 +49,19 @@ impl Dispatch {
             .map_err(|misfit| misfit_answer(&misfit))?;
         if transport == Transport::Sse && LastEventId::says_stay_away(&parts) {
             // What closes an `EventSource` for good; nobody is asked, and no place is taken.
-            return Err(because(RefusalReason::StayAway, refusals::empty(StatusCode::NO_CONTENT)));
+            return Err(because(RefusalReason::StayAway, answers::empty(StatusCode::NO_CONTENT)));
         }
         let is_bodied = !body.is_end_stream();
         // Without a body there is nothing to wait for; and HTTP/1.0 knows no expectations (RFC 9110 §10.1.1).
         if is_bodied && parts.version > Version::HTTP_10 && parts.headers.contains_key(header::EXPECT) {
-            return Err(refusals::plain(StatusCode::EXPECTATION_FAILED, "a held request needs no body"));
+            return Err(answers::plain(StatusCode::EXPECTATION_FAILED, "a held request needs no body"));
         }
         let standing = WaitState::of(&parts.extensions);
         swallow(arriving(body, self.server_config().head_timeout, &self.keeper, standing)).await?;
         let admission = self
             .keeper
             .admit(served.config.endpoint, Peer::from(client.address.ip()))
-            .map_err(|refused| refusals::full(refused, self.keeper.spread()))?;
+            .map_err(|refused| answers::full(refused, self.keeper.spread()))?;
         let asked = RequestFacts::of(&parts, transport, is_bodied);
         // The other transports carry no ids.
         let tells_ids = matches!(transport, Transport::Sse | Transport::LongPoll);
@@ -69,20 +69,20 @@ impl Dispatch {
             if tells_ids { LastEventId::of(&parts) } else { LastEventId::default() };
         introduce(self.introduction.as_ref(), peer, client, &mut parts.extensions).map_err(|fault| {
             tracing::error!(%fault, "`connect_info` failed");
-            refusals::empty(StatusCode::INTERNAL_SERVER_ERROR)
+            answers::empty(StatusCode::INTERNAL_SERVER_ERROR)
         })?;
         let suspension = self.run(served, parts, captures).await?;
         let config = self.config(served, &suspension, transport)?;
         let resume_point = self.resume_point(served, &suspension, last_event_id.as_deref())?;
-        let passage = OriginVerdict::Own;
+        let origin = OriginVerdict::Own;
         Ok(Box::new(Admitted {
             admission,
             suspension,
             config,
             peer: client.address,
-            asked,
+            facts: asked,
             resume_point,
-            passage,
+            origin,
         }))
     }
 
@@ -97,12 +97,12 @@ impl Dispatch {
         let (count, most) = (suspension.topics.len(), self.server_config().max_topics);
         if count > most {
             tracing::error!("{}: `Suspend` joins {count} topics; `max_topics` is {most}", served.endpoint);
-            return Err(refusals::empty(StatusCode::INTERNAL_SERVER_ERROR));
+            return Err(answers::empty(StatusCode::INTERNAL_SERVER_ERROR));
         }
         let topics = suspension.topics.iter().map(|(topic, _)| topic);
         self.keeper.resume_point(topics, last_event_id).map_err(|Forged| {
             let text = "`Last-Event-ID` is of a message that is yet to come";
-            because(RefusalReason::LastEventId, refusals::plain(StatusCode::BAD_REQUEST, text))
+            because(RefusalReason::LastEventId, answers::plain(StatusCode::BAD_REQUEST, text))
         })
     }
 
@@ -129,11 +129,11 @@ impl Dispatch {
                 tracing::error!(%fault, "{} failed", served.endpoint);
                 Err(match fault {
                     HookFault::Panicked(_) | HookFault::Returned(_) | HookFault::Cut => {
-                        refusals::empty(StatusCode::INTERNAL_SERVER_ERROR)
+                        answers::empty(StatusCode::INTERNAL_SERVER_ERROR)
                     }
                     HookFault::Overdue(_) => because(
                         RefusalReason::FunctionLate,
-                        refusals::plain(StatusCode::SERVICE_UNAVAILABLE, "not ready in time"),
+                        answers::plain(StatusCode::SERVICE_UNAVAILABLE, "not ready in time"),
                     ),
                 })
             }
@@ -164,7 +164,7 @@ impl Dispatch {
                 for contradiction in contradictions {
                     tracing::error!("{}: {contradiction}", served.endpoint);
                 }
-                Err(refusals::empty(StatusCode::INTERNAL_SERVER_ERROR))
+                Err(answers::empty(StatusCode::INTERNAL_SERVER_ERROR))
             }
         }
     }
@@ -178,9 +178,9 @@ async fn swallow(body: Body) -> Result<(), Response<Body>> {
     while let Some(frame) = body.frame().await {
         if let Err(error) = frame {
             return Err(match error {
-                error if error.is::<LengthLimitError>() => refusals::empty(StatusCode::PAYLOAD_TOO_LARGE),
-                error if is_late(&error) => refusals::late(),
-                _ => refusals::empty(StatusCode::BAD_REQUEST),
+                error if error.is::<LengthLimitError>() => answers::empty(StatusCode::PAYLOAD_TOO_LARGE),
+                error if is_late(&error) => answers::late(),
+                _ => answers::empty(StatusCode::BAD_REQUEST),
             });
         }
     }

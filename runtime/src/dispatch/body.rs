@@ -15,8 +15,8 @@ use crate::endpoint::BoxError;
 use crate::keeper::inbound::Received;
 
 use super::Dispatch;
+use super::answers;
 use super::fallback::is_late;
-use super::refusals;
 
 impl Dispatch {
     /// The whole body, which may have so many bytes; or what to answer instead.
@@ -45,8 +45,8 @@ impl Dispatch {
                     bytes.extend_from_slice(&data);
                 }
                 Some(Err(error)) if error.is::<LengthLimitError>() => return Err(too_large(most)),
-                Some(Err(error)) if is_late(&error) => return Err(refusals::late()),
-                Some(Err(_)) => return Err(refusals::empty(StatusCode::BAD_REQUEST)),
+                Some(Err(error)) if is_late(&error) => return Err(answers::late()),
+                Some(Err(_)) => return Err(answers::empty(StatusCode::BAD_REQUEST)),
             }
         }
     }
@@ -75,13 +75,13 @@ fn grow(bytes: &mut Vec<u8>, more: usize, most: usize) {
 }
 
 fn too_large(most: usize) -> Response<Body> {
-    refusals::plain(StatusCode::PAYLOAD_TOO_LARGE, format!("a message may have {most} bytes"))
+    answers::plain(StatusCode::PAYLOAD_TOO_LARGE, format!("a message may have {most} bytes"))
 }
 
 /// The rest of the body is not read, so nothing else can come on this connection.
 fn no_room() -> Response<Body> {
     let text = "too much is being sent to this server at once";
-    let mut response = refusals::plain(StatusCode::TOO_MANY_REQUESTS, text);
+    let mut response = answers::plain(StatusCode::TOO_MANY_REQUESTS, text);
     let headers = response.headers_mut();
     headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
     headers.insert(header::CONNECTION, HeaderValue::from_static("close"));

@@ -13,9 +13,9 @@ use abeyance_core::words::message::Message;
 use abeyance_core::words::refusal_reason::RefusalReason;
 
 use super::fallback::arriving;
-use super::refused::because;
+use super::refusal_log::because;
 use super::wait_state::WaitState;
-use super::{Dispatch, Served, refusals};
+use super::{Dispatch, Served, answers};
 use abeyance_core::request::negotiate::query_value;
 
 /// The token a request brings, in the `Abeyance-Hold` header or as `?hold=`.
@@ -41,7 +41,7 @@ impl Dispatch {
         if request.method() == Method::DELETE {
             let goodbye = Disconnect::closed(None, "");
             return match self.keeper.end(&hold, goodbye.into()) {
-                true => refusals::empty(StatusCode::NO_CONTENT),
+                true => answers::empty(StatusCode::NO_CONTENT),
                 false => unknown(),
             };
         }
@@ -59,14 +59,14 @@ impl Dispatch {
         } else {
             match String::from_utf8(bytes) {
                 Ok(text) => Message::from(text),
-                Err(_) => return refusals::plain(StatusCode::BAD_REQUEST, "the text is not UTF-8"),
+                Err(_) => return answers::plain(StatusCode::BAD_REQUEST, "the text is not UTF-8"),
             }
         };
         match hold.post(message) {
-            Ok(()) => refusals::empty(StatusCode::ACCEPTED),
+            Ok(()) => answers::empty(StatusCode::ACCEPTED),
             Err(PostRefusal::Ended) => unknown(),
             Err(PostRefusal::Full) => {
-                let mut response = refusals::plain(StatusCode::TOO_MANY_REQUESTS, "too many messages wait");
+                let mut response = answers::plain(StatusCode::TOO_MANY_REQUESTS, "too many messages wait");
                 response.headers_mut().insert(header::RETRY_AFTER, 1.into());
                 response
             }
@@ -75,7 +75,7 @@ impl Dispatch {
 }
 
 fn unknown() -> Response<Body> {
-    because(RefusalReason::Token, refusals::plain(StatusCode::NOT_FOUND, "no such hold"))
+    because(RefusalReason::Token, answers::plain(StatusCode::NOT_FOUND, "no such hold"))
 }
 
 /// Bytes are text unless the client says that they are not.

@@ -5,34 +5,34 @@ use std::task::{Context, Poll};
 
 use abeyance_core::words::peer_io::PeerIo;
 
-/// How a peer takes its ending.
+/// What came of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    /// It has closed too, or is gone.
-    Closed,
-    /// It goes on as if there were none.
-    Deaf,
+pub(crate) enum Discarded {
+    /// The peer has closed too, or is gone.
+    PeerClosed,
+    /// The peer goes on sending.
+    TooMuch,
 }
 
-/// How often is read in one turn: whoever sends without end must not keep the others waiting.
+/// How often is read in one turn: a peer that sends without end must not keep others waiting.
 const TURN: usize = 16;
 
 /// Reads and forgets, `most` bytes in all.
 pub(crate) fn discard(
-    line: &dyn PeerIo,
+    socket: &dyn PeerIo,
     cx: &mut Context<'_>,
     discarded: &mut usize,
     most: usize,
-) -> Poll<Ending> {
+) -> Poll<Discarded> {
     let mut buffer = [0; 8 * 1024];
     for _ in 0..TURN {
-        match line.poll_read(cx, &mut buffer) {
+        match socket.poll_read(cx, &mut buffer) {
             Poll::Ready(Ok(count @ 1..)) => *discarded += count,
-            Poll::Ready(_) => return Poll::Ready(Ending::Closed),
+            Poll::Ready(_) => return Poll::Ready(Discarded::PeerClosed),
             Poll::Pending => return Poll::Pending,
         }
         if *discarded > most {
-            return Poll::Ready(Ending::Deaf);
+            return Poll::Ready(Discarded::TooMuch);
         }
     }
     cx.waker().wake_by_ref();

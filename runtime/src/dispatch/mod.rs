@@ -1,20 +1,21 @@
 //! The order of things: route, admit, run the function, suspend, attend, conclude.
 
 mod admit; // from a request to a place and the function's word
+mod answers; // answers for requests that are not held
 mod body; // a message that comes as a body
 pub(crate) mod cleanup; // what the application does in the end
 mod client_post; // POST and DELETE with a hold's token
 mod conclude; // the one exit door
 pub(crate) mod connect_info; // telling handlers who asks
 mod date; // the `Date` header
-mod discard; // what a peer sends behind our last word
+mod discard;
+mod ending; // what a peer sends behind our last word
 pub(crate) mod fallback; // what is not held
 mod hooks; // the context, and the hook that runs
 mod host; // for which host a request is
 mod ownership; // the endpoint's or the fallback's
 mod publisher; // what was scheduled
-mod refusals; // answers for requests that are not held
-pub(crate) mod refused; // telling of what was refused
+pub(crate) mod refusal_log; // telling of what was refused
 mod remaining_messages; // what arrived before the end
 mod session; // while it is held
 mod smuggling; // where a request ends
@@ -42,7 +43,7 @@ use crate::endpoint::record::Endpoint;
 use crate::endpoint::router::Router;
 use crate::endpoint::states::States;
 use crate::keeper::Keeper;
-use crate::keeper::hold::HoldConfig;
+use crate::keeper::hold_config::HoldConfig;
 use crate::keeper::hub::Hub;
 use crate::settings::ServerConfig;
 use abeyance_core::mechanisms::limits::EndpointLimits;
@@ -50,12 +51,12 @@ use abeyance_core::words::cause::Disconnect;
 use abeyance_core::words::refusal_reason::RefusalReason;
 use abeyance_settings::endpoint::{EndpointOptions, Transport};
 
-use abeyance_core::request::cors::OriginVerdict;
+use abeyance_core::request::cors::{self, OriginVerdict};
 use connect_info::{ConnectInfo, introduce};
 pub(crate) use date::http_date;
 pub(crate) use discard::discard;
 use fallback::Fallback;
-use refused::{RefusedPeer, because};
+use refusal_log::{RefusedPeer, because};
 pub(crate) use suspend::Admitted;
 pub(crate) use wait_state::{WaitObserver, WaitState};
 
@@ -190,7 +191,7 @@ impl Dispatch {
 
     async fn reply(self: Arc<Self>, mut request: Request<Incoming>, peer: SocketAddr) -> Reply {
         if let Err(wrong) = smuggling::judge(&request).and_then(|()| host::settle(&mut request)) {
-            return Reply::Answer(refusals::closing(refusals::plain(StatusCode::BAD_REQUEST, wrong)));
+            return Reply::Answer(answers::closing(answers::plain(StatusCode::BAD_REQUEST, wrong)));
         }
         match self.router.at(request.uri().path()) {
             Some((index, captures)) => match self.serve(index, captures, request, peer).await {
@@ -219,34 +220,20 @@ impl Dispatch {
             request.headers(),
             &self.server_config().trusted_proxies,
         );
-        let passage = self.passage(request.headers(), client.is_proxied)?;
-        abeyance_core::request::cors::disarm(&passage, request.headers_mut());
+        let origin = self.judge_origin(request.headers(), client.is_proxied)?;
+        cors::disarm(&origin, request.headers_mut());
         let allowed = |mut response: Response<Body>| {
-            abeyance_core::request::cors::permit(&passage, response.headers_mut());
+            cors::permit(&origin, response.headers_mut());
             response
         };
         let answer = match *request.method() {
             Method::GET => {
                 let mut admitted =
                     self.admit(served, captures, request, peer, client).await.map_err(allowed)?;
-                admitted.permit(&passage);
+                admitted.permit(&origin);
                 return Ok(admitted);
             }
-            Method::OPTIONS => {
-                let mut response = refusals::empty(StatusCode::NO_CONTENT);
-                response.headers_mut().insert(header::ALLOW, methods(served));
-                let allowed = &self.server_config().allowed_headers;
-                abeyance_core::request::cors::preflight(&passage, allowed, response.headers_mut());
-                match abeyance_core::request::cors::unmet(&passage, allowed, request.headers()) {
-                    // Its page learns no more than that the request failed.
-                    Some(name) => refused::noting(
-                        RefusalReason::Preflight,
-                        format!("{name:?} is not among `allowed_headers`"),
-                        response,
-                    ),
-                    None => response,
-                }
-            }
+            Method::OPTIONS => self.preflight(served, &origin, request.headers()),
             Method::POST | Method::DELETE => match client_post::token(&request) {
                 Some(token) => self.client_post(served, &token, request).await,
                 None => wrong_method(served, request.method()),
@@ -257,18 +244,32 @@ impl Dispatch {
         Err(allowed(answer))
     }
 
+    fn preflight(&self, served: &Served, origin: &OriginVerdict, headers: &HeaderMap) -> Response<Body> {
+        let mut response = answers::empty(StatusCode::NO_CONTENT);
+        response.headers_mut().insert(header::ALLOW, methods(served));
+        let allowed = &self.server_config().allowed_headers;
+        cors::preflight(origin, allowed, response.headers_mut());
+        match cors::unmet(origin, allowed, headers) {
+            // Its page learns no more than that the request failed.
+            Some(name) => {
+                let text = format!("{name:?} is not among `allowed_headers`");
+                refusal_log::noting(RefusalReason::Preflight, text, response)
+            }
+            None => response,
+        }
+    }
+
     /// Whether a request may pass, by the page that it comes from.
     #[expect(clippy::result_large_err, reason = "an answer, made once a request and only moved")]
-    fn passage(&self, headers: &HeaderMap, is_proxied: bool) -> Result<OriginVerdict, Response<Body>> {
-        match user_code::caught(|| {
-            abeyance_core::request::cors::judge(headers, is_proxied, &self.server_config().allowed_origins())
-        }) {
-            Ok(judged) => judged.map_err(|stranger| {
-                because(RefusalReason::Origin, refusals::plain(StatusCode::FORBIDDEN, stranger.to_string()))
+    fn judge_origin(&self, headers: &HeaderMap, is_proxied: bool) -> Result<OriginVerdict, Response<Body>> {
+        match user_code::caught(|| cors::judge(headers, is_proxied, &self.server_config().allowed_origins()))
+        {
+            Ok(judged) => judged.map_err(|foreign| {
+                because(RefusalReason::Origin, answers::plain(StatusCode::FORBIDDEN, foreign.to_string()))
             }),
             Err(fault) => {
                 tracing::error!(%fault, "`allow_origins_if` failed");
-                Err(refusals::empty(StatusCode::INTERNAL_SERVER_ERROR))
+                Err(answers::empty(StatusCode::INTERNAL_SERVER_ERROR))
             }
         }
     }
@@ -287,7 +288,7 @@ impl Dispatch {
         let introduced = introduce(self.introduction.as_ref(), peer, client, request.extensions_mut());
         if let Err(fault) = introduced {
             tracing::error!(%fault, "`connect_info` failed");
-            return refusals::empty(StatusCode::INTERNAL_SERVER_ERROR);
+            return answers::empty(StatusCode::INTERNAL_SERVER_ERROR);
         }
         fallback.call(request).await
     }
@@ -295,9 +296,9 @@ impl Dispatch {
     /// The answer where nothing is served. A page that may connect shall be able to read it.
     fn nothing(&self, request: &Request<Incoming>, peer: SocketAddr) -> Response<Body> {
         let mut response = match (request.method(), request.uri().path()) {
-            (&Method::OPTIONS, "*") => refusals::empty(StatusCode::NO_CONTENT),
+            (&Method::OPTIONS, "*") => answers::empty(StatusCode::NO_CONTENT),
             (method, _) if !ownership::is_known(method) => unknown_method(),
-            _ => refusals::plain(StatusCode::NOT_FOUND, "nothing is served here"),
+            _ => answers::plain(StatusCode::NOT_FOUND, "nothing is served here"),
         };
         let is_proxied = abeyance_core::request::client_address::of(
             peer,
@@ -305,8 +306,8 @@ impl Dispatch {
             &self.server_config().trusted_proxies,
         )
         .is_proxied;
-        if let Ok(passage) = self.passage(request.headers(), is_proxied) {
-            abeyance_core::request::cors::permit(&passage, response.headers_mut());
+        if let Ok(passage) = self.judge_origin(request.headers(), is_proxied) {
+            cors::permit(&passage, response.headers_mut());
         }
         response
     }
@@ -323,7 +324,7 @@ impl Dispatch {
 
     /// Counts and logs a refusal of a connection that has not asked for anything, or not so that it could be read.
     pub(crate) fn deny(&self, why: RefusalReason, peer: SocketAddr) {
-        refused::tell(&self.keeper, why, peer);
+        refusal_log::tell(&self.keeper, why, peer);
     }
 
     /// Counts a connection that is turned away before it has asked for anything.
@@ -397,7 +398,7 @@ impl Drop for Dispatch {
 }
 
 fn misfit_answer(misfit: &abeyance_core::request::negotiate::Misfit) -> Response<Body> {
-    let mut response = refusals::plain(misfit.status(), misfit.to_string());
+    let mut response = answers::plain(misfit.status(), misfit.to_string());
     if misfit.status() == StatusCode::BAD_REQUEST {
         response = because(RefusalReason::Handshake, response);
     }
@@ -411,7 +412,7 @@ fn misfit_answer(misfit: &abeyance_core::request::negotiate::Misfit) -> Response
 }
 
 fn unknown_method() -> Response<Body> {
-    refusals::plain(StatusCode::NOT_IMPLEMENTED, "no such method is known here")
+    answers::plain(StatusCode::NOT_IMPLEMENTED, "no such method is known here")
 }
 
 fn wrong_method(served: &Served, method: &Method) -> Response<Body> {
@@ -423,7 +424,7 @@ fn wrong_method(served: &Served, method: &Method) -> Response<Body> {
     } else {
         "this path is for holding connections"
     };
-    let mut response = refusals::plain(StatusCode::METHOD_NOT_ALLOWED, text);
+    let mut response = answers::plain(StatusCode::METHOD_NOT_ALLOWED, text);
     response.headers_mut().insert(header::ALLOW, methods(served));
     response
 }

@@ -66,7 +66,8 @@ mod tests {
 
     use super::*;
     use crate::keeper::Plan;
-    use crate::keeper::hold::{Hold, HoldConfig, NewHold};
+    use crate::keeper::hold::{Hold, NewHold};
+    use crate::keeper::hold_config::HoldConfig;
     use crate::keeper::hub::Hub;
     use crate::settings::ServerConfig;
     use abeyance_core::mechanisms::limits::{EndpointLimits, Peer};
@@ -91,7 +92,7 @@ mod tests {
         }
 
         fn try_write(&self, _: &[u8]) -> io::Result<usize> {
-            panic!("a line, on purpose")
+            panic!("a socket, on purpose")
         }
 
         fn kernel_share(&self) -> usize {
@@ -108,7 +109,7 @@ mod tests {
 
         fn probe(&self, _: abeyance_core::words::keepalive_probes::Probing) {}
 
-        fn take_little(&self, _: usize) {}
+        fn bound_unsent(&self, _: usize) {}
 
         fn shut(&self) {}
 
@@ -130,7 +131,7 @@ mod tests {
         };
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let form = WireForm::Sse { chunked: false };
-        let origins = NewHold { form, peer, path: "/".into(), line: Arc::new(Broken) };
+        let origins = NewHold { form, peer, path: "/".into(), socket: Arc::new(Broken) };
         let admission = keeper.admit(0, Peer::from(peer.ip())).unwrap();
         let hold = admission.suspend(None, |id, now| Hold::begin(id, now, post.into(), origins)).unwrap();
         hold.open(Vec::new());

@@ -27,7 +27,7 @@ use super::user_code::{caught, drop_quietly};
 use abeyance_core::request::reader::{Read, Reader};
 
 /// What is left to be heard of one hold.
-pub(super) struct Hearing {
+pub(super) struct RemainingMessages {
     /// Until when another message may be begun.
     until: Tick,
     /// Whether anything more is begun.
@@ -48,12 +48,12 @@ const MOST_TAKEN: usize = 16 << 20;
 /// How many reads one turn may take before others get theirs.
 const READS: usize = 16;
 
-impl Hearing {
+impl RemainingMessages {
     /// `has_more` says whether there was more in the socket than was read ahead, `said_goodbye` whether a goodbye was read
     /// there.
     pub(super) fn new(hold: &Hold, end: &End, has_more: bool, said_goodbye: bool) -> Self {
         let keeper = hold.keeper();
-        Hearing {
+        RemainingMessages {
             until: keeper.time().mark().plus(keeper.server_config().hook_timeout),
             is_open: !cuts_off(end, hold.transport())
                 || (said_goodbye && *end == End::from(Disconnect::Reset)),
@@ -70,7 +70,7 @@ impl Hearing {
         hold: &Arc<Hold>,
         hooks: &mut Hooks,
         reader: &mut Reader,
-        line: Option<&dyn Socket>,
+        socket: Option<&dyn Socket>,
         cx: &mut Context<'_>,
     ) -> Poll<()> {
         loop {
@@ -79,7 +79,7 @@ impl Hearing {
                     // What will not be heard need not wait in memory for the hook that runs.
                     while !self.is_open || hold.keeper().is_hurried() {
                         let turn = ready!(coop::poll_proceed(cx));
-                        let Some(message) = ready!(self.next(hold, reader, line, cx)) else {
+                        let Some(message) = ready!(self.next(hold, reader, socket, cx)) else {
                             break;
                         };
                         turn.made_progress();
@@ -97,11 +97,11 @@ impl Hearing {
                 }
             }
             let turn = ready!(coop::poll_proceed(cx));
-            let Some(message) = ready!(self.next(hold, reader, line, cx)) else {
+            let Some(message) = ready!(self.next(hold, reader, socket, cx)) else {
                 return Poll::Ready(());
             };
             turn.made_progress();
-            self.hear(hold, hooks, message);
+            self.start(hold, hooks, message);
         }
     }
 
@@ -120,7 +120,7 @@ impl Hearing {
         self.reads = false;
     }
 
-    fn hear(&mut self, hold: &Arc<Hold>, hooks: &mut Hooks, message: Message) {
+    fn start(&mut self, hold: &Arc<Hold>, hooks: &mut Hooks, message: Message) {
         let keeper = hold.keeper();
         let now = keeper.time().now();
         if !self.is_open || !hooks.is_free() || now >= self.until || keeper.is_hurried() {
@@ -138,7 +138,7 @@ impl Hearing {
         &mut self,
         hold: &Hold,
         reader: &mut Reader,
-        line: Option<&dyn Socket>,
+        socket: Option<&dyn Socket>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Message>> {
         if let Some(message) = self.posted.pop_front() {
@@ -157,11 +157,11 @@ impl Hearing {
             }
             // A peer that sends without end would have us read for ever, and nothing else ends that.
             self.reads &= self.taken < MOST_TAKEN;
-            let Some(line) = line.filter(|_| self.reads) else { return Poll::Ready(None) };
-            match line.poll_read(cx, &mut buffer) {
+            let Some(socket) = socket.filter(|_| self.reads) else { return Poll::Ready(None) };
+            match socket.poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(count @ 1..)) => {
                     self.taken += count;
-                    hold.note_received(count, line);
+                    hold.note_received(count, socket);
                     reader.feed(&buffer[..count], &hold.config.endpoint_config, hold.keeper().time().stamp());
                 }
                 _ => {

@@ -25,7 +25,7 @@ use abeyance_core::words::message::Message;
 use abeyance_settings::endpoint::Transport;
 
 use super::After;
-use super::conclude::Ending;
+use super::ending::Ending;
 use super::hooks::{Call, Hooks};
 use super::user_code::{HookFault, caught, drop_quietly, poll_caught, settled};
 use abeyance_core::request::reader::{Read, Reader};
@@ -34,7 +34,7 @@ use abeyance_core::request::reader::{Read, Reader};
 /// every hold: what is needed only for a moment is boxed for that moment.
 pub(super) struct Session<'a> {
     pub(super) hold: Arc<Hold>,
-    pub(super) line: &'a Arc<dyn Socket>,
+    pub(super) socket: &'a Arc<dyn Socket>,
     pub(super) hooks: Hooks,
     pub(super) driver: Option<BoxFuture<'static, Result<(), BoxError>>>,
     pub(super) reader: Reader,
@@ -79,9 +79,9 @@ const READS: usize = 16;
 const LOOK_AHEAD: usize = 256 << 10;
 
 impl<'a> Session<'a> {
-    pub(super) fn new(hold: Arc<Hold>, line: &'a Arc<dyn Socket>, hooks: Hooks, reader: Reader) -> Self {
+    pub(super) fn new(hold: Arc<Hold>, socket: &'a Arc<dyn Socket>, hooks: Hooks, reader: Reader) -> Self {
         let stage = Stage::Startup(Box::default());
-        Session { hold, line, hooks, driver: None, reader, stage, counted: 0 }
+        Session { hold, socket, hooks, driver: None, reader, stage, counted: 0 }
     }
 
     /// Ready when the wire is finished.
@@ -115,13 +115,13 @@ impl<'a> Session<'a> {
             let turn = ready!(coop::poll_proceed(cx));
             let Some(message) = ready!(self.poll_message(cx)) else { return Poll::Ready(()) };
             turn.made_progress();
-            self.hear(message);
+            self.start_message(message);
         }
     }
 
     /// Gives one message to the application. Nothing is read from the peer while it has it, so that the peer cannot send
     /// faster than the application takes.
-    fn hear(&mut self, message: Message) {
+    fn start_message(&mut self, message: Message) {
         self.count_inbound();
         self.hold.note_message();
         self.hold.pause_reads();
@@ -136,16 +136,16 @@ impl<'a> Session<'a> {
         if let Err((name, fault)) = outcome {
             self.fail(name, &fault);
         }
-        if let Stage::Startup(opening) = &mut self.stage {
-            let opening = std::mem::take(&mut **opening);
+        if let Stage::Startup(startup) = &mut self.stage {
+            let startup = std::mem::take(&mut **startup);
             self.stage = Stage::Held;
-            self.open(opening, is_well);
+            self.open(startup, is_well);
         }
     }
 
     /// `on_suspend` is over: the replies go out, then what was published meanwhile; then the driver starts.
-    fn open(&mut self, opening: Startup, is_well: bool) {
-        let Startup { replies, driver } = opening;
+    fn open(&mut self, startup: Startup, is_well: bool) {
+        let Startup { replies, driver } = startup;
         // Where an end has begun, this only counts what will not be delivered.
         self.hold.open(replies);
         match driver {
@@ -166,7 +166,7 @@ impl<'a> Session<'a> {
         let mut buffer = [0; 8 * 1024];
         for _ in 0..READS {
             match self.reader.next_item() {
-                Read::More => match self.line.poll_read(cx, &mut buffer) {
+                Read::More => match self.socket.poll_read(cx, &mut buffer) {
                     Poll::Pending => {
                         self.count_inbound();
                         return self.hold.poll_noted(cx).map(|()| None);
@@ -193,7 +193,7 @@ impl<'a> Session<'a> {
 
     /// Takes in what came.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
-        self.hold.note_received(bytes.len(), &**self.line);
+        self.hold.note_received(bytes.len(), &**self.socket);
         self.reader.feed(bytes, &self.hold.config.endpoint_config, self.hold.keeper().time().stamp());
     }
 
@@ -214,7 +214,7 @@ impl<'a> Session<'a> {
 
     /// Whether the peer has left while a hook runs.
     fn poll_left(&mut self, cx: &mut Context<'_>) {
-        match self.line.poll_gone(cx) {
+        match self.socket.poll_gone(cx) {
             Poll::Pending => {}
             Poll::Ready(Err(error)) => self.broke(&error, cx),
             Poll::Ready(Ok(())) if self.hold.transport() != Transport::WebSocket => {
@@ -233,7 +233,7 @@ impl<'a> Session<'a> {
     pub(super) fn look_ahead(&mut self, cx: &mut Context<'_>) -> Ahead {
         let mut buffer = [0; 8 * 1024];
         let (mut taken, most) = (0, LOOK_AHEAD + self.hold.config.endpoint_config.max_message);
-        self.line.mistrust();
+        self.socket.mistrust();
         let ahead = loop {
             match self.reader.look() {
                 Read::Item(Incoming::Close { code, reason }) => break Ahead::Last(closed(code, &reason)),
@@ -246,7 +246,7 @@ impl<'a> Session<'a> {
             if self.reader.ahead() > LOOK_AHEAD || taken > most || !self.hold.keeper().has_room_ahead(0) {
                 break Ahead::More;
             }
-            match self.line.poll_read(cx, &mut buffer) {
+            match self.socket.poll_read(cx, &mut buffer) {
                 Poll::Pending => break Ahead::Nothing,
                 Poll::Ready(Ok(0)) => break Ahead::Last(Disconnect::Gone.into()),
                 Poll::Ready(Ok(count)) => {
@@ -254,7 +254,7 @@ impl<'a> Session<'a> {
                     self.feed(&buffer[..count]);
                 }
                 Poll::Ready(Err(error)) => {
-                    break Ahead::Last(self.hold.fault(&error, Some(&**self.line)).into());
+                    break Ahead::Last(self.hold.fault(&error, Some(&**self.socket)).into());
                 }
             }
         };
@@ -285,7 +285,7 @@ impl<'a> Session<'a> {
             },
             _ => None,
         };
-        self.end(end_request.unwrap_or_else(|| self.hold.fault(error, Some(&**self.line)).into()));
+        self.end(end_request.unwrap_or_else(|| self.hold.fault(error, Some(&**self.socket)).into()));
     }
 
     pub(super) fn fail(&self, what: &str, fault: &HookFault) {

@@ -10,17 +10,17 @@ use abeyance_settings::endpoint::WhenFull;
 
 use super::end::EndEffects;
 use super::hold::Hold;
-use super::{Books, Keeper};
+use super::{Keeper, Registry};
 
 /// A newcomer's place under every limit, or leave to ask for one. Dropping it gives it back.
 pub(crate) struct Admission {
     keeper: Arc<Keeper>,
     endpoint: u32,
     peer: Peer,
-    place: MemberSlot,
+    place: Reservation,
 }
 
-enum MemberSlot {
+enum Reservation {
     /// Taken.
     Permit(Permit),
     /// There is none; the function may run, and if it says yes, the oldest makes room.
@@ -55,7 +55,7 @@ impl Keeper {
         Ok(Admission { keeper: self.clone(), endpoint, peer, place })
     }
 
-    fn place(&self, endpoint: u32, peer: Peer) -> Result<MemberSlot, Refused> {
+    fn place(&self, endpoint: u32, peer: Peer) -> Result<Reservation, Refused> {
         let mut registry = self.registry.lock();
         if registry.draining {
             return Err(Refused::Draining);
@@ -73,9 +73,9 @@ impl Keeper {
             return Err(Refused::Full(Full::Peer));
         }
         match registry.limits.take(endpoint, peer) {
-            Ok(permit) => Ok(MemberSlot::Permit(permit)),
+            Ok(permit) => Ok(Reservation::Permit(permit)),
             Err(_) if self.evicts(endpoint) && registry.limits.begin_admitting(endpoint) => {
-                Ok(MemberSlot::Asking)
+                Ok(Reservation::Asking)
             }
             Err(full) => Err(Refused::Full(full)),
         }
@@ -93,7 +93,7 @@ impl Admission {
 
     #[cfg(test)]
     pub(super) fn has_permit(&self) -> bool {
-        matches!(self.place, MemberSlot::Permit(_))
+        matches!(self.place, Reservation::Permit(_))
     }
 
     /// The function said yes: the hold begins, made by `make` from its id and the present tick. Whoever must go for it
@@ -113,7 +113,7 @@ impl Admission {
             // Made before anyone goes for it: should that panic, nobody has gone, and the place is still ours to give back.
             let hold = make(registry.ledger.next_id(), now);
             self.seat(&mut registry, key.as_ref(), now, &mut gone).map(|()| {
-                if let MemberSlot::Permit(permit) = std::mem::replace(&mut self.place, MemberSlot::Spent) {
+                if let Reservation::Permit(permit) = std::mem::replace(&mut self.place, Reservation::Spent) {
                     registry.limits.seat(&permit, hold.id);
                     registry.deadlines.set(hold.id.slot(), now);
                     registry.ledger.begin(self.endpoint, now, hold.clone(), permit);
@@ -131,14 +131,14 @@ impl Admission {
     /// Makes the place a permit with everything the hold needs, ending others where it must.
     fn seat(
         &mut self,
-        registry: &mut Books,
+        registry: &mut Registry,
         key: Option<&Arc<str>>,
         now: Tick,
         gone: &mut Vec<EndEffects>,
     ) -> Result<(), Refused> {
         // A request that has a place needs at most its key's.
         let mut full = registry.limits.full(self.endpoint, self.peer, key);
-        if let MemberSlot::Permit(_) = self.place {
+        if let Reservation::Permit(_) = self.place {
             full.retain(|full| full.is_of_key());
         }
         if let Some(first) = full.first() {
@@ -149,55 +149,41 @@ impl Admission {
                 gone.extend(registry.end(&hold, Resume::Evicted.into()).ok());
             }
         }
-        if let MemberSlot::Asking = self.place {
+        if let Reservation::Asking = self.place {
             let permit = registry.limits.take(self.endpoint, self.peer).map_err(Refused::Full)?;
             registry.limits.end_admitting(self.endpoint);
-            self.place = MemberSlot::Permit(permit);
+            self.place = Reservation::Permit(permit);
         }
-        if let (MemberSlot::Permit(permit), Some(key)) = (&mut self.place, key) {
+        if let (Reservation::Permit(permit), Some(key)) = (&mut self.place, key) {
             registry.limits.take_key(permit, key.clone()).map_err(Refused::Full)?;
         }
         Ok(())
     }
 
-    /// The oldest hold under each limit in `full`, chosen before anyone is ended, so that nobody goes for nothing.
+    /// The oldest hold under each limit in `full`. All are chosen before one is ended, so that none is ended in vain.
     fn victims(
         &self,
-        registry: &Books,
+        registry: &Registry,
         full: &[Full],
         key: Option<&Arc<str>>,
         now: Tick,
     ) -> Result<Vec<Arc<Hold>>, Refused> {
-        let holders = |limit| registry.limits.holders(limit, self.endpoint, self.peer, key);
         let relieves = |hold: &Arc<Hold>, limit| match limit {
             Full::Server => true,
             Full::Endpoint => hold.config.endpoint == self.endpoint,
-            _ => holders(limit).contains(hold.id),
+            _ => registry.limits.holders(limit, self.endpoint, self.peer, key).contains(hold.id),
         };
         let mut victims: Vec<Arc<Hold>> = Vec::new();
         for &limit in full {
             if victims.iter().any(|victim| relieves(victim, limit)) {
                 continue;
             }
-            let oldest = match limit {
-                // Only endpoints that say `resume_oldest` themselves give way.
-                Full::Server => (0..self.keeper.plans().len() as u32)
-                    .filter(|endpoint| self.keeper.evicts(*endpoint))
-                    .filter_map(|endpoint| registry.ledger.oldest_of(endpoint))
-                    .min(),
-                Full::Endpoint => registry.ledger.oldest_of(self.endpoint),
-                _ => holders(limit)
-                    .iter()
-                    .filter(|id| {
-                        registry.ledger.get(*id).is_some_and(|hold| self.keeper.evicts(hold.config.endpoint))
-                    })
-                    .find_map(|id| registry.ledger.age(id.slot())),
-            };
-            let victim = oldest
+            let victim = self
+                .oldest(registry, limit, key)
                 .filter(|(_, began)| began.plus(SETTLED) <= now)
                 .and_then(|(id, _)| registry.ledger.get(id))
                 .ok_or(Refused::Full(limit))?;
-            // Who was chosen for a limit that this one relieves as well stays.
+            // A hold that was chosen for a limit which this one relieves as well stays.
             let is_needed = |victims: &[Arc<Hold>], at: usize| {
                 let others = || victims[..at].iter().chain(&victims[at + 1..]).chain([victim]);
                 full.iter().any(|&limit| {
@@ -213,14 +199,32 @@ impl Admission {
         }
         Ok(victims)
     }
+
+    /// The oldest hold under a limit, of those whose endpoints say `resume_oldest` themselves.
+    fn oldest(&self, registry: &Registry, limit: Full, key: Option<&Arc<str>>) -> Option<(HoldId, Tick)> {
+        let evicts = |id: &HoldId| {
+            registry.ledger.get(*id).is_some_and(|hold| self.keeper.evicts(hold.config.endpoint))
+        };
+        match limit {
+            Full::Server => (0..self.keeper.plans().len() as u32)
+                .filter(|endpoint| self.keeper.evicts(*endpoint))
+                .filter_map(|endpoint| registry.ledger.oldest_of(endpoint))
+                .min(),
+            Full::Endpoint => registry.ledger.oldest_of(self.endpoint),
+            _ => {
+                let holders = registry.limits.holders(limit, self.endpoint, self.peer, key);
+                holders.iter().filter(evicts).find_map(|id| registry.ledger.age(id.slot()))
+            }
+        }
+    }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        match std::mem::replace(&mut self.place, MemberSlot::Spent) {
-            MemberSlot::Permit(permit) => self.keeper.registry.lock().limits.give_back(permit, None),
-            MemberSlot::Asking => self.keeper.registry.lock().limits.end_admitting(self.endpoint),
-            MemberSlot::Spent => {}
+        match std::mem::replace(&mut self.place, Reservation::Spent) {
+            Reservation::Permit(permit) => self.keeper.registry.lock().limits.give_back(permit, None),
+            Reservation::Asking => self.keeper.registry.lock().limits.end_admitting(self.endpoint),
+            Reservation::Spent => {}
         }
     }
 }

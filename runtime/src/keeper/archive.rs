@@ -9,7 +9,7 @@ use abeyance_core::words::retention::Rule;
 use abeyance_core::words::topic::Topic;
 
 use super::Keeper;
-use super::replay::Cursor;
+use super::cursor::Cursor;
 
 /// What a server keeps of what was published.
 pub(super) struct Archive {

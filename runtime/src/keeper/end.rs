@@ -12,8 +12,7 @@ use abeyance_core::words::topic::Topic;
 
 use super::end_request::EndRequest;
 use super::hold::Hold;
-use super::outbox::wake;
-use super::{Books, Keeper};
+use super::{Keeper, Registry};
 
 /// What is left to do once the books are closed again.
 #[derive(Default)]
@@ -47,7 +46,7 @@ impl Keeper {
     /// Ends every hold with this key, at whichever endpoint; says how many these are.
     pub(crate) fn end_key(&self, key: &str, cause: &End) -> usize {
         let key = Arc::from(key);
-        let hold = |registry: &Books, id| registry.ledger.get(id).cloned();
+        let hold = |registry: &Registry, id| registry.ledger.get(id).cloned();
         self.end_those(cause, |registry| {
             registry.limits.of_key(&key).into_iter().filter_map(|id| hold(registry, id)).collect()
         })
@@ -55,7 +54,7 @@ impl Keeper {
 
     /// Ends several holds in one step: or what the first to leave publish in their end hooks would be the last word to
     /// the others, and a long poll's answer.
-    pub(super) fn end_those(&self, cause: &End, those: impl FnOnce(&Books) -> Vec<Arc<Hold>>) -> usize {
+    pub(super) fn end_those(&self, cause: &End, those: impl FnOnce(&Registry) -> Vec<Arc<Hold>>) -> usize {
         let mut registry = self.registry.lock();
         let holds = those(&registry);
         let ended: Vec<_> =
@@ -101,7 +100,7 @@ impl Keeper {
     }
 }
 
-impl Books {
+impl Registry {
     /// Begins a hold's end. If it had begun, the note comes back, for the messages in it are not dropped under a lock.
     pub(super) fn end(&mut self, hold: &Hold, end_request: EndRequest) -> Result<EndEffects, EndRequest> {
         let Some(permit) = self.ledger.end(hold.id, &end_request.end) else { return Err(end_request) };
@@ -151,6 +150,6 @@ impl Hold {
     fn cut_short(&self) {
         let mut outbox = self.outbox();
         outbox.is_cut = true;
-        wake(outbox);
+        outbox.wake();
     }
 }

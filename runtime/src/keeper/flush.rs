@@ -37,14 +37,16 @@ impl Hold {
 
     fn flush(&self, outbox: &mut Outbox, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            let Outbox { line: Some(line), send_buffer, .. } = &*outbox else { return Poll::Ready(Ok(())) };
+            let Outbox { socket: Some(socket), send_buffer, .. } = &*outbox else {
+                return Poll::Ready(Ok(()));
+            };
             let Some(bytes) = send_buffer.next() else {
                 return Poll::Ready(match outbox.is_broken_off {
                     true => Err(io::ErrorKind::ConnectionAborted.into()),
                     false => Ok(()),
                 });
             };
-            match line.try_write(bytes) {
+            match socket.try_write(bytes) {
                 Ok(0) if !bytes.is_empty() => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
                     let done = outbox.send_buffer.advance(count);
@@ -63,7 +65,7 @@ impl Hold {
                         }
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match line.poll_writable(cx) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match socket.poll_writable(cx) {
                     Poll::Ready(Ok(())) => {}
                     other => return other,
                 },
@@ -104,8 +106,8 @@ impl Hold {
         let is_clean = !outbox.send_buffer.is_torn();
         outbox.undelivered = outbox.undelivered();
         let waited = std::mem::take(&mut outbox.send_buffer);
-        let written = match &outbox.line {
-            Some(line) if is_clean => line.try_write(bytes).unwrap_or(0),
+        let written = match &outbox.socket {
+            Some(socket) if is_clean => socket.try_write(bytes).unwrap_or(0),
             _ => 0,
         };
         outbox.bytes_out += written as u64;
@@ -143,7 +145,7 @@ impl Hold {
         let last_messages =
             outbox.end_request.as_mut().map(|end_request| std::mem::take(&mut end_request.last_messages));
         let rest = (
-            outbox.line.take(),
+            outbox.socket.take(),
             outbox.waker.take(),
             outbox.room.take(),
             outbox.inbox.take(),
@@ -154,12 +156,12 @@ impl Hold {
     }
 
     /// What an error of the socket says about the peer.
-    pub(crate) fn fault(&self, error: &io::Error, line: Option<&dyn PeerIo>) -> End {
+    pub(crate) fn fault(&self, error: &io::Error, socket: Option<&dyn PeerIo>) -> End {
         match error.kind() {
             io::ErrorKind::TimedOut => {
                 // The kernel also gives up on a peer that is there but takes nothing: then it answered lately.
                 let asked = self.clocks().probing().give_up;
-                match line.and_then(|line| line.last_answer()) {
+                match socket.and_then(|socket| socket.last_answer()) {
                     Some(silence) if !is_unreachable(silence, asked) => Disconnect::Stalled.into(),
                     _ => Disconnect::Unreachable.into(),
                 }

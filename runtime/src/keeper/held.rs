@@ -14,11 +14,12 @@ use abeyance_core::words::message::Message;
 use abeyance_core::words::topic::Topic;
 use abeyance_settings::endpoint::Transport;
 
+use super::Keeper;
 use super::end_request::EndRequest;
 use super::hold::Hold;
-use super::hub::Hub;
+use super::outbox::MessageClass;
 use super::publish::JoinRefusal;
-use super::send::{MessageClass, Refusal};
+use super::send::Refusal;
 
 /// A handle on one hold: cheap to clone, and harmless after the hold has ended.
 ///
@@ -57,6 +58,10 @@ impl Held {
         Held(hold)
     }
 
+    pub(super) fn keeper(&self) -> &Arc<Keeper> {
+        self.0.keeper()
+    }
+
     /// The hold's id.
     pub fn id(&self) -> HoldId {
         self.0.id
@@ -80,11 +85,6 @@ impl Held {
     /// The secret with which a client speaks for this hold by `POST` and `DELETE`, as in the `Abeyance-Hold` header.
     pub fn token(&self) -> String {
         self.0.keeper().token(self.0.id)
-    }
-
-    /// The application's view of all holds, to publish later or to end others.
-    pub fn hub(&self) -> Hub {
-        Hub::new(self.0.keeper().clone())
     }
 
     /// Sends a message to this peer. A long poll is answered with it, and ends.

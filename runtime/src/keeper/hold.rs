@@ -14,9 +14,10 @@ use abeyance_core::sync::{AtomicU32, AtomicU64, Mutex};
 use abeyance_core::words::hold_id::HoldId;
 use abeyance_core::words::peer_io::PeerIo;
 use abeyance_core::words::tick::Tick;
-use abeyance_settings::endpoint::{EndpointConfig, Transport};
+use abeyance_settings::endpoint::Transport;
 
 use super::Keeper;
+use super::hold_config::HoldConfig;
 use super::outbox::Outbox;
 use super::outbox_guard::OutboxGuard;
 
@@ -45,25 +46,17 @@ struct Address {
     port: u16,
 }
 
-/// What the holds of one endpoint share: where they belong and on which terms.
-pub(crate) struct HoldConfig {
-    pub(crate) keeper: Arc<Keeper>,
-    /// The endpoint's place in the keeper's plan.
-    pub(crate) endpoint: u32,
-    pub(crate) endpoint_config: EndpointConfig,
-}
-
 /// How a hold came to be.
 pub(crate) struct NewHold {
     pub(crate) form: WireForm,
     pub(crate) peer: SocketAddr,
     pub(crate) path: Box<str>,
-    pub(crate) line: Arc<dyn PeerIo>,
+    pub(crate) socket: Arc<dyn PeerIo>,
 }
 
 impl Hold {
     pub(crate) fn begin(id: HoldId, now: Tick, config: Arc<HoldConfig>, origins: NewHold) -> Arc<Self> {
-        let NewHold { form, peer, path, line } = origins;
+        let NewHold { form, peer, path, socket } = origins;
         // Drawn, so that holds that began together do not end together.
         let lifetime = config.endpoint_config.max_lifetime.map(|span| span - drawn(span / 10));
         let hold = Hold {
@@ -80,7 +73,7 @@ impl Hold {
             next_beat: 0.into(),
             bytes_in: 0.into(),
             messages_in: 0.into(),
-            outbox: Mutex::new(Outbox::new(line)),
+            outbox: Mutex::new(Outbox::new(socket)),
         };
         hold.draw_first_beat(now);
         Arc::new(hold)
@@ -92,7 +85,7 @@ impl Hold {
 
     /// Takes up the pen, which nobody else has meanwhile.
     pub(super) fn outbox(&self) -> OutboxGuard<'_> {
-        OutboxGuard::new(self, self.outbox.lock())
+        OutboxGuard::new(&self.config, self.outbox.lock())
     }
 
     /// Whether nobody has the pen.

@@ -21,7 +21,7 @@ use abeyance_settings::endpoint::Transport;
 use super::Keeper;
 use super::held::Held;
 use super::hold::Hold;
-use super::send::MessageClass;
+use super::outbox::MessageClass;
 
 /// Publishes to topics, counts holds and ends them; cheap to clone. It may outlive the server.
 #[derive(Clone)]
@@ -398,6 +398,13 @@ impl From<Counts> for Stats {
 }
 
 /// The hub of a server that is not there yet.
+impl Held {
+    /// The application's view of all holds, to publish later or to end others.
+    pub fn hub(&self) -> Hub {
+        Hub::new(self.keeper().clone())
+    }
+}
+
 impl fmt::Debug for Hub {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Hub").field(&self.stats()).finish()

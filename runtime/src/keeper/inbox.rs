@@ -4,7 +4,7 @@ use abeyance_core::words::cause::Disconnect;
 use abeyance_core::words::message::Message;
 
 use super::hold::Hold;
-use super::outbox::{posted, wake};
+use super::outbox::posted;
 
 /// Why a message that came by `POST` was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,7 +32,7 @@ impl Hold {
             return Err(PostRefusal::Full);
         }
         inbox.push_back(message);
-        wake(outbox);
+        outbox.wake();
         Ok(())
     }
 

@@ -16,6 +16,7 @@ pub(crate) mod admission; // a place for a newcomer, and who makes room for it
 pub(crate) mod archive; // what topics keep of their past
 pub(crate) mod audit; // what the audits found
 pub(crate) mod budget; // what waits for all peers together, and its bound
+pub(crate) mod cursor; // how far a hold has got in its topics' past
 pub(crate) mod deadline; // a moment that is waited for
 pub(crate) mod drain; // all ends of a shutdown
 pub(crate) mod end; // the beginning of every end, and its settling
@@ -25,6 +26,7 @@ pub(crate) mod ended; // what an end hook is told
 pub(crate) mod flush; // writing what waits, and the last of it
 pub(crate) mod held; // the application's handle on a hold
 pub(crate) mod hold; // one held connection
+pub(crate) mod hold_config; // what the holds of one endpoint share
 pub(crate) mod hook_tracker; // a shutdown that has no more time
 pub(crate) mod hub; // the application's view of all holds
 pub(crate) mod inbound; // bodies that are being received
@@ -74,7 +76,7 @@ use time::Time;
 
 /// All holds of one server.
 pub(crate) struct Keeper {
-    registry: Mutex<Books>,
+    registry: Mutex<Registry>,
     topics: TopicShards,
     schedule: Schedule,
     /// Set once, like the policy; nothing where no topic keeps anything.
@@ -117,7 +119,7 @@ pub(crate) struct Plan {
     pub(crate) when_full: WhenFull,
 }
 
-struct Books {
+struct Registry {
     ledger: Ledger<Permit, Arc<Hold>>,
     limits: Limits,
     deadlines: Deadlines,
@@ -127,7 +129,7 @@ struct Books {
 impl Keeper {
     pub(crate) fn new() -> Arc<Self> {
         Arc::new(Keeper {
-            registry: Mutex::new(Books {
+            registry: Mutex::new(Registry {
                 ledger: Ledger::new(0),
                 limits: Limits::new(ServerLimits::default(), Vec::new()),
                 deadlines: Deadlines::default(),

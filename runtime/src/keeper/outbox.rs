@@ -10,7 +10,7 @@ use std::task::{Context, Waker};
 
 use tokio::sync::Notify;
 
-use abeyance_core::mechanisms::send_buffer::{Piece, SendBuffer};
+use abeyance_core::mechanisms::send_buffer::{Kind, Piece, SendBuffer};
 use abeyance_core::mechanisms::topics::MemberSlot;
 use abeyance_core::words::event_id::Numbered;
 use abeyance_core::words::message::Message;
@@ -19,16 +19,14 @@ use abeyance_core::words::tick::Since;
 use abeyance_core::words::topic::Topic;
 use abeyance_settings::endpoint::WhenSlow;
 
+use super::cursor::Cursor;
 use super::end_request::EndRequest;
-use super::outbox_guard::OutboxGuard;
-use super::replay::Cursor;
-use super::send::MessageClass;
 use super::time::Time;
 
 /// The side of a hold that writes; behind the hold's own lock.
 pub(crate) struct Outbox {
     /// Gone once the wire is finished, whoever still has a handle on the hold.
-    pub(super) line: Option<Arc<dyn PeerIo>>,
+    pub(super) socket: Option<Arc<dyn PeerIo>>,
     pub(super) send_buffer: SendBuffer,
     /// The end that has begun; nothing is accepted after it.
     pub(super) end_request: Option<Box<EndRequest>>,
@@ -125,6 +123,23 @@ impl Pending {
     }
 }
 
+/// Who sends: what is published waits for `on_suspend` and the replies, what the application sends to this hold does not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum MessageClass {
+    Direct,
+    Published,
+}
+
+impl MessageClass {
+    /// What a piece of this origin is: what the application sends to this hold alone is accepted once and for all.
+    pub(super) fn kind(self) -> Kind {
+        match self {
+            MessageClass::Direct => Kind::Message,
+            MessageClass::Published => Kind::Published,
+        }
+    }
+}
+
 /// How a write went. Of several, the greatest says what is to be done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Wrote {
@@ -135,9 +150,9 @@ pub(super) enum Wrote {
 }
 
 impl Outbox {
-    pub(super) fn new(line: Arc<dyn PeerIo>) -> Self {
+    pub(super) fn new(socket: Arc<dyn PeerIo>) -> Self {
         Outbox {
-            line: Some(line),
+            socket: Some(socket),
             send_buffer: SendBuffer::default(),
             end_request: None,
             joined: Box::default(),
@@ -163,8 +178,8 @@ impl Outbox {
     pub(super) fn write(&mut self, piece: Piece, time: &Time) -> io::Result<Wrote> {
         let mut written = 0;
         let was_empty = self.send_buffer.is_empty();
-        if was_empty && let Some(line) = &self.line {
-            match line.try_write(&piece.bytes) {
+        if was_empty && let Some(socket) = &self.socket {
+            match socket.try_write(&piece.bytes) {
                 Ok(count) => written = count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
@@ -196,7 +211,7 @@ impl Outbox {
 
     /// What the kernel keeps for this peer.
     pub(super) fn kernel_share(&self) -> usize {
-        self.line.as_ref().map_or(0, |line| line.kernel_share())
+        self.socket.as_ref().map_or(0, |socket| socket.kernel_share())
     }
 
     /// What waits here for this peer and from it, as the server's account has it.
@@ -252,13 +267,4 @@ impl Outbox {
 /// What a message that came by `POST` costs while it waits.
 pub(crate) fn posted(message: &Message) -> usize {
     message.len() + SendBuffer::COST
-}
-
-/// Wakes the hold's own task, with the pen put down: a waker may do anything.
-pub(super) fn wake(outbox: OutboxGuard<'_>) {
-    let waker = outbox.waker();
-    drop(outbox);
-    if let Some(waker) = waker {
-        waker.wake();
-    }
 }

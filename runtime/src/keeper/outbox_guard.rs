@@ -6,7 +6,7 @@ use abeyance_core::mechanisms::send_buffer::Room;
 use abeyance_core::sync::MutexGuard;
 use abeyance_settings::endpoint::WhenSlow;
 
-use super::hold::Hold;
+use super::hold_config::HoldConfig;
 use super::outbox::Outbox;
 
 /// A hold's pen, locked.
@@ -14,15 +14,15 @@ use super::outbox::Outbox;
 /// What waits and what was dropped is compared when it is put down with what it was when it was taken up, so that no use
 /// of a pen can forget to count. Where nothing changed, as when everything is written at once, no counter is touched.
 pub(super) struct OutboxGuard<'a> {
-    hold: &'a Hold,
+    config: &'a HoldConfig,
     outbox: MutexGuard<'a, Outbox>,
     waiting: usize,
     dropped: u64,
 }
 
 impl<'a> OutboxGuard<'a> {
-    pub(super) fn new(hold: &'a Hold, outbox: MutexGuard<'a, Outbox>) -> Self {
-        OutboxGuard { hold, waiting: outbox.waiting(), dropped: outbox.dropped, outbox }
+    pub(super) fn new(config: &'a HoldConfig, outbox: MutexGuard<'a, Outbox>) -> Self {
+        OutboxGuard { config, waiting: outbox.waiting(), dropped: outbox.dropped, outbox }
     }
 
     /// Whether `more` bytes may wait within `bound`; if not, and if that is allowed and suffices, the oldest published
@@ -73,6 +73,15 @@ impl<'a> OutboxGuard<'a> {
         }
     }
 
+    /// Unlocks, and then wakes the hold's own task: a waker may do anything.
+    pub(super) fn wake(self) {
+        let waker = self.outbox.waker.clone();
+        drop(self);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
     fn count_dropped(&mut self, count: usize) {
         self.outbox.dropped += count as u64;
     }
@@ -94,11 +103,11 @@ impl DerefMut for OutboxGuard<'_> {
 
 impl Drop for OutboxGuard<'_> {
     fn drop(&mut self) {
-        let keeper = self.hold.keeper();
+        let keeper = &self.config.keeper;
         keeper.memory.changed(self.waiting, self.outbox.waiting());
         let dropped = self.outbox.dropped - self.dropped;
         if dropped > 0 {
-            keeper.count_dropped(self.hold.config.endpoint, dropped);
+            keeper.count_dropped(self.config.endpoint, dropped);
         }
     }
 }

@@ -12,8 +12,9 @@ use abeyance_core::words::topic::Topic;
 use super::Keeper;
 use super::archive::ResumePoint;
 use super::hold::Hold;
+use super::outbox::MessageClass;
 use super::outbox::Outbox;
-use super::send::{MessageClass, Refusal};
+use super::send::Refusal;
 
 /// The members of all topics, in shards so that busy topics do not wait for each other.
 pub(super) struct TopicShards {

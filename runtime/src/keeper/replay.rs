@@ -18,34 +18,11 @@ use abeyance_core::words::message::Message;
 use abeyance_core::words::topic::Topic;
 
 use super::archive::{Archive, InFlight, ResumePoint};
+use super::cursor::{Cursor, Followed};
 use super::hold::Hold;
-use super::outbox::{Outbox, Wrote, wake};
+use super::outbox::{MessageClass, Outbox, Wrote};
 use super::outbox_guard::OutboxGuard;
-use super::send::{MessageClass, Queued, Refusal};
-
-/// How far a hold has got in the topics it follows.
-pub(super) struct Cursor {
-    /// It was given everything up to here.
-    pub(super) cursor: u64,
-    /// Where the sequence was when its client came: up to there it gets the past of some of its topics only.
-    pub(super) came: u64,
-    /// Where its client stands before anything is written.
-    pub(super) start: u64,
-    /// Where its client stands at the end, what is written last not counted.
-    stop: Option<u64>,
-    topics: Vec<Followed>,
-    is_live: bool,
-    /// Whether it is noted as being behind.
-    is_noted: bool,
-    /// Whether something its client missed is gone, and it must be told.
-    pub(super) is_lost: bool,
-}
-
-struct Followed {
-    topic: Topic,
-    /// What came before is none of its business.
-    since: u64,
-}
+use super::send::{Queued, Refusal};
 
 /// What came of reading from the archive.
 struct ReadUp {
@@ -58,45 +35,6 @@ struct ReadUp {
 
 /// How much is read from the archive at once, in bytes.
 const STEP: usize = 64 << 10;
-
-impl Cursor {
-    pub(super) fn new(cursor: u64) -> Self {
-        Cursor {
-            cursor,
-            came: cursor,
-            start: cursor,
-            stop: None,
-            topics: Vec::new(),
-            is_live: false,
-            is_noted: false,
-            is_lost: false,
-        }
-    }
-
-    pub(super) fn add(&mut self, topic: Topic, since: u64) {
-        self.topics.push(Followed { topic, since });
-    }
-
-    /// What it wants to have, from where on.
-    pub(super) fn wanted(&self) -> impl Iterator<Item = (&Topic, u64)> {
-        self.topics.iter().map(|followed| (&followed.topic, followed.since.max(self.cursor)))
-    }
-
-    pub(super) fn leave(&mut self, topic: &str) {
-        self.topics.retain(|followed| followed.topic.as_str() != topic);
-    }
-
-    /// Goes on behind what is too large for it, though nothing is on its way to it: its client stands there as well.
-    fn pass_over(&mut self, offset: u64) {
-        self.cursor = offset;
-        self.start = offset;
-    }
-
-    /// Whether there is something that it has not got and that no publisher will bring.
-    pub(super) fn is_behind(&self) -> bool {
-        !self.is_live
-    }
-}
 
 impl Hold {
     /// The topics are joined: from here on the hold follows those that keep a history.
@@ -377,6 +315,6 @@ impl Hold {
         if let Some(cursor) = &mut outbox.cursor {
             cursor.is_noted = false;
         }
-        wake(outbox);
+        outbox.wake();
     }
 }

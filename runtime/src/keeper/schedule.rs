@@ -18,7 +18,6 @@ use abeyance_core::words::topic::Topic;
 use abeyance_settings::amount::LONGEST;
 
 use super::Keeper;
-use super::scheduled::ScheduleError;
 use super::time::Time;
 
 /// What is published.
@@ -37,6 +36,20 @@ pub(crate) type Maker = Foreign<Box<dyn FnMut() -> Message + Send>>;
 pub(super) enum When {
     After(Duration),
     Every(Duration),
+}
+
+/// Why nothing was scheduled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ScheduleError {
+    /// So many are scheduled, which is as many as there may be.
+    TooMany(usize),
+    /// The period is shorter than 25 ms, which is how often the server looks.
+    TooOften(Duration),
+    /// The time is longer than a year.
+    TooLong(Duration),
+    /// The server stops, or has stopped.
+    Stopped,
 }
 
 pub(super) struct Schedule {
@@ -226,3 +239,16 @@ impl fmt::Debug for Job {
         }
     }
 }
+
+impl fmt::Display for ScheduleError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ScheduleError::TooMany(most) => write!(f, "{most} are scheduled already"),
+            ScheduleError::TooOften(period) => write!(f, "every {period:?} is more often than every 25ms"),
+            ScheduleError::TooLong(span) => write!(f, "{span:?} is longer than a year"),
+            ScheduleError::Stopped => f.write_str("the server stops"),
+        }
+    }
+}
+
+impl std::error::Error for ScheduleError {}

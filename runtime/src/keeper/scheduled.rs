@@ -11,7 +11,7 @@ use abeyance_core::words::topic::Topic;
 
 use super::Keeper;
 use super::hub::Hub;
-use super::schedule::{Job, When};
+use super::schedule::{Job, ScheduleError, When};
 
 /// Something that is to be published later. Dropping it cancels that; [`detach`](Scheduled::detach) lets it be.
 ///
@@ -55,20 +55,6 @@ pub struct Scheduled {
     /// None when it was cancelled or detached.
     keeper: Option<Arc<Keeper>>,
     number: Number,
-}
-
-/// Why nothing was scheduled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum ScheduleError {
-    /// So many are scheduled, which is as many as there may be.
-    TooMany(usize),
-    /// The period is shorter than 25 ms, which is how often the server looks.
-    TooOften(Duration),
-    /// The time is longer than a year.
-    TooLong(Duration),
-    /// The server stops, or has stopped.
-    Stopped,
 }
 
 impl Hub {
@@ -195,16 +181,3 @@ impl fmt::Debug for Scheduled {
         f.debug_tuple("Scheduled").field(&self.number).finish()
     }
 }
-
-impl fmt::Display for ScheduleError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            ScheduleError::TooMany(most) => write!(f, "{most} are scheduled already"),
-            ScheduleError::TooOften(period) => write!(f, "every {period:?} is more often than every 25ms"),
-            ScheduleError::TooLong(span) => write!(f, "{span:?} is longer than a year"),
-            ScheduleError::Stopped => f.write_str("the server stops"),
-        }
-    }
-}
-
-impl std::error::Error for ScheduleError {}

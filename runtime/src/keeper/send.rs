@@ -13,15 +13,8 @@ use abeyance_settings::endpoint::WhenSlow;
 
 use super::end_request::EndRequest;
 use super::hold::Hold;
-use super::outbox::{Outbox, Pending, Wrote, wake};
+use super::outbox::{MessageClass, Outbox, Pending, Wrote};
 use super::outbox_guard::OutboxGuard;
-
-/// Who sends: what is published waits for `on_suspend` and the replies, what the application sends to this hold does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MessageClass {
-    Direct,
-    Published,
-}
 
 /// Why a message was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,7 +32,7 @@ pub(crate) struct Closed;
 #[derive(Debug)]
 #[must_use]
 pub(super) enum Queued {
-    /// It is with the line, or waits.
+    /// It is with the socket, or waits.
     Wrote(Wrote),
     /// The line is broken.
     Broke(io::Error),
@@ -248,7 +241,7 @@ impl Hold {
                 Ok(())
             }
             Queued::Wrote(Wrote::Blocked) => {
-                wake(outbox);
+                outbox.wake();
                 keeper.hasten(self, keeper.time().mark().plus(keeper.server_config().write_timeout));
                 keeper.relieve();
                 Ok(())
@@ -256,11 +249,11 @@ impl Hold {
             // The peer has closed its side, and a reset answered what was written since. What it said before lies in the
             // socket, a goodbye perhaps: its own task reads that, and tells the cause.
             Queued::Broke(error) if error.kind() == io::ErrorKind::BrokenPipe => {
-                wake(outbox);
+                outbox.wake();
                 Err(Refusal::Ended)
             }
             Queued::Broke(error) => {
-                let end = self.fault(&error, outbox.line.as_deref());
+                let end = self.fault(&error, outbox.socket.as_deref());
                 drop(outbox);
                 keeper.end(self, end.into());
                 Err(Refusal::Ended)
@@ -278,15 +271,5 @@ impl Hold {
 impl From<io::Result<Wrote>> for Queued {
     fn from(wrote: io::Result<Wrote>) -> Self {
         wrote.map_or_else(Queued::Broke, Queued::Wrote)
-    }
-}
-
-impl MessageClass {
-    /// What a piece of this origin is: what the application sends to this hold alone is accepted once and for all.
-    fn kind(self) -> Kind {
-        match self {
-            MessageClass::Direct => Kind::Message,
-            MessageClass::Published => Kind::Published,
-        }
     }
 }

@@ -41,15 +41,15 @@ impl Hold {
             let now = self.keeper().time().mark();
             let life = Tick(self.life.load(Relaxed)).plus(now.since(since)).min(now);
             // Signs of life may come meanwhile: never back behind one of them.
-            self.life.fetch_max(self.proven(life, now, outbox.line.as_deref()).0, Relaxed);
+            self.life.fetch_max(self.proven(life, now, outbox.socket.as_deref()).0, Relaxed);
         }
     }
 
     /// Notes bytes that came from the peer.
-    pub(crate) fn note_received(&self, bytes: usize, line: &dyn PeerIo) {
+    pub(crate) fn note_received(&self, bytes: usize, socket: &dyn PeerIo) {
         self.bytes_in.fetch_add(bytes as u64, Relaxed);
         let now = self.keeper().time().stamp();
-        self.note_life_at(self.proven(now, now, Some(line)));
+        self.note_life_at(self.proven(now, now, Some(socket)));
     }
 
     /// Notes bytes that came on another connection, by `POST`.
@@ -61,12 +61,12 @@ impl Hold {
     /// A sign of life as far as it is proven: while we did not read or a write was blocked, a host may have vanished, and
     /// what it had sent before is read only now. Its kernel knows when it last answered; asked only where that was
     /// silent for a while.
-    fn proven(&self, life: Tick, now: Tick, line: Option<&dyn PeerIo>) -> Tick {
+    fn proven(&self, life: Tick, now: Tick, socket: Option<&dyn PeerIo>) -> Tick {
         const WHILE: Duration = Duration::from_secs(1);
         let known = Tick(self.life.load(Relaxed));
         if now.since(known) < WHILE || self.clocks().heartbeat.is_none() {
             return life;
         }
-        line.and_then(|line| self.last_answer(line)).map_or(life, |answer| life.min(answer))
+        socket.and_then(|socket| self.last_answer(socket)).map_or(life, |answer| life.min(answer))
     }
 }

@@ -111,13 +111,13 @@ impl Hold {
     /// What is due, unless it is `Idle` and the peer is there: one that reads nothing fills its kernel, which ours then
     /// asks in intervals that double. With nothing left to write here no write is blocked, and yet it takes nothing.
     fn verdict(&self, end: End, clocks: &Clocks, signs: &Signs, now: Tick) -> Look {
-        let line = self.outbox().line.clone();
+        let socket = self.outbox().socket.clone();
         match signs.answer {
             Some(answer)
                 if end == Disconnect::Idle.into()
                     && signs.blocked.is_none()
                     && self.kernel_is_life(clocks)
-                    && line.is_some_and(|line| line.is_shut_out()) =>
+                    && socket.is_some_and(|socket| socket.is_shut_out()) =>
             {
                 let stalled = answer.plus(clocks.write_timeout);
                 match stalled <= now {
@@ -143,10 +143,10 @@ impl Hold {
         }
         let is_life = self.kernel_is_life(clocks);
         let (blocked, unheard) = (outbox.blocked.get(), outbox.unheard.get());
-        let line = outbox.line.clone().filter(|_| is_life || unheard.is_some());
+        let socket = outbox.socket.clone().filter(|_| is_life || unheard.is_some());
         drop(outbox);
         let time = self.keeper().time();
-        let answer = line.and_then(|line| self.last_answer(&*line)).map(|answer| answer.min(now));
+        let answer = socket.and_then(|socket| self.last_answer(&*socket)).map(|answer| answer.min(now));
         if is_life {
             // A kernel that does not tell when it was answered still gives up by itself on a peer that does not.
             self.life.fetch_max(answer.unwrap_or(now).0, Relaxed);
@@ -164,9 +164,9 @@ impl Hold {
     }
 
     /// When the peer's kernel last answered ours, where that is known.
-    pub(super) fn last_answer(&self, line: &dyn PeerIo) -> Option<Tick> {
+    pub(super) fn last_answer(&self, socket: &dyn PeerIo) -> Option<Tick> {
         // Coarsely in the peer's favour, or what it answered at once would seem older than the question.
-        line.last_answer().map(|ago| self.keeper().time().dated(ago).plus(GRAIN))
+        socket.last_answer().map(|ago| self.keeper().time().dated(ago).plus(GRAIN))
     }
 
     fn send_heartbeat(&self, clocks: &Clocks, signs: &Signs, now: Tick) {

@@ -6,7 +6,7 @@ use shuttle::future::block_on;
 
 use crate::keeper::archive::ResumePoint;
 use crate::keeper::held::{Held, SendError};
-use crate::keeper::send::MessageClass;
+use crate::keeper::outbox::MessageClass;
 use crate::model::explore::{explore, pass, scope};
 use crate::model::guest::TestHold;
 use crate::model::house::{PLACES, Plans, SSE, TestKeeper};

@@ -5,7 +5,8 @@ use std::sync::{Arc, Mutex, Weak};
 
 use crate::keeper::admission::Refused;
 use crate::keeper::archive::ResumePoint;
-use crate::keeper::hold::{Hold, HoldConfig, NewHold};
+use crate::keeper::hold::{Hold, NewHold};
+use crate::keeper::hold_config::HoldConfig;
 use crate::keeper::hub::Hub;
 use crate::keeper::{Keeper, Plan};
 use crate::model::chronicle::{Chronicle, Publication, Span};
@@ -127,7 +128,7 @@ impl TestKeeper {
         let address = IpAddr::from(Ipv4Addr::LOCALHOST);
         let admission = self.keeper.admit(0, Address::from(address))?;
         let line = Arc::new(Peer::new(window));
-        let origins = NewHold { form, peer: (address, 4000).into(), path: "/".into(), line: line.clone() };
+        let origins = NewHold { form, peer: (address, 4000).into(), path: "/".into(), socket: line.clone() };
         let config = self.config.clone();
         let hold = admission.suspend(None, |id, now| Hold::begin(id, now, config, origins))?;
         self.held.lock().expect("nobody panics with it").push(Arc::downgrade(&hold));

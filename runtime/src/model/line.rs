@@ -125,7 +125,7 @@ impl PeerIo for Peer {
         false
     }
 
-    fn take_little(&self, _: usize) {}
+    fn bound_unsent(&self, _: usize) {}
 
     fn probe(&self, _: Probing) {}
 

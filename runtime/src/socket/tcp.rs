@@ -171,8 +171,8 @@ impl PeerIo for TcpStreamIo {
         kernel::give_up_after(&self.stream, give_up);
     }
 
-    fn take_little(&self, unsent: usize) {
-        kernel::take_little(&self.stream, unsent);
+    fn bound_unsent(&self, unsent: usize) {
+        kernel::bound_unsent(&self.stream, unsent);
     }
 
     fn shut(&self) {

@@ -300,7 +300,7 @@ async fn a_kernel_that_is_to_take_little_keeps_little_for_a_peer_that_reads_noth
     let fill = async |takes_little: bool| {
         let (line, peer) = over_tcp().await;
         if takes_little {
-            line.take_little(16 * 1024);
+            line.bound_unsent(16 * 1024);
         }
         let message = [b'x'; 2 * 1024];
         while line.try_write(&message).is_ok() {}

@@ -4,7 +4,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, advance, sleep};
 
 use super::*;
-use crate::keeper::send::MessageClass;
+use crate::keeper::outbox::MessageClass;
 use abeyance_core::mechanisms::wire::Encoded;
 use abeyance_core::words::message::Message;
 

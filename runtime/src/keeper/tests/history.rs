@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tokio::time::advance;
 
 use super::*;
-use crate::keeper::send::MessageClass;
+use crate::keeper::outbox::MessageClass;
 use abeyance_core::mechanisms::wire::Encoded;
 use abeyance_core::words::cause::{Disconnect, End, Resume};
 use abeyance_core::words::message::Message;

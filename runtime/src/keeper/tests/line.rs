@@ -157,7 +157,7 @@ impl PeerIo for FakeLine {
 
     fn probe(&self, _: Probing) {}
 
-    fn take_little(&self, _: usize) {}
+    fn bound_unsent(&self, _: usize) {}
 
     fn shut(&self) {}
 

@@ -21,7 +21,8 @@ use std::time::Duration;
 use super::Keeper;
 use super::Plan;
 use super::admission::{Admission, Refused};
-use super::hold::{Hold, HoldConfig, NewHold};
+use super::hold::{Hold, NewHold};
+use super::hold_config::HoldConfig;
 use crate::settings::ServerConfig;
 use abeyance_core::mechanisms::limits::{EndpointLimits, Peer};
 use abeyance_core::mechanisms::wire::WireForm;
@@ -109,7 +110,7 @@ impl TestKeeper {
         key: Option<&str>,
     ) -> Result<TestHold, Refused> {
         let line = Arc::new(FakeLine::new());
-        let origins = NewHold { form, peer: address(1), path: "/".into(), line: line.clone() };
+        let origins = NewHold { form, peer: address(1), path: "/".into(), socket: line.clone() };
         let config = self.posts[endpoint as usize].clone();
         let hold = admission.suspend(key.map(Arc::from), |id, now| Hold::begin(id, now, config, origins))?;
         Ok(TestHold { hold, line })

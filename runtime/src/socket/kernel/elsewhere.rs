@@ -23,7 +23,7 @@ pub(in crate::socket) fn is_shut_out(_socket: &TcpStream) -> bool {
 pub(in crate::socket) fn give_up_after(_socket: &TcpStream, _silence: Duration) {}
 
 /// Takes as much as the kernel likes.
-pub(in crate::socket) fn take_little(_socket: &TcpStream, _unsent: usize) {}
+pub(in crate::socket) fn bound_unsent(_socket: &TcpStream, _unsent: usize) {}
 
 /// The accepted sockets: none is noted.
 #[derive(Debug, Default)]

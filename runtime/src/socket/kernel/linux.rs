@@ -41,7 +41,7 @@ pub(in crate::socket) fn give_up_after(socket: &TcpStream, silence: Duration) {
 
 /// Takes no more than so many bytes that it cannot send yet. Unlike a small send buffer this slows nobody who reads: what
 /// is under way does not count.
-pub(in crate::socket) fn take_little(socket: &TcpStream, unsent: usize) {
+pub(in crate::socket) fn bound_unsent(socket: &TcpStream, unsent: usize) {
     let _ = SockRef::from(socket).set_tcp_notsent_lowat(u32::try_from(unsent).unwrap_or(u32::MAX));
 }
 

@@ -16,9 +16,9 @@ pub(crate) use descriptors::Descriptors;
 #[cfg(not(target_os = "linux"))]
 pub(crate) use elsewhere::Descriptors;
 #[cfg(not(target_os = "linux"))]
-pub(super) use elsewhere::{give_up_after, is_shut_out, last_answer, queued, take_little};
+pub(super) use elsewhere::{bound_unsent, give_up_after, is_shut_out, last_answer, queued};
 #[cfg(target_os = "linux")]
-pub(super) use linux::{give_up_after, is_shut_out, last_answer, queued, take_little};
+pub(super) use linux::{bound_unsent, give_up_after, is_shut_out, last_answer, queued};
 
 /// Whether a socket is one that listens.
 pub(crate) fn listens(socket: &TcpListener) -> io::Result<bool> {

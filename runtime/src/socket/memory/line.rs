@@ -106,7 +106,7 @@ impl PeerIo for MemoryStreamIo {
 
     fn probe(&self, _: Probing) {}
 
-    fn take_little(&self, _unsent: usize) {}
+    fn bound_unsent(&self, _unsent: usize) {}
 
     fn shut(&self) {
         self.cable.lock().down.finish();

@@ -14,7 +14,7 @@ use abeyance_core::words::refusal_reason::RefusalReason;
 
 /// Stands with an answer that refuses, until it is told.
 #[derive(Clone)]
-pub(super) struct Denied {
+pub(super) struct RefusalTag {
     pub(super) why: RefusalReason,
     /// What the client is told. The application's own words are not looked at.
     pub(super) text: Bytes,
@@ -22,15 +22,15 @@ pub(super) struct Denied {
 
 /// Says why an answer refuses.
 pub(super) fn because(why: RefusalReason, mut response: Response<Body>) -> Response<Body> {
-    let known = response.extensions_mut().remove::<Denied>();
+    let known = response.extensions_mut().remove::<RefusalTag>();
     let text = known.map_or_else(Bytes::new, |denied| denied.text);
-    response.extensions_mut().insert(Denied { why, text });
+    response.extensions_mut().insert(RefusalTag { why, text });
     response
 }
 
 /// Says of an answer that is none of refusal what it refuses all the same.
 pub(super) fn noting(why: RefusalReason, text: String, mut response: Response<Body>) -> Response<Body> {
-    response.extensions_mut().insert(Denied { why, text: text.into() });
+    response.extensions_mut().insert(RefusalTag { why, text: text.into() });
     response
 }
 
@@ -50,7 +50,7 @@ impl RefusedPeer {
 
     /// Tells of the answer, if it refuses.
     pub(super) fn tell(self, keeper: &Keeper, response: &mut Response<Body>) {
-        let Some(Denied { why, text }) = response.extensions_mut().remove::<Denied>() else { return };
+        let Some(RefusalTag { why, text }) = response.extensions_mut().remove::<RefusalTag>() else { return };
         keeper.count_denial(why);
         let text = String::from_utf8_lossy(&text);
         if let Some((method, uri)) = &self.request {

@@ -10,7 +10,7 @@ use http::{Response, StatusCode};
 use crate::keeper::admission::Refused;
 use abeyance_core::words::refusal_reason::RefusalReason;
 
-use super::refused::{Denied, because};
+use super::refusal_log::{RefusalTag, because};
 
 /// No client comes back sooner: whatever the reason was, it is not over at once.
 const SOONEST: Duration = Duration::from_secs(1);
@@ -40,7 +40,7 @@ pub(super) fn plain(status: StatusCode, text: impl Into<String>) -> Response<Bod
     *response.status_mut() = status;
     if status.as_u16() >= 400 {
         let why = RefusalReason::by_status(status.as_u16());
-        response.extensions_mut().insert(Denied { why, text });
+        response.extensions_mut().insert(RefusalTag { why, text });
     }
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
