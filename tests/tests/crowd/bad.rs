@@ -77,6 +77,8 @@ impl Bad {
         let addr = peer.local_addr();
         peer.ask(if self.send_buffer == WIDE { "/wide" } else { "/narrow" }, self.transport);
         let mut stream = peer.idle();
+        // Held: the head of the answer is there, and stays where it is. A peer that left before would have no end.
+        let _ = stream.peek(&mut [0]);
         let mut next = Instant::now() + SECOND;
         loop {
             let has_ended = hooks.read(|calls| calls.ends.iter().any(|(_, ended)| ended.peer() == addr));
