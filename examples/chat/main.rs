@@ -1,4 +1,4 @@
-//! Rooms over four transports: who came, what was said (and what last, before one came), and why somebody left.
+//! Chat rooms over four transports: who came, what was said (with the last messages for a newcomer), and why a member left.
 //!
 //! `cargo run --example chat`, then open <http://127.0.0.1:8080/> in two windows with different transports. Or:
 //!
@@ -22,7 +22,7 @@ use axum::routing::{get, post};
 use axum::{Router, http::StatusCode, response::Html};
 use serde::Deserialize;
 
-/// Who is held, and where.
+/// One member of a room, while its connection is held.
 struct Seat {
     room: Topic,
     door: Topic,
@@ -34,7 +34,7 @@ struct Who {
     nick: String,
 }
 
-/// What a room hears, and when it happened: what a page has shown already, it knows by this when it comes back.
+/// A message to a room. A page that reconnects knows by `at` which events it has shown already.
 #[expect(clippy::disallowed_methods, reason = "for people to read")]
 fn event(kind: &str, nick: &str, text: &str) -> Message {
     let at = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis()).to_string();
@@ -42,7 +42,7 @@ fn event(kind: &str, nick: &str, text: &str) -> Message {
     Message::json(&fields).expect("four strings are always JSON")
 }
 
-// No `timeout`: somebody who only listens is welcome. A long poll has one of 30 s all the same.
+// No `timeout`, since a member may listen without talking. A long poll has one of 30 s all the same.
 #[suspend(path = "/rooms/{room}", max_idle = "5m", heartbeat = "20s")]
 async fn enter(Path(room): Path<String>, Query(Who { nick }): Query<Who>) -> Result<Suspend<Seat>, Refusal> {
     if !(1..=32).contains(&nick.chars().count()) {
@@ -56,7 +56,7 @@ async fn enter(Path(room): Path<String>, Query(Who { nick }): Query<Who>) -> Res
 
 impl Lifecycle for Seat {
     async fn on_suspend(&mut self, held: &Held) {
-        // A long poll is a new hold after every answer: announcing each would drown the talk.
+        // A long poll is a new hold after every answer, so it would be announced again and again.
         if held.transport() != Transport::LongPoll {
             held.publish(&self.door, event("came", &self.nick, held.transport().as_str()));
         }
@@ -70,14 +70,14 @@ impl Lifecycle for Seat {
     }
 
     async fn on_end(self, ended: &Ended, end: End) {
-        // In a drain everybody leaves, one after the other: nobody has to hear that of everybody else.
+        // In a drain all members leave one after the other, and come back: that is no news.
         if ended.transport() != Transport::LongPoll && end != Resume::Drained.into() {
             ended.publish(&self.door, event("left", &self.nick, &end.to_string()));
         }
     }
 }
 
-/// How long-poll clients talk; a plain axum handler.
+/// An axum handler by which long-poll clients talk.
 async fn say(hub: Hub, Room(room): Room<String>, Query(who): Query<Who>, text: String) -> String {
     format!("queued for {}\n", hub.publish(format!("rooms/{room}"), event("said", &who.nick, &text)))
 }
@@ -87,6 +87,6 @@ async fn main() -> Server {
     let say = post(say).layer(DefaultBodyLimit::max(64 * 1024));
     let page = get(async || Html(include_str!("index.html")));
     let router = Router::new().route("/", page).route("/say/{room}", say);
-    // What is said is kept for whoever comes later; who came and left is not.
+    // The topic of a room keeps what was said for newcomers; the topic of its door keeps nothing.
     Server::new().topic("rooms/*", Retention::new().count(20)).fallback(router)
 }

@@ -1,5 +1,5 @@
-//! News that no lost connection loses: what is published meanwhile is kept, and whoever comes back with the last id it
-//! saw gets exactly what it missed. `EventSource` does so by itself, a long poll with the header of its last answer.
+//! News that survives a lost connection: the topic keeps messages, and a client that comes back with the last id that it saw
+//! gets exactly what it missed. An `EventSource` sends that id by itself, a long poll with the header of its last answer.
 //!
 //! ```text
 //! curl -N '127.0.0.1:8080/news?transport=sse'      # stays open; every event has an id
@@ -20,8 +20,8 @@
 //! curl -H 'Accept: application/x-ndjson' "127.0.0.1:8080/news?last_event_id=$id"    # both at once, as lines
 //! ```
 //!
-//! With an id of another start of the server, or one so old that something after it is forgotten, nobody can say what
-//! was missed. A client is told so (a *resync*) and loads anew what it shows; the news goes on behind the new id.
+//! With an id from before a restart, or one so old that a later message is gone, the server cannot know what the client
+//! missed. It tells the client (a *resync*), which then loads its state anew and goes on from the new id.
 //!
 //! ```text
 //! curl -N '127.0.0.1:8080/news?transport=sse&last_event_id=0123456789ab-000000000001'
@@ -37,18 +37,18 @@ use axum::routing::post;
 
 #[suspend(path = "/news", transports = [sse, long_poll])]
 async fn news() -> Suspend {
-    // A newcomer gets what is published from now on; `join_with_history` would give it all that is kept.
+    // A new client gets what is published from now on. With `join_with_history` it would get all that is kept.
     Suspend::new().join("news")
 }
 
-/// An ordinary route, at the same path: a `POST` without the token of a hold comes here.
+/// An ordinary route at the same path: it gets each `POST` without the token of a hold.
 async fn publish(hub: Hub, text: String) -> String {
     format!("{} are listening\n", hub.publish("news", text))
 }
 
 #[abeyance::main(listen = "127.0.0.1:8080")]
 async fn main() -> Server {
-    // Whatever is reached first: the last 100, 1 MiB, 10 minutes.
+    // Keeps 100 messages. The defaults apply too: 1 MiB, 10 minutes.
     let keep = Retention::new().count(100);
     Server::new().topic("news", keep).fallback(Router::new().route("/news", post(publish)))
 }

@@ -1,9 +1,9 @@
-//! Long polling: a request waits at most 25 seconds for something to say, and an ordinary route delivers it.
+//! Long polling: a request waits at most 25 seconds for a message, and an ordinary route delivers one.
 //!
 //! ```text
-//! curl -i 127.0.0.1:8080/inbox/ann                      # waits; 204 when nothing came, then ask again
+//! curl -i 127.0.0.1:8080/inbox/ann                      # waits; 204 if no message came: then poll again
 //! curl -i -d 'you have mail' 127.0.0.1:8080/mail/ann    # from a second terminal: answers the first
-//! curl -i -d 'hello?' 127.0.0.1:8080/mail/nobody        # 404: nothing is kept for those who do not wait
+//! curl -i -d 'hello?' 127.0.0.1:8080/mail/bob           # 404: nothing is kept for a user who does not wait
 //! ```
 
 use abeyance::{Hub, Server, Suspend, extract, suspend};

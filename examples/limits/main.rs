@@ -1,8 +1,8 @@
-//! A limit that is never exceeded: three seats, and who comes fourth gets the seat of the oldest.
+//! A limit that is never exceeded: three seats, and a fourth client gets the seat of the oldest.
 //!
 //! ```text
-//! for i in 1 2 3 4; do curl -sN '127.0.0.1:8080/seats?transport=sse' & done   # a crowd: the fourth gets a 503,
-//!                                                # for nobody is evicted within their first second
+//! for i in 1 2 3 4; do curl -sN '127.0.0.1:8080/seats?transport=sse' & done   # at once: the fourth gets a 503,
+//!                                                # since no hold is evicted within its first second
 //! curl -N '127.0.0.1:8080/seats?transport=sse'   # a little later: the oldest ends with "data: evicted"
 //! curl 127.0.0.1:8080/                           # held 3, at most 3
 //! ```

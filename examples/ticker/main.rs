@@ -1,4 +1,4 @@
-//! Server-sent events from a driver: a future that lives exactly as long as its hold.
+//! Server-sent events from a driver: a future that is dropped when its hold ends.
 //!
 //! ```text
 //! curl -N '127.0.0.1:8080/ticks?count=5'         # five ticks a second apart, then "resumed"
@@ -24,12 +24,12 @@ async fn ticks(Query(Ticks { count }): Query<Ticks>) -> Suspend<Ticker> {
         let mut clock = tokio::time::interval(Duration::from_secs(1));
         for tick in 1..=count {
             clock.tick().await;
-            // Waits while a slow reader's send buffer is full; fails once the hold has ended.
+            // Waits while the send buffer is full; fails once the hold has ended.
             if held.send_when_ready(Message::from(tick.to_string()).named("tick")).await.is_err() {
                 return;
             }
         }
-        // A driver that returns leaves the hold open: this one has nothing more to say.
+        // A driver that returns leaves the hold open, so this one ends it.
         held.resume();
     })
 }

@@ -1,4 +1,4 @@
-//! Beside an axum application: it keeps its routes, its state and its `main`; only `/prices/{symbol}` is held.
+//! In an axum application, which keeps its routes, its state and its `main`: only `/prices/{symbol}` is held.
 //!
 //! ```text
 //! curl -N '127.0.0.1:8080/prices/gold?transport=stream'     # stays open: a price is a line of JSON

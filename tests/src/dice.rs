@@ -1,11 +1,11 @@
-//! Chance that can be had again: what a test draws follows from its seed.
+//! A seeded random generator: a test's choices follow from its seed.
 
-/// A die. Two with the same seed fall alike.
+/// A random generator. Two with the same seed give the same numbers.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 
 impl Dice {
-    /// A die of this seed; a failing test must tell it.
+    /// A generator with this seed, which a failing test must print.
     pub fn new(seed: u64) -> Self {
         Dice(seed)
     }
@@ -23,7 +23,7 @@ impl Dice {
         ((bits ^ (bits >> 31)) % sides as u64) as usize
     }
 
-    /// Whether one of so many times it is so.
+    /// True once in `times` on average.
     pub fn one_in(&mut self, times: usize) -> bool {
         self.roll(times) == 0
     }

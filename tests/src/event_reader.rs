@@ -1,12 +1,12 @@
-//! A body of events as an `EventSource` reads it: fed with bytes as they come, and cut anywhere.
+//! A chunked body of server-sent events, parsed as an `EventSource` does, from bytes that may be cut anywhere.
 //!
-//! As in "interpreting an event stream" (WHATWG HTML), strictly: what our server has no reason to write fails the test.
-//! An id counts when its block is whole, so a client that was cut within one comes back with the id before.
+//! Follows "interpreting an event stream" (WHATWG HTML), but strictly: what our server has no reason to write fails the
+//! test. An id counts once its block is whole, so a client that was cut within a block sends the id before.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
-/// A body in chunks, read so far.
+/// A parser of one body.
 #[derive(Debug, Default)]
 pub struct EventReader {
     chunk: Chunk,
@@ -14,9 +14,9 @@ pub struct EventReader {
     block: Event,
     has_data: bool,
     events: VecDeque<Event>,
-    /// What the client would come back with.
+    /// The id that the client would send when it reconnects.
     pub last_event_id: Option<String>,
-    /// After which wait, if it was told one.
+    /// How long the client waits before that, if the server said so.
     pub retry: Option<Duration>,
 }
 
@@ -27,11 +27,11 @@ pub struct Event {
     pub kind: String,
     /// Its data.
     pub data: String,
-    /// The id that stands in its own block.
+    /// The id in its own block.
     pub id: Option<String>,
 }
 
-/// Where in the framing of chunks the next byte stands.
+/// The position in the chunked framing.
 #[derive(Debug, Default)]
 enum Chunk {
     /// In the line of a size.
@@ -52,7 +52,7 @@ impl EventReader {
     /// Takes bytes of the body.
     ///
     /// # Panics
-    /// When they are not as they must be.
+    /// When they are malformed.
     pub fn feed(&mut self, bytes: &[u8]) {
         for &byte in bytes {
             let next = match self.chunk {
@@ -89,7 +89,7 @@ impl EventReader {
         matches!(self.chunk, Chunk::Over)
     }
 
-    /// Whether it stands between two events.
+    /// Whether the position is between two events.
     pub fn is_between(&self) -> bool {
         self.line.is_empty() && self.block == Event::default()
     }

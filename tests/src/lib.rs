@@ -1,5 +1,5 @@
-//! What the tests of held connections share: a server in memory, a client for every transport, and a context that
-//! writes down each call of its hooks. Time is paused; nothing here sleeps for real.
+//! What the tests share: a server in memory, a client for every transport, and a context that records each call of its
+//! hooks. Their time is paused, so nothing sleeps for real. `net` has the same for real sockets.
 
 pub mod client;
 pub mod dice;

@@ -1,4 +1,4 @@
-//! What is logged on a test's own thread, a line for each event.
+//! Captures the log of a test's own thread, a line for each event.
 
 use std::fmt::{self, Write as _};
 use std::io::Write as _;
@@ -10,39 +10,39 @@ use tracing::span::{Attributes, Id, Record};
 use tracing::subscriber::DefaultGuard;
 use tracing::{Event, Metadata, Subscriber};
 
-/// Listens until it is dropped. For tests on a runtime of one thread.
+/// Captures the log until it is dropped. For tests on a runtime of one thread.
 pub struct Log {
     lines: Arc<Mutex<Vec<String>>>,
     _guard: DefaultGuard,
 }
 
 impl Log {
-    /// Listens from here on.
+    /// Captures the log from here on.
     pub fn listen() -> Self {
         let lines = Arc::<Mutex<Vec<String>>>::default();
-        let guard = tracing::subscriber::set_default(Ear(Some(lines.clone())));
+        let guard = tracing::subscriber::set_default(LineSubscriber(Some(lines.clone())));
         Log { lines, _guard: guard }
     }
 
-    /// The lines so far that have all of these words: `DEBUG why="origin" refused: ..`.
+    /// The lines so far that contain all of these words: `DEBUG why="origin" refused: ..`.
     pub fn lines(&self, words: &[&str]) -> Vec<String> {
         let fits = |line: &&String| words.iter().all(|word| line.contains(word));
         self.lines.lock().iter().filter(fits).cloned().collect()
     }
 }
 
-/// Has a whole process write what is logged to standard error.
+/// Writes the log of the whole process to standard error.
 ///
 /// # Panics
 /// When there is a subscriber already.
 pub fn to_stderr() {
-    tracing::subscriber::set_global_default(Ear(None)).expect("the first subscriber");
+    tracing::subscriber::set_global_default(LineSubscriber(None)).expect("the first subscriber");
 }
 
-/// With nowhere else to write to, it writes to standard error.
-struct Ear(Option<Arc<Mutex<Vec<String>>>>);
+/// Collects lines, or writes them to standard error.
+struct LineSubscriber(Option<Arc<Mutex<Vec<String>>>>);
 
-impl Subscriber for Ear {
+impl Subscriber for LineSubscriber {
     fn enabled(&self, metadata: &Metadata<'_>) -> bool {
         metadata.target().starts_with("abeyance")
     }

@@ -1,11 +1,11 @@
-//! The client's side of HTTP, read strictly: what is not well-formed fails the test.
+//! The client's side of HTTP, parsed strictly: malformed bytes fail the test.
 
 use std::io;
 
 use abeyance::memory::MemoryStream;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
-/// One connection and what was read of it.
+/// One connection, and the bytes that were read and not parsed.
 #[derive(Debug)]
 pub struct Reader {
     /// The connection.
@@ -33,7 +33,7 @@ pub struct Answer {
     pub body: String,
 }
 
-/// One step in a body of chunks.
+/// One step in a chunked body.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Chunk {
     /// Some bytes.
@@ -92,7 +92,7 @@ impl Reader {
         Ok(Head::parse(&String::from_utf8(text).expect("a head is text")))
     }
 
-    /// Reads an answer whose length is told, or that ends with the connection.
+    /// Reads an answer.
     pub async fn answer(&mut self) -> io::Result<Answer> {
         let head = self.head().await?;
         let body = self.body(&head).await?;
@@ -145,7 +145,7 @@ impl Reader {
         if size == 0 { Chunk::Last } else { Chunk::Data(bytes) }
     }
 
-    /// Reads to the end of the connection; says what still came, and how it ended: `FIN` or `RST`.
+    /// Reads to the end of the connection; returns the bytes, and `FIN` or `RST`.
     pub async fn rest(&mut self) -> (Vec<u8>, &'static str) {
         let ended = loop {
             match self.more().await {
@@ -182,7 +182,7 @@ impl Reader {
         Ok(std::mem::replace(&mut self.unread, rest))
     }
 
-    /// Reads once, and gives no more than so many bytes; none at the end of the connection.
+    /// Reads once, and returns at most `most` bytes; none at the end of the connection.
     pub async fn some(&mut self, most: usize) -> io::Result<Vec<u8>> {
         if self.unread.is_empty() {
             self.more().await?;

@@ -1,4 +1,4 @@
-//! A client that comes back with the id it was told last, by events or by polling, whatever cut it.
+//! A client that reconnects with its last id, by server-sent events or long polling, after any kind of cut.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use crate::event_reader::{Event, EventReader};
 use crate::reader::{Answer, Reader};
 
-/// Where such clients come from.
+/// The address of these clients.
 const FROM: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::new(10, 9, 9, 9)), 9);
 
 /// One client, over all its connections.
@@ -20,16 +20,16 @@ pub struct ReturningClient {
     accept: Option<&'static str>,
     /// A connection on which the next request may go.
     kept: Option<Reader>,
-    /// What it brings back.
+    /// The id that it sends with the next request.
     pub id: Option<String>,
     /// The messages that it got.
     pub got: Vec<Got>,
-    /// How often it was told that it missed something.
+    /// How many resyncs it got.
     pub resyncs: usize,
-    /// How many messages it had got each time.
+    /// How many messages it had got at each resync.
     pub resynced_at: Vec<usize>,
-    /// The name under which the last hold ended, if that was said: `timeout` and the like.
-    pub farewell: Option<String>,
+    /// The cause of the last hold's end, if the server sent it: `timeout` and so on.
+    pub last_end: Option<String>,
 }
 
 /// One message.
@@ -41,22 +41,22 @@ pub struct Got {
     pub text: String,
 }
 
-/// How a client goes away.
+/// How a client leaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cut {
     /// It closes its side.
     Fin,
     /// It resets the connection.
     Reset,
-    /// Its network is gone: the server is not told.
+    /// Its network is gone: the server gets neither FIN nor RST.
     Vanish,
 }
 
 impl Cut {
-    /// Every way to go.
+    /// Every way to leave.
     pub const ALL: [Cut; 3] = [Cut::Fin, Cut::Reset, Cut::Vanish];
 
-    /// Goes that way.
+    /// Leaves that way.
     pub async fn cut(self, mut reader: Reader) {
         use tokio::io::AsyncWriteExt;
         match self {
@@ -72,7 +72,7 @@ impl Cut {
 }
 
 impl ReturningClient {
-    /// A client that has never been here; `path` has a query.
+    /// A new client; `path` has a query.
     pub fn new(dialer: &Dialer, path: impl Into<String>) -> Self {
         ReturningClient {
             dialer: dialer.clone(),
@@ -83,37 +83,37 @@ impl ReturningClient {
             got: Vec::new(),
             resyncs: 0,
             resynced_at: Vec::new(),
-            farewell: None,
+            last_end: None,
         }
     }
 
-    /// As one that was given this id before.
+    /// Starts with this id.
     pub fn with_id(mut self, id: Option<String>) -> Self {
         self.id = id;
         self
     }
 
-    /// As one that takes a poll's answer in lines.
+    /// Accepts a poll's answer as lines.
     pub fn taking_lines(mut self) -> Self {
         self.accept = Some("application/x-ndjson");
         self
     }
 
-    /// The texts that it got.
+    /// The texts of its messages.
     pub fn texts(&self) -> Vec<&str> {
         self.got.iter().map(|got| got.text.as_str()).collect()
     }
 
-    /// The places in the sequence of the messages that came with an id.
+    /// The offsets in the ids of its messages.
     pub fn offsets(&self) -> Vec<&str> {
         let ids = self.got.iter().filter_map(|got| got.id.as_deref());
         ids.map(|id| id.split(['-', '.']).nth(1).expect("an id of two parts or three")).collect()
     }
 
-    /// Polls once, and learns what the answer says.
+    /// Polls once, and keeps the messages and the id of the answer.
     ///
     /// # Panics
-    /// When the answer does not say where the client stands.
+    /// When the answer has no id.
     pub async fn poll(&mut self) -> Answer {
         let mut reader = self.ask().await;
         let answer = reader.answer().await.expect("a poll is answered");
@@ -139,7 +139,7 @@ impl ReturningClient {
         answer
     }
 
-    /// Polls, and is cut when so many bytes of the answer have come: it learns nothing.
+    /// Polls, and is cut after so many bytes of the answer: it keeps nothing of it.
     pub async fn poll_cut(&mut self, bytes: usize, cut: Cut) {
         self.kept = None;
         let mut reader = self.ask_with("connection: close\r\n").await;
@@ -153,13 +153,13 @@ impl ReturningClient {
         cut.cut(reader).await;
     }
 
-    /// Listens to events, until so many bytes of the body have come or it has got enough; then it is cut. Says whether it
-    /// was cut in the middle of an event.
+    /// Reads events until `bytes` of the body have come or `is_enough`; then it is cut. Returns whether that was in the middle
+    /// of an event.
     ///
     /// # Panics
     /// When neither happens within an hour.
     pub async fn listen(&mut self, bytes: usize, cut: Cut, is_enough: impl Fn(&Self) -> bool) -> bool {
-        // Of the paused clock. Without it a message that is lost would be waited for without end.
+        // An hour of the paused clock: a message that is lost would hang the test.
         let listen = timeout(Duration::from_secs(3600), self.listen_until(bytes, cut, is_enough));
         listen.await.expect("enough within the hour")
     }
@@ -171,7 +171,7 @@ impl ReturningClient {
         let mut events = EventReader::default();
         let mut count = 0;
         while count < bytes && !is_enough(self) {
-            // By little, so that it can have enough of what comes at once.
+            // In small parts, so that `is_enough` can stop in the middle of what came at once.
             let part = reader.some((bytes - count).min(64)).await.expect("a body");
             if part.is_empty() {
                 assert!(events.is_over(), "the server cut it");
@@ -198,7 +198,7 @@ impl ReturningClient {
                 assert_eq!(event.data, "missed");
                 self.resynced();
             }
-            "resumed" => self.farewell = Some(event.data),
+            "resumed" => self.last_end = Some(event.data),
             other => panic!("{other:?}"),
         }
     }

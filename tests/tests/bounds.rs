@@ -1,4 +1,4 @@
-//! Bounds of the whole server that are settings: they are obeyed, whatever was done before the start.
+//! Bounds of the whole server: they apply even to what was done before the start.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
 
 use std::time::Duration;
@@ -10,7 +10,7 @@ use abeyance_tests::test_server::test_server;
 async fn a_hub_that_is_used_before_the_start_changes_no_setting() {
     let server = Server::new().max_scheduled(1);
     let hub = server.hub();
-    assert_eq!(hub.publish("news", "nobody hears it"), 0);
+    assert_eq!(hub.publish("news", "no member"), 0);
     let early = hub.publish_after(Duration::from_secs(60), "news", "later").unwrap();
     let (running, _dialer) = server.bind_memory().unwrap();
     let more = || running.hub().publish_after(Duration::from_secs(60), "news", "later");

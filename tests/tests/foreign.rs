@@ -1,4 +1,4 @@
-//! Clients that others wrote, and input that nobody should send: a clear answer, the right cause, and nothing left.
+//! Third-party clients, and invalid input: a clear answer, the right cause, and nothing left.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
 
@@ -17,7 +17,7 @@ use abeyance_tests::net::{
 use axum::{Router, routing::get};
 use tokio_tungstenite::tungstenite::{self, protocol::frame::coding::CloseCode};
 
-/// Says everything back.
+/// Sends every message back.
 struct Echo(RecordingContext);
 
 #[suspend(path = "/echo", timeout = "30m", max_idle = "1h", heartbeat = "none", max_message = "1KiB")]
@@ -186,7 +186,7 @@ fn curl_asks_for_the_head_only_and_is_told_that_this_is_not_allowed() {
 }
 
 #[test]
-fn tungstenite_speaks_and_says_goodbye() {
+fn tungstenite_talks_and_closes() {
     let fixture = Fixture::open();
     let stream = TcpStream::connect(fixture.server.addr).unwrap();
     let url = format!("ws://{}/echo", fixture.server.addr);
@@ -249,7 +249,7 @@ fn a_script_of_python_follows_events_and_speaks_by_post() {
         assert speak.getresponse().status == 204\n\
         try:\n\
         \x20 answer.read()\n\
-        \x20 assert False, 'there is no ending for whoever said goodbye'\n\
+        \x20 assert False, 'a client that closed gets no ending'\n\
         except http.client.IncompleteRead as cut:\n\
         \x20 assert cut.partial == b'\\n', cut.partial\n";
     let fixture = Fixture::open();
@@ -325,7 +325,7 @@ fn frames_that_are_none_are_told_what_is_wrong_with_them() {
         ("a ping in parts", frame(0x09, b"hello"), 1002, "violation"),
         ("a ping that is too long", frame(0x89, &[0; 126]), 1002, "violation"),
         ("the end of nothing", frame(0x80, b"hello"), 1002, "violation"),
-        ("a code that nobody may send", frame(0x88, b"\x03\xed"), 1002, "violation"),
+        ("a code that must not be sent", frame(0x88, b"\x03\xed"), 1002, "violation"),
     ];
     for (what, bytes, code, cause) in bad {
         let fixture = Fixture::open();
@@ -342,7 +342,7 @@ fn frames_that_are_none_are_told_what_is_wrong_with_them() {
 }
 
 #[test]
-fn bytes_that_nobody_asked_for_are_bounded() {
+fn unexpected_bytes_are_bounded() {
     for (transport, status) in
         [(Transport::Sse, None), (Transport::Stream, None), (Transport::LongPoll, Some(400))]
     {

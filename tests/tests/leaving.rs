@@ -4,7 +4,7 @@ use abeyance::extract::State;
 use abeyance::{Disconnect, End, Server, Suspend, Transport, suspend};
 use abeyance_tests::net::{HookRecorder, Peer, RecordingContext, TRANSPORTS, TcpTestServer, curl, frame};
 
-// No heartbeat and no near deadline: whatever is noticed here was noticed by looking at the socket.
+// No heartbeat and only long timeouts: what is noticed here was noticed on the socket.
 #[suspend(path = "/hold", timeout = "1h", max_idle = "2h", heartbeat = "none")]
 async fn hold(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
     Suspend::with(hooks.context())
@@ -33,7 +33,7 @@ fn a_peer_that_closes_its_side_before_it_is_held_is_noticed() {
 }
 
 #[test]
-fn a_websocket_says_goodbye_with_and_without_a_code() {
+fn a_websocket_closes_with_and_without_a_code() {
     let (server, hooks) = start();
     let goodbyes: [(&[u8], Option<u16>, &str); 3] =
         [(b"", None, ""), (b"\x03\xe8", Some(1000), ""), (b"\x0f\xa1so long", Some(4001), "so long")];
@@ -53,7 +53,7 @@ fn a_websocket_says_goodbye_with_and_without_a_code() {
 }
 
 #[test]
-fn a_delete_with_the_token_is_a_goodbye() {
+fn a_delete_with_the_token_closes_the_hold() {
     let (server, hooks) = start();
     for transport in [Transport::Sse, Transport::Stream] {
         let mut peer = Peer::connect(server.addr);
@@ -65,7 +65,7 @@ fn a_delete_with_the_token_is_a_goodbye() {
             String::from_utf8(curl(&["-X", "DELETE", &url, "-o", "/dev/null", "-w", "%{http_code}"]).stdout)
         };
         assert_eq!(delete("unknown").unwrap(), "404");
-        assert_eq!(server.hub.held_count(), 1, "nobody else says goodbye");
+        assert_eq!(server.hub.held_count(), 1, "no other hold ends");
         assert_eq!(delete(token).unwrap(), "204");
         let goodbye = hooks.end_of(peer.local_addr()).0;
         assert!(matches!(goodbye, End::Disconnect(Disconnect::Closed { code: None, .. })), "{goodbye:?}");

@@ -55,7 +55,7 @@ fn storm(server: &TcpTestServer, path: &'static str, transport: Transport) -> Re
             start.wait();
             peer.ask(path, transport);
             let answer = peer.answer();
-            // Nobody listens any more only when the test has failed.
+            // The receiver is gone only when the test has failed.
             let _ = tell.send((peer, answer));
         });
     }

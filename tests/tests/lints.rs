@@ -1,4 +1,4 @@
-//! What is generated in a user's crate raises no lint there, whatever the user turned on. `cargo clippy` judges this file.
+//! Generated code raises no lint in a user's crate, for any lint that the user turns on. `cargo clippy` checks this file.
 #![deny(warnings, clippy::all, clippy::pedantic, clippy::nursery)]
 #![deny(missing_docs, unreachable_pub, unused_qualifications, unused_lifetimes, single_use_lifetimes)]
 #![deny(missing_debug_implementations, let_underscore_drop, variant_size_differences, unit_bindings)]

@@ -1,4 +1,4 @@
-//! Where a server listens that is started without `#[abeyance::main]`, whatever else was said.
+//! Where a server listens that is started without `#[abeyance::main]`: the arguments of `bind` decide.
 
 use std::process::Command;
 

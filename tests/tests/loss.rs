@@ -1,4 +1,4 @@
-//! A network that loses every tenth packet, each way: nobody who is there is taken for gone.
+//! A network that loses every tenth packet, each way: no peer that is there ends as gone.
 //!
 //! How likely a wrong end is follows from how often a peer is asked before it is given up; the arithmetic stands in
 //! `runtime/src/mechanisms/clock/asking.rs`. The clocks here are such that asking once a `heartbeat` ends a dozen long polls.
@@ -68,7 +68,7 @@ async fn stay(stream: std::net::TcpStream, target: String, transport: Transport)
 
 /// Judges the ends that were told, of which only timeouts are right.
 #[track_caller]
-fn assert_nobody_was_taken_for_gone(hooks: &HookRecorder) {
+fn assert_no_peer_was_taken_for_gone(hooks: &HookRecorder) {
     let wrong: Vec<_> = hooks.read(|calls| {
         let wrong = calls.ends.iter().filter(|(end, _)| *end != Resume::Timeout.into());
         wrong.map(|(end, ended)| (ended.transport(), end.to_string())).collect()
@@ -81,7 +81,7 @@ fn assert_nobody_was_taken_for_gone(hooks: &HookRecorder) {
 }
 
 #[test]
-fn who_answers_through_a_network_that_loses_a_tenth_is_held() {
+fn a_peer_that_answers_through_a_network_that_loses_a_tenth_is_held() {
     let Some(network) = network() else { return };
     let hooks = HookRecorder::default();
     let server = TcpTestServer::serve(
@@ -99,7 +99,7 @@ fn who_answers_through_a_network_that_loses_a_tenth_is_held() {
     eventually("holds that lived through the loss", || {
         server.hub.list().iter().all(|hold| hold.held_for >= watched)
     });
-    assert_nobody_was_taken_for_gone(&hooks);
+    assert_no_peer_was_taken_for_gone(&hooks);
     drop(runtime);
 }
 
@@ -117,6 +117,6 @@ fn a_timeout_in_a_network_that_loses_a_tenth_is_a_timeout() {
     server.until_held(CLIENTS * TRANSPORTS.len());
     network.lose(0.1).expect("a rule");
     server.until_all_ended(&hooks);
-    assert_nobody_was_taken_for_gone(&hooks);
+    assert_no_peer_was_taken_for_gone(&hooks);
     drop(runtime);
 }

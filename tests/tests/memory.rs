@@ -24,8 +24,8 @@ const CLIENTS: usize = 4;
 /// each.
 const MOST: usize = 1_024;
 
-/// What may be left, whatever the number of holds there were: the books give their tables back when nobody is held,
-/// and what tokio and the hash tables keep for whoever comes next is less than this.
+/// How much heap may be left, for any number of holds before: the registry frees its tables when nothing is held, and what
+/// tokio and the hash tables keep allocated is less than this.
 const LEFT: usize = 16 * 1024;
 
 /// How many ends are remembered, and what that may take; taken whole with the first.
@@ -71,8 +71,7 @@ fn open(server: &TcpTestServer, transport: Transport) -> Peer {
     Peer::hold(server.addr, "/hold", transport)
 }
 
-/// Waits until everybody is held, all hooks have run, and nothing of the beginning is left: that shows as memory
-/// that does not fall any more.
+/// Waits until there are `held` holds, all hooks have run, and the heap does not shrink any more.
 fn settled(server: &TcpTestServer, held: usize, hooks: usize) {
     server.until_held(held);
     eventually("the hooks", || HOOKS.load(Relaxed) >= hooks);

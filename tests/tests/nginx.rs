@@ -1,5 +1,5 @@
 //! Behind nginx with two upstreams: a long poll always gets an answer. One that is closed without is taken for a dead
-//! server; nginx would send it to the other, mark both as failed, and refuse everybody with 502.
+//! server; nginx would send it to the other, mark both as failed, and refuse every client with 502.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
 
@@ -137,7 +137,7 @@ fn a_long_poll_of_a_server_that_stops_is_answered_and_the_other_serves_on() {
     });
     assert_eq!(statuses, [204, 204, 503, 503]);
     assert_eq!(functions(&hooks), 4, "each request arrives once");
-    // nginx finds out that the first is gone by itself, and nobody else does.
+    // nginx finds out by itself that the first is gone, and its clients see nothing.
     for _ in 0..8 {
         assert_eq!(nginx.get("/timeout").status, 204);
     }

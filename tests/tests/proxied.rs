@@ -24,7 +24,7 @@ fn start(hooks: &HookRecorder) -> TcpTestServer {
     TcpTestServer::start(server.mount(hold).mount(brief))
 }
 
-/// Whose address nobody has but the client.
+/// An address that only the client has.
 const CLIENT: Ipv4Addr = Ipv4Addr::new(127, 9, 9, 9);
 
 /// Asks to be held, as a browser does for a page of this host.
@@ -63,7 +63,7 @@ fn pass(server: &TcpTestServer, hooks: &HookRecorder, proxy: SocketAddr, host: &
                 calls.messages.iter().any(|heard| heard.as_text() == Some("from a page")).then_some(())
             });
         }
-        // By its own address, whatever it and the proxies wrote.
+        // By its own address, not by what it or the proxies wrote.
         let key = IpAddr::from(CLIENT).to_string();
         if transport != Transport::LongPoll {
             assert_eq!(server.hub.resume_key(&key), 1, "{transport:?}");
@@ -106,13 +106,13 @@ fn of_proxies_that_change_the_host_the_first_one_says_what_it_was() {
     let Some(inner) = Nginx::before_with(&[server.addr], &[(host, appends)]) else { return };
     let Some(outer) = Nginx::before_with(&[inner.addr], &[(host, renamed)]) else { return };
     pass(&server, &hooks, outer.addr, "chat.example", "");
-    // Through the inner one alone nobody says so: a page of the outer host is another site's.
+    // Through the inner proxy alone no header says so: a page of the outer host is of another site.
     let mut stranger = ask(inner.addr, "inner.example", Transport::WebSocket, "X-Forwarded-Host: other\r\n");
     assert_eq!(stranger.head().status, 403);
 }
 
 #[test]
-fn a_proxy_with_tls_answers_a_client_that_somebody_else_wrote() {
+fn a_proxy_with_tls_answers_a_third_party_client() {
     let hooks = HookRecorder::default();
     let server = start(&hooks);
     let Some(nginx) = Nginx::with_tls(&[server.addr]) else { return };

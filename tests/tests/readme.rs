@@ -31,7 +31,7 @@ fn the_program_that_is_run_here_is_that_of_the_readme_and_of_the_crate() {
 }
 
 #[test]
-fn a_quiet_room_stays_open_and_an_answered_poll_is_nobody_who_left() {
+fn a_quiet_room_stays_open_and_an_answered_poll_has_not_left() {
     let mut child =
         Child::start(Command::new(env!("CARGO_BIN_EXE_program")).env("ABEYANCE_LISTEN", "127.0.0.1:0"));
     let addr =

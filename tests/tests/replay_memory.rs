@@ -21,7 +21,7 @@ use tokio::time::sleep;
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
-/// What may be left, whatever was there: what hash tables and tokio keep for whoever comes next is less. Not a byte for
+/// How much may be left: what hash tables and tokio keep allocated is less. Not a byte for
 /// each of a hundred thousand topics.
 const LEFT: usize = 64 * 1024;
 

@@ -1,4 +1,4 @@
-//! Peers that do not read what is published: bounded, ended for the right cause, and nobody else's matter. (One that takes
+//! Peers that do not read what is published: bounded, ended for the right cause, at no cost to others. (One that takes
 //! nothing of a single message is in `faults`.)
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
@@ -55,7 +55,7 @@ fn read_all(mut peer: Peer, transport: Transport) -> Receiver<()> {
             };
             assert!(text.starts_with(format!("{number:06}x").as_bytes()), "{number}: {:?}", &text[..9]);
             assert!(text.len() >= SIZE);
-            tell.send(()).expect("somebody waits for it");
+            tell.send(()).expect("the test waits for it");
         }
     });
     told
@@ -130,7 +130,7 @@ fn a_slow_write_that_makes_progress_is_not_stalled() {
         let mut peer = Peer::hold(server.addr, "/roomy", transport);
         hooks.wait("on_suspend", |calls| (!calls.suspended.is_empty()).then_some(()));
         assert_eq!(server.hub.publish("roomy", Message::from("x".repeat(24 << 20))), 1);
-        // Whatever waits is written by the hold's own task as the peer makes room.
+        // The hold's own task writes what waits, as the peer makes room.
         let before = peer.received();
         while peer.received() - before < 24 << 20 {
             assert!(peer.more(), "{transport:?} ended after {} bytes", peer.received());

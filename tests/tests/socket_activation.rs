@@ -1,4 +1,5 @@
-//! A socket that a service manager listens on and hands over: a restart refuses nobody. The manager is the test.
+//! Socket activation: a service manager listens and hands the socket over, so a restart refuses no connection. The test is
+//! the manager.
 #![allow(clippy::unwrap_used, reason = "helpers of tests, which fail by panicking")]
 
 use std::io::{Read, Write};
@@ -44,12 +45,12 @@ fn socket() -> (TcpListener, SocketAddr) {
 
 /// One request on a connection of its own: its status. `None` if the client was too slow to expect an answer.
 fn ask(addr: SocketAddr, pause: Duration) -> Option<u16> {
-    let mut stream = TcpStream::connect(addr).expect("nobody is refused");
+    let mut stream = TcpStream::connect(addr).expect("no connection is refused");
     stream.set_read_timeout(Some(TEST_TIMEOUT)).unwrap();
     let begun = Instant::now();
     std::thread::park_timeout(pause);
     let sent = stream.write_all(b"GET /nothing HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
-    // What was accepted a second ago and has said nothing may be closed.
+    // The server may close a connection that sends nothing for a second.
     let is_prompt = begun.elapsed() < Duration::from_millis(500);
     let mut said = String::new();
     let read = stream.read_to_string(&mut said);
@@ -61,7 +62,7 @@ fn ask(addr: SocketAddr, pause: Duration) -> Option<u16> {
 }
 
 #[test]
-fn a_restart_refuses_nobody_who_connects() {
+fn a_restart_refuses_no_connection() {
     let (socket, addr) = socket();
     let mut server = start_server(&socket, &[]);
     let (answered, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
@@ -118,7 +119,7 @@ fn a_server_that_drains_leaves_newcomers_to_the_next() {
 }
 
 #[test]
-fn whoever_connected_just_before_is_answered_and_told_close() {
+fn a_connection_made_just_before_a_restart_is_answered_and_told_to_close() {
     let (socket, addr) = socket();
     let server = start_server(&socket, &[]);
     let mut before = Peer::connect(addr);
@@ -128,7 +129,7 @@ fn whoever_connected_just_before_is_answered_and_told_close() {
     third.send("GET /nothing HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(third.answer().status, 404);
     server.signal("TERM");
-    // It rests between two requests, so it is closed as soon as the server stops.
+    // It waits between two requests, so it is closed as soon as the server stops.
     assert_eq!(third.read_to_end(), (Vec::new(), true));
     peer.ask("/hold", Transport::LongPoll);
     before.send("GET /nothing HTTP/1.1\r\nHost: test\r\n\r\n");

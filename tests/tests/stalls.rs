@@ -94,8 +94,8 @@ fn curl(child: &mut Child, addr: SocketAddr, path: &str, transport: Transport) -
     heard
 }
 
-/// Everybody who must hear what is published.
-fn everybody(child: &mut Child, addr: SocketAddr) -> Vec<(String, Receiver<String>)> {
+/// One peer of each transport that must get what is published.
+fn all_transports(child: &mut Child, addr: SocketAddr) -> Vec<(String, Receiver<String>)> {
     let mut heard = Vec::new();
     for path in ["/hold", "/beat"] {
         for transport in [Transport::Sse, Transport::Stream, Transport::LongPoll] {
@@ -107,7 +107,7 @@ fn everybody(child: &mut Child, addr: SocketAddr) -> Vec<(String, Receiver<Strin
 }
 
 /// Publishes, and waits until all have heard it. Says what ended before.
-fn assert_all_hear(
+fn assert_all_receive(
     child: &mut Child,
     speaker: &Socket,
     heard: Vec<(String, Receiver<String>)>,
@@ -133,9 +133,9 @@ fn assert_all_hear(
 }
 
 #[test]
-fn a_process_that_was_stopped_for_twice_max_idle_ends_no_healthy_peer_and_notices_who_left() {
+fn a_process_that_was_stopped_for_twice_max_idle_ends_no_healthy_peer_and_notices_those_that_left() {
     let (mut child, addr) = start_server();
-    let heard = everybody(&mut child, addr);
+    let heard = all_transports(&mut child, addr);
     let speaker = Socket::open(&mut child, addr, "/hold");
     let waiting = Socket::open(&mut child, addr, "/hold");
     waiting.say("wait");
@@ -153,20 +153,20 @@ fn a_process_that_was_stopped_for_twice_max_idle_ends_no_healthy_peer_and_notice
     sleep(Duration::from_secs(3));
     child.signal("CONT");
 
-    // As long as it takes to end somebody wrongly.
+    // Long enough to end a hold wrongly.
     sleep(Duration::from_secs(2));
     asking.send("\r\n");
     assert_eq!(asking.head().status, 200, "the head had its time back");
     speaker.say("go on");
-    let ends = assert_all_hear(&mut child, &speaker, heard);
+    let ends = assert_all_receive(&mut child, &speaker, heard);
     assert_eq!(ends, ["ended: sse gone"]);
     child.signal("KILL");
 }
 
 #[test]
-fn a_runtime_whose_threads_are_all_blocked_for_longer_than_max_idle_ends_nobody() {
+fn a_runtime_whose_threads_are_all_blocked_for_longer_than_max_idle_ends_no_hold() {
     let (mut child, addr) = start_server();
-    let heard = everybody(&mut child, addr);
+    let heard = all_transports(&mut child, addr);
     let speaker = Socket::open(&mut child, addr, "/hold");
     let blocking: Vec<_> = (0..2).map(|_| Socket::open(&mut child, addr, "/hold")).collect();
     sleep(Duration::from_millis(1500));
@@ -175,7 +175,7 @@ fn a_runtime_whose_threads_are_all_blocked_for_longer_than_max_idle_ends_nobody(
         child.wait_for_line(|line| line.starts_with("blocked").then_some(()));
     }
     sleep(Duration::from_secs(1));
-    assert_eq!(assert_all_hear(&mut child, &speaker, heard), [""; 0]);
+    assert_eq!(assert_all_receive(&mut child, &speaker, heard), [""; 0]);
     child.signal("KILL");
 }
 
@@ -184,7 +184,7 @@ fn a_hook_that_blocks_its_thread_keeps_no_other_hold_from_going_on() {
     let (mut child, addr) = start_server();
     let speaker = Socket::open(&mut child, addr, "/hold");
     let blocking = Socket::open(&mut child, addr, "/hold");
-    let heard = everybody(&mut child, addr);
+    let heard = all_transports(&mut child, addr);
     blocking.say("block");
     child.wait_for_line(|line| line.starts_with("blocking").then_some(()));
     let mut is_over = false;

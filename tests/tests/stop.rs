@@ -93,7 +93,7 @@ fn a_second_signal_stops_at_once() {
 fn end_hooks_have_a_second_after_a_second_signal() {
     for (millis, hears) in [("300", true), ("60000", false)] {
         let (mut child, addr) = start_server(&[("TEST_HOOK_MILLIS", millis), ("ABEYANCE_DRAIN", "20m")]);
-        // Many, so that hardly anybody has had a turn when the second signal comes.
+        // Many, so that few holds have had a turn when the second signal comes.
         let peers: Vec<_> =
             (0..200).map(|at| Peer::hold(addr, "/hold", TRANSPORTS[at % TRANSPORTS.len()])).collect();
         for _ in &peers {

@@ -1,4 +1,4 @@
-//! WebSocket frames, written by hand so that they can be wrong.
+//! WebSocket frames, built by hand so that they can be invalid.
 
 /// A frame as it was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -9,7 +9,7 @@ pub struct Frame {
     pub payload: Vec<u8>,
 }
 
-/// A frame as a client must send it: masked, if only with a key of zeros.
+/// A frame as a client must send it: masked, here with zeros.
 pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = lengths(first, 0x80, payload.len());
     bytes.extend_from_slice(&[0; 4]);
@@ -17,7 +17,7 @@ pub fn frame(first: u8, payload: &[u8]) -> Vec<u8> {
     bytes
 }
 
-/// A frame as a client must not send it.
+/// An unmasked frame, which a client must not send.
 pub fn unmasked(first: u8, payload: &[u8]) -> Vec<u8> {
     let mut bytes = lengths(first, 0, payload.len());
     bytes.extend_from_slice(payload);

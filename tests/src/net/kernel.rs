@@ -1,15 +1,15 @@
-//! What the kernel keeps for a server: its peers' shares, as `ss` tells them, and its sockets.
+//! What the kernel says of a server: the unacknowledged bytes of its peers (`ss`), and its sockets.
 
 use std::collections::{HashMap, HashSet};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::process::Command;
 
-/// What the kernel keeps of what was written to one peer and not acknowledged.
+/// What was written to one peer and is not acknowledged.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Share {
     /// The bytes themselves.
     pub queued: usize,
-    /// The memory that it has for them.
+    /// The kernel memory that they take.
     pub memory: usize,
 }
 
@@ -31,14 +31,14 @@ pub fn kernel_shares(server: SocketAddr, peer: Option<SocketAddr>) -> HashMap<So
     text.lines().filter_map(share).collect()
 }
 
-/// From which addresses a server has connections for which a process still has a descriptor. Looks in the network of the
+/// The addresses from which a server has connections that a process has a descriptor for, in the network namespace of the
 /// calling thread.
 pub fn attached(server: SocketAddr) -> HashSet<IpAddr> {
     connected(server).into_iter().collect()
 }
 
-/// How many connections of a server on IPv4 somebody has a descriptor for. Unlike the descriptors of the process, nobody
-/// else opens and closes these.
+/// How many connections of a server on IPv4 a process has a descriptor for. Other tests do not change this count, as they
+/// do the descriptors of the process.
 pub fn open_sockets(server: SocketAddr) -> usize {
     connected(server).len()
 }
@@ -48,8 +48,8 @@ fn connected(server: SocketAddr) -> Vec<IpAddr> {
     table.lines().skip(1).filter_map(|line| descriptor(line, server.port())).collect()
 }
 
-/// Number, two addresses in hexadecimal, state, queues, timers, …, and the inode: 0 where only the kernel is still busy with
-/// it. `4: 0100007F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000 00000000 0 0 12345 …`
+/// Number, two addresses in hexadecimal, state, queues, timers, …, and the inode, which is 0 if no process has a
+/// descriptor. `4: 0100007F:1F90 0100007F:9C40 01 00000000:00000000 00:00000000 00000000 0 0 12345 …`
 fn descriptor(line: &str, port: u16) -> Option<IpAddr> {
     const LISTENING: &str = "0A";
     let fields: Vec<_> = line.split_whitespace().collect();

@@ -1,4 +1,4 @@
-//! What the machine does to the test: for how long it did not let us run, and how much memory it has given us.
+//! How long the machine did not let this process run, and how much memory the process has.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::thread::park_timeout;
@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// For how long a thread that rested for a moment could not go on, in microseconds.
+/// By how much sleeps were too long, in microseconds.
 #[derive(Debug, Default)]
 pub struct Machine {
     longest: AtomicU64,
@@ -14,7 +14,7 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Rests for so long at least, and notes how much longer it was.
+    /// Sleeps for `span` at least, and records how much longer it was.
     pub fn rest(&self, span: Duration) {
         let begun = Instant::now();
         while let Some(left) = span.checked_sub(begun.elapsed()).filter(|left| !left.is_zero()) {
@@ -25,12 +25,12 @@ impl Machine {
         self.all.fetch_add(stall, Relaxed);
     }
 
-    /// The longest that anybody had to rest beyond what was wanted.
+    /// The longest single stall.
     pub fn longest_stall(&self) -> Duration {
         Duration::from_micros(self.longest.load(Relaxed))
     }
 
-    /// How much longer than wanted all rests were together: for one thread, how long the machine did not let it run.
+    /// All stalls together: for one thread, how long the machine did not let it run.
     pub fn all_stalls(&self) -> Duration {
         Duration::from_micros(self.all.load(Relaxed))
     }

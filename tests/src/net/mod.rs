@@ -1,19 +1,19 @@
-//! Support for the suites over real sockets: a server in the test's own process, peers that are nothing but sockets,
-//! and programs of others.
+//! Support for the suites over real sockets: a server in the test's own process, peers that are bare sockets, and
+//! third-party programs.
 //!
-//! Nothing here sleeps for a fixed time: whatever must come true is waited for, with a patience so long that only a
-//! failure needs it.
+//! Nothing here sleeps for a fixed time. A test waits for a condition, with a timeout so long that only a failure
+//! reaches it.
 
 mod frames; // WebSocket frames, right and wrong
-mod hook_recorder; // what the application was told
-mod kernel; // what it keeps for a server's peers
-mod machine; // what the machine itself does to a test
-mod namespace; // a network stack of its own
-mod network; // two of them and a cable, so that peers can vanish
-mod nginx; // a proxy, set up as the README says
-mod peer; // a client that is only a socket
-mod process; // programs of others
-mod tcp_test_server; // a server under test
+mod hook_recorder; // the calls of an application's hooks
+mod kernel; // what the kernel says of a server's sockets
+mod machine; // stalls of the machine, and resident memory
+mod namespace; // a network namespace
+mod network; // two namespaces and a cable, so that peers can vanish
+mod nginx; // a proxy, configured as in the guide
+mod peer; // a client that is a bare socket
+mod process; // child processes
+mod tcp_test_server; // the server under test, on a TCP socket
 
 pub use frames::{Frame, frame, unmasked};
 pub use hook_recorder::{HookCalls, HookRecorder, RecordingContext};
@@ -30,12 +30,12 @@ use std::time::Duration;
 
 use abeyance::Transport;
 
-/// How long a test waits for what must come true; only a failing test takes so long.
+/// How long a test waits for a condition; only a failing test takes so long.
 pub const TEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Every transport: most contracts hold for all of them.
 pub const TRANSPORTS: [Transport; 4] =
     [Transport::WebSocket, Transport::Sse, Transport::Stream, Transport::LongPoll];
 
-/// Those that go on after a message.
+/// The transports whose hold lasts longer than one message.
 pub const LASTING: [Transport; 3] = [Transport::WebSocket, Transport::Sse, Transport::Stream];

@@ -1,6 +1,6 @@
-//! A network stack of its own, without a name: a thread that has left the process's, and keeps it alive.
+//! A network namespace without a name: a thread enters it and keeps it alive.
 //!
-//! Whatever that thread opens belongs to its network for good, and can be used from any thread.
+//! What that thread opens stays in its network, and can be used from any thread.
 
 use std::io::{self, Write};
 use std::panic::resume_unwind;
@@ -10,10 +10,10 @@ use std::thread::{JoinHandle, spawn};
 
 use nix::sched::{CloneFlags, unshare};
 
-/// One network. It is gone when this is dropped and its last socket is closed.
+/// One network namespace. It is gone when this is dropped and its last socket is closed.
 #[derive(Debug)]
 pub struct Namespace {
-    /// Where the kernel shows it.
+    /// Its path in `/proc`.
     path: String,
     jobs: Option<Sender<Job>>,
     thread: Option<JoinHandle<()>>,
@@ -22,10 +22,10 @@ pub struct Namespace {
 type Job = Box<dyn FnOnce() + Send>;
 
 impl Namespace {
-    /// Makes one, with its loopback up.
+    /// Makes a namespace, with its loopback up.
     ///
     /// # Errors
-    /// Where the process may not: it needs CAP_SYS_ADMIN for this, and CAP_NET_ADMIN to do anything with it.
+    /// When the process may not: it needs CAP_SYS_ADMIN for this, and CAP_NET_ADMIN to configure it.
     pub fn new() -> io::Result<Self> {
         let (jobs, todo) = channel::<Job>();
         let (tell, told) = channel();
@@ -36,18 +36,18 @@ impl Namespace {
                 todo.into_iter().for_each(|job| job());
             }
         });
-        let path = told.recv().expect("the thread tells first of all")?;
+        let path = told.recv().expect("the thread sends its path first")?;
         let namespace = Namespace { path, jobs: Some(jobs), thread: Some(thread) };
         namespace.ip(["link set lo up".to_owned()])?;
         Ok(namespace)
     }
 
-    /// Where `ip` finds it, as the network of this or that device.
+    /// The path by which `ip` names the namespace.
     pub fn path(&self) -> &str {
         &self.path
     }
 
-    /// Does something in this network.
+    /// Runs a closure in this namespace.
     pub fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (tell, told) = channel();
         let job =
@@ -56,7 +56,7 @@ impl Namespace {
         told.recv().expect("its thread").unwrap_or_else(|panic| resume_unwind(panic))
     }
 
-    /// Runs lines of `ip` in this network, all in one process.
+    /// Runs commands of `ip` in this namespace, all in one process.
     ///
     /// # Errors
     /// The first line that fails.

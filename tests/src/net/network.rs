@@ -1,8 +1,8 @@
-//! Two networks with a cable between them: the server's, and that of hosts which can vanish.
+//! Two network namespaces with a cable between them: the server's, and that of hosts which can vanish.
 //!
-//! A host is one address. While it is there it is reached through a router that is always there; when it vanishes the
-//! router discards what is sent to it, and it cannot send any more itself. Neither side is told: no FIN, no RST, no ICMP,
-//! no device that goes down, no neighbour that cannot be found. That is what a server sees of a phone in a tunnel.
+//! A host is one address, reached through a router. When a host vanishes, the router discards what is sent to it, and the
+//! host can send nothing. Neither side is told: no FIN, no RST, no ICMP, no device that goes down, no neighbour that
+//! cannot be found. A server sees the same of a phone in a tunnel.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -22,10 +22,10 @@ pub struct Network {
 const SERVER: Ipv4Addr = Ipv4Addr::new(10, 8, 0, 1);
 
 impl Network {
-    /// Lays it.
+    /// Makes both namespaces and the cable.
     ///
     /// # Errors
-    /// Where the process may not.
+    /// When the process may not.
     pub fn new() -> io::Result<Self> {
         let network =
             Network { server: Namespace::new()?, peers: Namespace::new()?, hosts: AtomicU16::new(0) };
@@ -38,7 +38,7 @@ impl Network {
         network.peers.ip([
             "addr add 10.8.0.2/30 dev router".to_owned(),
             "link set router up".to_owned(),
-            // The addresses of hosts that are there come before it.
+            // An address that exists takes precedence over this route.
             "route add blackhole 10.9.0.0/16".to_owned(),
         ])?;
         network.server.ip(["route add 10.9.0.0/16 via 10.8.0.2".to_owned()])?;
@@ -64,7 +64,8 @@ impl Network {
         Ok(host)
     }
 
-    /// Connects from a host; with a receive buffer of so many bytes, if it is not to take much that it does not read.
+    /// Connects from a host, with a receive buffer of `buffer` bytes if it is given: its kernel then takes little that the
+    /// host does not read.
     ///
     /// # Errors
     /// The kernel's.
@@ -72,7 +73,7 @@ impl Network {
         self.peers.run(move || Peer::connect_from(host.into(), server, buffer))
     }
 
-    /// Has these hosts vanish, at one moment and without a word.
+    /// Makes these hosts vanish, all at one moment.
     ///
     /// # Errors
     /// Those of `ip`.
@@ -80,11 +81,11 @@ impl Network {
         self.peers.ip(hosts.iter().map(|host| format!("addr del {host}/32 dev lo")))
     }
 
-    /// From now on each packet is lost with this probability, in both directions, and nobody is told. What is lost is
-    /// lost on arrival: a kernel that sees a packet of its own dropped would send it again at once.
+    /// Drops each packet with this probability, in both directions, from now on. Packets are dropped on arrival: a kernel
+    /// that sees a packet of its own dropped would send it again at once.
     ///
     /// # Errors
-    /// Where `iptables` is not installed, or may not; or the kernel has no such rule.
+    /// When `iptables` is not installed or not allowed, or the kernel has no such rule.
     pub fn lose(&self, probability: f64) -> io::Result<()> {
         for (network, device) in [(&self.server, "server"), (&self.peers, "router")] {
             let rule = format!(
@@ -101,12 +102,12 @@ impl Network {
         Ok(())
     }
 
-    /// Does something in the server's network.
+    /// Runs a closure in the server's network.
     pub fn at_server<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         self.server.run(job)
     }
 
-    /// Does something in the network of the hosts.
+    /// Runs a closure in the network of the hosts.
     pub fn at_hosts<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         self.peers.run(job)
     }

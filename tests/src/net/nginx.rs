@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use super::{Answer, Child, Peer, eventually, found, skipped};
 
-/// nginx, and the files it runs on.
+/// A running nginx and its files.
 #[derive(Debug)]
 pub struct Nginx {
     /// Where it listens.
@@ -17,7 +17,7 @@ pub struct Nginx {
     _child: Child,
 }
 
-/// Its configuration, as users copy it.
+/// The configuration in the guide, as users copy it.
 fn block() -> String {
     let guide = include_str!("../../../runtime/docs/proxies.md");
     let (_, behind) = guide.split_once("\n```nginx\n").expect("a block in the guide");
@@ -32,12 +32,12 @@ fn put(block: &mut String, example: &str, value: &str) {
 }
 
 impl Nginx {
-    /// Starts it before these servers, without TLS, for clients that are bare sockets; `None` where it is not installed.
+    /// Starts nginx before these servers, without TLS; `None` if it is not installed.
     pub fn before(servers: &[SocketAddr]) -> Option<Self> {
         Nginx::before_with(servers, &[])
     }
 
-    /// The same with other values where the guide has these.
+    /// The same with other values in place of the guide's.
     pub fn before_with(servers: &[SocketAddr], more: &[(&str, &str)]) -> Option<Self> {
         Nginx::with(servers, |_, block| {
             put(block, " ssl;", ";");
@@ -47,7 +47,7 @@ impl Nginx {
         })
     }
 
-    /// Starts it with TLS and a certificate that nobody has signed; `None` where it or `openssl` is not installed.
+    /// Starts nginx with TLS and a self-signed certificate; `None` if it or `openssl` is not installed.
     pub fn with_tls(servers: &[SocketAddr]) -> Option<Self> {
         if !found("openssl", "version") {
             skipped("openssl is not installed");
@@ -85,7 +85,7 @@ impl Nginx {
         let name = format!("abeyance-nginx-{}-{}", std::process::id(), COUNT.fetch_add(1, Relaxed));
         let folder = std::env::temp_dir().join(name);
         fs::create_dir_all(&folder).expect("a folder");
-        // Taken and given back: nobody else takes it in this moment, or the test fails loudly.
+        // The port is free again until nginx binds it. If another process takes it meanwhile, nginx does not start.
         let addr = TcpListener::bind("127.0.0.1:0").and_then(|port| port.local_addr()).expect("a free port");
         let mut block = block();
         let upstream: String = servers.iter().map(|server| format!("server {server}; ")).collect();
@@ -120,7 +120,7 @@ impl Nginx {
         self.ask(path).answer()
     }
 
-    /// What it had to complain of.
+    /// The error log.
     pub fn errors(&self) -> String {
         fs::read_to_string(self.folder.join("errors")).expect("a file")
     }

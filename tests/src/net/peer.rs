@@ -1,4 +1,4 @@
-//! A client that is only a socket: it does what the test says, and nothing by itself.
+//! A client that is a bare socket: it does what the test says, and nothing by itself.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpStream};
@@ -38,8 +38,8 @@ impl Peer {
         Peer::over(TcpStream::connect(server).expect("a connection"))
     }
 
-    /// Connects from an address, by which it is told apart (the kernel gives ports again, and soon); with a receive buffer of
-    /// so many bytes, if it is not to take much that it does not read.
+    /// Connects from an address of its own, since the kernel soon reuses ports. With a `buffer`, the kernel takes little that
+    /// the peer does not read.
     ///
     /// # Errors
     /// The kernel's.
@@ -53,7 +53,7 @@ impl Peer {
         Ok(Peer::over(socket.into()))
     }
 
-    /// Takes a connection over.
+    /// Wraps a connection.
     pub fn over(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(TEST_TIMEOUT)).expect("a socket");
         stream.set_write_timeout(Some(TEST_TIMEOUT)).expect("a socket");
@@ -70,7 +70,7 @@ impl Peer {
         peer
     }
 
-    /// Reads what a held answer begins with: all but a long poll have a head, and events a first one.
+    /// Reads the beginning of a held answer: the head, and the first event of an event stream. A long poll has none.
     #[track_caller]
     pub fn begin(&mut self, transport: Transport) {
         match transport {
@@ -98,9 +98,9 @@ impl Peer {
         self.send(format!("GET {path}{query}transport={transport} HTTP/1.1\r\nHost: test\r\n{upgrade}\r\n"));
     }
 
-    /// Has its kernel send each write at once, and not wait until the one before was acknowledged.
+    /// Sets `TCP_NODELAY`: each write becomes a segment at once.
     #[must_use]
-    pub fn hurried(self) -> Self {
+    pub fn nodelay(self) -> Self {
         self.stream.set_nodelay(true).expect("a socket");
         self
     }
@@ -121,22 +121,22 @@ impl Peer {
         self.stream.write_all(bytes.as_ref()).expect("a peer that takes bytes");
     }
 
-    /// Sends bytes that the server may refuse to take.
+    /// Sends bytes; the connection may have ended.
     pub fn try_send(&mut self, bytes: impl AsRef<[u8]>) {
         let _ = self.stream.write_all(bytes.as_ref());
     }
 
-    /// Sends bytes; `false` if the server has cut the connection.
+    /// Sends bytes; `false` if the connection has ended.
     pub fn takes(&mut self, bytes: impl AsRef<[u8]>) -> bool {
         self.stream.write_all(bytes.as_ref()).is_ok()
     }
 
-    /// Closes its side; it could still read.
+    /// Closes its side (FIN); the peer can still read.
     pub fn fin(&self) {
         self.stream.shutdown(Shutdown::Write).expect("an open socket");
     }
 
-    /// The bare socket, without anything on the heap.
+    /// The bare socket, which has nothing on the heap.
     pub fn idle(self) -> TcpStream {
         self.stream
     }
@@ -178,7 +178,7 @@ impl Peer {
         }
     }
 
-    /// Reads up to and with `mark`.
+    /// Reads to the end of `mark`.
     #[track_caller]
     pub fn read_until(&mut self, mark: &[u8]) -> Vec<u8> {
         let mut looked = 0;
@@ -192,7 +192,7 @@ impl Peer {
         }
     }
 
-    /// Reads to the end of the connection: what came, and whether it was a FIN (and no reset).
+    /// Reads to the end of the connection; returns the bytes, and whether it ended by a FIN rather than a reset.
     pub fn read_to_end(&mut self) -> (Vec<u8>, bool) {
         let mut part = [0; 16 * 1024];
         loop {
@@ -208,7 +208,7 @@ impl Peer {
         }
     }
 
-    /// What was read and not looked at yet.
+    /// Takes the bytes that were read and not parsed.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.unread)
     }
@@ -257,7 +257,7 @@ impl Answer {
     }
 }
 
-/// A connection whose client's kernel takes hardly anything that is not read.
+/// A connection with a small receive buffer: the client's kernel takes little that is not read.
 #[track_caller]
 pub fn narrow(server: SocketAddr) -> Peer {
     let socket = Socket::new(Domain::for_address(server), Type::STREAM, None).expect("a socket");

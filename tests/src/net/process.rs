@@ -1,4 +1,4 @@
-//! Programs of others, and servers in processes of their own.
+//! Third-party programs, and servers in processes of their own.
 
 use std::io::{Read, Write};
 use std::process::{Command, ExitStatus, Output, Stdio};
@@ -13,7 +13,7 @@ use super::tcp_test_server::eventually;
 pub struct Child(std::process::Child);
 
 impl Child {
-    /// Starts it, with its standard error as text to read.
+    /// Starts it, with a pipe for its standard error.
     #[track_caller]
     pub fn start(command: &mut Command) -> Self {
         Child::start_with(command.stdin(Stdio::null()))
@@ -38,26 +38,26 @@ impl Child {
         assert!(status.success(), "kill -s {name}");
     }
 
-    /// What it says on standard error, a line at a time, until `wanted` finds something in one.
+    /// Reads standard error line by line until `wanted` finds something in a line.
     #[track_caller]
     pub fn wait_for_line<T>(&mut self, wanted: impl FnMut(&str) -> Option<T>) -> T {
         let id = self.id();
         let found = scope(|scope| {
             let (done, awaited) = channel::<()>();
-            // Whoever says nothing and does not exit either is made to.
+            // A child that neither writes nor exits is killed, so that the read below returns.
             scope.spawn(move || {
                 if awaited.recv_timeout(TEST_TIMEOUT) == Err(RecvTimeoutError::Timeout) {
                     let _ = Command::new("kill").args(["-s", "KILL", &id.to_string()]).status();
                 }
             });
-            let found = hear(self.0.stderr.as_mut().expect("a pipe"), wanted);
+            let found = read_lines(self.0.stderr.as_mut().expect("a pipe"), wanted);
             drop(done);
             found
         });
-        found.unwrap_or_else(|said| panic!("it never said so: {said}"))
+        found.unwrap_or_else(|said| panic!("no such line on standard error: {said}"))
     }
 
-    /// Waits until it exits; gives the status and what else it said on standard error.
+    /// Waits until it exits; returns the status and the rest of its standard error.
     #[track_caller]
     pub fn exit(mut self) -> (ExitStatus, String) {
         let mut status = None;
@@ -87,12 +87,12 @@ impl Drop for Child {
     }
 }
 
-/// Reads lines until `wanted` finds something in one. An error is all that was said instead.
-fn hear<T>(pipe: &mut impl Read, mut wanted: impl FnMut(&str) -> Option<T>) -> Result<T, String> {
+/// Reads lines until `wanted` finds something in one. The error is all that was read instead.
+fn read_lines<T>(pipe: &mut impl Read, mut wanted: impl FnMut(&str) -> Option<T>) -> Result<T, String> {
     let mut said = String::new();
     let mut byte = [0];
     let mut begin = 0;
-    // A byte at a time: nothing that comes behind may be taken.
+    // A byte at a time: what follows the line must stay in the pipe.
     while pipe.read(&mut byte).expect("a pipe") == 1 {
         said.push(char::from(byte[0]));
         if byte[0] == b'\n' {
@@ -118,8 +118,8 @@ pub fn found(program: &str, argument: &str) -> bool {
     quiet.status().is_ok_and(|status| status.success())
 }
 
-/// Says that a test is passed over, in words that can be looked for.
+/// Prints that a test is skipped, in a form that `.ci/run` looks for.
 pub fn skipped(why: &str) {
-    // Past the test harness, which shows nothing that a passing test prints.
+    // Not `eprintln`: the test harness hides what a passing test prints by it.
     _ = writeln!(std::io::stderr(), "skipped: {why}");
 }

@@ -1,4 +1,4 @@
-//! A server under test, with a runtime of its own, so that the tests may block.
+//! A server on a TCP socket with a runtime of its own, so that tests may block.
 
 use std::net::{SocketAddr, TcpListener};
 use std::thread::park_timeout;
@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{HookRecorder, TEST_TIMEOUT};
 
-/// A server that runs, on 127.0.0.1 unless it is told otherwise.
+/// A running server, on 127.0.0.1 unless a listener is given.
 #[derive(Debug)]
 pub struct TcpTestServer {
     running: Option<ServerHandle>,
@@ -32,7 +32,7 @@ impl TcpTestServer {
         TcpTestServer::run(server, TcpListener::bind("127.0.0.1:0").expect("a port"), threads)
     }
 
-    /// Starts it on a socket that listens already, perhaps in another network.
+    /// Starts it on a socket that listens already, perhaps in another network namespace.
     pub fn serve(server: Server, listener: TcpListener) -> Self {
         TcpTestServer::run(server, listener, 2)
     }
@@ -49,7 +49,7 @@ impl TcpTestServer {
         format!("http://{}{path}", self.addr)
     }
 
-    /// Waits until exactly so many are held.
+    /// Waits until there are `count` holds.
     pub fn until_held(&self, count: usize) {
         eventually(&format!("{count} holds"), || self.hub.held_count() == count);
     }
@@ -76,7 +76,7 @@ impl TcpTestServer {
         self.runtime.block_on(running.shutdown())
     }
 
-    /// Shuts it down beside what the test does meanwhile.
+    /// Shuts it down while `meanwhile` runs.
     pub fn stop_beside<T>(mut self, meanwhile: impl FnOnce() -> T) -> T {
         let running = self.running.take().expect("stopped once: `stop_beside` takes it by value");
         let stopping = self.runtime.spawn(running.shutdown());
@@ -86,7 +86,7 @@ impl TcpTestServer {
     }
 }
 
-/// Waits until `is_so` says yes.
+/// Waits until `is_so` returns true.
 #[track_caller]
 pub fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let begun = Instant::now();

@@ -16,7 +16,7 @@ fn value(browser: &mut Browser, page: &Page, script: &str) -> Value {
 }
 
 #[test]
-fn an_event_source_hears_messages_and_comes_back_after_a_resume() {
+fn an_event_source_gets_messages_and_comes_back_after_a_resume() {
     let Some(mut browser) = Browser::start() else { return };
     let server = TestServer::start();
     let page = open(&mut browser, &server);
@@ -113,7 +113,7 @@ fn a_web_socket_agrees_on_a_subprotocol() {
 }
 
 #[test]
-fn a_web_socket_hears_why_it_was_closed() {
+fn a_web_socket_is_told_why_it_was_closed() {
     let Some(mut browser) = Browser::start() else { return };
     let server = TestServer::start();
     let page = open(&mut browser, &server);

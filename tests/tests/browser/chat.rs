@@ -53,7 +53,7 @@ fn ended(cause: &str) -> String {
 }
 
 #[test]
-fn two_pages_talk_and_hear_who_came_and_who_left() {
+fn two_pages_talk_and_are_told_of_arrivals_and_departures() {
     let Some(mut browser) = Browser::start() else { return };
     let server = ChatServer::start(&[]);
     for transport in TRANSPORTS {
@@ -101,13 +101,13 @@ fn a_newcomer_sees_what_was_said_before() {
     let Some(mut browser) = Browser::start() else { return };
     let server = ChatServer::start(&[]);
     let ann = enter(&mut browser, &server, "ann", "websocket");
-    for text in ["good morning", "anybody?"] {
+    for text in ["good morning", "anyone?"] {
         say(&mut browser, &ann, text);
         browser.wait_until(&ann, &shows("said", "ann", text));
     }
     for transport in TRANSPORTS {
         let page = enter(&mut browser, &server, "bob", transport);
-        browser.wait_until(&page, &format!("{SAID} === 'good morning,anybody?'"));
+        browser.wait_until(&page, &format!("{SAID} === 'good morning,anyone?'"));
         browser.close(page);
     }
 }
@@ -126,13 +126,13 @@ fn a_page_that_comes_back_shows_what_it_missed_and_nothing_twice() {
         browser.wait_until(&ann, &shows("said", "bob", "one"));
         say(&mut browser, &ann, "and ann");
         browser.wait_until(&ann, &format!("{SAID} === 'one,and ann' && !document.querySelector('.pending')"));
-        // Said while nobody listens: once the line has ended; of polls, the second is, behind the one that is answered.
+        // Sent while no hold is there: after its end. Of polls the second message is, behind the one that is answered.
         let begin =
             if transport == "long_poll" { "true" } else { "document.body.dataset.state === 'waiting'" };
         browser.wait_until(&ann, &format!("({begin}) && bob('two').then(() => bob('three'))"));
         browser.wait_until(&ann, &format!("{SAID} === 'one,and ann,two,three' && {OPEN}"));
         browser.evaluate(&ann, "bob('four')");
-        // Whatever came twice would be there by now.
+        // A message that came twice would be there by now.
         browser.wait_until(&ann, &shows("said", "bob", "four"));
         assert_eq!(browser.evaluate(&ann, SAID), "one,and ann,two,three,four", "{transport}");
         browser.close(ann);
@@ -140,7 +140,7 @@ fn a_page_that_comes_back_shows_what_it_missed_and_nothing_twice() {
 }
 
 #[test]
-fn a_page_that_nobody_talks_to_is_resumed_and_comes_back() {
+fn a_page_in_a_silent_room_is_resumed_and_comes_back() {
     let Some(mut browser) = Browser::start() else { return };
     for (transport, cause) in
         [("websocket", "timeout"), ("sse", "timeout"), ("stream", "resumed"), ("long_poll", "")]
@@ -160,14 +160,14 @@ fn a_page_that_nobody_talks_to_is_resumed_and_comes_back() {
 }
 
 #[test]
-fn the_oldest_page_makes_room_and_everybody_hears_why() {
+fn the_oldest_page_makes_room_and_the_others_are_told_why() {
     let Some(mut browser) = Browser::start() else { return };
     for (transport, cause) in
         [("websocket", "evicted"), ("sse", "evicted"), ("stream", "resumed"), ("long_poll", "unavailable")]
     {
         let settings = [("ABEYANCE_MAX_SUSPENDED", "2"), ("ABEYANCE_WHEN_FULL", "resume_oldest")];
         let server = ChatServer::start(&settings);
-        // Whoever hears a message by long poll is not the oldest any more: another room then.
+        // A poll that gets a message is not the oldest hold any more, so this uses another room.
         let room = if transport == "long_poll" { "quiet" } else { "den" };
         let ann = enter_room(&mut browser, &server, room, "ann", transport);
         let bob = enter(&mut browser, &server, "bob", "websocket");

@@ -18,7 +18,7 @@ const FLAGS: [&str; 10] = [
     "--remote-debugging-pipe",
     "--headless",
     "--no-sandbox",                // only calls of our own are opened, and tests may run as root
-    "--ignore-certificate-errors", // those of our own proxy, which nobody has signed
+    "--ignore-certificate-errors", // our own proxy's certificate is self-signed
     "--disable-gpu",
     "--disable-quic",
     "--no-first-run",

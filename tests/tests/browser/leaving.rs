@@ -50,7 +50,7 @@ fn end(browser: &mut Browser, page: &Page) -> Value {
 }
 
 #[test]
-fn a_kicked_page_is_told_so_at_every_door() {
+fn a_kicked_page_is_told_so_on_every_transport() {
     let Some(mut browser) = Browser::start() else { return };
     let server = TestServer::start();
     for (kind, told) in KINDS.into_iter().zip([
@@ -71,7 +71,7 @@ fn a_kicked_page_is_told_so_at_every_door() {
 }
 
 #[test]
-fn an_evicted_page_is_told_so_at_every_door() {
+fn an_evicted_page_is_told_so_on_every_transport() {
     let Some(mut browser) = Browser::start() else { return };
     let server = TestServer::start();
     for (kind, told) in KINDS.into_iter().zip([
@@ -97,7 +97,7 @@ fn an_evicted_page_is_told_so_at_every_door() {
 }
 
 #[test]
-fn a_page_of_a_server_that_stops_is_told_when_to_come_back_at_every_door() {
+fn a_page_of_a_server_that_stops_is_told_when_to_come_back_on_every_transport() {
     let Some(mut browser) = Browser::start() else { return };
     for (kind, told) in KINDS.into_iter().zip([
         json!(["resumed", "drained"]),

@@ -43,7 +43,7 @@ fn publish_until(browser: &mut Browser, page: &Page, hub: &Hub, from: usize, hol
 }
 
 /// Waits until the page has heard so many, and fails unless it is each of them once, in order.
-fn assert_heard(browser: &mut Browser, page: &Page, count: usize) {
+fn assert_received(browser: &mut Browser, page: &Page, count: usize) {
     browser.wait_until(page, &format!("heard.length >= {count}"));
     let all = format!("heard.length === {count} && heard.every((number, place) => number === place)");
     assert!(browser.evaluate(page, &all) == true, "not {count} but {}", browser.evaluate(page, "heard"));
@@ -65,11 +65,11 @@ fn an_event_source_that_loses_its_connections_and_its_server_shows_every_message
     );
     browser.wait_until(&page, "holds === 1");
     let count = publish_until(&mut browser, &page, &hub, 0, 3);
-    assert_heard(&mut browser, &page, count);
+    assert_received(&mut browser, &page, count);
     assert_eq!(browser.evaluate(&page, "resyncs"), json!([]));
     assert!(hub.stats().ended("idle") >= 2, "{:?}", hub.stats());
 
-    // As if it had crashed: nothing is told to anybody.
+    // As if it had crashed: no hold gets an ending.
     drop(running);
     let running = start(&runtime, address);
     let hub = running.hub();
@@ -78,7 +78,7 @@ fn an_event_source_that_loses_its_connections_and_its_server_shows_every_message
     assert_eq!(browser.evaluate(&page, "resyncs"), json!([["missed", count]]));
     let held = browser.evaluate(&page, "holds").as_u64().expect("a number") as usize;
     let count = publish_until(&mut browser, &page, &hub, count, held + 1);
-    assert_heard(&mut browser, &page, count);
+    assert_received(&mut browser, &page, count);
     assert_eq!(browser.evaluate(&page, "resyncs.length"), 1);
     browser.close(page);
     runtime.block_on(running.shutdown());

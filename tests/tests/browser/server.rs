@@ -58,7 +58,7 @@ impl Lifecycle for Context {
     }
 
     async fn on_end(self, ended: &Ended, end: End) {
-        // Nobody listens any more after a failed test.
+        // The receiver is gone after a failed test.
         _ = self.0.send(format!("{} {}", ended.path(), end.as_str()));
     }
 }

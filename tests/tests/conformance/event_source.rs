@@ -110,7 +110,7 @@ async fn section_9_2_6_a_time_to_wait_is_digits_only() {
         .server(|server| server.max_suspended(1).when_full(abeyance::WhenFull::ResumeOldest))
         .start();
     let (_, reader) = stream(&server, "").await;
-    // Whoever is younger than a second is not evicted.
+    // A hold younger than a second is not evicted.
     tokio::time::sleep(Duration::from_secs(2)).await;
     let second = server.hold(Transport::LongPoll).await;
     let text = text(reader).await;
@@ -121,7 +121,7 @@ async fn section_9_2_6_a_time_to_wait_is_digits_only() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn section_9_2_3_who_is_refused_gets_another_status_and_so_does_not_come_back() {
+async fn section_9_2_3_a_refused_client_gets_another_status_and_so_does_not_come_back() {
     let server = test_server().server(|server| server.max_suspended(1)).start();
     let (_, _reader) = stream(&server, "").await;
     let refused = answer(&server, "GET /hold HTTP/1.1\r\nhost: a\r\naccept: text/event-stream\r\n\r\n").await;

@@ -33,7 +33,7 @@ async fn section_3_2_an_origin_is_ones_own_by_scheme_and_host() {
         // The host of the target counts (RFC 9112 3.2.2).
         ("http://a/hold", &["host: b", "origin: http://a"], 200),
         ("http://a/hold", &["host: b", "origin: http://b"], 403),
-        // Nobody but a trusted proxy may say otherwise.
+        // Only a trusted proxy may say otherwise.
         ("/hold", &["host: a", "x-forwarded-host: b", "origin: http://b"], 403),
         ("/hold", &["host: a", "origin: capacitor://localhost"], 200),
         ("/hold", &["host: a", "origin: null"], 200),

@@ -169,7 +169,7 @@ async fn section_10_1_1_what_is_too_large_is_refused_before_it_is_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn section_10_2_3_who_shall_come_back_is_told_when_in_seconds() {
+async fn section_10_2_3_a_client_that_may_come_back_is_told_when_in_seconds() {
     let server = test_server().server(|server| server.max_suspended(1)).start();
     let first = server.hold(Transport::LongPoll).await;
     let head = answer(&server, "GET /hold HTTP/1.1\r\nhost: a\r\n\r\n").await.head;

@@ -221,7 +221,7 @@ async fn frames_that_may_come_are_understood() {
         ("5.5.2 a ping is answered with what it carries", frame(PING, b"x"), vec![(PONG, b"x")]),
         ("5.5.2 also if that is the most", frame(PING, &[9; 125]), vec![(PONG, &[9; 125])]),
         (
-            "5.5.3 a pong that nobody asked for is passed over",
+            "5.5.3 an unsolicited pong is passed over",
             [frame(PONG, b"x"), frame(TEXT, b"y")].concat(),
             vec![(TEXT, b"y")],
         ),

@@ -1,4 +1,4 @@
-//! Peers that read at once whatever comes, all in one thread.
+//! Peers that read at once, all in one thread.
 
 use std::net::{SocketAddr, TcpStream};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};

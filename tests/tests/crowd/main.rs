@@ -29,7 +29,7 @@ const MESSAGES: usize = 6_400;
 const SIZE: usize = 8 * 1024;
 const PACE: Duration = Duration::from_micros(3_150);
 /// How many messages may be under way to a good reader, half of its send buffer: a machine that has no time for the
-/// readers slows the publisher down and ends nobody.
+/// readers slows the publisher down and ends no hold.
 const AHEAD: usize = 16;
 
 const NARROW: usize = 256 << 10;
@@ -80,7 +80,7 @@ fn watch(server: SocketAddr, over: Arc<AtomicBool>, machine: Arc<Machine>) -> Jo
 #[test]
 fn those_who_do_not_read_are_ended_and_a_hundred_who_do_get_everything_in_time() {
     let hooks = HookRecorder::default();
-    // Whoever takes nothing is to be ended for what waits, not for how long.
+    // A peer that takes nothing is to be ended for the bytes that wait, not for the time.
     let server = Server::new().state(hooks.clone()).mount(narrow).mount(wide);
     let server = TcpTestServer::start(server.write_timeout(Duration::from_secs(600)));
     let machine = Arc::new(Machine::default());
@@ -88,8 +88,8 @@ fn those_who_do_not_read_are_ended_and_a_hundred_who_do_get_everything_in_time()
     let kinds = Bad::kinds();
     let good = Good::start(server.addr);
     let bad: Vec<_> = kinds.map(|kind| kind.start(server.addr, &hooks, &over, &machine)).into();
-    let everybody = GOOD + bad.len();
-    hooks.wait("all on_suspend", |calls| (calls.suspended.len() == everybody).then_some(()));
+    let all = GOOD + bad.len();
+    hooks.wait("all on_suspend", |calls| (calls.suspended.len() == all).then_some(()));
 
     let before = resident();
     let watcher = watch(server.addr, over.clone(), machine.clone());
@@ -98,7 +98,7 @@ fn those_who_do_not_read_are_ended_and_a_hundred_who_do_get_everything_in_time()
         machine.rest(PACE);
         eventually("the good readers", || good.have(number.saturating_sub(AHEAD)));
         let count = server.hub.publish("crowd", numbered(number));
-        assert!((GOOD..=everybody).contains(&count), "message {number} went to {count}");
+        assert!((GOOD..=all).contains(&count), "message {number} went to {count}");
     }
     let pauses = good.join();
     over.store(true, Relaxed);
@@ -121,7 +121,7 @@ fn those_who_do_not_read_are_ended_and_a_hundred_who_do_get_everything_in_time()
         skipped("ss is not installed, so what the kernel keeps was not judged");
     }
     server.until_all_ended(&hooks);
-    assert_eq!(server.hub.stats().ended("slow"), slow as u64, "nobody else was slow");
+    assert_eq!(server.hub.stats().ended("slow"), slow as u64, "no other hold was slow");
 }
 
 /// Judges how often one of them was ended, and what was kept for it here and in the kernel; gives how often it was slow.

@@ -1,4 +1,4 @@
-//! A server, the watch over it, and what must be true of it afterwards.
+//! The server, a timeout for deadlocks, and what must be true of the server afterwards.
 
 use std::future::pending;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -16,10 +16,10 @@ use tokio::time::sleep;
 
 use crate::hostile_value::{HostileValue, HostileValues, Kind};
 
-/// How long nothing may come of a test, in real time. They take a second.
+/// The real time after which a test counts as deadlocked. They take a second.
 const TEST_TIMEOUT: Duration = Duration::from_secs(120);
 
-/// Tries a place with one kind of value, and fails when it is not done in time: a deadlock.
+/// Runs a test with one kind of value, and fails when it deadlocks.
 pub(crate) fn try_out<F>(kind: Kind, place: impl FnOnce(HostileValues) -> F + Send + 'static)
 where
     F: Future<Output = ()>,
@@ -124,7 +124,7 @@ pub(crate) fn server_with(values: &HostileValues) -> TestServerBuilder {
     })
 }
 
-/// Opens it; from here on destructors call its hub.
+/// Starts it; from here on destructors call its hub.
 pub(crate) fn start(builder: TestServerBuilder, values: &HostileValues) -> TestServer {
     let server = builder.start();
     values.let_call(server.hub.clone());
@@ -142,13 +142,13 @@ async fn drops(what: &str, is_so: impl Fn() -> bool) {
             return;
         }
         sleep(Duration::from_millis(5)).await;
-        // A moment for other threads; this one is told by nobody, since a destructor may be what hangs.
+        // Gives other threads some time. No notification is possible: the destructor itself may be what hangs.
         thread::park_timeout(Duration::from_micros(200));
     }
     panic!("waited in vain for {what}");
 }
 
-/// Everything goes on: a hold begins and is published to, a clock ends it, and what is scheduled comes.
+/// Fails unless the server still works: a hold begins, gets a message and a scheduled one, and ends by its timeout.
 pub(crate) async fn goes_on(server: &TestServer) {
     server.until_settled().await;
     let held = server.hub.held_count();
@@ -169,7 +169,7 @@ async fn live(State(endpoint): State<TestEndpoint>) -> Suspend<TestContext> {
     Suspend::with(endpoint.context()).join("live")
 }
 
-/// Everything goes on, and stops in good order; then no value is left anywhere.
+/// Checks that the server still works and shuts down; then all values must have been dropped.
 pub(crate) async fn close(server: TestServer, values: HostileValues) {
     goes_on(&server).await;
     server.close().await;

@@ -1,4 +1,4 @@
-//! A destructor that hangs keeps the thread that drops; what else is let go of meanwhile is bounded, and dropped.
+//! A destructor that hangs blocks the thread that drops values; what else waits for that thread is bounded.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc::{Receiver, channel};

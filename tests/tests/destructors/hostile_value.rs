@@ -1,4 +1,4 @@
-//! A value whose destructor does what it should not, and how many of them there were.
+//! A value whose destructor misbehaves, and the count of such values.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::mpsc;
@@ -14,9 +14,9 @@ use bytes::Bytes;
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Kind {
     Panics,
-    /// It waits for a lock of the application; another thread has that, and calls the hub meanwhile.
+    /// It waits for a lock of the application, which another thread holds while it calls the hub.
     Waits,
-    /// It takes a lock of the application, which calls the hub while it has that.
+    /// It takes a lock of the application, which the application holds while it calls the hub.
     Takes,
     Calls,
 }
@@ -27,7 +27,7 @@ pub(crate) struct HostileValues(Arc<Inside>);
 
 struct Inside {
     kind: Kind,
-    /// Taken out at the end, since what topics keep would keep it.
+    /// Taken out at the end: the messages that topics keep would keep the hub alive.
     hub: Mutex<Option<Hub>>,
     /// The application's own.
     lock: Mutex<()>,
@@ -81,7 +81,7 @@ impl HostileValues {
         Bytes::from_owner(Body(vec![b'x'; length], self.value()))
     }
 
-    /// Calls the hub as the application does: with its lock, if it has one.
+    /// Calls the hub as the application does: under its lock, for `Kind::Takes`.
     pub(crate) fn call<T>(&self, act: impl FnOnce() -> T) -> T {
         let _mine = matches!(self.0.kind, Kind::Takes).then(|| self.0.lock.lock().unwrap());
         act()
@@ -102,16 +102,16 @@ impl HostileValues {
     }
 }
 
-/// Everything that a hub can be asked, so that each of the server's locks is wanted.
+/// Calls so much of the hub that each of the server's locks is taken.
 fn call(hub: &Hub) {
     hub.publish("room", "from a destructor");
     hub.publish("kept/by a destructor", "from a destructor");
-    hub.publish_after(Duration::ZERO, "nobody", "from a destructor").unwrap().detach();
+    hub.publish_after(Duration::ZERO, "empty", "from a destructor").unwrap().detach();
     let _ = (hub.stats(), hub.stats_by_endpoint(), hub.list(), hub.last_ends().count(), hub.scheduled());
     for listed in hub.list() {
         hub.publish(listed.path, "from a destructor");
     }
-    hub.resume_key("nobody");
+    hub.resume_key("empty");
 }
 
 impl Drop for HostileValue {

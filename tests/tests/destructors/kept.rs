@@ -62,7 +62,7 @@ async fn the_answer_of_a_poll(values: HostileValues) {
     close(server, values).await;
 }
 
-async fn read_by_who_comes_back(values: HostileValues) {
+async fn read_by_a_returning_client(values: HostileValues) {
     let server = start(server_with(&values).hold(|hold| hold.join_with_history("log/a")), &values);
     for _ in 0..5 {
         let message = values.message(9_000);
@@ -92,6 +92,6 @@ drop_sites! {
     too_much_of_all_topics,
     too_large_to_be_kept,
     the_answer_of_a_poll,
-    read_by_who_comes_back,
+    read_by_a_returning_client,
     left_when_the_last_hub_goes,
 }

@@ -1,13 +1,13 @@
-//! Values of the application's whose destructors do what they should not: in each place where one can be dropped, four
-//! kinds of them. One panics, one waits for a lock of the application whose owner calls the hub, one takes the lock that
-//! the application has while it calls the hub, one calls the hub itself. None costs anybody anything:
-//! each is dropped, every hold has its end, the clocks and the schedule go on, and nothing waits for ever.
+//! Values of the application whose destructors misbehave, at each place where one can be dropped. There are four kinds: one
+//! panics, one waits for a lock of the application whose owner calls the hub, one takes the lock that the application has
+//! while it calls the hub, one calls the hub itself. Each value is dropped all the same, every hold has its end, the
+//! timeouts and the schedule go on, and nothing deadlocks.
 #![expect(
     clippy::unwrap_used,
     reason = "the places are tests, though the attribute stands on their instances"
 )]
 
-/// Makes tests of places, each with every kind of value.
+/// Makes four tests of each place where values are dropped, one for each kind of value.
 macro_rules! drop_sites {
     ($($name:ident),+ $(,)?) => {
         $(
@@ -23,7 +23,7 @@ macro_rules! drop_sites {
                 }
 
                 #[test]
-                fn with_a_destructor_that_takes_the_lock_of_who_calls_the_hub() {
+                fn with_a_destructor_that_takes_the_lock_under_which_the_hub_is_called() {
                     $crate::fixture::try_out($crate::hostile_value::Kind::Takes, super::$name);
                 }
 
@@ -37,9 +37,9 @@ macro_rules! drop_sites {
 }
 
 mod contexts; // what a function gives with its hold
-mod fixture; // a server, and what must be true of it afterwards
+mod fixture; // the server, and what must be true of it afterwards
 mod hanging; // one that never returns
-mod hostile_value; // a value whose destructor does what it should not
+mod hostile_value; // a value whose destructor misbehaves
 mod kept; // messages that topics keep
 mod payloads; // what a panic carries
 mod scheduled; // what is published later

@@ -1,4 +1,4 @@
-//! What a panic carries may panic as well when it is dropped. Each guard survives that, too.
+//! The payload of a panic may panic itself when it is dropped. Each guard survives that, too.
 
 use std::panic::panic_any;
 use std::time::Duration;
@@ -192,7 +192,7 @@ impl Drop for Body {
 fn in_a_destructor() {
     try_out(Kind::Calls, async |values| {
         let server = start(server_with(&values), &values);
-        for topic in ["kept/a", "kept/a", "aged/a", "aged/a", "aged/b", "nobody"] {
+        for topic in ["kept/a", "kept/a", "aged/a", "aged/a", "aged/b", "empty"] {
             server.hub.publish(topic, Bytes::from_owner(Body));
         }
         let message = Bytes::from_owner(Body);

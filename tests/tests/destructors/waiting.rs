@@ -1,4 +1,4 @@
-//! Messages that wait for a peer: until its hold is open, behind others, for an answer; and those that nobody takes.
+//! Messages that wait for a peer: until its hold is open, behind others, for an answer; and those that no peer takes.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -159,10 +159,10 @@ async fn sent_to_one_peer(values: HostileValues) {
     close(server, values).await;
 }
 
-async fn that_nobody_takes(values: HostileValues) {
+async fn that_no_peer_takes(values: HostileValues) {
     let server = start(server_with(&values).hold(|hold| hold.join("room").send_buffer(SEND_BUFFER)), &values);
     let message = values.message(10);
-    values.call(|| server.hub.publish("nobody", message));
+    values.call(|| server.hub.publish("empty", message));
     let client = server.hold(Transport::Sse).await;
     let message = values.message(2 * SEND_BUFFER);
     values.call(|| server.hub.publish("room", message));
@@ -201,6 +201,6 @@ drop_sites! {
     too_much_for_all_peers_together,
     written_when_the_hold_is_open,
     sent_to_one_peer,
-    that_nobody_takes,
+    that_no_peer_takes,
     for_a_peer_that_does_not_read,
 }

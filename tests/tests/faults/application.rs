@@ -14,7 +14,7 @@ use super::axes;
 use super::client_log::{Calls, ClientLog, EndCall};
 use super::host_network::HostNetwork;
 
-/// What a round wants of the clocks.
+/// The timeouts of a round's server.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
     pub(crate) max_idle: Duration,
@@ -28,7 +28,7 @@ pub(crate) struct Application {
     pub(crate) addr: SocketAddr,
     pub(crate) hub: Hub,
     pub(crate) log: ClientLog,
-    /// Hooks that are to run for a while wait for it.
+    /// Hooks wait for it in some states.
     gate: Gate,
 }
 
@@ -38,10 +38,10 @@ struct Gate(Arc<Semaphore>);
 #[derive(Clone, Copy)]
 struct Clocks(Timeouts);
 
-/// Whoever waits for its answer gets more than kernels keep for a peer that does not read.
+/// More bytes than kernels keep for a peer that does not read.
 pub(crate) const MUCH: usize = 6 << 20;
 
-/// What `past` keeps: more than the send buffer of whoever is behind, and with it more than the kernel keeps.
+/// What the topic `past` keeps: more than the send buffer of a client that is behind, and more than the kernel keeps.
 const PAST: usize = 128;
 const PART: usize = 60 << 10;
 
@@ -69,17 +69,17 @@ impl Application {
         (server, application)
     }
 
-    /// Publishes more than kernels take to all who are to have something pending; says how many these were.
+    /// Publishes more than kernels take to all holds that are to have bytes pending; returns how many these were.
     pub(crate) fn publish_much(&self) -> usize {
         self.hub.publish("much", "x".repeat(MUCH))
     }
 
-    /// What was call of one client.
+    /// The hook calls of one client.
     pub(crate) fn calls(&self, host: Ipv4Addr) -> Calls {
         self.log.calls(host.into())
     }
 
-    /// From now on no hook waits.
+    /// Lets all hooks go on.
     pub(crate) fn open_gate(&self) {
         self.gate.0.close();
     }
@@ -102,7 +102,7 @@ async fn hold(
     }
 }
 
-/// The context: it notes what it is call, and waits where its state wants it to.
+/// Records each call of its hooks, and waits at the gate where its state wants that.
 struct Context {
     state: axes::State,
     log: ClientLog,
@@ -110,7 +110,7 @@ struct Context {
 }
 
 impl Gate {
-    /// Waits until it is open, or the hold's end has begun: no hook is cut in its middle, so it must learn of it.
+    /// Waits until the gate is open, or the hold's end has begun. A hook is never cut, so it must watch for the end itself.
     async fn pass(&self, held: &Held) {
         tokio::select! {
             _ = self.0.acquire() => {}

@@ -7,17 +7,17 @@ pub(crate) enum Fault {
     Fin,
     /// It resets the connection.
     Reset,
-    /// Its network is gone: nothing comes from it, nothing reaches it, and nobody says so.
+    /// Its network is gone: nothing comes from it and nothing reaches it, without a FIN, RST or ICMP.
     BlackHole,
     /// It reads nothing, with a small buffer, and says nothing.
     ZeroWindow,
     /// It reads one byte a second, with a small buffer. In the middle of a message it sends one byte a second.
     OneByteASecond,
-    /// It sends one byte that nobody asked for.
+    /// It sends one unexpected byte.
     StrayByte,
     /// It sends its connection's next request before this one is answered.
     PipelinedRequest,
-    /// It sends much that means nothing: more than is taken from any peer that was not asked.
+    /// It sends more unexpected bytes than the server takes.
     Garbage,
     /// It closes its side only, and reads on to the end.
     HalfClose,

@@ -1,4 +1,4 @@
-//! What the application was call of each client, and when.
+//! The hook calls of each client, and when they were.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -8,22 +8,22 @@ use std::time::Duration;
 use abeyance::{End, Ended, HoldId};
 use tokio::time::Instant;
 
-/// Shared by the contexts of a round and the round. Clients are known by their hosts: each has one of its own.
+/// Shared by a round and its contexts. A client is known by its host address: each has one of its own.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct ClientLog(Arc<(Mutex<HashMap<IpAddr, Calls>>, Condvar)>);
 
-/// What was call of one client.
+/// The hook calls of one client.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Calls {
     /// Its hold, once `on_suspend` has begun.
     pub(crate) hold: Option<HoldId>,
     /// How many messages `on_message` has begun with.
     pub(crate) messages: usize,
-    /// Every end hook that ran.
+    /// Each call of an end hook.
     pub(crate) ends: Vec<EndCall>,
 }
 
-/// One end, as its hook was call.
+/// One call of an end hook.
 #[derive(Clone, Debug)]
 pub(crate) struct EndCall {
     pub(crate) end: End,
@@ -32,13 +32,13 @@ pub(crate) struct EndCall {
 }
 
 impl ClientLog {
-    /// Notes something about a client.
+    /// Records a call of a client's hooks.
     pub(crate) fn write(&self, host: IpAddr, note: impl FnOnce(&mut Calls)) {
         note(self.0.0.lock().unwrap_or_else(PoisonError::into_inner).entry(host).or_default());
         self.0.1.notify_all();
     }
 
-    /// Waits until something is noted about a client; `None` if that is not so after `timeout`.
+    /// Waits until `look` returns something for a client; `None` after `timeout`.
     pub(crate) fn wait<T>(
         &self,
         host: IpAddr,
@@ -55,12 +55,12 @@ impl ClientLog {
         found
     }
 
-    /// Forgets everybody.
+    /// Removes all clients.
     pub(crate) fn clear(&self) {
         *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = HashMap::new();
     }
 
-    /// What was call of a client so far.
+    /// The hook calls of a client so far.
     pub(crate) fn calls(&self, host: IpAddr) -> Calls {
         self.0.0.lock().unwrap_or_else(PoisonError::into_inner).get(&host).cloned().unwrap_or_default()
     }

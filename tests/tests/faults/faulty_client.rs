@@ -23,7 +23,7 @@ pub(crate) struct FaultyClient {
     peer: Option<Peer>,
     /// The connection of half a `POST`.
     beside: Option<Peer>,
-    /// Whoever reads to the end does so in a thread of its own; gives whether that was a FIN, and the socket, still open.
+    /// The thread that reads to the end; returns whether that was a FIN, and the socket, still open.
     reading: Option<JoinHandle<(bool, Peer)>>,
     next_byte: Instant,
     /// When it gave its last sign of life, if it is to vanish.
@@ -103,10 +103,10 @@ impl FaultyClient {
             Fault::Reset => {
                 self.peer.take().into_iter().chain(self.beside.take()).for_each(Peer::reset);
             }
-            // Of a WebSocket it is the beginning of a frame, of the others nothing that anybody asked for.
+            // On a WebSocket it is the beginning of a frame, on the others an unexpected byte.
             Fault::StrayByte => peer.try_send([0x81]),
             Fault::PipelinedRequest => peer.try_send("GET /idle HTTP/1.1\r\nHost: test\r\n\r\n"),
-            // A frame with all reserved bits, or more than 64 KiB of nothing that anybody asked for.
+            // A frame with all reserved bits, or more than 64 KiB of unexpected bytes.
             Fault::Garbage => peer.try_send([0xff; 70_000]),
             Fault::HalfClose => peer.fin(),
             Fault::CloseIgnored if state == State::Draining => {}
@@ -145,7 +145,7 @@ impl FaultyClient {
         }
     }
 
-    /// Goes home. Whoever read to the end says how many bytes it had, and whether a FIN was behind them.
+    /// If the client read to the end: how many bytes it got, and whether a FIN was behind them.
     pub(crate) fn go(self) -> Option<(u64, bool)> {
         let (is_fin, peer) = self.reading?.join().expect("a reader");
         Some((peer.received(), is_fin))

@@ -1,4 +1,4 @@
-//! Where a round takes place: on the loopback, or between two networks.
+//! The addresses of a round's clients: on the loopback, or in a network namespace.
 
 use std::collections::HashSet;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicU16, Ordering::Relaxed};
 
 use abeyance_tests::net::{Network, Peer, attached};
 
-/// A place with room for a server and many hosts.
+/// A network for a server and many hosts.
 pub(crate) enum HostNetwork {
-    /// Of this machine every address in 127.0.0.0/8 is one.
+    /// Each address in 127.0.0.0/8 is a host.
     Loopback,
     /// A network whose hosts can vanish.
     Network(Box<Network>),
@@ -23,7 +23,7 @@ impl HostNetwork {
         .expect("a port")
     }
 
-    /// A host that nobody has been yet.
+    /// A host that was not used before.
     pub(crate) fn host(&self) -> Ipv4Addr {
         static HOSTS: AtomicU16 = AtomicU16::new(1);
         match self {
@@ -45,7 +45,7 @@ impl HostNetwork {
 
     pub(crate) fn vanish(&self, hosts: &[Ipv4Addr]) {
         match self {
-            HostNetwork::Loopback => assert!(hosts.is_empty(), "nobody vanishes from the loopback"),
+            HostNetwork::Loopback => assert!(hosts.is_empty(), "a host of the loopback cannot vanish"),
             HostNetwork::Network(network) => network.vanish(hosts).expect("addresses that were there"),
         }
     }

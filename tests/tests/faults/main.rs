@@ -1,21 +1,21 @@
-//! The fault matrix: whatever goes wrong with a peer, on whatever transport and in whatever state of its hold, the hold
-//! ends once, for the right cause, and nothing is left of it. `table.rs` says what is expected.
+//! The fault matrix: for each fault of a peer, on each transport and in each state of its hold, the hold ends once, for
+//! the right cause, and nothing is left of it. `table.rs` says what is expected.
 //!
-//! All cells of a round run side by side, each with a client of its own at an address of its own, on real sockets. After
-//! each cell the law is judged, and that no descriptor is left for its client, whether the client let go or not. After
-//! each round the number of descriptors of the whole process and what waits in memory are as they were.
+//! All cells of a round run side by side on real sockets, each with a client at an address of its own. Each cell checks
+//! that one end hook ran, and that the server has no descriptor left for the client, even if the client still has its own.
+//! Each round checks the descriptors of the whole process and the bytes that wait in memory.
 //!
-//! Vanished peers vanish for real: between two networks that the test makes, for which it needs root.
+//! Peers vanish for real, between two network namespaces, which need root.
 
-mod application;
+mod application; // the server
 mod axes; // what goes wrong, and when
-mod client_log; // what the application was call
+mod client_log; // the hook calls of each client
 mod faulty_client; // one client in one cell
-mod host_network; // where the clients live
+mod host_network; // the addresses of the clients
 mod report; // how long it took to notice that a peer had vanished
 mod round; // some faults, on one server
 mod table; // what is expected
-mod vanishing; // vanishing as it is meant, and clients that others wrote // the server
+mod vanishing; // what vanishing is, and third-party clients
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -31,7 +31,7 @@ use round::Round;
 #[global_allocator]
 static HEAP: PeakAlloc = PeakAlloc;
 
-/// Descriptors and memory are the whole process's, so there is one test at a time.
+/// Descriptors and memory are counted for the whole process, so the tests run one at a time.
 fn alone() -> MutexGuard<'static, ()> {
     static ALONE: Mutex<()> = Mutex::new(());
     ALONE.lock().unwrap_or_else(PoisonError::into_inner)
@@ -50,7 +50,7 @@ const fn seconds(count: u64) -> Duration {
     Duration::from_secs(count)
 }
 
-/// What a peer does of itself is noticed without any clock, so none is near.
+/// What a peer does is noticed without a timeout, so all timeouts are long.
 const FAR: Timeouts = Timeouts {
     max_idle: seconds(7200),
     heartbeat: None,
@@ -58,8 +58,8 @@ const FAR: Timeouts = Timeouts {
     close_timeout: seconds(4),
 };
 
-/// A peer that does not read is call from one that has vanished: its kernel answers, though ever more rarely. Between its
-/// fifth and sixth answer to a closed window more time passes than `max_idle`, before the write deadline comes.
+/// A peer that does not read differs from one that has vanished: its kernel answers, though ever more rarely. Between the
+/// fifth and the sixth answer to a closed window more time than `max_idle` passes, before `write_timeout` does.
 const NEAR: Timeouts = Timeouts {
     max_idle: seconds(3),
     heartbeat: Some(seconds(1)),

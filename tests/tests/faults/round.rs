@@ -27,14 +27,14 @@ pub(crate) struct Round<'a> {
 /// How long a round may take; only a failing one does.
 const LATEST: Duration = Duration::from_secs(30);
 
-/// How often it is looked at who has ended.
+/// How often the round checks which holds have ended.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// What may be left of the heap: less than half of what had waited for a single peer. The list of the last ends is among it,
-/// and what hash tables, hyper and tokio keep for whoever comes next.
+/// How much the heap may grow: less than half of what had waited for a single peer. It includes the log of ends, and what
+/// hash tables, hyper and tokio keep allocated.
 const LEFT: usize = super::application::MUCH / 2;
 
-/// What may be left of each of some turns after the second, for all of their cells together: less than a hundred bytes for each.
+/// How much the heap may grow in all turns after the second together: less than a hundred bytes for each cell.
 const LEFT_BY_TURNS: usize = 16 << 10;
 
 impl Round<'_> {
@@ -87,7 +87,7 @@ impl Round<'_> {
         noticed
     }
 
-    /// Has everybody come, into their states.
+    /// Connects all clients, and brings each hold into its state.
     fn connect_all(&self, application: &Application, is_wanted: impl Fn(State) -> bool) -> Vec<FaultyClient> {
         let mut clients = Vec::new();
         for cell in cells(self.faults).into_iter().filter(|cell| is_wanted(cell.state)) {
@@ -106,7 +106,7 @@ impl Round<'_> {
         clients
     }
 
-    /// Has everything go wrong, and waits for what comes of it.
+    /// Makes all faults happen, and waits for the outcome.
     fn judge(&self, application: &Application, clients: &mut [FaultyClient], before: &Stats) -> Vec<Noticed> {
         let machine = Machine::default();
         let vanishing = clients.iter_mut().filter(|client| client.cell.fault == Fault::BlackHole);
@@ -124,7 +124,7 @@ impl Round<'_> {
         let mut stages = vec![Stage::Wrong; clients.len()];
         while !stages.iter().all(Stage::is_done) && begun.elapsed() < LATEST {
             machine.rest(LOOK);
-            // Nobody is read while a hook runs: garbage is found when it is over, and all others do not wait for that.
+            // A peer is not read while its hook runs, so garbage is found only after the hook. The other cells do not wait.
             let waits = |(client, stage): (&FaultyClient, &Stage)| stage.is_done() || is_unread(client.cell);
             if clients.iter().zip(&stages).all(waits) {
                 application.open_gate();
@@ -136,7 +136,7 @@ impl Round<'_> {
         }
         let mut faults = Vec::new();
 
-        // Whether its client has let go or not. An end is in the books a moment after its hook was call.
+        // The descriptors go even if the client keeps its own. A hold counts as ended a moment after its end hook was called.
         let is_quiet = || {
             let stats = application.hub.stats();
             stats.held + stats.ending + stats.hooks_running == 0
@@ -183,7 +183,7 @@ impl Round<'_> {
             || stats.suspended != before.suspended + clients.len() as u64
             || stats.held + stats.ending > 0
         {
-            faults.push(format!("the hooks were call {causes:?}, the books say {stats:?}"));
+            faults.push(format!("the hooks ran with {causes:?}, the server counts {stats:?}"));
         }
         if (stats.waiting, stats.hooks_running, stats.hooks_failed) != (0, 0, 0) {
             faults.push(format!("something is left: {stats:?}"));
@@ -192,7 +192,7 @@ impl Round<'_> {
         noticed
     }
 
-    /// What has become of one client.
+    /// The stage of one client.
     fn look(
         &self,
         application: &Application,
@@ -256,7 +256,7 @@ impl Round<'_> {
     }
 }
 
-/// Everybody goes. Whoever read to the end had what the server says it wrote, and saw a FIN there.
+/// Drops all clients. One that read to the end must have got all bytes that the server counted, and a FIN.
 fn leave(application: &Application, clients: Vec<FaultyClient>) {
     for client in clients {
         let (cell, host) = (client.cell, client.host);
@@ -266,7 +266,7 @@ fn leave(application: &Application, clients: Vec<FaultyClient>) {
     }
 }
 
-/// How far it has got with one client.
+/// How far the round is with one client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     /// It went wrong.

@@ -73,7 +73,7 @@ Where one would expect another word:
 - `answered` of a pending poll: a message ends it, and the first cause stands. What the peer does then decides only whether
   the answer arrives.
 - `drained`, in the same way: the shutdown came first.
-- `idle` of a WebSocket that does not read: whoever does not read does not pong. Of the others a kernel's answer counts.
+- `idle` of a WebSocket that does not read: such a client sends no pong. On the others an answer of the kernel counts.
 - `stalled` of a replay that is not read: what it may give, a send buffer, lies in the kernel. No write of ours is blocked, and
   yet the peer takes nothing.
 ";

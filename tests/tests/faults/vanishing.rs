@@ -1,4 +1,4 @@
-//! Vanishing as it is meant, and clients that others wrote.
+//! What vanishing is, and third-party clients.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -41,7 +41,7 @@ fn icmp() -> Vec<String> {
 }
 
 #[test]
-fn what_is_written_to_a_vanished_host_is_sent_again_and_nobody_says_a_word() {
+fn what_is_written_to_a_vanished_host_is_retransmitted_without_an_error() {
     let _alone = alone();
     let Some(network) = network() else { return };
     let listener = network.listen().expect("a port");
@@ -67,14 +67,14 @@ fn what_is_written_to_a_vanished_host_is_sent_again_and_nobody_says_a_word() {
     assert_eq!(
         server.read(&mut [0]).map_err(|error| error.kind()),
         Err(ErrorKind::WouldBlock),
-        "nobody call it"
+        "no FIN, no RST, no error"
     );
     assert_eq!(peer.received(), 6);
     assert_eq!(network.at_server(icmp), ["0", "0"]);
     assert_eq!(network.at_hosts(icmp), ["0", "0"]);
 }
 
-/// A client that somebody else wrote.
+/// A third-party client.
 enum Client {
     Curl(Child),
     Tungstenite {
@@ -85,7 +85,7 @@ enum Client {
     Frozen(#[expect(dead_code, reason = "only to be there")] Box<WebSocketStream<TcpStream>>),
 }
 
-/// What becomes of one.
+/// What happens to one.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Fate {
     /// Its process is killed.
@@ -130,7 +130,7 @@ impl Client {
         Client::Tungstenite { reader, freeze }
     }
 
-    /// Does as it is fated; gives what is left of it.
+    /// Makes it happen; returns what is left of the client.
     fn suffer(self, fate: Fate, runtime: &Runtime) -> Option<Client> {
         match (fate, self) {
             (Fate::Killed, Client::Tungstenite { reader, freeze }) => {
@@ -154,7 +154,7 @@ impl Client {
 }
 
 #[test]
-fn a_client_that_others_wrote_is_held_for_as_long_as_it_is_well_and_then_ended_for_the_true_cause() {
+fn a_third_party_client_is_held_while_it_is_alive_and_then_ended_for_the_true_cause() {
     let _alone = alone();
     let Some(network) = network() else { return };
     let hosts = HostNetwork::Network(Box::new(network));
@@ -207,7 +207,7 @@ fn a_client_that_others_wrote_is_held_for_as_long_as_it_is_well_and_then_ended_f
         drop(client);
         ends_with(host, &["gone", "reset"], &who);
     }
-    eventually("no descriptor for anybody", || hosts.attached(application.addr).is_empty());
+    eventually("no descriptor for any client", || hosts.attached(application.addr).is_empty());
     server.until_quiet();
     drop(runtime);
     eventually("the descriptors of before", || descriptors() <= open);

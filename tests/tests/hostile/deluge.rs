@@ -1,4 +1,4 @@
-//! A WebSocket peer that goes on sending for ever, whatever the server says: its ending has a deadline all the same.
+//! A WebSocket peer that sends for ever and ignores its ending: `close_timeout` bounds the ending all the same.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use abeyance::{Held, Lifecycle, Message, Server, Suspend, suspend};
 
-/// Whether the slow message is being heard.
+/// Whether `on_message` runs for the slow message.
 static IS_BUSY: AtomicBool = AtomicBool::new(false);
 
-struct Ear;
+struct SlowHook;
 
-impl Lifecycle for Ear {
+impl Lifecycle for SlowHook {
     async fn on_message(&mut self, _: &Held, message: Message) {
         if message.as_bytes().first() == Some(&b's') {
             IS_BUSY.store(true, SeqCst);
@@ -23,8 +23,8 @@ impl Lifecycle for Ear {
 }
 
 #[suspend(path = "/hold", timeout = "30m", max_idle = "1h", heartbeat = "none")]
-async fn hold() -> Suspend<Ear> {
-    Suspend::with(Ear)
+async fn hold() -> Suspend<SlowHook> {
+    Suspend::with(SlowHook)
 }
 
 fn frame(first: u8) -> Vec<u8> {

@@ -1,4 +1,4 @@
-//! A process that has no descriptor left, because those who say nothing have them, or the application.
+//! A process that has no descriptor left, because silent connections or the application have them all.
 
 use std::process::Command;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 const MESSAGE: u8 = 0x81;
 
-/// Starts the server with so few descriptors, and deadlines that nobody waits for.
+/// Starts the server with so few descriptors, and timeouts longer than the test.
 fn start_server(descriptors: usize) -> (Child, std::net::SocketAddr) {
     let mut command = Command::new("sh");
     let script = format!("ulimit -n {descriptors} && exec \"$0\"");
@@ -24,7 +24,7 @@ fn start_server(descriptors: usize) -> (Child, std::net::SocketAddr) {
     (child, addr)
 }
 
-/// Has the application do something with its files; says how many it had.
+/// Makes the application open or close files; returns how many it had.
 fn tell(peer: &mut Peer, what: &str) -> usize {
     peer.send(frame(MESSAGE, what.as_bytes()));
     let answer = peer.frame().expect("an answer").payload;
@@ -46,7 +46,7 @@ fn newcomers_are_answered_when_the_application_has_taken_all_descriptors() {
     assert_eq!(resting.answer().status, 404);
     assert!(tell(&mut files, "open files") > 20);
 
-    // The first newcomer takes the place of who rests, and everybody behind it is refused.
+    // The first newcomer evicts the connection that waits between two requests; all later ones are refused.
     let newcomer = Peer::hold(addr, "/hold", Transport::Sse);
     assert_eq!(resting.read_to_end(), (Vec::new(), true));
     for _ in 0..20 {
@@ -59,7 +59,7 @@ fn newcomers_are_answered_when_the_application_has_taken_all_descriptors() {
         assert_eq!(String::from_utf8_lossy(&said), "503");
     }
 
-    // Those who say nothing are not waited for, and there is no spinning meanwhile.
+    // Silent connections are refused at once, and the server does not spin meanwhile.
     let silent: Vec<_> = (0..64).map(|_| Peer::connect(addr)).collect();
     let (before, begun) = (child.ticks(), Instant::now());
     // A window to look at, not a wait for something.
@@ -70,7 +70,7 @@ fn newcomers_are_answered_when_the_application_has_taken_all_descriptors() {
         assert!(peer.read_to_end().0.starts_with(b"HTTP/1.1 503 "));
     }
 
-    // Nobody who is held has noticed, and when there are descriptors again, all is well.
+    // No hold was affected. When there are descriptors again, the server accepts as before.
     assert!(tell(&mut files, "close files") > 20);
     assert_eq!(tell(&mut files, "how many"), 0);
     held.push((Transport::Sse, newcomer));
@@ -99,7 +99,7 @@ fn newcomers_are_answered_when_the_application_has_taken_all_descriptors() {
 }
 
 #[test]
-fn a_house_full_of_those_who_say_nothing_serves_everybody_else() {
+fn silent_connections_on_every_descriptor_make_room_for_others() {
     // Room for 64.
     let (mut child, addr) = start_server(96);
     let mut held: Vec<_> = (0..20).map(|_| Peer::hold(addr, "/hold", Transport::Sse)).collect();
@@ -108,7 +108,7 @@ fn a_house_full_of_those_who_say_nothing_serves_everybody_else() {
     }
     let mut silent: Vec<_> = (0..100).map(|_| Peer::connect(addr)).collect();
     for turn in 0..50 {
-        // Now one that says nothing, now one that says half of something.
+        // One that sends nothing, one that sends half a request.
         silent.push(Peer::connect(addr));
         silent.push(Peer::connect(addr));
         silent.last_mut().unwrap().send("GET /hold HTTP/1.1\r\nHost: te");
@@ -123,7 +123,7 @@ fn a_house_full_of_those_who_say_nothing_serves_everybody_else() {
     }
     let open = std::fs::read_dir(format!("/proc/{}/fd", child.id())).unwrap().count();
     assert!(open <= 96, "{open}");
-    // Those who came first had to leave, without a word.
+    // The oldest silent connections were closed without an answer.
     for peer in &mut silent[..100] {
         assert_eq!(peer.read_to_end(), (Vec::new(), false));
     }

@@ -1,4 +1,5 @@
-//! No memory left for what waits, no room in any send buffer, no permit to ask with: refused or ended in good order.
+//! The memory for waiting bytes, all send buffers or all admission permits are used up: the server refuses, or ends holds,
+//! in good order.
 
 use std::sync::mpsc::{Receiver, channel};
 use std::thread::spawn;
@@ -27,7 +28,7 @@ async fn roomy(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
     Suspend::with(hooks.context()).join("roomy").drive(async move |_| hooks.driver_started())
 }
 
-/// So many of each lasting transport that do not read.
+/// So many clients of each lasting transport that do not read.
 fn deaf(server: &TcpTestServer, hooks: &HookRecorder, path: &str, each: usize) -> Vec<Peer> {
     let mut deaf = Vec::new();
     for transport in LASTING {
@@ -64,7 +65,7 @@ fn a_topic_all_of_whose_members_are_full_ends_them_and_never_its_publisher() {
     let server = TcpTestServer::start(Server::new().state(hooks.clone()).mount(full).write_timeout(LONG));
     let deaf = deaf(&server, &hooks, "/full", 10);
     let mut rounds = 0;
-    // To publish never waits, so this ends: each round more is in send buffers that nobody reads.
+    // Publishing never waits, and each round fills the send buffers further, so this loop ends.
     while server.hub.publish("full", "x".repeat(SIZE)) > 0 {
         rounds += 1;
         assert!(rounds < 10_000, "a send buffer without end");
@@ -72,7 +73,7 @@ fn a_topic_all_of_whose_members_are_full_ends_them_and_never_its_publisher() {
     for peer in &deaf {
         assert_eq!(hooks.end_of(peer.local_addr()).0, End::Disconnect(Disconnect::Slow));
     }
-    // The topic is there for whoever comes next.
+    // The topic works for the next client.
     let told = reader(&server, &hooks, "/full");
     assert_eq!(server.hub.publish("full", "x".repeat(SIZE)), 1);
     told.recv_timeout(TEST_TIMEOUT).expect("the message");
@@ -155,9 +156,9 @@ fn a_hold_joins_no_more_topics_than_it_may_and_is_held_on() {
         peer.send(frame(0x81, topic.as_bytes()));
         assert_eq!(peer.frame().expect("an answer").payload, expected.as_bytes(), "{topic}");
     }
-    assert_eq!(server.hub.publish("four", "nobody"), 0);
-    assert_eq!(server.hub.publish("three", "somebody"), 1);
-    assert_eq!(peer.frame().expect("the message").payload, b"somebody");
+    assert_eq!(server.hub.publish("four", "no member"), 0);
+    assert_eq!(server.hub.publish("three", "one member"), 1);
+    assert_eq!(peer.frame().expect("the message").payload, b"one member");
     // A function that joins too many is at fault, and its client is told that it is not its own.
     let mut greedy = Peer::connect(server.addr);
     greedy.ask("/greedy", Transport::LongPoll);
@@ -209,7 +210,7 @@ fn functions_that_run_without_a_place_to_come_are_as_few_as_the_places() {
         assert!(answer.status == 503 && answer.header("retry-after").is_some(), "{answer:?}");
     }
     assert_eq!(hooks.read(|calls| calls.functions), 4, "none of them ran");
-    assert_eq!(server.hub.held_count(), 2, "and nobody was ended for them");
+    assert_eq!(server.hub.held_count(), 2, "and no hold was ended for them");
     opener.send_replace(true);
     for peer in &mut asking {
         peer.begin(Transport::Sse);

@@ -1,4 +1,4 @@
-//! Heads that are none, or that do not end.
+//! Heads that are malformed, or do not end.
 
 use abeyance_tests::net::Peer;
 
@@ -8,7 +8,7 @@ use super::target::{Target, status};
 fn flood(target: &Target, begin: &[u8], again: &[u8]) -> Option<u16> {
     let mut peer = Peer::connect(target.local_addr());
     peer.send(begin);
-    // Far more than is read of any head, and less than what fits into the sockets: nobody blocks.
+    // Far more than the server reads of a head, and less than fits into the sockets, so no write blocks.
     for _ in 0..64 * 1024 / again.len() {
         peer.try_send(again);
     }

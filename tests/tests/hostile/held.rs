@@ -13,7 +13,7 @@ use abeyance_tests::net::{
 };
 use tokio_tungstenite::tungstenite;
 
-/// Says everything back.
+/// Sends every message back.
 struct Echo(RecordingContext);
 
 #[suspend(path = "/echo", timeout = "30m", max_idle = "1h", heartbeat = "none")]
@@ -26,7 +26,7 @@ async fn roomy(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
     Suspend::with(hooks.context()).join("news")
 }
 
-/// Never has done with a message.
+/// Its `on_message` never returns.
 struct Stuck(RecordingContext);
 
 #[suspend(path = "/stuck", timeout = "30m", max_idle = "1h", heartbeat = "none")]
@@ -63,7 +63,7 @@ impl Lifecycle for Stuck {
     }
 }
 
-/// A server, and a client of it that is served whatever the others do.
+/// A server, and a well-behaved client that must be served during every attack.
 struct Fixture {
     server: TcpTestServer,
     hooks: HookRecorder,
@@ -94,7 +94,7 @@ impl Fixture {
         assert_eq!((said.first, &said.payload[..]), (0x81, &b"still there?"[..]));
     }
 
-    /// Its peer closes, and its hold has ended as this; nobody else was harmed, and nothing of it is left.
+    /// Drops the peer; its hold must have ended with this cause, the friend must be served, and no socket may be left.
     #[track_caller]
     fn ended_as(&mut self, peer: Peer, cause: &str) -> Ended {
         let addr = peer.local_addr();
@@ -103,7 +103,7 @@ impl Fixture {
         assert_eq!(end.as_str(), cause);
         self.is_served();
         eventually("only the friend's socket", || open_sockets(self.server.addr) == 1);
-        // The kernel knows no socket any more that was reset, and the books may still have its hold.
+        // The socket of a reset is gone at once; its hold may still be ending.
         eventually("only the friend's hold", || {
             let stats = self.server.hub.stats();
             stats.held == 1 && stats.ending == 0
@@ -147,7 +147,7 @@ fn floods_that_say_nothing_are_ended_as_what_they_are() {
             peer.try_send(&flood);
         }
         let last = std::iter::from_fn(|| peer.frame()).last();
-        // Whoever does not listen may miss it.
+        // A client that does not read may miss it.
         if let Some((code, reason)) = last.as_ref().and_then(|frame| frame.close()) {
             assert_eq!((code, reason), (1008, "flood"), "{what}");
         }
@@ -250,7 +250,7 @@ fn garbage_behind_a_request_is_bounded_and_told_what_it_is() {
 }
 
 #[test]
-fn a_half_close_is_a_goodbye_in_every_state() {
+fn a_half_close_ends_the_hold_as_gone_in_every_state() {
     let mut fixture = Fixture::open();
     for transport in TRANSPORTS {
         // Idle.
@@ -341,7 +341,7 @@ fn a_flood_of_posts_is_turned_away_and_its_hold_stays() {
 }
 
 #[test]
-fn four_flooders_of_each_kind_starve_nobody_on_one_thread() {
+fn four_flooders_of_each_kind_starve_no_other_client_on_one_thread() {
     const GOOD: usize = 3;
     const MESSAGES: usize = 30;
     let hooks = HookRecorder::default();

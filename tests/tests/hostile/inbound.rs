@@ -8,7 +8,7 @@ use super::target::{Target, status};
 
 const MEMORY: usize = 1 << 20;
 
-/// The greatest share of it that bodies have, and a little for what is accepted and not heard yet.
+/// The share of it that bodies may take, and a little for messages that are accepted and not handled yet.
 const SHARE: usize = MEMORY / 4 + 4096;
 
 #[test]
@@ -29,7 +29,7 @@ fn bodies_that_wait_for_their_last_byte_count_and_the_largest_are_refused() {
         assert!(waiting() <= SHARE, "{}", waiting());
     }
     eventually("most of a share to wait", || waiting() > SHARE / 2);
-    // A small message finds room, whatever waits. (Where eight are not heard yet, as on a busy machine, it is to come again.)
+    // A small message finds room in any case. (On a busy machine eight may wait for `on_message`: then it is sent again.)
     for _ in 0..20 {
         eventually("a small message to be taken", || {
             let mut good = Peer::connect(target.local_addr());

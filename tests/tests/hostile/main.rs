@@ -5,13 +5,13 @@
 mod deluge; // a peer that never stops sending
 mod descriptors; // none is left
 mod exhausted; // memory, send buffers, topics, permits
-mod heads; // that are none, or do not end
+mod heads; // malformed or endless ones
 mod held; // within a hold
 mod inbound; // bodies, where memory is short
-mod silent; // connections that say nothing
+mod silent; // connections that send nothing
 mod slow; // heads and bodies that come a byte now and then
-mod smuggled; // requests in requests
-mod target; // what the attacks share
+mod smuggled; // requests hidden in requests
+mod target; // the server under attack
 mod waiting; // connections that wait for their own peer
 
 /// A deadline that no test waits for.

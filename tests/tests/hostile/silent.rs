@@ -1,4 +1,4 @@
-//! Connections that say nothing, in thousands.
+//! Thousands of connections that send nothing.
 
 use abeyance_tests::net::{Peer, eventually};
 use nix::sys::resource::{Resource, getrlimit};
@@ -40,7 +40,7 @@ fn thousands_from_one_address_have_no_more_places_than_it_may_have() {
     eventually("the others to be cut", || target.connections() <= 51);
     let turned_away = target.server.hub.stats().turned_away;
     assert!(turned_away >= many() as u64 - 51, "{turned_away}");
-    // Whoever came before from elsewhere has kept its place.
+    // An earlier connection from another address was not evicted.
     other.send("GET /plain HTTP/1.1\r\nHost: test\r\n\r\n");
     assert_eq!(other.answer().text(), "plain");
     drop((silent, other));

@@ -73,9 +73,9 @@ fn slow_bodies_are_refused_whomever_they_are_for() {
     assert_eq!(
         target.hooks.read(|calls| calls.messages.len()),
         0,
-        "nothing of a message that is not whole is heard"
+        "a message that is not whole is not handled"
     );
-    assert_eq!(target.server.hub.held_count(), 1, "whoever is held is not to blame");
+    assert_eq!(target.server.hub.held_count(), 1, "a hold is not evicted");
     drop(held);
     target.until_empty();
 }

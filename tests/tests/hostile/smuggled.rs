@@ -1,4 +1,4 @@
-//! Requests that a proxy in front of us may read otherwise than we do: none hides in another.
+//! Request smuggling: no request hides in another that a proxy in front of us may read differently.
 
 use abeyance::Transport;
 use abeyance_tests::net::{Peer, eventually};
@@ -119,7 +119,7 @@ fn try_all(after_a_hold: bool) {
             }
             peer.try_send(&what);
             if !is_refused && request.contains("/hold?transport") {
-                // Beside the one with the token. Whoever is held may not have joined yet.
+                // The other is the hold with the token. A new hold may not have joined yet.
                 eventually("both to hear it", || target.server.hub.publish("all", "an answer") == 2);
             }
             // To its end: that comes by itself, and not because the client left.

@@ -1,5 +1,5 @@
-//! What the attacks share: a server with a bit of everything, clients from several addresses, and what the kernel says of
-//! the server's connections.
+//! The server under attack: endpoints and routes of every kind, well-behaved clients, and the kernel's count of the
+//! server's connections.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -29,7 +29,7 @@ async fn poll(State(hooks): State<HookRecorder>) -> Suspend<RecordingContext> {
 pub(crate) struct Target {
     pub(crate) server: TcpTestServer,
     pub(crate) hooks: HookRecorder,
-    /// How often `/marker` was asked for, which nobody should get to, or `/never`, which does not answer.
+    /// How many requests came for `/marker`, which no request should reach, or for `/never`, which does not answer.
     pub(crate) marked: Arc<AtomicUsize>,
 }
 
@@ -70,7 +70,7 @@ impl Target {
         self.marked.load(SeqCst)
     }
 
-    /// A good client comes and is answered.
+    /// Connects a well-behaved client, which must be answered.
     #[track_caller]
     pub(crate) fn answers(&self, from: u8) -> Peer {
         let mut peer = connect_from(from, self.local_addr());
@@ -79,7 +79,7 @@ impl Target {
         peer
     }
 
-    /// A good client comes, is answered, is held, and leaves.
+    /// Connects a well-behaved client, which must be answered and held; then it leaves.
     #[track_caller]
     pub(crate) fn serves(&self, from: u8) {
         let mut peer = self.answers(from);
@@ -94,7 +94,7 @@ impl Target {
         self.server.until_all_ended(&self.hooks);
     }
 
-    /// How many descriptors the server has for its connections: sockets of the kernel that belong to somebody.
+    /// How many connections of the server have a descriptor, by the kernel's table.
     pub(crate) fn connections(&self) -> usize {
         self.count(|_| true)
     }
@@ -118,7 +118,7 @@ impl Target {
     }
 }
 
-/// Connects from 127.0.0.`from`: another address is another peer.
+/// Connects from 127.0.0.`from`. Limits for each peer count addresses.
 #[track_caller]
 pub(crate) fn connect_from(from: u8, server: SocketAddr) -> Peer {
     let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");

@@ -1,5 +1,5 @@
-//! Connections that wait for their own peer: bodies that do not come or trickle, answers that nobody takes. They make room
-//! for everybody else, wherever there is none: among the connections, among the parsers.
+//! Connections that wait for their own peer: for a body that does not come or trickles, or for an answer to be taken. The
+//! server evicts them when another client needs a connection or a parser.
 
 use abeyance::{Server, Transport};
 use abeyance_tests::net::{Peer, eventually, narrow};
@@ -10,7 +10,7 @@ use super::target::{Target, connect_from, status};
 const ATTACKERS: usize = 60;
 const GOOD: usize = 30;
 
-/// Halves of requests, for every place where the rest is waited for.
+/// Half a request, for each point at which the server waits for the rest.
 fn halves(token: &str) -> [String; 6] {
     [
         "GET /plain HTTP/1.1\r\nHost: test\r\nX-Slow: ".into(),
@@ -24,7 +24,7 @@ fn halves(token: &str) -> [String; 6] {
     ]
 }
 
-/// Good clients come while attackers keep what they have, byte by byte, and come anew where they lost it.
+/// Well-behaved clients connect while attackers keep their connections busy byte by byte, and reconnect when evicted.
 fn besiege(set_up: impl Fn(Server) -> Server) {
     let target = Target::start(|server| set_up(server).head_timeout(LONG).write_timeout(LONG));
     let mut held = Peer::connect(target.local_addr());
@@ -55,19 +55,19 @@ fn besiege(set_up: impl Fn(Server) -> Server) {
         drop(attackers);
         eventually("the attackers to be gone", || target.connections_from(1) == 1);
     }
-    assert_eq!(target.server.hub.held_count(), 1, "who is held is not to blame");
+    assert_eq!(target.server.hub.held_count(), 1, "a hold is not evicted");
     assert_eq!(target.hooks.read(|calls| calls.messages.len()), 0);
     drop(held);
     target.until_empty();
 }
 
 #[test]
-fn a_house_full_of_halves_serves_everybody_else() {
+fn half_requests_on_every_connection_make_room_for_others() {
     besiege(|server| server.max_connections(40));
 }
 
 #[test]
-fn halves_that_take_every_parser_serve_everybody_else() {
+fn half_requests_in_every_parser_make_room_for_others() {
     besiege(|server| server.max_requests(20));
 }
 

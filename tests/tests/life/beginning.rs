@@ -99,8 +99,8 @@ async fn messages_come_in_order(transport: Transport) {
     server.close().await;
 }
 
-contract!(what_is_said_is_heard_in_order of lasting);
-async fn what_is_said_is_heard_in_order(transport: Transport) {
+contract!(messages_are_handled_in_order of lasting);
+async fn messages_are_handled_in_order(transport: Transport) {
     let server = test_server().on_message(|held, message| async move { held.send(message).unwrap() }).start();
     let mut client = server.hold(transport).await;
     for number in 0..20 {

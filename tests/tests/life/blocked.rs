@@ -1,4 +1,4 @@
-//! A peer that takes nothing, or says nothing, and code of ours that waits for ever: the clocks come all the same.
+//! A peer that reads or sends nothing, and application code that never returns: the timeouts come all the same.
 
 use std::future::pending;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{LATE, seconds};
 
-/// What an ending may take that nobody takes: the default of `close_timeout`.
+/// How long an ending may wait for its peer: the default of `close_timeout`.
 const CLOSE_TIMEOUT: std::time::Duration = seconds(5);
 
 contract!(a_timeout_comes_although_a_write_is_blocked of lasting);
@@ -96,7 +96,7 @@ async fn a_peer_that_does_not_close_is_closed_at_the_polite_end(transport: Trans
     let begun = Instant::now();
     let told = server.nth_end(1).await;
     assert_eq!(told.end.as_str(), "kicked");
-    assert!(told.at - begun <= LATE, "the hook waits for nobody");
+    assert!(told.at - begun <= LATE, "the hook does not wait for the peer");
     server.until_settled().await;
     assert!((CLOSE_TIMEOUT..=CLOSE_TIMEOUT + LATE).contains(&begun.elapsed()), "{:?}", begun.elapsed());
     drop(client);

@@ -1,5 +1,5 @@
-//! Anything at any time, drawn from a seed: hooks never run side by side, `on_suspend` is first and the end hook last, what was
-//! taken is heard or counted, and at the end the books are right.
+//! Random actions from a seed. Hooks of one hold never run side by side, `on_suspend` is first and the end hook last, each
+//! message that was accepted is handled or counted, and each hold has one end.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
@@ -14,7 +14,7 @@ use tokio::time::sleep;
 
 use super::seconds;
 
-/// How many messages were heard and not heard, and the cause.
+/// How many messages were handled, how many were not, and the cause.
 type Account = (u64, u64, String);
 
 #[derive(Default, Debug)]
@@ -251,7 +251,7 @@ async fn round(seed: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_books_are_right_in_the_end_whatever_happens() {
+async fn each_hold_has_one_end_and_each_message_is_handled_or_counted() {
     for seed in 0..60 {
         round(seed).await;
     }

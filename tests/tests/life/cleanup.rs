@@ -1,4 +1,4 @@
-//! What is done after the drain: once, last, and not for longer than it may take.
+//! What `after_drain` runs: once, last, and no longer than `hook_timeout`.
 
 use std::future::{pending, ready};
 use std::sync::Arc;

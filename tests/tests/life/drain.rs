@@ -1,4 +1,4 @@
-//! A drain: the ends are spread over it, whoever waits for its turn is held as before, and whoever has no turn is told.
+//! A drain spreads the ends over its time. A hold that waits for its turn is held as before; one without a turn is told so.
 
 use std::future::pending;
 
@@ -82,8 +82,8 @@ async fn few_do_not_wait_for_the_whole_drain(transport: Transport) {
     assert!(drained.took <= Duration::from_millis(60) + LATE, "{:?}", drained.took);
 }
 
-contract!(a_drain_ends_with_the_last_hold_whoever_ended_it of all);
-async fn a_drain_ends_with_the_last_hold_whoever_ended_it(transport: Transport) {
+contract!(a_drain_is_over_when_the_last_hold_has_ended_for_any_cause of all);
+async fn a_drain_is_over_when_the_last_hold_has_ended_for_any_cause(transport: Transport) {
     let (server, _clients) = crowd(test_server(), transport, CROWD).await;
     let hub = server.hub.clone();
     let leaving = async {
@@ -99,8 +99,8 @@ async fn a_drain_ends_with_the_last_hold_whoever_ended_it(transport: Transport) 
     );
 }
 
-contract!(whoever_waits_for_its_turn_is_held_as_before of lasting);
-async fn whoever_waits_for_its_turn_is_held_as_before(transport: Transport) {
+contract!(a_hold_that_waits_for_its_turn_is_held_as_before of lasting);
+async fn a_hold_that_waits_for_its_turn_is_held_as_before(transport: Transport) {
     let builder = test_server().hold(|hold| hold.join("news").heartbeat(seconds(1)));
     let (server, _crowd) = crowd(builder, transport, CROWD).await;
     let mut talkers = Vec::new();
@@ -145,8 +145,8 @@ async fn whoever_waits_for_its_turn_is_held_as_before(transport: Transport) {
     drop(ticker);
 }
 
-contract!(a_stall_in_a_drain_takes_nobody_its_turn of all);
-async fn a_stall_in_a_drain_takes_nobody_its_turn(transport: Transport) {
+contract!(a_stall_in_a_drain_skips_no_hold of all);
+async fn a_stall_in_a_drain_skips_no_hold(transport: Transport) {
     let builder = test_server().server(|server| server.drain(seconds(4)));
     let (server, clients) = crowd(builder, transport, CROWD).await;
     let stall = async {
@@ -208,7 +208,7 @@ async fn a_poll_that_is_answered_in_a_drain_is_not_kept_alive() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_an_early_leaver_says_in_its_end_hook_reaches_those_who_are_still_held() {
+async fn what_an_early_end_hook_publishes_reaches_the_holds_that_are_left() {
     let builder = test_server().hold(|hold| hold.join("news"));
     let builder = builder.on_end(|ended, _| async move { _ = ended.publish("news", "bye") });
     let server = builder.start();
@@ -217,8 +217,8 @@ async fn what_an_early_leaver_says_in_its_end_hook_reaches_those_who_are_still_h
     assert_eq!(one.messages.len() + two.messages.len(), 1);
 }
 
-contract!(whoever_had_no_turn_is_told_shutdown_when_somebody_is_in_a_hurry of all);
-async fn whoever_had_no_turn_is_told_shutdown_when_somebody_is_in_a_hurry(transport: Transport) {
+contract!(a_hold_without_a_turn_ends_as_shutdown_when_a_drain_is_cut_short of all);
+async fn a_hold_without_a_turn_ends_as_shutdown_when_a_drain_is_cut_short(transport: Transport) {
     let (server, clients) = crowd(test_server(), transport, CROWD).await;
     let record = server.hooks.clone();
     let begun = Instant::now();
@@ -235,12 +235,12 @@ async fn whoever_had_no_turn_is_told_shutdown_when_somebody_is_in_a_hurry(transp
         cut += usize::from(end == row(transport, &SHUTDOWN));
     }
     assert_eq!(cut, drained.holds_cut);
-    // Whoever is on the way out in that very millisecond is cut: the last of one slice, the first of the next.
+    // A hold whose ending is being written at that millisecond is cut: the last of one slice, the first of the next.
     assert!((0..=2).contains(&(CROWD - cut - told)), "{told} of {}", CROWD - cut);
 }
 
-contract!(end_hooks_have_a_second_when_somebody_is_in_a_hurry of all);
-async fn end_hooks_have_a_second_when_somebody_is_in_a_hurry(transport: Transport) {
+contract!(end_hooks_have_a_second_when_a_drain_is_cut_short of all);
+async fn end_hooks_have_a_second_when_a_drain_is_cut_short(transport: Transport) {
     for (takes, unfinished) in [(Duration::from_millis(900), 0), (seconds(2), 1)] {
         let builder = test_server().on_end(move |_, _| sleep(takes));
         let server = builder.on_suspend(|_| pending()).start();
@@ -319,6 +319,6 @@ async fn clients_are_told_to_come_back_over_as_long_a_time_as_they_were_sent_awa
     for client in clients {
         counts[client.await.unwrap()] += 1;
     }
-    // Six seconds, and the one before which nobody comes.
+    // Six seconds, and the first second, in which no client is told to come back.
     assert!(counts[2..=7].iter().all(|count| *count > 20) && counts[1] < 5 && counts[0] == 0, "{counts:?}");
 }

@@ -1,4 +1,4 @@
-//! The table of endings as it is seen on each wire, and what the end hook is told of it.
+//! The table of endings: what each transport writes for each cause, and what the end hook gets.
 
 use abeyance::{Disconnect, End, Held, Resume, SendError, Transport};
 use abeyance_tests::client::Client;
@@ -225,8 +225,8 @@ async fn a_websocket_that_breaks_the_protocol_is_told_how() {
     }
 }
 
-contract!(bytes_that_nobody_asked_for_are_a_violation_in_the_end of http);
-async fn bytes_that_nobody_asked_for_are_a_violation_in_the_end(transport: Transport) {
+contract!(unexpected_bytes_are_a_violation_in_the_end of http);
+async fn unexpected_bytes_are_a_violation_in_the_end(transport: Transport) {
     let (server, mut client, _) = held(transport).await;
     client.write([b'x'; 32 * 1024]).await;
     sleep(seconds(1)).await;
@@ -369,7 +369,7 @@ async fn a_sender_may_wait_for_room(transport: Transport) {
     let large = "x".repeat(20_000);
     held.send(large.as_str()).unwrap();
     assert_eq!(held.send(large.as_str()), Err(SendError::Full(large.as_str().into())));
-    // Whoever stops waiting has sent nothing.
+    // A caller that stops waiting has sent nothing.
     let waiting = tokio::time::timeout(seconds(1), held.send_when_ready("never"));
     let small_fits = waiting.await.is_ok();
     assert!(small_fits, "there was room for a small one");

@@ -1,4 +1,4 @@
-//! What the application's own faults come to: one end with the true cause, every place given back, nobody else touched.
+//! Faults of the application: the hold ends once with the true cause, its permits are released, no other hold is affected.
 
 use std::future::pending;
 
@@ -17,7 +17,7 @@ fn failed(transport: Transport) -> &'static str {
     }
 }
 
-/// A builder with one place: a place that is not given back lets nobody in any more.
+/// A server with one place: a permit that is not released would refuse the next request.
 fn with_one_place() -> TestServerBuilder {
     test_server().server(|server| server.max_suspended(1))
 }
@@ -229,8 +229,8 @@ async fn a_driver_that_never_ran_and_cannot_be_dropped_keeps_no_end_hook_from_ru
     server.close().await;
 }
 
-contract!(an_end_hook_that_hangs_delays_nobody of all);
-async fn an_end_hook_that_hangs_delays_nobody(transport: Transport) {
+contract!(an_end_hook_that_hangs_delays_no_other_hold of all);
+async fn an_end_hook_that_hangs_delays_no_other_hold(transport: Transport) {
     let server = with_one_place().on_end(|_, _| pending()).start();
     for round in 1..=3 {
         let begun = Instant::now();

@@ -1,4 +1,4 @@
-//! What one peer sends, or leaves behind, costs the others nothing.
+//! What one peer sends, or leaves unread, costs the others nothing.
 
 use abeyance::Transport;
 use abeyance_tests::test_server::test_server;
@@ -32,7 +32,7 @@ async fn what_waits_behind_a_hook_counts_when_its_connection_is_gone() {
     server.close().await;
 }
 
-/// Ends read what lies in sockets: not beyond the server's bound, and nobody else pays for it.
+/// An end reads what is left in its socket, within the server's bound and at no cost to other holds.
 #[tokio::test(start_paused = true)]
 async fn what_is_read_ahead_at_ends_stays_in_the_bound_and_harms_no_other() {
     const MEMORY: usize = 1 << 20;
@@ -108,8 +108,8 @@ async fn polls_on_one_connection_while_their_hooks_run() {
     server.close().await;
 }
 
-/// What is promised to be heard cannot be taken back; so it must leave room for what goes out, or everybody pays but who
-/// posted.
+/// A message that was accepted cannot be refused later, so accepted messages must leave room for outgoing ones: else all
+/// peers pay for the one that posts.
 #[tokio::test(start_paused = true)]
 async fn others_do_not_pay_for_a_peer_that_posts() {
     const MEMORY: usize = 1 << 20;

@@ -1,4 +1,4 @@
-//! Hooks finish, and what had arrived is heard, whatever ends the hold; what is not heard is counted.
+//! For every cause of an end, running hooks finish and the messages that had arrived are handled; the others are counted.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{LATE, seconds};
 
-/// How many calls of a hook began, and how many came to their end.
+/// How many calls of a hook began, and how many returned.
 #[derive(Clone, Default)]
 struct Calls {
     begun: Arc<AtomicUsize>,
@@ -36,7 +36,7 @@ fn slow() -> (TestServerBuilder, Calls) {
     (test_server().on_message(move |_, _| counted.clone().last(seconds(2))), calls)
 }
 
-/// Says three things, the first of which is being heard when this returns.
+/// Sends three messages; `on_message` runs for the first when this returns.
 async fn say_three(server: &TestServer, client: &mut Client) {
     for text in ["one", "two", "three"] {
         client.send(text).await;
@@ -44,8 +44,8 @@ async fn say_three(server: &TestServer, client: &mut Client) {
     until("the first", || !server.hooks.messages().is_empty()).await;
 }
 
-/// All three were heard, to their ends, before the end hook.
-async fn assert_heard(server: TestServer, calls: Calls, end: impl Into<End>) {
+/// Fails unless all three were handled to their ends before the end hook.
+async fn assert_all_handled(server: TestServer, calls: Calls, end: impl Into<End>) {
     let told = server.nth_end(1).await;
     assert_eq!(calls.count(), (3, 3), "the end hook comes last");
     assert_eq!(server.hooks.messages(), ["one", "two", "three"]);
@@ -63,11 +63,11 @@ async fn a_fin_behind_messages(transport: Transport) {
     say_three(&server, &mut client).await;
     client.fin().await;
     assert!(server.until_none_held().await.elapsed() < LATE);
-    assert_heard(server, calls, Disconnect::Gone).await;
+    assert_all_handled(server, calls, Disconnect::Gone).await;
 }
 
-contract!(a_goodbye_behind_messages of lasting);
-async fn a_goodbye_behind_messages(transport: Transport) {
+contract!(a_close_behind_messages of lasting);
+async fn a_close_behind_messages(transport: Transport) {
     let (builder, calls) = slow();
     let server = builder.start();
     let mut client = server.hold(transport).await;
@@ -76,30 +76,30 @@ async fn a_goodbye_behind_messages(transport: Transport) {
     client.fin().await;
     let told = server.nth_end(1).await;
     assert!(matches!(told.end, End::Disconnect(Disconnect::Closed { .. })), "{:?}", told.end);
-    assert_heard(server, calls, told.end).await;
+    assert_all_handled(server, calls, told.end).await;
 }
 
-contract!(a_timeout_while_messages_are_heard of lasting);
-async fn a_timeout_while_messages_are_heard(transport: Transport) {
+contract!(a_timeout_while_messages_are_handled of lasting);
+async fn a_timeout_while_messages_are_handled(transport: Transport) {
     let (builder, calls) = slow();
     let server = builder.hold(|hold| hold.timeout(seconds(1))).start();
     let mut client = server.hold(transport).await;
     say_three(&server, &mut client).await;
-    assert_heard(server, calls, Resume::Timeout).await;
+    assert_all_handled(server, calls, Resume::Timeout).await;
 }
 
-contract!(released_while_messages_are_heard of lasting);
-async fn released_while_messages_are_heard(transport: Transport) {
+contract!(released_while_messages_are_handled of lasting);
+async fn released_while_messages_are_handled(transport: Transport) {
     let (builder, calls) = slow();
     let server = builder.start();
     let mut client = server.hold(transport).await;
     say_three(&server, &mut client).await;
     server.hooks.newest().resume();
-    assert_heard(server, calls, Resume::Released).await;
+    assert_all_handled(server, calls, Resume::Released).await;
 }
 
-contract!(evicted_while_messages_are_heard of lasting);
-async fn evicted_while_messages_are_heard(transport: Transport) {
+contract!(evicted_while_messages_are_handled of lasting);
+async fn evicted_while_messages_are_handled(transport: Transport) {
     let (builder, calls) = slow();
     let server =
         builder.server(|server| server.max_suspended(1).when_full(abeyance::WhenFull::ResumeOldest)).start();
@@ -107,11 +107,11 @@ async fn evicted_while_messages_are_heard(transport: Transport) {
     client.stay_held(seconds(2)).await;
     say_three(&server, &mut client).await;
     let _newcomer = server.hold(transport).await;
-    assert_heard(server, calls, Resume::Evicted).await;
+    assert_all_handled(server, calls, Resume::Evicted).await;
 }
 
-contract!(drained_while_messages_are_heard of lasting);
-async fn drained_while_messages_are_heard(transport: Transport) {
+contract!(drained_while_messages_are_handled of lasting);
+async fn drained_while_messages_are_handled(transport: Transport) {
     let (builder, calls) = slow();
     let server = builder.start();
     let mut client = server.hold(transport).await;
@@ -125,7 +125,7 @@ async fn drained_while_messages_are_heard(transport: Transport) {
     ending.await.unwrap();
 }
 
-/// The first message is heard to its end, the other two are counted.
+/// Fails unless the first message was handled to its end and the other two were counted.
 async fn assert_cut_off(server: TestServer, calls: Calls, is_right: impl Fn(&End) -> bool) {
     let told = server.nth_end(1).await;
     assert_eq!(calls.count(), (1, 1));
@@ -157,7 +157,7 @@ async fn a_reset_cuts_off_what_was_not_begun(transport: Transport) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_reset_behind_a_goodbye_is_a_goodbye_and_all_is_heard() {
+async fn a_reset_behind_a_close_frame_is_a_close_and_all_messages_are_handled() {
     // A client that closes before it has read everything resets the connection.
     for meets_publisher in [false, true] {
         let (builder, calls) = slow();
@@ -168,12 +168,12 @@ async fn a_reset_behind_a_goodbye_is_a_goodbye_and_all_is_heard() {
         client.into_stream().reset();
         if meets_publisher {
             // Its write is what meets the reset.
-            assert_eq!(server.hub.publish("news", "to nobody"), 0);
+            assert_eq!(server.hub.publish("news", "to no member"), 0);
         }
         let told = server.nth_end(1).await;
         let is_closed = matches!(told.end, End::Disconnect(Disconnect::Closed { .. }));
         assert!(is_closed || meets_publisher && told.end == Disconnect::Reset.into(), "{:?}", told.end);
-        assert_heard(server, calls, told.end).await;
+        assert_all_handled(server, calls, told.end).await;
     }
 }
 
@@ -186,13 +186,13 @@ async fn a_publisher_that_meets_the_fin_first_cuts_nothing_off(transport: Transp
     drop(client);
     // The first is answered with a reset, and the next meets it: before the hold's own task has seen the FIN.
     for _ in 0..3 {
-        server.hub.publish("news", "to nobody");
+        server.hub.publish("news", "to no member");
     }
-    assert_heard(server, calls, Disconnect::Gone).await;
+    assert_all_handled(server, calls, Disconnect::Gone).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_publisher_that_meets_the_fin_first_hides_no_goodbye() {
+async fn a_publisher_that_meets_the_fin_first_hides_no_close_frame() {
     let (builder, calls) = slow();
     let server = builder.hold(|hold| hold.join("news")).start();
     let mut client = server.hold(Transport::WebSocket).await;
@@ -200,7 +200,7 @@ async fn a_publisher_that_meets_the_fin_first_hides_no_goodbye() {
     client.close(4003, "bye").await;
     drop(client);
     for _ in 0..3 {
-        server.hub.publish("news", "to nobody");
+        server.hub.publish("news", "to no member");
     }
     let told = server.nth_end(1).await;
     assert!(
@@ -208,7 +208,7 @@ async fn a_publisher_that_meets_the_fin_first_hides_no_goodbye() {
         "{:?}",
         told.end
     );
-    assert_heard(server, calls, told.end).await;
+    assert_all_handled(server, calls, told.end).await;
 }
 
 contract!(a_hook_that_fails_is_the_last_but_the_end_hook of lasting);
@@ -274,8 +274,8 @@ async fn on_suspend_finishes_before_the_end_hook(transport: Transport) {
     server.close().await;
 }
 
-contract!(what_came_while_on_suspend_ran_is_heard of lasting);
-async fn what_came_while_on_suspend_ran_is_heard(transport: Transport) {
+contract!(messages_that_came_while_on_suspend_ran_are_handled of lasting);
+async fn messages_that_came_while_on_suspend_ran_are_handled(transport: Transport) {
     let server = test_server().on_suspend(|_| sleep(seconds(2))).start();
     let mut client = server.hold(transport).await;
     client.send("one").await;
@@ -329,7 +329,7 @@ async fn a_hook_learns_of_the_end_at_once(transport: Transport) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn more_than_is_read_ahead_is_heard_too_and_the_goodbye_behind_it_is_the_cause() {
+async fn more_than_is_read_ahead_is_handled_too_and_the_close_frame_behind_it_is_the_cause() {
     let server = test_server().on_message(|_, _| sleep(std::time::Duration::from_millis(100))).start();
     let mut client = server.hold(Transport::WebSocket).await;
     client.stream().window(usize::MAX);

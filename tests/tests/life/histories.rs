@@ -1,4 +1,4 @@
-//! Long histories of everything at once: the books are right after every step, and every hold is told one end.
+//! Long random histories: no end hook runs twice or early after any step, and every hold has one end.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ use tokio::time::sleep;
 
 use super::seconds;
 
-/// Lives through one history; says what its holds ended of.
+/// Runs one history; returns the causes of its ends.
 async fn live(seed: u64) -> Vec<&'static str> {
     let server = test_server()
         .server(|server| server.max_suspended(12).when_full(WhenFull::ResumeOldest))
@@ -85,7 +85,7 @@ async fn live(seed: u64) -> Vec<&'static str> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_books_are_right_after_every_step() {
+async fn no_end_hook_runs_twice_or_early_in_a_long_history() {
     let mut causes = BTreeSet::new();
     for seed in 1..=6 {
         causes.extend(live(seed).await);

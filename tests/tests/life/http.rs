@@ -200,7 +200,7 @@ async fn methods_that_hold_nothing_are_the_fallbacks_also_at_the_path_of_a_hold(
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_may_ask_the_fallback_is_the_fallbacks_business() {
+async fn the_fallback_decides_which_origins_may_ask_it() {
     let server = with_routes_at_the_same_paths().start();
     let evil = "origin: https://evil.example";
     for method in ["POST", "PUT", "DELETE"] {
@@ -441,8 +441,8 @@ async fn whom_a_function_knows_may_connect(transport: Transport) {
     server.close().await;
 }
 
-contract!(where_all_may_connect_nobody_is_known_by_a_cookie of all);
-async fn where_all_may_connect_nobody_is_known_by_a_cookie(transport: Transport) {
+contract!(where_every_origin_is_allowed_cookies_are_not of all);
+async fn where_every_origin_is_allowed_cookies_are_not(transport: Transport) {
     let set_up = |server: Server| server.mount(known).allowed_origins(["*", "https://friend.example"]);
     let server = test_server().server(set_up).start();
     let request = |origin| {
@@ -479,7 +479,7 @@ async fn a_page_that_may_connect_can_read_every_refusal(transport: Transport) {
     assert_eq!(answer.head.status, 404);
     assert_eq!(answer.head.get("access-control-allow-origin"), Some("https://friend.example"));
     drop(first);
-    // Nor is it known before that nobody may be ended for a newcomer.
+    // Nor is it known before that no hold may be evicted for a newcomer.
     let young = server.request(transport).path("/newest").hold().await;
     let request = server.request(transport).path("/newest").field("origin", "https://friend.example");
     let answer = request.refused().await;

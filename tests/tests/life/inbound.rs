@@ -1,4 +1,4 @@
-//! What came from peers and is not heard yet counts in the server's memory, whatever it is; beyond the bound the largest go.
+//! Bytes of peers that are not handled yet count against `max_buffered`; above it, the largest holds end.
 
 use std::future::pending;
 
@@ -85,7 +85,7 @@ async fn posts_that_wait_for_a_hook(transport: Transport) {
     }
     // Half of it stays for what goes out.
     assert!(taken >= MEMORY / 2 / EACH - 1 && refused > 0, "{taken}, {refused}");
-    assert_eq!(server.hub.held_count(), 5, "what was accepted costs nobody its hold");
+    assert_eq!(server.hub.held_count(), 5, "an accepted message costs no hold");
     drop(clients);
     server.close().await;
 }

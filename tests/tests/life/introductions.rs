@@ -1,4 +1,4 @@
-//! Who asks: the peer and the client as annotated functions and the handlers of a fallback learn them.
+//! The peer and client addresses that annotated functions and handlers of the fallback get.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! Keys: all holds of one user are ended together, wherever they are, and nobody else's.
+//! Keys: all holds of one user are ended together, at every endpoint, and no others.
 
 use abeyance::extract::{Query, State};
 use abeyance::{Disconnect, End, Refusal, Resume, Suspend, Transport, suspend};
@@ -14,13 +14,13 @@ async fn limited(
     endpoint.hold(asked).await
 }
 
-/// Whose end is told to everybody else.
+/// A server that publishes each end to all other holds.
 fn open() -> TestServer {
     test_server()
         .server(|server| server.mount(limited))
         .hold(|hold| hold.join("news"))
         .on_end(|ended, _| async move {
-            ended.publish("news", "somebody left");
+            ended.publish("news", "one left");
         })
         .start()
 }
@@ -30,7 +30,7 @@ async fn enter(server: &TestServer, transport: Transport, path: &str, key: &str)
 }
 
 /// Three of Ada's at two endpoints, and two that are not.
-async fn guests(server: &TestServer, transport: Transport) -> (Vec<Client>, Vec<Client>) {
+async fn clients_of_two_keys(server: &TestServer, transport: Transport) -> (Vec<Client>, Vec<Client>) {
     let (mut hers, mut others) = (Vec::new(), Vec::new());
     for path in ["/hold", "/hold", "/limited"] {
         hers.push(enter(server, transport, path, "ada").await);
@@ -40,14 +40,14 @@ async fn guests(server: &TestServer, transport: Transport) -> (Vec<Client>, Vec<
     (hers, others)
 }
 
-contract!(all_of_a_key_are_released_at_every_endpoint_and_nobody_else of all);
-async fn all_of_a_key_are_released_at_every_endpoint_and_nobody_else(transport: Transport) {
+contract!(all_holds_of_a_key_and_no_others_are_released_at_every_endpoint of all);
+async fn all_holds_of_a_key_and_no_others_are_released_at_every_endpoint(transport: Transport) {
     let server = open();
-    let (hers, others) = guests(&server, transport).await;
+    let (hers, others) = clients_of_two_keys(&server, transport).await;
     assert_eq!(server.hub.resume_key("ada"), 3);
     assert_eq!(server.hub.held_count(), 2);
     assert_eq!(server.hub.resume_key("ada"), 0);
-    assert_eq!(server.hub.resume_key("nobody"), 0);
+    assert_eq!(server.hub.resume_key("empty"), 0);
     let row = match transport {
         Transport::WebSocket => "1000 released",
         Transport::Sse => "resumed released, last",
@@ -62,7 +62,7 @@ async fn all_of_a_key_are_released_at_every_endpoint_and_nobody_else(transport: 
     let is_hers = |end: &&End| **end == Resume::Released.into();
     assert_eq!(server.hooks.causes().iter().filter(is_hers).count(), 3);
     for mut client in others {
-        assert_eq!(client.message().await, "somebody left");
+        assert_eq!(client.message().await, "one left");
     }
     server.close().await;
 }
@@ -70,7 +70,7 @@ async fn all_of_a_key_are_released_at_every_endpoint_and_nobody_else(transport: 
 contract!(all_of_a_key_are_disconnected_and_told_why of all);
 async fn all_of_a_key_are_disconnected_and_told_why(transport: Transport) {
     let server = open();
-    let (hers, others) = guests(&server, transport).await;
+    let (hers, others) = clients_of_two_keys(&server, transport).await;
     assert_eq!(server.hub.disconnect_key("ada", "signed out"), 3);
     let row = match transport {
         Transport::WebSocket => "1008 signed out",

@@ -1,4 +1,4 @@
-//! A peer that leaves is noticed at once, without a write, whatever lies unread before its goodbye.
+//! A peer that leaves is noticed at once and without a write, even behind unread bytes.
 
 use std::future::pending;
 
@@ -94,8 +94,8 @@ fn closed(end: &End) -> (Option<u16>, &str) {
     }
 }
 
-contract!(a_goodbye_is_closed of lasting);
-async fn a_goodbye_is_closed(transport: Transport) {
+contract!(a_close_by_the_client_is_closed of lasting);
+async fn a_close_by_the_client_is_closed(transport: Transport) {
     let server = test_server().start();
     let mut client = server.hold(transport).await;
     client.close(4001, "tired").await;
@@ -127,8 +127,8 @@ async fn a_fin_is_noticed_while_a_hook_runs(transport: Transport) {
     server.close().await;
 }
 
-contract!(a_reset_is_noticed_while_a_message_is_heard of lasting);
-async fn a_reset_is_noticed_while_a_message_is_heard(transport: Transport) {
+contract!(a_reset_is_noticed_while_on_message_runs of lasting);
+async fn a_reset_is_noticed_while_on_message_runs(transport: Transport) {
     let server = test_server().on_message(|_, _| pending()).start();
     let mut client = server.hold(transport).await;
     client.send("one").await;
@@ -140,7 +140,7 @@ async fn a_reset_is_noticed_while_a_message_is_heard(transport: Transport) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_goodbye_behind_unread_messages_is_closed() {
+async fn a_close_behind_unread_messages_is_closed() {
     let server = test_server().on_message(|_, _| sleep(seconds(5))).start();
     let mut client = server.hold(Transport::WebSocket).await;
     for text in ["one", "two", "three"] {
@@ -154,7 +154,7 @@ async fn a_goodbye_behind_unread_messages_is_closed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_peer_is_not_read_while_its_message_is_heard() {
+async fn a_peer_is_not_read_while_on_message_runs() {
     let server = test_server().on_message(|_, _| tokio::time::sleep(seconds(20))).start();
     let mut client = server.hold(Transport::WebSocket).await;
     client.send("one").await;

@@ -1,4 +1,4 @@
-//! Limits: who is let in, who must go for it, and what those who are sent away are told.
+//! Limits: which request is held, which hold is evicted for it, and how the others are refused.
 
 use abeyance::extract::{Query, State};
 use abeyance::{Disconnect, JoinError, Refusal, Resume, Suspend, Transport, WhenFull, suspend};
@@ -73,8 +73,8 @@ async fn the_oldest_leave_in_order_each_with_its_ending(transport: Transport) {
     server.close().await;
 }
 
-contract!(an_evicted_hold_joins_nothing_and_is_not_heard_any_more of all);
-async fn an_evicted_hold_joins_nothing_and_is_not_heard_any_more(transport: Transport) {
+contract!(an_evicted_hold_joins_no_topic_and_its_later_messages_are_ignored of all);
+async fn an_evicted_hold_joins_no_topic_and_its_later_messages_are_ignored(transport: Transport) {
     let server = open();
     let mut clients = Vec::new();
     for _ in 0..3 {
@@ -84,7 +84,7 @@ async fn an_evicted_hold_joins_nothing_and_is_not_heard_any_more(transport: Tran
     let evicted_one = &server.hooks.holds()[0];
     assert_eq!(evicted_one.join("news"), Err(JoinError::Ended));
     if transport == Transport::WebSocket {
-        // Its socket is still there for a moment, and what comes on it is nobody's message.
+        // Its socket is still open for a moment; what arrives there is not handled.
         clients[0].send("from the grave").await;
         sleep(seconds(1)).await;
         assert!(server.hooks.messages().is_empty());
@@ -96,8 +96,8 @@ async fn an_evicted_hold_joins_nothing_and_is_not_heard_any_more(transport: Tran
     server.close().await;
 }
 
-contract!(a_request_that_is_refused_evicts_nobody of all);
-async fn a_request_that_is_refused_evicts_nobody(transport: Transport) {
+contract!(a_refused_request_evicts_no_hold of all);
+async fn a_refused_request_evicts_no_hold(transport: Transport) {
     let server = open();
     let mut clients = Vec::new();
     for _ in 0..2 {
@@ -112,7 +112,7 @@ async fn a_request_that_is_refused_evicts_nobody(transport: Transport) {
     server.close().await;
 }
 
-/// Whether somebody was sent away with a status, and told when to come back.
+/// Fails unless the answer has this status and says when to come back.
 fn assert_sent_away(answer: &abeyance_tests::reader::Answer, status: u16) {
     assert_eq!(answer.head.status, status, "{answer:?}");
     let after: u64 = answer.head.get("retry-after").expect("a time").parse().expect("seconds");
@@ -194,7 +194,7 @@ async fn behind_a_trusted_proxy_the_forwarded_address_counts(transport: Transpor
     assert_eq!(server.hooks.newest().peer().to_string(), "203.0.113.1:0");
     assert_sent_away(&request(proxy, "203.0.113.1").refused().await, 429);
     let _c = request(proxy, "203.0.113.2").hold().await;
-    // Whoever is no proxy of ours cannot name another.
+    // A peer that is not a trusted proxy cannot name another client.
     let _d = request([10, 0, 0, 7], "203.0.113.1").hold().await;
     assert_eq!(server.hooks.newest().peer().ip().to_string(), "10.0.0.7");
     server.close().await;
@@ -236,7 +236,7 @@ async fn one_key_cannot_take_everything_over_all_endpoints_together(transport: T
     assert_sent_away(&request("/each", "key=ada").refused().await, 429);
     let _other = request("/each", "key=bob").hold().await;
     // Who has no key is not counted.
-    let _nobody = [server.hold(transport).await, server.hold(transport).await, server.hold(transport).await];
+    let _clients = [server.hold(transport).await, server.hold(transport).await, server.hold(transport).await];
     drop(first);
     server.nth_end(1).await;
     // Now its own limit is the narrower one.

@@ -1,4 +1,4 @@
-//! The life of a hold, written once and lived on every transport, over a network in memory and with paused time.
+//! The contracts of a hold, written once and instantiated for every transport, over memory and with paused time.
 #![expect(
     clippy::unwrap_used,
     reason = "the contracts are tests, though the attribute stands on their instances"

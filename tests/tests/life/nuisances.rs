@@ -1,4 +1,5 @@
-//! Peers that are never silent and never say anything, or take a byte now and then: bounded, told, and nobody else's matter.
+//! Peers that send without ever sending a message, or read a byte now and then: the server bounds them, tells them why, and
+//! serves the others.
 
 use std::time::Duration;
 
@@ -113,7 +114,7 @@ async fn a_message_that_never_ends_is_given_up() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_that_comes_slowly_but_steadily_is_heard() {
+async fn a_message_that_comes_slowly_but_steadily_is_handled() {
     let server = test_server().hold(|hold| hold.max_idle(seconds(20))).start();
     let mut client = server.hold(Transport::WebSocket).await;
     client.write(frame(BEGIN, b"")).await;
@@ -276,7 +277,7 @@ async fn a_peer_that_goes_on_sending_a_little_has_until_the_polite_end(transport
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_comes_with_the_upgrade_request_is_heard_in_order() {
+async fn messages_that_come_with_the_upgrade_request_are_handled_in_order() {
     let server = test_server().start();
     let mut reader = server.dial();
     let upgrade = "GET /hold HTTP/1.1\r\nhost: a\r\nconnection: upgrade\r\nupgrade: websocket\r\n\

@@ -37,7 +37,7 @@ async fn an_end_is_remembered_as_it_was(transport: Transport) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_status_page_can_show_who_is_held_and_who_was() {
+async fn a_status_page_can_list_the_holds_and_the_last_ends() {
     let server = test_server().start();
     let (mut leaving, _staying) =
         (server.hold(Transport::Sse).await, server.hold(Transport::WebSocket).await);
@@ -78,7 +78,7 @@ async fn the_newest_end_comes_first(transport: Transport) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_code_of_a_peers_goodbye_is_remembered() {
+async fn the_code_of_a_peers_close_frame_is_remembered() {
     let server = test_server().start();
     let mut client = server.hold(Transport::WebSocket).await;
     client.send("hello").await;

@@ -1,4 +1,4 @@
-//! Reaching holds from elsewhere: by id, by topic, by key; and all but oneself.
+//! Sending to holds from elsewhere: by id, by topic, by key, and to all others.
 
 use abeyance::{Held, HoldId, Retention, Transport};
 use abeyance_tests::client::Client;
@@ -30,11 +30,11 @@ async fn assert_left_out(server: TestServer, transport: Transport) {
     assert_eq!(other.message().await, "from one");
     speaker.stay_held(seconds(2)).await;
     assert!(speaker.messages.is_empty(), "{:?}", speaker.messages);
-    // Alone in the room there is nobody to hear it, and nothing is lost for that.
+    // Alone in the room: there is no other member, and the message is not lost for it.
     if transport == Transport::LongPoll {
         other.end().await;
         server.until_settled().await;
-        assert_eq!(held.publish_others("news", "to nobody"), 0);
+        assert_eq!(held.publish_others("news", "to no member"), 0);
     }
     server.hub.publish("news", "to all");
     assert_eq!(speaker.message().await, "to all");
@@ -137,8 +137,8 @@ async fn the_members_of_a_topic_are_those_who_are_in_it_now(transport: Transport
     server.close().await;
 }
 
-contract!(all_holds_of_a_key_are_sent_to_and_nobody_else of all);
-async fn all_holds_of_a_key_are_sent_to_and_nobody_else(transport: Transport) {
+contract!(a_message_to_a_key_reaches_all_its_holds_and_no_others of all);
+async fn a_message_to_a_key_reaches_all_its_holds_and_no_others(transport: Transport) {
     let server = test_server().start();
     let mut hers = Vec::new();
     for _ in 0..2 {
@@ -158,8 +158,8 @@ async fn all_holds_of_a_key_are_sent_to_and_nobody_else(transport: Transport) {
     server.close().await;
 }
 
-contract!(all_holds_of_a_key_join_and_leave_a_topic_and_nobody_else of all);
-async fn all_holds_of_a_key_join_and_leave_a_topic_and_nobody_else(transport: Transport) {
+contract!(all_holds_of_a_key_and_no_others_join_and_leave_a_topic of all);
+async fn all_holds_of_a_key_and_no_others_join_and_leave_a_topic(transport: Transport) {
     for keeps in [false, true] {
         let builder = test_server()
             .server(|server| if keeps { server.topic("room", Retention::default()) } else { server });
@@ -172,7 +172,7 @@ async fn all_holds_of_a_key_join_and_leave_a_topic_and_nobody_else(transport: Tr
         // Joining twice is joining once.
         assert_eq!((server.hub.join_key("ada", "room"), server.hub.member_count("room")), (2, 2));
         assert_eq!(server.hub.leave_key("ada", "room"), 2);
-        assert_eq!(server.hub.publish("room", "to nobody"), 0);
+        assert_eq!(server.hub.publish("room", "to no member"), 0);
         server.hub.join_key("ada", "room");
         assert_eq!(server.hub.publish("room", "hello"), 2);
         assert_eq!(hers.message().await, "hello");

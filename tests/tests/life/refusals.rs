@@ -57,7 +57,7 @@ fn every_endpoint() -> TestServerBuilder {
 }
 
 /// Since the last look, one was refused for this reason, with one line in the log.
-fn assert_told(server: &TestServer, log: &Log, told: &mut Vec<(&'static str, u64)>, why: &'static str) {
+fn assert_refused_as(server: &TestServer, log: &Log, told: &mut Vec<(&'static str, u64)>, why: &'static str) {
     match told.iter_mut().find(|(word, _)| *word == why) {
         Some((_, count)) => *count += 1,
         None => told.push((why, 1)),
@@ -80,29 +80,29 @@ async fn a_refusal_is_counted_and_logged_once_under_its_word(transport: Transpor
     let address = |last| [10, 0, 0, last];
 
     assert_eq!(request("do=refuse").refused().await.head.status, 403);
-    assert_told(&server, &log, &mut told, "function");
+    assert_refused_as(&server, &log, &mut told, "function");
     assert_eq!(request("do=panic").refused().await.head.status, 500);
-    assert_told(&server, &log, &mut told, "failed");
+    assert_refused_as(&server, &log, &mut told, "failed");
     assert_eq!(request("do=sleep").refused().await.head.status, 503);
-    assert_told(&server, &log, &mut told, "function_late");
+    assert_refused_as(&server, &log, &mut told, "function_late");
     assert_eq!(counted("count=many").refused().await.head.status, 400);
-    assert_told(&server, &log, &mut told, "argument");
+    assert_refused_as(&server, &log, &mut told, "argument");
     let foreign = request("").field("origin", "http://evil.example");
     assert_eq!(foreign.refused().await.head.status, 403);
-    assert_told(&server, &log, &mut told, "origin");
+    assert_refused_as(&server, &log, &mut told, "origin");
 
     let _one = counted("count=1&key=ada").hold().await;
     assert_eq!(counted("count=1").refused().await.head.status, 429);
-    assert_told(&server, &log, &mut told, "endpoint_max_per_peer");
+    assert_refused_as(&server, &log, &mut told, "endpoint_max_per_peer");
     let same_key = counted("count=1&key=ada").from(address(2));
     assert_eq!(same_key.refused().await.head.status, 429);
-    assert_told(&server, &log, &mut told, "endpoint_max_per_key");
+    assert_refused_as(&server, &log, &mut told, "endpoint_max_per_key");
     let _two = counted("count=1").from(address(3)).hold().await;
     assert_eq!(counted("count=1").from(address(4)).refused().await.head.status, 503);
-    assert_told(&server, &log, &mut told, "endpoint_max_suspended");
+    assert_refused_as(&server, &log, &mut told, "endpoint_max_suspended");
     let _three = request("").hold().await;
     assert_eq!(request("").refused().await.head.status, 503);
-    assert_told(&server, &log, &mut told, "max_suspended");
+    assert_refused_as(&server, &log, &mut told, "max_suspended");
     let by_endpoint = server.hub.stats_by_endpoint();
     assert!(by_endpoint.iter().all(|(_, stats)| stats.refusals.is_empty()));
     server.close().await;
@@ -114,10 +114,10 @@ async fn limits_of_the_server_for_a_peer_and_a_key_have_their_words(transport: T
     let (log, mut told) = (Log::listen(), Vec::new());
     let _one = server.request(transport).query("key=ada").hold().await;
     assert_eq!(server.request(transport).query("key=ada").refused().await.head.status, 429);
-    assert_told(&server, &log, &mut told, "max_per_key");
+    assert_refused_as(&server, &log, &mut told, "max_per_key");
     let _two = server.request(transport).hold().await;
     assert_eq!(server.request(transport).refused().await.head.status, 429);
-    assert_told(&server, &log, &mut told, "max_per_peer");
+    assert_refused_as(&server, &log, &mut told, "max_per_peer");
     server.close().await;
 }
 
@@ -142,13 +142,13 @@ async fn what_cannot_be_held_at_all_has_its_words_too() {
     ] {
         let answer = server.ask(format!("{first}\r\nhost: a\r\n{fields}\r\n")).await;
         assert_eq!(answer.head.status, status, "{first}");
-        assert_told(&server, &log, &mut told, why);
+        assert_refused_as(&server, &log, &mut told, why);
     }
     assert_eq!(server.ask("GET /hold HTTP/1.1\nhost: a\r\n\r\n").await.head.status, 400);
-    assert_told(&server, &log, &mut told, "malformed");
+    assert_refused_as(&server, &log, &mut told, "malformed");
     let slow = server.ask("GET /hold HTTP/1.1\r\nhos").await;
     assert_eq!(slow.head.status, 408);
-    assert_told(&server, &log, &mut told, "head_late");
+    assert_refused_as(&server, &log, &mut told, "head_late");
     let odd =
         log.lines(&["why=\"not_found\"", "path=\"/nowhere\"", "method=GET", "status=404", "peer=10.0.0.1:1"]);
     assert_eq!(odd.len(), 1);
@@ -156,13 +156,13 @@ async fn what_cannot_be_held_at_all_has_its_words_too() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_connection_that_is_turned_away_at_the_door_has_its_word() {
+async fn a_connection_that_is_turned_away_is_counted_under_its_reason() {
     let server = test_server().server(|server| server.max_connects_per_peer(1)).start();
     let (log, mut told) = (Log::listen(), Vec::new());
     let _first = server.hold(Transport::Sse).await;
     let answer = server.request(Transport::Sse).refused().await;
     assert_eq!(answer.head.status, 429);
-    assert_told(&server, &log, &mut told, "max_connects_per_peer");
+    assert_refused_as(&server, &log, &mut told, "max_connects_per_peer");
     assert_eq!(server.hub.stats().turned_away, 1);
     server.close().await;
 }
@@ -241,7 +241,7 @@ async fn a_preflight_for_a_header_that_is_not_allowed_is_told_since_its_browser_
     assert_eq!(server.ask(ask("last-event-id, X-CSRF-Token")).await.head.status, 204);
     assert!(server.hub.stats().refusals.is_empty());
     assert_eq!(server.ask(ask("last-event-id, traceparent")).await.head.status, 204);
-    assert_told(&server, &log, &mut told, "preflight");
+    assert_refused_as(&server, &log, &mut told, "preflight");
     assert_eq!(log.lines(&["traceparent", "allowed_headers"]).len(), 1);
     server.close().await;
 }

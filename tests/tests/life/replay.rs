@@ -1,4 +1,4 @@
-//! Topics that keep their past, as newcomers hear them: the last messages first, then what is live, in order.
+//! Topics with a history, as new clients see them: the last messages first, then what is live, in order.
 
 use abeyance::{Retention, Suspend, Transport};
 use abeyance_tests::test_context::TestContext;
@@ -24,8 +24,8 @@ fn publish_past(server: &TestServer) {
     }
 }
 
-/// What a newcomer hears: so many messages that were there before, then those that are published now. A poll hears one
-/// with each answer.
+/// What a new client gets: so many messages that were kept, then those that are published now. A poll gets one with each
+/// answer.
 async fn heard(server: &TestServer, transport: Transport, past: usize, live: &[&str]) -> Vec<String> {
     if transport != Transport::LongPoll {
         let mut client = server.hold(transport).await;
@@ -58,8 +58,8 @@ async fn heard(server: &TestServer, transport: Transport, past: usize, live: &[&
     heard
 }
 
-contract!(a_newcomer_hears_the_last_messages_first_and_then_what_is_live of all);
-async fn a_newcomer_hears_the_last_messages_first_and_then_what_is_live(transport: Transport) {
+contract!(a_new_client_gets_the_last_messages_first_and_then_what_is_live of all);
+async fn a_new_client_gets_the_last_messages_first_and_then_what_is_live(transport: Transport) {
     let server = keeping(|hold| hold.join_with_history("room")).start();
     publish_past(&server);
     let expected = ["past 3", "past 4", "past 5", "one", "two"];
@@ -67,8 +67,8 @@ async fn a_newcomer_hears_the_last_messages_first_and_then_what_is_live(transpor
     server.close().await;
 }
 
-contract!(who_joins_without_the_past_hears_what_is_live of all);
-async fn who_joins_without_the_past_hears_what_is_live(transport: Transport) {
+contract!(a_client_that_joins_without_history_gets_what_is_live of all);
+async fn a_client_that_joins_without_history_gets_what_is_live(transport: Transport) {
     let server = keeping(|hold| hold.join("room")).start();
     publish_past(&server);
     assert_eq!(heard(&server, transport, 0, &["one", "two"]).await, ["one", "two"]);
@@ -143,8 +143,10 @@ async fn a_topic_that_a_hook_joins_begins_with_what_is_published_later(transport
     server.close().await;
 }
 
-contract!(a_past_larger_than_the_backlog_comes_whole_and_in_order_to_who_reads_slowly of lasting);
-async fn a_past_larger_than_the_backlog_comes_whole_and_in_order_to_who_reads_slowly(transport: Transport) {
+contract!(a_history_larger_than_the_send_buffer_reaches_a_slow_reader_whole_and_in_order of lasting);
+async fn a_history_larger_than_the_send_buffer_reaches_a_slow_reader_whole_and_in_order(
+    transport: Transport,
+) {
     let server = test_server()
         .server(|server| server.topic("room", Retention::default()))
         .hold(|hold| hold.send_buffer(32 << 10).join_with_history("room"))

@@ -1,4 +1,4 @@
-//! What is published later, as clients see it: in time, with its topic, and whatever the application does in it.
+//! Scheduled messages as clients see them: in time, with their topic, and even if the application panics in them.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -157,7 +157,7 @@ async fn a_panic_in_what_is_dropped_costs_nothing() {
     // The publisher is still there, and so are those that a shutdown finds.
     let mut client = server.hold(Transport::Sse).await;
     every("news", &server.hub).unwrap().detach();
-    every("nobody's", &server.hub).unwrap().detach();
+    every("empty", &server.hub).unwrap().detach();
     assert_eq!(client.message().await, "1");
     drop(client);
     let hub = server.hub.clone();
@@ -172,7 +172,7 @@ async fn a_server_that_stops_schedules_nothing_and_keeps_nothing() {
     let kept = Arc::new(());
     let keep = |hub: &abeyance::Hub| {
         let kept = kept.clone();
-        hub.publish_every_with(seconds(1), "nobody's", move || format!("{kept:?}"))
+        hub.publish_every_with(seconds(1), "empty", move || format!("{kept:?}"))
     };
     keep(&server.hub).unwrap().detach();
     let client = server.hold(Transport::Sse).await;
@@ -186,7 +186,7 @@ async fn a_server_that_stops_schedules_nothing_and_keeps_nothing() {
     let server = open();
     let hub = server.hub.clone();
     keep(&hub).unwrap().detach();
-    // Without a shutdown, and with nobody there.
+    // Without a shutdown, and without a hold.
     drop(server);
     until("the server to be gone", || Arc::strong_count(&kept) == 1).await;
     assert_eq!(keep(&hub).unwrap_err(), ScheduleError::Stopped);

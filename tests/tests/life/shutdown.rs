@@ -1,4 +1,4 @@
-//! Shutdown: everybody gets an ending, every hook is told, and it does not take longer than it may.
+//! A shutdown: every hold gets an ending and its end hook, and it takes no longer than it may.
 
 use std::future::pending;
 
@@ -45,7 +45,7 @@ async fn newcomers_are_sent_away_while_the_server_drains(transport: Transport) {
             Ok(())
         })
         .start();
-    // It was asked before, and its function says yes when there is no place any more.
+    // It was sent before the shutdown, and its function returns `Ok` after it.
     let mut reader = server.dial();
     let mut text = server.request(transport).query("wait=1").text();
     if transport == Transport::WebSocket {

@@ -1,4 +1,4 @@
-//! A stall of our own, which to a server is time that leaps: what was waiting gets that time back.
+//! A stall of the server's own process, in which time leaps: what was waiting gets that time back.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,16 +13,16 @@ use super::{LATE, seconds};
 /// Longer than any deadline.
 const STALL: Duration = seconds(600);
 
-/// The process is stopped, and goes on. What came meanwhile lies there.
+/// Stops the process and lets it go on. What arrived meanwhile is in the sockets.
 async fn stall() {
-    // Whatever was due before has its turn.
+    // First, what was due before the stall.
     sleep(LATE).await;
     advance(STALL).await;
     sleep(LATE).await;
 }
 
-contract!(nobody_is_ended of all);
-async fn nobody_is_ended(transport: Transport) {
+contract!(a_stall_ends_no_hold of all);
+async fn a_stall_ends_no_hold(transport: Transport) {
     let server = test_server().hold(|hold| hold.timeout(seconds(40)).max_idle(seconds(30))).start();
     let mut client = server.hold(transport).await;
     client.stay_held(seconds(20)).await;

@@ -66,8 +66,8 @@ fn stay_away(transport: Transport) -> &'static str {
     }
 }
 
-contract!(who_is_to_stay_away_is_told_so_by_its_ending of all);
-async fn who_is_to_stay_away_is_told_so_by_its_ending(transport: Transport) {
+contract!(an_ending_tells_the_client_to_stay_away of all);
+async fn an_ending_tells_the_client_to_stay_away(transport: Transport) {
     let server = open();
     let mut clients = Vec::new();
     for _ in 0..=PLACES {

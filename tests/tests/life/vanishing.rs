@@ -1,4 +1,4 @@
-//! A peer that vanishes, without a FIN or an RST, is gone after `max_idle`, whatever was going on.
+//! A peer that vanishes, without a FIN or an RST, ends as `idle` after `max_idle`, in every state of its hold.
 
 use std::future::pending;
 use std::ops::RangeInclusive;
@@ -61,8 +61,8 @@ async fn while_on_suspend_runs(transport: Transport) {
     assert_idle(server, &mut client).await;
 }
 
-contract!(while_its_message_is_heard of lasting);
-async fn while_its_message_is_heard(transport: Transport) {
+contract!(while_on_message_runs of lasting);
+async fn while_on_message_runs(transport: Transport) {
     let server = holding(|hold| hold).on_message(|_, _| pending()).start();
     let mut client = server.hold(transport).await;
     client.send("think about it").await;
@@ -71,8 +71,8 @@ async fn while_its_message_is_heard(transport: Transport) {
     assert_idle(server, &mut client).await;
 }
 
-contract!(while_messages_are_heard_that_it_sent_before of lasting);
-async fn while_messages_are_heard_that_it_sent_before(transport: Transport) {
+contract!(while_its_earlier_messages_are_handled of lasting);
+async fn while_its_earlier_messages_are_handled(transport: Transport) {
     let server = holding(|hold| hold).on_message(|_, _| sleep(seconds(25))).start();
     let mut client = server.hold(transport).await;
     // Each is larger than what is read at once, so some of them lie with the kernel.
@@ -176,8 +176,8 @@ async fn a_silent_peer_that_is_there_is_kept_a_hundred_times_as_long(transport: 
     server.close().await;
 }
 
-contract!(a_peer_that_is_there_while_its_message_is_heard_is_kept of lasting);
-async fn a_peer_that_is_there_while_its_message_is_heard_is_kept(transport: Transport) {
+contract!(a_peer_that_is_there_while_on_message_runs_is_kept of lasting);
+async fn a_peer_that_is_there_while_on_message_runs_is_kept(transport: Transport) {
     let server = holding(|hold| hold).on_message(|_, _| sleep(seconds(300))).start();
     let mut client = server.hold(transport).await;
     client.send("think about it").await;

@@ -1,4 +1,4 @@
-//! What happens to a peer that does not keep up: as its annotation says, or its hold.
+//! A peer that does not keep up: the rule of its endpoint, or of its hold, decides.
 
 use abeyance::extract::{Query, State};
 use abeyance::{Disconnect, Refusal, Suspend, Transport, WhenSlow, suspend};

@@ -1,4 +1,4 @@
-//! The application: what each hook did, in order, and whether it was dropped before it was done.
+//! The application: records what each hook did, in order, and whether it was dropped before it was done.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use abeyance_tests::net::eventually;
 use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
-/// What the hooks of all contexts did, by the names that their clients gave themselves.
+/// What the hooks of all contexts did, by the names in their paths.
 #[derive(Clone, Default)]
 pub(crate) struct HookLog(Arc<Shared>);
 
@@ -20,7 +20,7 @@ struct Shared {
     lines: Mutex<HashMap<String, Vec<String>>>,
     present: AtomicI64,
     fewest: AtomicI64,
-    /// What `on_message` and `on_suspend` wait for; a few milliseconds if nothing.
+    /// What `on_message` and `on_suspend` wait for; without gates they wait a few milliseconds.
     gates: Option<Gates>,
 }
 
@@ -45,13 +45,13 @@ impl HookLog {
         self.0.lines.lock().get(name).cloned().unwrap_or_default()
     }
 
-    /// Waits until this line stands there.
+    /// Waits for this line.
     #[track_caller]
     pub(crate) fn wait(&self, name: &str, line: &str) {
         eventually(&format!("{name}: {line}"), || self.of(name).iter().any(|known| known == line));
     }
 
-    /// Waits for the end, and gives all that stands there.
+    /// Waits for the end, and returns all lines.
     #[track_caller]
     pub(crate) fn whole(&self, name: &str) -> Vec<String> {
         eventually(&format!("the end of {name}"), || {
@@ -77,7 +77,7 @@ impl HookLog {
     }
 }
 
-/// What the hooks of a context must be that heard so many messages.
+/// The lines of a context whose `on_message` handled so many messages.
 pub(crate) fn all_handled(count: usize, end: &str) -> Vec<String> {
     let mut lines = vec!["suspend".to_owned(), "suspended".to_owned()];
     for number in 0..count {
@@ -92,7 +92,7 @@ pub(crate) struct Context {
     hooks: HookLog,
 }
 
-/// HookLog that a hook was dropped in its interrupted.
+/// Records if a hook is dropped before it is done.
 struct Interrupted<'a>(&'a Context, &'a str, bool);
 
 impl Drop for Interrupted<'_> {

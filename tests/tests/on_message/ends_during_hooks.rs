@@ -1,11 +1,11 @@
-//! Ends that come while a hook awaits: the hook goes on to its end, what was taken is heard, and then the end is told.
+//! Ends that come while a hook awaits: the hook runs to its end, then the messages before the end, then the end hook.
 
 use abeyance::Transport;
 use abeyance_tests::net::{LASTING, Peer, TRANSPORTS, TcpTestServer, eventually, frame};
 
 use super::application::{self, HookLog, all_handled};
 
-/// A client in whose first message a hook waits at the gate, and of whom two more messages wait.
+/// A client that sent three messages: the hook of the first waits at the gate, the other two wait for it.
 struct BlockedClient {
     peer: Peer,
     name: String,
@@ -18,7 +18,7 @@ impl BlockedClient {
     fn new(server: &TcpTestServer, hooks: &HookLog, endpoint: &str, transport: Transport) -> Self {
         let name = format!("{endpoint} {}", transport.as_str()).replace(' ', "-");
         let path = format!("/{endpoint}/{name}");
-        let mut peer = Peer::connect(server.addr).hurried();
+        let mut peer = Peer::connect(server.addr).nodelay();
         peer.ask(&path, transport);
         let head = peer.head();
         let token = head.header("abeyance-hold").unwrap_or_default().to_owned();
@@ -46,7 +46,7 @@ impl BlockedClient {
     }
 }
 
-/// Opens the gate as often as needed, when the end has begun; gives what the hooks did.
+/// Opens the gate once the end has begun; returns what the hooks did.
 fn go_on(server: &TcpTestServer, hooks: &HookLog, name: &str) -> Vec<String> {
     eventually("an end that has begun", || server.hub.stats().held == 0);
     assert_eq!(
@@ -59,7 +59,7 @@ fn go_on(server: &TcpTestServer, hooks: &HookLog, name: &str) -> Vec<String> {
 }
 
 #[test]
-fn a_peer_that_leaves_is_heard_to_its_end() {
+fn every_message_of_a_peer_that_leaves_is_handled() {
     for transport in LASTING {
         let hooks = HookLog::gated();
         let server = TcpTestServer::start(application::server(&hooks));
@@ -72,7 +72,7 @@ fn a_peer_that_leaves_is_heard_to_its_end() {
 }
 
 #[test]
-fn a_timeout_or_the_end_of_a_lifetime_waits_for_the_hook_and_for_what_was_said() {
+fn a_timeout_or_the_end_of_a_lifetime_waits_for_the_hook_and_for_the_messages_before_it() {
     for (endpoint, end) in [("brief", "timeout"), ("aged", "lifetime")] {
         for transport in LASTING {
             let hooks = HookLog::gated();
@@ -86,7 +86,7 @@ fn a_timeout_or_the_end_of_a_lifetime_waits_for_the_hook_and_for_what_was_said()
 }
 
 #[test]
-fn an_evicted_hold_is_heard_to_its_end_though_its_place_is_anothers() {
+fn every_message_of_an_evicted_hold_is_handled_though_its_place_is_taken() {
     for transport in LASTING {
         let hooks = HookLog::gated();
         let server = TcpTestServer::start(application::server(&hooks));
@@ -111,7 +111,7 @@ fn an_evicted_hold_is_heard_to_its_end_though_its_place_is_anothers() {
 }
 
 #[test]
-fn a_resume_by_the_application_waits_for_the_hook_and_for_what_was_said() {
+fn a_resume_by_the_application_waits_for_the_hook_and_for_the_messages_before_it() {
     for transport in LASTING {
         let hooks = HookLog::gated();
         let server = TcpTestServer::start(application::server(&hooks));
@@ -141,7 +141,7 @@ fn a_kick_or_a_reset_lets_the_hook_finish_and_counts_what_was_not_begun() {
             let wanted = ["suspend", "suspended", "begin 0", "done 0"].map(str::to_owned);
             let (told, hooks) = lines.split_last().expect("an end");
             assert_eq!(hooks, wanted, "{transport:?}");
-            // What an RST destroyed in the socket, nobody can count.
+            // An RST destroys what is unread in the socket, which cannot be counted.
             let is_destroyed = transport == Transport::WebSocket && end == "reset";
             let unheard: &[u32] = if is_destroyed { &[0, 1, 2] } else { &[2] };
             let allowed = unheard.iter().map(|count| format!("end {end}, {count} unheard"));
@@ -153,7 +153,7 @@ fn a_kick_or_a_reset_lets_the_hook_finish_and_counts_what_was_not_begun() {
 }
 
 #[test]
-fn a_drain_waits_for_the_hook_and_for_what_was_said() {
+fn a_drain_waits_for_the_hook_and_for_the_messages_before_it() {
     for transport in LASTING {
         let hooks = HookLog::gated();
         let server =

@@ -1,5 +1,5 @@
-//! A thousand peers that say five things each and are gone, on each transport that can speak; and the same beside them to
-//! axum's WebSocket, in the same process.
+//! A thousand peers that send five messages each and leave, on each transport that can send; and the same with axum's
+//! WebSocket in the same process.
 
 use std::net::SocketAddr;
 use std::thread;
@@ -17,7 +17,7 @@ const ROUNDS: usize = 1000;
 const THREADS: usize = 10;
 const MESSAGES: usize = 5;
 
-/// Plays a round for each name, many at a time.
+/// Runs a round for each name, ten at a time.
 fn play(round: impl Fn(&str) + Sync) {
     thread::scope(|scope| {
         for thread in 0..THREADS {
@@ -31,7 +31,7 @@ fn play(round: impl Fn(&str) + Sync) {
     });
 }
 
-/// Whether all of them were heard, each to its end.
+/// Fails unless every message was handled to its end.
 #[track_caller]
 fn assert_all_handled(server: &TcpTestServer, hooks: &HookLog, end: &str) {
     server.until_quiet();
@@ -49,7 +49,11 @@ fn assert_all_handled(server: &TcpTestServer, hooks: &HookLog, end: &str) {
         }
     }
     let (count, of) = (wrong.len(), ROUNDS * MESSAGES);
-    assert!(wrong.is_empty(), "{heard} of {of} heard; {count} rounds went wrong, such as {:?}", wrong[0]);
+    assert!(
+        wrong.is_empty(),
+        "{heard} of {of} messages handled; {count} rounds went wrong, such as {:?}",
+        wrong[0]
+    );
     assert_eq!(heard, of);
 }
 
@@ -59,7 +63,7 @@ fn messages() -> impl Iterator<Item = Vec<u8>> {
 
 const GOODBYE: &[u8] = b"\x03\xe8";
 
-/// The answer to an upgrade, up to the end of the connection.
+/// Closes our side, and reads to the end of the connection.
 fn leave(mut peer: Peer) {
     peer.fin();
     peer.read_to_end();
@@ -90,7 +94,7 @@ fn five_messages_and_a_fin() {
     assert_all_handled(&server, &hooks, "gone");
 }
 
-/// A request for an upgrade, and all that is said, without waiting for the answer.
+/// A request for an upgrade, and all frames, without waiting for the answer.
 fn at_once(name: &str) -> Vec<u8> {
     let mut bytes = format!(
         "GET /hold/{name} HTTP/1.1\r\nHost: test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
@@ -116,7 +120,7 @@ fn five_messages_and_a_close_in_one_segment_with_the_request() {
 }
 
 #[test]
-fn a_fin_right_behind_the_request_and_five_messages_has_all_of_them_heard_or_nothing_held() {
+fn a_fin_right_behind_the_request_and_five_messages_has_all_of_them_handled_or_nothing_held() {
     let hooks = HookLog::default();
     let server = TcpTestServer::start(application::server(&hooks));
     play(|name| {
@@ -129,7 +133,7 @@ fn a_fin_right_behind_the_request_and_five_messages_has_all_of_them_heard_or_not
     for thread in 0..THREADS {
         for number in 0..ROUNDS / THREADS {
             let name = format!("{thread}-{number}");
-            // The books say that a hold has ended when its wire is finished; hooks may go on.
+            // A hold counts as ended when its connection is finished; its hooks may go on.
             let is_held = !hooks.of(&name).is_empty();
             assert!(!is_held || hooks.whole(&name) == wanted, "{:?}", hooks.of(&name));
         }
@@ -141,7 +145,7 @@ fn five_messages_of_three_fragments_each_byte_in_a_segment_of_its_own() {
     let hooks = HookLog::default();
     let server = TcpTestServer::start(application::server(&hooks));
     play(|name| {
-        let mut peer = Peer::hold(server.addr, &format!("/hold/{name}"), Transport::WebSocket).hurried();
+        let mut peer = Peer::hold(server.addr, &format!("/hold/{name}"), Transport::WebSocket).nodelay();
         for number in 0..MESSAGES {
             let text = number.to_string();
             for part in [frame(0x01, b""), frame(0x00, text.as_bytes()), frame(0x89, b""), frame(0x80, b"")] {
@@ -167,7 +171,7 @@ fn five_messages_close_and_a_socket_that_is_closed_at_once() {
     assert_all_handled(&server, &hooks, "closed");
 }
 
-/// Speaks by `POST` on one connection, five times, and leaves as `leave` says, on that connection or its own.
+/// Sends five `POST`s on a second connection, and then calls `leave` with both connections.
 fn post(server: SocketAddr, name: &str, transport: Transport, leave: impl FnOnce(Peer, &mut Peer, &str)) {
     let mut peer = Peer::connect(server);
     let path = format!("/hold/{name}");
@@ -230,7 +234,7 @@ async fn beside(
 }
 
 #[test]
-fn axum_beside_it_hears_the_same() {
+fn axum_beside_it_handles_the_same() {
     let (hooks, axums) = (HookLog::default(), HookLog::default());
     let router = axum::Router::new().route("/axum/{name}", get(beside)).with_state(axums.clone());
     let server = TcpTestServer::start(application::server(&hooks).fallback(router));

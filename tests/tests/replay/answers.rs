@@ -1,4 +1,4 @@
-//! Where an ending says that its client stands: whatever it was, its client comes back from there and misses nothing.
+//! The id in an ending: for each cause, its client comes back with that id and misses nothing.
 
 use abeyance::{Server, Transport, WhenFull};
 use abeyance_tests::client::Client;
@@ -87,7 +87,7 @@ async fn a_drained_poll_is_told_where_it_stands() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn where_nothing_is_kept_nobody_is_told_where_he_stands() {
+async fn an_ending_names_no_id_where_no_topic_keeps_messages() {
     let server = test_server()
         .server(|server| server.topic("news", EVERYTHING))
         .hold(|hold| hold.join("other"))
@@ -134,9 +134,9 @@ async fn the_last_block_of_a_resume_says_where_its_client_stands() {
             };
             server.hooks.newest().resume();
         };
-        let listen = client.listen(10_000, Cut::Fin, |client| client.farewell.is_some());
+        let listen = client.listen(10_000, Cut::Fin, |client| client.last_end.is_some());
         tokio::join!(listen, act);
-        assert_eq!(client.farewell.take().as_deref(), Some("released"));
+        assert_eq!(client.last_end.take().as_deref(), Some("released"));
         ids.push(client.id.clone());
     }
     assert!(ids.is_sorted_by(|one, next| one < next), "{ids:?}");

@@ -159,7 +159,7 @@ async fn what_may_be_an_id_of_another_server_is_held_and_told_to_load_anew() {
             assert_eq!(told, (204, Some("true"), Some(&*id)), "{text}: {answer:?}");
         }
     }
-    // Twice: nobody can say which of them is meant.
+    // Two ids: it cannot be known which of them is meant.
     for (one, other) in [(&*id, &*id), (&id, "0"), ("0", &id)] {
         let lines = format!("last-event-id: {one}\r\nlast-event-id: {other}\r\n");
         assert_eq!(resynced(&server, "", lines.as_bytes()).await, id, "{lines}");
@@ -199,7 +199,7 @@ async fn transports_that_carry_no_ids_ask_for_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_forged_id_takes_nobodys_place_and_keeps_none() {
+async fn a_forged_id_evicts_no_hold_and_takes_no_place() {
     for when_full in [WhenFull::Reject, WhenFull::ResumeOldest] {
         let server = test_server()
             .server(|server| server.topic("news", EVERYTHING).max_suspended(2).when_full(when_full))
@@ -244,7 +244,7 @@ fn token_line(token: &[u8]) -> Vec<u8> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_that_is_not_of_a_hold_here_finds_nothing_and_touches_nobody() {
+async fn an_unknown_token_finds_no_hold_and_changes_none() {
     let (server, other) = (open(), open());
     let client = server.hold(Transport::Sse).await;
     let token = client.token();

@@ -131,7 +131,7 @@ async fn a_past_larger_than_the_backlog_comes_in_as_many_answers_as_it_takes() {
 
 /// What it had not read yet is forgotten: it is cut, and told when it comes back.
 #[tokio::test(start_paused = true)]
-async fn who_reads_more_slowly_than_its_topic_moves_on_is_cut_and_told() {
+async fn a_client_that_reads_more_slowly_than_its_topic_moves_on_is_cut_and_told() {
     let server = open(EVERYTHING.count(100), &["a"]);
     let mut client = client(&server, Transport::Sse).with_id(been(&server).await);
     let mut published = 0;

@@ -1,4 +1,4 @@
-//! Replay as clients see it: whoever comes back gets what it missed, once and in order, or is told that something of it
+//! Replay as clients see it: a client that comes back gets what it missed, once and in order, or is told that something of it
 //! is gone.
 
 mod answers; // where an ending says that its client stands

@@ -1,4 +1,4 @@
-//! Newcomers that want the past of some of their topics: each message of it once, and then what is live, whatever else
+//! New clients that want the history of some of their topics: each message of it once, and then what is live, whatever else
 //! they follow.
 
 use abeyance::extract::{LastEventId, Query, State};

@@ -96,7 +96,7 @@ async fn race(dialer: &Dialer, hub: &Hub, seed: usize, told: &str) -> usize {
                 assert_eq!(answer.head.status, 200, "{told}: {answer:?}");
             }
             Manner::Events | Manner::Newcomer => {
-                // Whoever is cut before it has anything is new again, and gets the same.
+                // A client that is cut before it has a message is new again, and gets the same.
                 let (bytes, cut) = (dice.roll(2_000), dice.pick(&[Cut::Fin, Cut::Reset]));
                 client.listen(bytes, cut, |client| client.got.len() == total).await;
             }
@@ -203,7 +203,7 @@ where
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn who_comes_back_while_others_publish_misses_nothing_and_gets_nothing_twice() {
+async fn a_client_that_comes_back_while_others_publish_gets_each_message_once() {
     let server = test_server().server(|server| server.topic("*", EVERYTHING).mount(run)).start();
     let (dialer, hub) = (server.dialer.clone(), server.hub.clone());
     let race = move |seed, told: String| {
@@ -215,7 +215,7 @@ async fn who_comes_back_while_others_publish_misses_nothing_and_gets_nothing_twi
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn who_comes_back_while_others_publish_is_told_of_every_gap() {
+async fn a_client_that_comes_back_while_others_publish_is_told_of_every_gap() {
     let few = EVERYTHING.count(3);
     let server = test_server().server(|server| server.topic("*", few).mount(run)).start();
     let (dialer, hub) = (server.dialer.clone(), server.hub.clone());

@@ -1,4 +1,4 @@
-//! What is gone, and what is not: one word of it to whoever missed something, and none to anybody else.
+//! Messages that are gone, and that are not: a client that missed one gets one resync, all others get none.
 
 use std::pin::pin;
 
@@ -102,7 +102,7 @@ async fn assert_back(
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_missed_a_message_that_made_room_for_others_is_told_once() {
+async fn a_client_that_missed_a_message_that_made_room_for_others_gets_one_resync() {
     for transport in CARRIERS {
         let server = open(|server| server.topic("news", FEW));
         let id = seen(&server, transport).await;
@@ -112,7 +112,7 @@ async fn who_missed_a_message_that_made_room_for_others_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_missed_a_message_that_made_room_for_larger_ones_is_told_once() {
+async fn a_client_that_missed_a_message_that_made_room_for_larger_ones_gets_one_resync() {
     for transport in CARRIERS {
         let server = open(|server| server.topic("news", EVERYTHING.bytes(4096)));
         let id = seen(&server, transport).await;
@@ -123,7 +123,7 @@ async fn who_missed_a_message_that_made_room_for_larger_ones_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_missed_a_message_that_is_too_old_is_told_once() {
+async fn a_client_that_missed_a_message_that_is_too_old_gets_one_resync() {
     for transport in CARRIERS {
         let server = open(|server| server.topic("news", EVERYTHING.age(seconds(60))));
         let id = seen(&server, transport).await;
@@ -134,7 +134,7 @@ async fn who_missed_a_message_that_is_too_old_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_missed_a_message_that_made_room_for_other_topics_is_told_once() {
+async fn a_client_that_missed_a_message_that_made_room_for_other_topics_gets_one_resync() {
     for transport in CARRIERS {
         let server = open(|server| server.topic("*", EVERYTHING).max_retained(8192));
         let id = seen(&server, transport).await;
@@ -145,7 +145,7 @@ async fn who_missed_a_message_that_made_room_for_other_topics_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_comes_back_to_a_server_that_was_started_anew_is_told_once() {
+async fn a_client_that_comes_back_to_a_restarted_server_gets_one_resync() {
     for transport in CARRIERS {
         let before = open(|server| server.topic("news", EVERYTHING));
         let id = seen(&before, transport).await;
@@ -157,7 +157,7 @@ async fn who_comes_back_to_a_server_that_was_started_anew_is_told_once() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_brings_an_id_of_another_server_is_told_once_though_nothing_was_published_here() {
+async fn a_client_with_an_id_of_another_server_gets_one_resync_though_nothing_was_published_here() {
     for transport in CARRIERS {
         let server = open(|server| server.topic("news", EVERYTHING));
         assert_back(server, transport, Some("0123456789ab-000000000007".into()), 1, &[]).await;
@@ -165,7 +165,7 @@ async fn who_brings_an_id_of_another_server_is_told_once_though_nothing_was_publ
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_missed_something_that_is_still_there_gets_it_and_is_told_nothing() {
+async fn a_client_gets_what_it_missed_and_no_resync_while_it_is_still_there() {
     for transport in CARRIERS {
         let server = open(|server| server.topic("*", EVERYTHING));
         let id = seen(&server, transport).await;
@@ -182,7 +182,7 @@ async fn who_missed_something_that_is_still_there_gets_it_and_is_told_nothing() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_missed_nothing_is_told_nothing_though_everything_is_gone() {
+async fn a_client_that_missed_nothing_gets_no_resync_though_everything_is_gone() {
     for transport in CARRIERS {
         // By age.
         let server = open(|server| server.topic("news", EVERYTHING.age(seconds(60))));
@@ -206,7 +206,7 @@ async fn who_missed_nothing_is_told_nothing_though_everything_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_is_new_is_told_nothing_though_much_is_gone() {
+async fn a_new_client_gets_no_resync_though_much_is_gone() {
     for transport in CARRIERS {
         for id in [None, Some(String::new())] {
             let server = open(|server| server.topic("news", FEW));
@@ -217,7 +217,7 @@ async fn who_is_new_is_told_nothing_though_much_is_gone() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_was_cut_before_a_message_came_comes_back_from_there() {
+async fn a_client_that_was_cut_before_a_message_came_comes_back_from_there() {
     for transport in CARRIERS {
         let server = open(|server| server.topic("news", FEW));
         publish(&server, "news", 10, 10);
@@ -248,14 +248,14 @@ async fn the_word_comes_right_behind_the_first_block_and_the_new_id_comes_with_i
     server.close().await;
 }
 
-/// Publishes to that room, and lets it pass: nobody is there, and what was published is too old.
+/// Publishes to that room, which has no member, and waits until the message is too old.
 async fn pass_through(server: &TestServer, room: &str) {
     server.hub.publish(room, "elsewhere");
     sleep(seconds(61)).await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_was_alone_in_a_quiet_room_is_told_nothing_though_other_rooms_are_forgotten() {
+async fn the_only_client_of_a_quiet_room_gets_no_resync_though_other_rooms_are_forgotten() {
     let rooms = |server: Server| server.topic("*", EVERYTHING.age(seconds(60)));
     for transport in CARRIERS {
         // Nothing was ever published to its room; and it is away for a moment, ten times.
@@ -295,7 +295,7 @@ async fn who_was_alone_in_a_quiet_room_is_told_nothing_though_other_rooms_are_fo
         pass_through(&server, "rooms/2").await;
         assert_back(server, transport, id, 0, &[]).await;
 
-        // What it missed of its own is gone: that it is told, whatever else is known.
+        // A message of its own topic is gone, so it gets a resync.
         let server = open(rooms);
         let id = seen(&server, transport).await;
         pass_through(&server, "news").await;

@@ -1,4 +1,4 @@
-//! Over a real network, whose kernels keep bytes that nobody reads any more.
+//! Over real sockets, whose kernels keep bytes that are never read.
 
 use std::thread::{park_timeout, scope};
 use std::time::Duration;
