@@ -1,5 +1,5 @@
-//! New clients that want the history of some of their topics: each message of it once, and then what is live, whatever else
-//! they follow.
+//! New clients that want the history of some of their topics: each message of it once, and then what is live, in any mix with
+//! other topics.
 
 use abeyance::extract::{LastEventId, Query, State};
 use abeyance::{Refusal, Retention, Suspend, suspend};
