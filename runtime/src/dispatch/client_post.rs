@@ -45,7 +45,7 @@ impl Dispatch {
                 false => unknown(),
             };
         }
-        hold.note_life();
+        hold.record_life();
         let (parts, body) = request.into_parts();
         let standing = WaitState::of(&parts.extensions);
         let body = arriving(body, self.server_config().head_timeout, &self.keeper, standing);
@@ -53,7 +53,7 @@ impl Dispatch {
             Ok(bytes) => bytes,
             Err(refused) => return refused,
         };
-        hold.note_posted(bytes.len());
+        hold.record_posted(bytes.len());
         let message = if is_binary(&parts.headers) {
             Message::from(bytes)
         } else {

@@ -178,7 +178,7 @@ impl Ending {
                 }
                 begun
             }
-            EndingBytes::LastWord(bytes) => match hold.write_last_word(&bytes) {
+            EndingBytes::LastWord(bytes) => match hold.replace_with_ending(&bytes) {
                 true => {
                     socket.shut();
                     WireState::Written(Written::Whole, false)

@@ -383,7 +383,7 @@ impl Dispatch {
 
     /// Nobody is held any more who is not, and nothing is published later.
     fn close(&self) {
-        self.keeper.close_doors();
+        self.keeper.refuse_new_holds();
         drop(self.keeper.close_schedule());
     }
 }

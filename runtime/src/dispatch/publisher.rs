@@ -131,7 +131,7 @@ mod tests {
         };
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let form = WireForm::Sse { chunked: false };
-        let origins = NewHold { form, peer, path: "/".into(), socket: Arc::new(Broken) };
+        let origins = NewHold { form, peer, path: "/".into(), peer_io: Arc::new(Broken) };
         let admission = keeper.admit(0, Peer::from(peer.ip())).unwrap();
         let hold = admission.suspend(None, |id, now| Hold::begin(id, now, post.into(), origins)).unwrap();
         hold.open(Vec::new());

@@ -93,7 +93,7 @@ impl RemainingMessages {
                     let _ = caught(|| {
                         tracing::error!(hold = %hold.id, path = %Escaped(&hold.path), %fault, "{name} failed");
                     });
-                    hold.keeper().note_hook_failed();
+                    hold.keeper().count_failed_hook();
                 }
             }
             let turn = ready!(coop::poll_proceed(cx));
@@ -128,7 +128,7 @@ impl RemainingMessages {
             drop_quietly(message);
             return;
         }
-        hold.note_message();
+        hold.record_message();
         // Its own deadline, though that is later: what is begun is not cut in the middle.
         hooks.start(hold, Call::Message(message), keeper.server_config().hook_timeout);
     }
@@ -161,7 +161,7 @@ impl RemainingMessages {
             match socket.poll_read(cx, &mut buffer) {
                 Poll::Ready(Ok(count @ 1..)) => {
                     self.taken += count;
-                    hold.note_received(count, socket);
+                    hold.record_received(count, socket);
                     reader.feed(&buffer[..count], &hold.config.endpoint_config, hold.keeper().time().stamp());
                 }
                 _ => {

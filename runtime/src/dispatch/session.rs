@@ -96,7 +96,7 @@ impl<'a> Session<'a> {
     /// Ready when the hold's end has begun.
     fn poll_held(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            if self.hold.poll_noted(cx).is_ready() {
+            if self.hold.poll_end_requested(cx).is_ready() {
                 return Poll::Ready(());
             }
             if self.hooks.is_busy() {
@@ -105,7 +105,7 @@ impl<'a> Session<'a> {
                     Poll::Pending => {
                         self.poll_beside(cx);
                         self.poll_left(cx);
-                        return self.hold.poll_noted(cx);
+                        return self.hold.poll_end_requested(cx);
                     }
                 }
                 continue;
@@ -123,7 +123,7 @@ impl<'a> Session<'a> {
     /// faster than the application takes.
     fn start_message(&mut self, message: Message) {
         self.count_inbound();
-        self.hold.note_message();
+        self.hold.record_message();
         self.hold.pause_reads();
         let deadline = self.hold.keeper().server_config().hook_timeout;
         self.hooks.start(&self.hold, Call::Message(message), deadline);
@@ -169,7 +169,7 @@ impl<'a> Session<'a> {
                 Read::More => match self.socket.poll_read(cx, &mut buffer) {
                     Poll::Pending => {
                         self.count_inbound();
-                        return self.hold.poll_noted(cx).map(|()| None);
+                        return self.hold.poll_end_requested(cx).map(|()| None);
                     }
                     Poll::Ready(Ok(0)) => self.end(Disconnect::Gone.into()),
                     Poll::Ready(Err(error)) => self.broke(&error, cx),
@@ -183,7 +183,7 @@ impl<'a> Session<'a> {
                 Read::Item(Incoming::Close { code, reason }) => self.end(closed(code, &reason)),
                 Read::Fault(breach) => self.end(violated(breach)),
             }
-            if self.hold.poll_noted(cx).is_ready() {
+            if self.hold.poll_end_requested(cx).is_ready() {
                 return Poll::Ready(None);
             }
         }
@@ -193,7 +193,7 @@ impl<'a> Session<'a> {
 
     /// Takes in what came.
     pub(super) fn feed(&mut self, bytes: &[u8]) {
-        self.hold.note_received(bytes.len(), &**self.socket);
+        self.hold.record_received(bytes.len(), &**self.socket);
         self.reader.feed(bytes, &self.hold.config.endpoint_config, self.hold.keeper().time().stamp());
     }
 

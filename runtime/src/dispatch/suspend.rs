@@ -75,7 +75,7 @@ impl Admitted {
         let Suspension { context, topics, replies, driver, headers, protocol, key, .. } = suspension;
         let RequestFacts { form, path, mut exchange, key: handshake, protocols } = facts;
         let keeper = admission.keeper().clone();
-        let new_hold = NewHold { form, peer, path, socket: socket.clone() };
+        let new_hold = NewHold { form, peer, path, peer_io: socket.clone() };
         let hold = match admission.suspend(key, |id, now| Hold::begin(id, now, config, new_hold)) {
             Ok(hold) => hold,
             Err(refused) => {

@@ -1,4 +1,4 @@
-//! A place for a newcomer: taken before a byte is answered, given back by whoever drops it.
+//! A permit for a new hold: taken before a byte is answered, and given back when it is dropped.
 
 use std::sync::Arc;
 
@@ -12,50 +12,53 @@ use super::end::EndEffects;
 use super::hold::Hold;
 use super::{Keeper, Registry};
 
-/// A newcomer's place under every limit, or leave to ask for one. Dropping it gives it back.
+/// A permit for a new hold under every limit, or the right to run the function without one. Dropping it gives it back.
 pub(crate) struct Admission {
     keeper: Arc<Keeper>,
     endpoint: u32,
     peer: Peer,
-    place: Reservation,
+    state: AdmissionState,
 }
 
-enum Reservation {
-    /// Taken.
+enum AdmissionState {
+    /// The permit is taken.
     Permit(Permit),
-    /// There is none; the function may run, and if it says yes, the oldest makes room.
-    Asking,
-    /// Given back, or the hold's.
+    /// A limit is reached. The function may run, and if it says yes, the oldest hold makes room.
+    Admitting,
+    /// The permit was given back, or belongs to the hold.
     Spent,
 }
 
-/// Why a newcomer is not held.
+/// Why a request is not held.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Refused {
-    /// A limit is reached, and nobody may be ended for it.
+    /// A limit is reached, and no hold may be ended for it.
     Full(Full),
     /// The server is shutting down.
     Draining,
 }
 
-/// A hold younger than this is not ended for another: clients that come back at once must not make a storm.
+/// A hold younger than this is not ended for another. Clients that come back at once would evict each other otherwise.
 const SETTLED: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Hooks of ended holds may run on, and a context is kept by each. As many as there may be holds, or this many where that is
-/// less, are enough: before they are fewer, nobody is held anew. So what clients that come and go leave behind is bounded.
+/// Hooks of ended holds may run on, and each keeps a context. There may be as many as holds, but at least this many.
+/// While there are so many, no request is held. So the memory that clients leave behind is bounded.
 const LEAST_HOOKS: usize = 1_024;
 
-/// Of those, one address may leave this part behind; it is refused with `429` until they are fewer.
+/// One address may have this part of those hooks. Its requests are refused with `429` until it has fewer.
 const SHARE: usize = 4;
 
 impl Keeper {
-    /// Takes a place for a newcomer of `endpoint`, before its function runs.
+    /// Takes a permit for a request to `endpoint`, before its function runs.
+    ///
+    /// # Errors
+    /// [`Refused`] if a limit is reached and no hold may be ended for it, or if the server is shutting down.
     pub(crate) fn admit(self: &Arc<Self>, endpoint: u32, peer: Peer) -> Result<Admission, Refused> {
-        let place = self.place(endpoint, peer).inspect_err(|_| self.count_refused(endpoint))?;
-        Ok(Admission { keeper: self.clone(), endpoint, peer, place })
+        let state = self.take_permit(endpoint, peer).inspect_err(|_| self.count_refused(endpoint))?;
+        Ok(Admission { keeper: self.clone(), endpoint, peer, state })
     }
 
-    fn place(&self, endpoint: u32, peer: Peer) -> Result<Reservation, Refused> {
+    fn take_permit(&self, endpoint: u32, peer: Peer) -> Result<AdmissionState, Refused> {
         let mut registry = self.registry.lock();
         if registry.draining {
             return Err(Refused::Draining);
@@ -64,7 +67,7 @@ impl Keeper {
         if self.hooks().0 >= hooks {
             return Err(Refused::Full(Full::Server));
         }
-        // A peer that comes and goes while its hooks run must not have those of all.
+        // One peer that comes and goes while its hooks run must not use up the hooks of all peers.
         let share = match peer.is_loopback() {
             true => usize::MAX,
             false => hooks / SHARE,
@@ -73,9 +76,9 @@ impl Keeper {
             return Err(Refused::Full(Full::Peer));
         }
         match registry.limits.take(endpoint, peer) {
-            Ok(permit) => Ok(Reservation::Permit(permit)),
+            Ok(permit) => Ok(AdmissionState::Permit(permit)),
             Err(_) if self.evicts(endpoint) && registry.limits.begin_admitting(endpoint) => {
-                Ok(Reservation::Asking)
+                Ok(AdmissionState::Admitting)
             }
             Err(full) => Err(Refused::Full(full)),
         }
@@ -93,11 +96,14 @@ impl Admission {
 
     #[cfg(test)]
     pub(super) fn has_permit(&self) -> bool {
-        matches!(self.place, Reservation::Permit(_))
+        matches!(self.state, AdmissionState::Permit(_))
     }
 
-    /// The function said yes: the hold begins, made by `make` from its id and the present tick. Whoever must go for it
-    /// goes in the same step, so that a limit is exceeded at no instant.
+    /// The function said yes: the hold begins, made by `make` from its id and the present tick. Holds that make room
+    /// for it end in the same step, so that a limit is exceeded at no instant.
+    ///
+    /// # Errors
+    /// [`Refused`] if no room can be made, or if the server is shutting down.
     pub(crate) fn suspend(
         mut self,
         key: Option<Arc<str>>,
@@ -110,10 +116,12 @@ impl Admission {
         let begun = if registry.draining {
             Err(Refused::Draining)
         } else {
-            // Made before anyone goes for it: should that panic, nobody has gone, and the place is still ours to give back.
+            // Made before another hold ends for it: if `make` panics, no hold has ended, and the permit is given back.
             let hold = make(registry.ledger.next_id(), now);
-            self.seat(&mut registry, key.as_ref(), now, &mut gone).map(|()| {
-                if let Reservation::Permit(permit) = std::mem::replace(&mut self.place, Reservation::Spent) {
+            self.secure_permit(&mut registry, key.as_ref(), now, &mut gone).map(|()| {
+                if let AdmissionState::Permit(permit) =
+                    std::mem::replace(&mut self.state, AdmissionState::Spent)
+                {
                     registry.limits.seat(&permit, hold.id);
                     registry.deadlines.set(hold.id.slot(), now);
                     registry.ledger.begin(self.endpoint, now, hold.clone(), permit);
@@ -122,23 +130,23 @@ impl Admission {
             })
         };
         drop(registry);
-        for aftermath in gone {
-            keeper.finish(aftermath);
+        for effects in gone {
+            keeper.apply(effects);
         }
         begun.inspect_err(|_| keeper.count_refused(self.endpoint))
     }
 
-    /// Makes the place a permit with everything the hold needs, ending others where it must.
-    fn seat(
+    /// Takes all permits that the hold needs, and ends other holds where it must.
+    fn secure_permit(
         &mut self,
         registry: &mut Registry,
         key: Option<&Arc<str>>,
         now: Tick,
         gone: &mut Vec<EndEffects>,
     ) -> Result<(), Refused> {
-        // A request that has a place needs at most its key's.
+        // A request that has a permit needs at most that of its key.
         let mut full = registry.limits.full(self.endpoint, self.peer, key);
-        if let Reservation::Permit(_) = self.place {
+        if let AdmissionState::Permit(_) = self.state {
             full.retain(|full| full.is_of_key());
         }
         if let Some(first) = full.first() {
@@ -149,18 +157,18 @@ impl Admission {
                 gone.extend(registry.end(&hold, Resume::Evicted.into()).ok());
             }
         }
-        if let Reservation::Asking = self.place {
+        if let AdmissionState::Admitting = self.state {
             let permit = registry.limits.take(self.endpoint, self.peer).map_err(Refused::Full)?;
             registry.limits.end_admitting(self.endpoint);
-            self.place = Reservation::Permit(permit);
+            self.state = AdmissionState::Permit(permit);
         }
-        if let (Reservation::Permit(permit), Some(key)) = (&mut self.place, key) {
+        if let (AdmissionState::Permit(permit), Some(key)) = (&mut self.state, key) {
             registry.limits.take_key(permit, key.clone()).map_err(Refused::Full)?;
         }
         Ok(())
     }
 
-    /// The oldest hold under each limit in `full`. All are chosen before one is ended, so that none is ended in vain.
+    /// The oldest hold under each limit in `full`. All are chosen before one is ended, so that none ends in vain.
     fn victims(
         &self,
         registry: &Registry,
@@ -168,22 +176,23 @@ impl Admission {
         key: Option<&Arc<str>>,
         now: Tick,
     ) -> Result<Vec<Arc<Hold>>, Refused> {
+        let holders = |limit| registry.limits.holders(limit, self.endpoint, self.peer, key);
         let relieves = |hold: &Arc<Hold>, limit| match limit {
             Full::Server => true,
             Full::Endpoint => hold.config.endpoint == self.endpoint,
-            _ => registry.limits.holders(limit, self.endpoint, self.peer, key).contains(hold.id),
+            _ => holders(limit).contains(hold.id),
         };
         let mut victims: Vec<Arc<Hold>> = Vec::new();
         for &limit in full {
             if victims.iter().any(|victim| relieves(victim, limit)) {
                 continue;
             }
-            let victim = self
-                .oldest(registry, limit, key)
+            let oldest = self.oldest_under(registry, limit, key);
+            let victim = oldest
                 .filter(|(_, began)| began.plus(SETTLED) <= now)
                 .and_then(|(id, _)| registry.ledger.get(id))
                 .ok_or(Refused::Full(limit))?;
-            // A hold that was chosen for a limit which this one relieves as well stays.
+            // A hold that was chosen for a limit that this one relieves as well stays.
             let is_needed = |victims: &[Arc<Hold>], at: usize| {
                 let others = || victims[..at].iter().chain(&victims[at + 1..]).chain([victim]);
                 full.iter().any(|&limit| {
@@ -200,31 +209,38 @@ impl Admission {
         Ok(victims)
     }
 
-    /// The oldest hold under a limit, of those whose endpoints say `resume_oldest` themselves.
-    fn oldest(&self, registry: &Registry, limit: Full, key: Option<&Arc<str>>) -> Option<(HoldId, Tick)> {
-        let evicts = |id: &HoldId| {
-            registry.ledger.get(*id).is_some_and(|hold| self.keeper.evicts(hold.config.endpoint))
-        };
+    /// The oldest hold that counts against `limit` and whose endpoint gives way, and when it began.
+    fn oldest_under(
+        &self,
+        registry: &Registry,
+        limit: Full,
+        key: Option<&Arc<str>>,
+    ) -> Option<(HoldId, Tick)> {
         match limit {
+            // Only endpoints with `resume_oldest` give way.
             Full::Server => (0..self.keeper.plans().len() as u32)
                 .filter(|endpoint| self.keeper.evicts(*endpoint))
                 .filter_map(|endpoint| registry.ledger.oldest_of(endpoint))
                 .min(),
             Full::Endpoint => registry.ledger.oldest_of(self.endpoint),
-            _ => {
-                let holders = registry.limits.holders(limit, self.endpoint, self.peer, key);
-                holders.iter().filter(evicts).find_map(|id| registry.ledger.age(id.slot()))
-            }
+            _ => registry
+                .limits
+                .holders(limit, self.endpoint, self.peer, key)
+                .iter()
+                .filter(|id| {
+                    registry.ledger.get(*id).is_some_and(|hold| self.keeper.evicts(hold.config.endpoint))
+                })
+                .find_map(|id| registry.ledger.age(id.slot())),
         }
     }
 }
 
 impl Drop for Admission {
     fn drop(&mut self) {
-        match std::mem::replace(&mut self.place, Reservation::Spent) {
-            Reservation::Permit(permit) => self.keeper.registry.lock().limits.give_back(permit, None),
-            Reservation::Asking => self.keeper.registry.lock().limits.end_admitting(self.endpoint),
-            Reservation::Spent => {}
+        match std::mem::replace(&mut self.state, AdmissionState::Spent) {
+            AdmissionState::Permit(permit) => self.keeper.registry.lock().limits.give_back(permit, None),
+            AdmissionState::Admitting => self.keeper.registry.lock().limits.end_admitting(self.endpoint),
+            AdmissionState::Spent => {}
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The histories of topics, behind one lock that is held for a moment only and under which no other is taken.
+//! The histories of topics, behind one lock that is held briefly. No other lock is taken under it.
 
 use abeyance_core::mechanisms::history::{Entry, Histories, Pulled, Recorded, Rules};
 use abeyance_core::sync::Mutex;
@@ -11,34 +11,34 @@ use abeyance_core::words::topic::Topic;
 use super::Keeper;
 use super::cursor::Cursor;
 
-/// What a server keeps of what was published.
+/// The messages that a server keeps for clients that come back.
 pub(super) struct Archive {
     rules: Rules,
     epoch: u64,
     histories: Mutex<Histories>,
-    /// Holds that have not got everything yet, and had no room for more.
+    /// Holds that have more to read, and had no room for it.
     behind: Mutex<Vec<HoldId>>,
 }
 
-/// How somebody comes, as far as what was published before is concerned.
+/// Where a client resumes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResumePoint {
-    /// It has seen nothing.
+    /// The client has seen nothing.
     New,
-    /// It has seen everything up to this offset.
+    /// The client has seen everything up to this offset.
     Back(u64),
-    /// It came when the sequence was at `came`, and has seen of the past, which it got first, what stands up to `seen`.
+    /// The client came when the last offset was `came`, and has seen the history up to `seen`.
     Midway { seen: u64, came: u64 },
-    /// It has seen something of another start of the server, or of another server at the same URL: an `EventSource`
-    /// brings back whatever text that one gave.
+    /// The client has an id from before a restart, or of another server at the same URL. An `EventSource` sends back
+    /// any text that it was given.
     OtherEpoch,
 }
 
-/// A `Last-Event-ID` that no honest client can have: one of this start of the server, of a message that is yet to come.
+/// A `Last-Event-ID` that no honest client can have: it has the epoch of this server and an offset that is yet to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Forged;
 
-/// A kept message on its way to the members of its topic. Dropped when it has arrived, whatever happened.
+/// A recorded message that is being delivered to the members of its topic. Dropping it completes the delivery.
 pub(super) struct InFlight<'a> {
     keeper: &'a Keeper,
     archive: &'a Archive,
@@ -53,7 +53,7 @@ impl Archive {
             return None;
         }
         let mut epoch = [0; 8];
-        // Ids are no secrets; what counts is that two starts do not draw the same.
+        // Ids are no secrets. They must only differ between two starts of the server.
         if getrandom::fill(&mut epoch).is_err() {
             epoch = fastrand::u64(..).to_ne_bytes();
         }
@@ -65,7 +65,7 @@ impl Archive {
         })
     }
 
-    /// The rule by which a topic keeps its past, if it does.
+    /// The rule by which a topic keeps its history, if it keeps one.
     pub(super) fn rule(&self, topic: &str) -> Option<usize> {
         self.rules.of(topic)
     }
@@ -74,12 +74,12 @@ impl Archive {
         EventId::new(self.epoch, offset)
     }
 
-    /// The id of who has got so far of what it follows.
+    /// The id of a client with this cursor that has got everything up to `offset`.
     pub(super) fn id_of(&self, cursor: &Cursor, offset: u64) -> EventId {
         EventId::midway(self.epoch, offset, cursor.came)
     }
 
-    /// What a client brings back.
+    /// Reads the `Last-Event-ID` of a client.
     pub(super) fn resume_point(&self, last_event_id: Option<&str>) -> Result<ResumePoint, Forged> {
         let Some(text) = last_event_id else { return Ok(ResumePoint::New) };
         let Some(id) = EventId::read(text).ok().filter(|id| id.epoch == self.epoch) else {
@@ -103,19 +103,19 @@ impl Archive {
         Numbered { message: entry.message.clone(), id: Some(self.id_of(cursor, entry.offset)) }
     }
 
-    /// What somebody has not got yet who can have messages of `most` bytes, as much as costs `room`.
+    /// Messages behind the cursor, of at most `most` bytes each and `room` bytes together.
     pub(super) fn pull(&self, cursor: &Cursor, room: usize, most: usize) -> Pulled {
         self.histories.lock().pull(cursor.wanted(), room, most)
     }
 
-    /// How much of it there is.
+    /// How many messages there are behind the cursor.
     pub(super) fn count(&self, cursor: &Cursor) -> usize {
         self.histories.lock().count(cursor.wanted())
     }
 
-    /// Begins to follow those of the topics that keep a history, from where somebody comes; `true` stands with topics
-    /// whose whole past a newcomer wants. Gives what it is to get first, as much as costs its `send_buffer`, read in the same
-    /// moment, so that nothing is forgotten in between.
+    /// Begins to follow those of the topics that keep a history, from `resume_point`. `true` marks topics whose whole
+    /// history a new client wants. Returns the first messages too, up to `send_buffer` bytes, read under the same lock
+    /// so that nothing is forgotten in between.
     pub(super) fn follow(
         &self,
         topics: &[(Topic, bool)],
@@ -132,7 +132,7 @@ impl Archive {
         Some((cursor, pulled))
     }
 
-    /// Where somebody stands who comes, and does not stay to follow anything.
+    /// The cursor of a client that resumes here but follows nothing.
     pub(super) fn locate(&self, topics: &[(Topic, bool)], resume_point: ResumePoint) -> Option<Cursor> {
         let kept = self.kept(topics)?;
         Some(locate(&self.histories.lock(), kept, resume_point))
@@ -146,20 +146,20 @@ impl Archive {
         (!kept.is_empty()).then_some(kept)
     }
 
-    /// Begins to follow one more topic, from now on.
+    /// Begins to follow one more topic, from the last offset on.
     pub(super) fn follow_too(&self, cursor: &mut Cursor, topic: &Topic, rule: usize) {
         let mut histories = self.histories.lock();
         histories.follow(rule, topic);
         cursor.add(topic.clone(), histories.last());
     }
 
-    /// Follows a topic no longer.
+    /// Stops following a topic.
     pub(super) fn unfollow(&self, topic: &str) {
         self.histories.lock().unfollow(topic);
     }
 
-    /// The latest offset that somebody has passed who has everything up to its cursor: of all topics together where
-    /// nothing is on its way to it.
+    /// The last offset that a client with this cursor has passed. If nothing is in flight to it, that is the last of
+    /// all topics together.
     pub(super) fn passed(&self, cursor: &Cursor) -> u64 {
         let histories = self.histories.lock();
         let has_all = cursor.wanted().all(|(topic, after)| {
@@ -168,19 +168,19 @@ impl Archive {
         if has_all { histories.last() } else { cursor.cursor }
     }
 
-    /// Whether somebody follows a topic, or something of its past is kept.
+    /// Whether a hold follows the topic, or some of its history is kept.
     pub(super) fn remembers(&self, topic: &str) -> bool {
         self.histories.lock().remembers(topic)
     }
 
-    /// Notes that a hold is to be woken to get more.
-    pub(super) fn note_behind(&self, id: HoldId) {
+    /// Lists a hold to be woken by the sweep, to read on.
+    pub(super) fn mark_behind(&self, id: HoldId) {
         self.behind.lock().push(id);
     }
 }
 
-/// Where somebody stands who comes so and follows these topics, each with its rule; `true` stands with those whose whole
-/// past a newcomer wants.
+/// The cursor of a client that resumes here and follows these topics, each with its rule. `true` marks topics whose
+/// whole history a new client wants.
 fn locate(histories: &Histories, kept: Vec<(&Topic, bool, usize)>, resume_point: ResumePoint) -> Cursor {
     let last = histories.last();
     let floor = |rule, topic: &Topic| histories.floor(rule, topic.as_str());
@@ -189,7 +189,7 @@ fn locate(histories: &Histories, kept: Vec<(&Topic, bool, usize)>, resume_point:
         ResumePoint::Midway { seen, came } => (Some(seen), came),
         ResumePoint::New | ResumePoint::OtherEpoch => (None, last),
     };
-    // What was forgotten before it came it has not missed.
+    // A client has not missed what was forgotten before it came.
     let seen = seen.filter(|_| kept.iter().all(|(topic, _, rule)| floor(*rule, topic) <= came));
     let mut cursor = Cursor::new(seen.unwrap_or_default());
     cursor.came = if seen.is_some() { came } else { last };
@@ -223,8 +223,8 @@ impl Keeper {
         self.archive.get()?.as_ref()
     }
 
-    /// What a client that follows these topics brings back with `Last-Event-ID`; nothing is said of clients that
-    /// follow none that keeps a history.
+    /// Reads the `Last-Event-ID` of a client that follows these topics. If none of them keeps a history, the id is
+    /// ignored.
     pub(crate) fn resume_point<'a>(
         &self,
         mut topics: impl Iterator<Item = &'a Topic>,
@@ -251,7 +251,7 @@ impl Keeper {
         InFlight { keeper: self, archive, topic, recorded }
     }
 
-    /// Forgets what is too old, and wakes whoever may have room for more by now.
+    /// Forgets what is too old, and wakes holds that had no room for more.
     pub(super) fn expire(&self) {
         let Some(archive) = self.archive() else { return };
         let ended = archive.histories.lock().expire(&archive.rules, self.time().now());
@@ -264,7 +264,7 @@ impl Keeper {
         }
     }
 
-    /// Topics that nobody follows have nothing left.
+    /// These topics have no members and no history any more.
     pub(super) fn topics_ended(&self, topics: Vec<Topic>) {
         topics.iter().for_each(|topic| self.past_forgotten(topic.as_str()));
     }

@@ -14,16 +14,16 @@ use super::hub::Hub;
 
 /// All audits so far. Its lock is a leaf.
 #[derive(Default)]
-pub(super) struct Audits(Mutex<Pages>);
+pub(super) struct Audits(Mutex<AuditState>);
 
 #[derive(Clone, Copy, Default)]
-struct Pages {
+struct AuditState {
     judge: Judge,
-    /// The last look, when it was (in real milliseconds), and what all of them come to.
+    /// The last look, when it was (in real milliseconds), and the findings of all looks so far.
     last: Option<(Look, u64, Findings)>,
 }
 
-/// What the server found when it compared its books with the process ([`Hub::audit`]).
+/// What the server found when it compared its registry of connections with the process ([`Hub::audit`]).
 /// Serialized, durations are numbers of seconds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
@@ -34,23 +34,23 @@ pub struct Audit {
     /// How long it took.
     #[serde(serialize_with = "serialize::seconds")]
     pub took: Duration,
-    /// How many connections the server's books had, held or not.
+    /// How many connections were registered, held or not.
     pub connections: usize,
     /// How many of the sockets that it ever accepted the process still has open, as the kernel says.
     pub open: usize,
     /// How many holds there were, held or ending.
     pub holds: usize,
-    /// Sockets that are open although the books have forgotten them: a leak. As many as the last three audits all saw, and
-    /// not what came and left while they looked.
+    /// How many sockets are open although no connection is registered for them: a leak. Only those are counted that the
+    /// last three audits all saw.
     pub leaked: usize,
-    /// Connections that the books have although their sockets are closed; in the last three audits.
+    /// How many connections are registered although their sockets are closed, in the last three audits.
     pub vanished: usize,
-    /// Holds that the books have in excess of the connections; in the last three audits.
+    /// How many holds there are in excess of the connections, in the last three audits.
     pub homeless: usize,
 }
 
 impl Audit {
-    /// Whether the last audits found the books to be right.
+    /// Whether the last three audits agree on no fault: nothing leaked, vanished or homeless.
     pub fn is_clean(&self) -> bool {
         self.leaked == 0 && self.vanished == 0 && self.homeless == 0
     }
@@ -59,10 +59,10 @@ impl Audit {
 impl Hub {
     /// What the last audit found; `None` until there was one.
     ///
-    /// Now and then the server asks the kernel which of the sockets that it accepted are still open, and compares that with
-    /// its books: a second after its start, then every minute, and less often where it takes so long that this would be
-    /// more than a thousandth of the time: about 5 µs a connection, on a thread of its own. A difference that three audits
-    /// in a row have seen is a fault of this crate; it is logged once, as an error.
+    /// Now and then the server asks the kernel which of the sockets that it accepted are still open, and compares that
+    /// with its registry: a second after its start, then every minute, and less often where it takes so long that this
+    /// would be more than a thousandth of the time: about 5 µs a connection, on a thread of its own. A difference that
+    /// three audits in a row have seen is a fault of this crate; it is logged once, as an error.
     /// [`ServerHandle::audit`](crate::ServerHandle::audit) makes an audit at once.
     ///
     /// Linux only, and with `/proc`; `None` elsewhere, and for [`Server::bind_memory`](crate::Server::bind_memory).
@@ -70,7 +70,7 @@ impl Hub {
         self.keeper().audit()
     }
 
-    /// Judges what a look found.
+    /// Adds a look to the audits, and logs what is new.
     pub(crate) fn judge(&self, look: Look) {
         self.keeper().judge(look);
     }
@@ -110,9 +110,11 @@ impl Keeper {
                 connections,
                 open,
                 holds,
-                "the books are wrong: they differ from the sockets that are open"
+                "the registry of connections is wrong: it differs from the sockets that are open"
             ),
-            News::Ends => tracing::info!(connections, open, holds, "the books are right again"),
+            News::Ends => {
+                tracing::info!(connections, open, holds, "the registry of connections is right again")
+            }
         }
     }
 }

@@ -1,4 +1,4 @@
-//! What waits for all peers together and from them, and its bound. When that is exceeded, the largest pay first.
+//! The bytes that wait for all peers together and from them, and their bound. Above it, the largest holds pay first.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -16,22 +16,23 @@ use super::end::EndEffects;
 use super::end_request::EndRequest;
 use super::hold::Hold;
 
-/// How many bytes wait for all peers: what every pen says of itself, at every moment at which no pen is in hand.
+/// How many bytes wait for all peers and from them: the sum over all outboxes while none is locked, and the bodies that
+/// arrive.
 #[derive(Default)]
 pub(super) struct Budget {
     waiting: AtomicUsize,
-    /// Whose turn it is to make room. Others wait for it and do not go on: while one looks for the largest, many could
-    /// queue faster than it frees, and the bound would be none.
+    /// Held by the thread that makes room. Other threads over the bound wait for it. If they went on, they could queue
+    /// faster than one thread frees, and there would be no bound.
     turn: Mutex<()>,
-    /// When the log last told of it.
+    /// When the last warning was logged.
     told: AtomicU64,
 }
 
-/// How often the log tells at most.
+/// The least time between two warnings.
 const TELL: Duration = Duration::from_secs(1);
 
 impl Budget {
-    /// A pen was put down with this much waiting.
+    /// Replaces `before` bytes of the sum with `after`.
     pub(super) fn changed(&self, before: usize, after: usize) {
         if after > before {
             self.waiting.fetch_add(after - before, Relaxed);
@@ -40,10 +41,10 @@ impl Budget {
         }
     }
 
-    /// Not when the log has been told within the last second.
+    /// Whether a warning is due: not if one was logged within the last second.
     fn is_worth_telling(&self, now: Tick) -> bool {
         let told = self.told.load(Relaxed);
-        // The first is told whenever it comes.
+        // The first warning is always due.
         let is_due = told == 0 || Tick(told).plus(TELL) <= now;
         is_due && self.told.compare_exchange(told, now.0.max(1), Relaxed, Relaxed).is_ok()
     }
@@ -52,7 +53,7 @@ impl Budget {
         self.waiting.load(Relaxed)
     }
 
-    /// Whether nobody has the turn.
+    /// Whether no thread has the turn.
     #[cfg(test)]
     pub(super) fn is_free(&self) -> bool {
         self.turn.try_lock().is_some()
@@ -60,44 +61,45 @@ impl Budget {
 }
 
 impl Keeper {
-    /// Whether so many more bytes may wait that will be heard and not be given up. Half of the bound: who is merely slow
-    /// must not pay for them.
+    /// Whether `more` bytes may wait that a hook is sure to get and that are never given up. They may use half of the
+    /// bound, so that slow peers do not pay for them.
     pub(crate) fn has_room_ahead(&self, more: usize) -> bool {
-        self.memory.waiting().saturating_add(more) <= self.server_config().max_buffered / 2
+        self.budget.waiting().saturating_add(more) <= self.server_config().max_buffered / 2
     }
 
-    /// Keeps what waits for all peers within its bound. To be called by whoever has queued something, once every lock is
-    /// released; it is one load unless the bound is exceeded.
+    /// Keeps what waits for all peers within its bound. Call it after something was queued, with every lock released.
+    /// It costs one load unless the bound is exceeded.
     ///
-    /// It frees an eighth of the bound more than it must, so that looking at all holds is paid for by many messages.
+    /// It frees an eighth of the bound more than it must, so that many messages share the cost of a look at all holds.
     pub(super) fn relieve(&self) {
         let bound = self.server_config().max_buffered;
-        if self.memory.waiting() <= bound {
+        if self.budget.waiting() <= bound {
             return;
         }
-        let turn = self.memory.turn.lock();
-        if self.memory.waiting() <= bound {
-            // Whoever had the turn before has made room for us too.
+        let turn = self.budget.turn.lock();
+        if self.budget.waiting() <= bound {
+            // The thread that had the turn before has freed enough.
             return;
         }
         let payers = self.payers();
         let paid = self.collect(&payers, bound - bound / 8);
         drop(turn);
-        if !paid.is_empty() && self.memory.is_worth_telling(self.time().now()) {
+        if !paid.is_empty() && self.budget.is_worth_telling(self.time().now()) {
             tracing::warn!(
                 bound,
                 holds = paid.len(),
                 "too much waits for all peers: the largest send buffers pay; told once a second at most"
             );
         }
-        for aftermath in paid {
-            self.finish(aftermath);
+        for effects in paid {
+            self.apply(effects);
         }
-        // Only now: it may be the last handle on a hold.
+        // Dropped last: a payer may be the last handle on a hold.
         drop(payers);
     }
 
-    /// For or from whom something waits, the largest first. Endings too: theirs count as well until they are written.
+    /// The holds for or from which something waits, the largest first. Endings are among them: their bytes count until
+    /// they are written.
     fn payers(&self) -> Vec<Arc<Hold>> {
         let registry = self.registry.lock();
         let holds = registry.ledger.held().chain(registry.ledger.ending());
@@ -108,15 +110,16 @@ impl Keeper {
         payers.into_iter().map(|(_, hold)| hold).collect()
     }
 
-    /// Has one after the other pay until no more than `goal` waits; gives back what is left to do outside of every lock.
+    /// Makes one hold after the other pay until no more than `goal` bytes wait. Returns what is left to do with every
+    /// lock released.
     ///
-    /// Whose messages may be dropped is ended only if all that did not suffice: what was sent to one peer alone is never
-    /// dropped, and yet the bound stands.
+    /// A hold whose messages may be dropped is ended only if dropping did not suffice: direct messages are never
+    /// dropped, and yet the bound must be kept.
     fn collect(&self, payers: &[Arc<Hold>], goal: usize) -> Vec<EndEffects> {
         let mut paid = Vec::new();
         for is_last_resort in [false, true] {
             for hold in payers {
-                let excess = self.memory.waiting().saturating_sub(goal);
+                let excess = self.budget.waiting().saturating_sub(goal);
                 if excess == 0 {
                     return paid;
                 }
@@ -131,19 +134,19 @@ impl Keeper {
         paid
     }
 
-    /// Ends a hold, or the ending that it is at; `None` if that frees nothing.
+    /// Ends a hold, or breaks off its ending. `None` if that frees nothing.
     fn end_for_others(&self, hold: &Hold) -> Option<EndEffects> {
         let mut outbox = hold.outbox();
         if outbox.payable() == 0 {
-            // Its peer has read on since it was looked at.
+            // Its peer has read on since the payers were chosen.
             return None;
         }
         let is_inbound = outbox.inbound as usize > outbox.outbound();
-        let end_request = match &mut outbox.opening {
+        let end_request = match &mut outbox.pending {
             _ if is_inbound => Disconnect::Overload.into(),
-            // A poll is never cut without an answer. What came to it while it opened is its answer already now.
-            Some(opening) if hold.form == WireForm::LongPoll => {
-                EndRequest::with_last_messages(Resume::Answered, opening.take().collect())
+            // A long poll never ends without an answer. What came before it was open is its answer now.
+            Some(pending) if hold.form == WireForm::LongPoll => {
+                EndRequest::with_last_messages(Resume::Answered, pending.take().collect())
             }
             _ => Disconnect::Slow.into(),
         };
@@ -154,7 +157,7 @@ impl Keeper {
 }
 
 impl Hold {
-    /// Drops what its terms allow until that has freed `enough`; `None` if there is nothing.
+    /// Drops what `when_slow` allows until `enough` bytes are free. `None` if nothing was dropped.
     fn drop_for_others(&self, enough: usize) -> Option<EndEffects> {
         let mut outbox = self.outbox();
         let before = outbox.dropped;
@@ -166,15 +169,15 @@ impl Hold {
         Some(EndEffects { room: outbox.room.clone(), ..EndEffects::default() })
     }
 
-    /// Ends an ending that takes too much: what waits is given up, the ending itself too. `None` if it was already. So many
-    /// messages more are lost with it.
+    /// Gives up an ending that takes too much memory, and what waits before it. `None` if that was done already. `more`
+    /// messages are lost with it.
     fn break_off(&self, more: usize) -> Option<EndEffects> {
         let mut outbox = self.outbox();
         outbox.undelivered += more as u32;
         if outbox.send_buffer.is_empty() || std::mem::replace(&mut outbox.is_broken_off, true) {
             return None;
         }
-        outbox.give_up_backlog();
+        outbox.give_up_queued();
         outbox.is_cut = true;
         Some(EndEffects { waker: outbox.waker(), ..EndEffects::default() })
     }

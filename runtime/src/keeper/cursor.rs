@@ -1,29 +1,29 @@
-//! How far one hold has got in the topics it follows that keep a history.
+//! How far a hold has got in the topics that keep a history.
 
 use abeyance_core::words::topic::Topic;
 
 /// How far a hold has got in the topics it follows.
 pub(super) struct Cursor {
-    /// It was given everything up to here.
+    /// The hold was given everything up to this offset.
     pub(super) cursor: u64,
-    /// Where the sequence was when its client came: up to there it gets the past of some of its topics only.
+    /// The last offset when the client came. Up to there, the client gets the history of some of its topics only.
     pub(super) came: u64,
-    /// Where its client stands before anything is written.
+    /// The position of the client before anything is written.
     pub(super) start: u64,
-    /// Where its client stands at the end, what is written last not counted.
+    /// The position of the client at the end, the last messages not counted.
     pub(super) stop: Option<u64>,
     pub(super) topics: Vec<Followed>,
+    /// Whether publishers deliver to the hold.
     pub(super) is_live: bool,
-    /// Whether it is noted as being behind.
-    pub(super) is_noted: bool,
-    /// Whether something its client missed is gone, and it must be told.
+    /// Whether the archive lists the hold as behind.
+    pub(super) is_marked_behind: bool,
+    /// Whether a message that the client missed is forgotten, so that the client must be told.
     pub(super) is_lost: bool,
 }
 
-/// A topic that is followed.
 pub(super) struct Followed {
     pub(super) topic: Topic,
-    /// What came before this offset is not for the hold.
+    /// The hold gets only what has a later offset.
     pub(super) since: u64,
 }
 
@@ -36,7 +36,7 @@ impl Cursor {
             stop: None,
             topics: Vec::new(),
             is_live: false,
-            is_noted: false,
+            is_marked_behind: false,
             is_lost: false,
         }
     }
@@ -45,7 +45,7 @@ impl Cursor {
         self.topics.push(Followed { topic, since });
     }
 
-    /// What it wants to have, from where on.
+    /// The topics of the hold, each with the offset behind which it wants messages.
     pub(super) fn wanted(&self) -> impl Iterator<Item = (&Topic, u64)> {
         self.topics.iter().map(|followed| (&followed.topic, followed.since.max(self.cursor)))
     }
@@ -54,13 +54,13 @@ impl Cursor {
         self.topics.retain(|followed| followed.topic.as_str() != topic);
     }
 
-    /// Goes on behind what is too large for it, though nothing is on its way to it: its client stands there as well.
+    /// Skips to `offset`, for the client as well: nothing that it can get is before that.
     pub(super) fn pass_over(&mut self, offset: u64) {
         self.cursor = offset;
         self.start = offset;
     }
 
-    /// Whether there is something that it has not got and that no publisher will bring.
+    /// Whether there may be messages that the hold has not got and that no publisher delivers.
     pub(super) fn is_behind(&self) -> bool {
         !self.is_live
     }

@@ -1,8 +1,8 @@
-//! Deadlines in served time: what a stall of our own has taken, it gives back.
+//! Deadlines in served time: a stall of the server moves them.
 //!
-//! A timer of the runtime's knows real time only. After a minute in which the process was stopped, all of them fire at
-//! once, and would end whoever had a few seconds left, though nobody could be heard. So a timer that fires is only asked to
-//! look at the keeper's [`Time`]; and where that has not yet noticed how long it stood, it waits for it.
+//! A timer of tokio knows real time only. After a minute in which the process was stopped, all timers fire at once, and
+//! would end holds that had a few seconds left, though the server could not read meanwhile. So a timer that fires only
+//! looks at the keeper's [`Time`]. If that has not noticed the stall yet, the deadline waits for it.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -15,7 +15,7 @@ use abeyance_core::words::tick::Tick;
 
 use super::time::Time;
 
-/// One moment that is waited for.
+/// A moment in served time that is waited for.
 pub(crate) struct Deadline {
     due: Tick,
     timer: Pin<Box<Sleep>>,
@@ -34,7 +34,7 @@ impl Deadline {
         self.due
     }
 
-    /// Whether it has fired.
+    /// Whether the timer has fired.
     pub(crate) fn is_over(&self) -> bool {
         self.timer.is_elapsed()
     }
@@ -61,10 +61,11 @@ impl Deadline {
 }
 
 impl Time {
-    /// What a future gives before `due`. It is asked first, also after a stall: what came meanwhile counts.
+    /// The output of a future, if it is ready before `due`. The future is polled before the deadline, also after a
+    /// stall: what came meanwhile counts.
     pub(crate) async fn before<T>(&self, due: Tick, future: impl Future<Output = T>) -> Option<T> {
         let mut future = pin!(future);
-        // Most is done at once: no timer then.
+        // Most futures are ready at once and need no timer.
         let mut late = None;
         poll_fn(|cx| match future.as_mut().poll(cx) {
             Poll::Ready(done) => Poll::Ready(Some(done)),
@@ -114,7 +115,7 @@ mod tests {
         let mut near = Deadline::after(SECOND / 2, &time);
         serve(&time, SECOND / 4).await;
         advance(60 * SECOND).await;
-        assert!(!is_over(&mut near, &time), "nobody has noticed it yet");
+        assert!(!is_over(&mut near, &time), "the stall is not noticed yet");
         serve(&time, SECOND / 4).await;
         assert!(is_over(&mut near, &time));
         assert!(!is_over(&mut deadline, &time));

@@ -1,4 +1,4 @@
-//! Ending all holds in good order, a few at a time; those whose turn has not come are held as before.
+//! Ending all holds in good order, a few at a time. Holds whose turn has not come are held as before.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -11,30 +11,30 @@ use abeyance_core::words::cause::Resume;
 use super::Keeper;
 use super::deadline::Deadline;
 
-/// How many ends begin in one step, with the books open all along.
+/// How many ends begin in one step, under one lock of the registry.
 const BATCH: usize = 64;
 
 impl Keeper {
-    /// Refuses newcomers, and begins the end of every hold when its turn comes. Returns when all have begun.
+    /// Refuses new holds, and begins the end of every hold when its turn comes. Returns when all ends have begun.
     pub(crate) async fn drain(&self, random: Rng) {
-        // Served time: after a stall those whose turn came meanwhile have it one after the other, too.
+        // Served time: after a stall, the ends that were due meanwhile are spread as well.
         let begun = self.time.mark();
         let mut departures = self.plan_drain(random);
-        // Most may have left by themselves.
+        // Most holds may have ended by themselves.
         while let Some(next) = departures.next()
             && self.counts().held > 0
         {
             // Ticks are rounded down: this one is not before the turn.
             let turn = begun.plus(next + Duration::from_millis(1));
             Deadline::at(turn, &self.time).passed(&self.time).await;
-            // Of many at once, others want a turn as well.
+            // Between two full batches, other tasks get their turn.
             while self.depart(&mut departures, self.time.now().since(begun)) == BATCH {
                 tokio::task::yield_now().await;
             }
         }
     }
 
-    /// Refuses newcomers from now on, and says when whoever is held is to go.
+    /// Refuses new holds from now on, and plans when each hold ends.
     pub(crate) fn plan_drain(&self, random: Rng) -> DrainSchedule {
         let mut registry = self.registry.lock();
         registry.draining = true;
@@ -46,7 +46,7 @@ impl Keeper {
         departures
     }
 
-    /// Begins the ends that are due, in one step for all; says for how many the turn has come.
+    /// Begins the ends that are due, in one step, and returns how many were due.
     pub(crate) fn depart(&self, departures: &mut DrainSchedule, passed: Duration) -> usize {
         let due = departures.take_due(passed, BATCH);
         self.end_those(&Resume::Drained.into(), |registry| {
@@ -55,12 +55,12 @@ impl Keeper {
         due.len()
     }
 
-    /// Over which time a drain spreads the ends of holds; zero while there is none.
+    /// The time over which a drain spreads the ends of holds. Zero without a drain.
     pub(crate) fn spread(&self) -> Duration {
         Duration::from_millis(self.spread.load(Relaxed))
     }
 
-    /// Whether newcomers are refused.
+    /// Whether new holds are refused.
     pub(crate) fn is_draining(&self) -> bool {
         self.registry.lock().draining
     }

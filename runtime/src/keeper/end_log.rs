@@ -1,4 +1,4 @@
-//! The last ends, for whoever asks afterwards what became of a connection.
+//! The last ends, to look up what became of a connection.
 
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -18,11 +18,11 @@ use super::ended::Ended;
 use super::hold::Hold;
 use super::hub::Hub;
 
-/// The last ends: 88 B each, taken for all of them when the first hold ends. Its lock is a leaf: nothing is done under it
-/// but copying.
+/// The last ends: 88 B each, allocated for all of them when the first hold ends. Its lock is a leaf: only copying is
+/// done under it.
 pub(super) struct EndLog(Mutex<Ring<Entry>>);
 
-/// One end as it is remembered. What has no bound (paths, reasons) is left out.
+/// One end as it is stored. Fields without a bound (paths, reasons) are left out.
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     id: HoldId,
@@ -52,7 +52,7 @@ pub struct EndRecord {
     pub id: HoldId,
     /// Its endpoint, as the path in the annotation: `/rooms/{room}`.
     pub endpoint: &'static str,
-    /// How it spoke.
+    /// The transport.
     pub transport: Transport,
     /// The peer's address; behind a trusted proxy, the one the proxy named, with port 0.
     pub peer: SocketAddr,
@@ -76,7 +76,8 @@ pub struct EndRecord {
     pub bytes_in: u64,
     /// How many bytes were handed to the peer's connection, framing and head included.
     pub bytes_out: u64,
-    /// Whether the kernel took the whole ending for the peer; `false` where the cause has none, as for a peer that is gone.
+    /// Whether the kernel took the whole ending for the peer; `false` where the cause has none, as for a peer that is
+    /// gone.
     pub is_delivered: bool,
 }
 
@@ -85,18 +86,18 @@ impl EndLog {
         EndLog(Mutex::new(Ring::new(0)))
     }
 
-    /// Remembers so many from now on.
+    /// Sets how many ends are kept.
     pub(super) fn keep(&self, ends: usize) {
         *self.0.lock() = Ring::new(ends);
     }
 }
 
 impl Hub {
-    /// The last ends, the newest first: what became of the connection that somebody complains about. There are 10,000
+    /// The last ends, the newest first, for instance to look up the connection of a complaint. There are 10,000
     /// unless [`Server::last_ends`](crate::Server::last_ends) says otherwise.
     ///
-    /// It is a copy, made when this is called: about 1 MB and a tenth of a millisecond. To remember them costs the server
-    /// 0.9 MB, taken once.
+    /// It is a copy, made when this is called: about 1 MB and a tenth of a millisecond. To remember them costs the
+    /// server 0.9 MB, taken once.
     ///
     /// ```
     /// use abeyance::Hub;
@@ -117,7 +118,7 @@ impl Hub {
 }
 
 impl Keeper {
-    /// Remembers an end.
+    /// Adds an end to the log.
     pub(crate) fn remember(&self, hold: &Hold, ended: &Ended, end: &End) {
         let peer = ended.peer();
         let entry = Entry {

@@ -1,15 +1,15 @@
-//! The note an end leaves: what the hold's own task reads and concludes from.
+//! The request to end a hold: the hold's own task reads it and concludes.
 
 use abeyance_core::words::cause::{Disconnect, End, Resume};
 use abeyance_core::words::event_id::Numbered;
 
-/// What the hold's task reads when an end has begun.
+/// What the hold's task reads when the end has begun.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct EndRequest {
     pub(crate) end: End,
-    /// Messages that still go out before the ending; of a long poll, its answer.
+    /// Messages that are written before the ending. The answer of a long poll.
     pub(crate) last_messages: Vec<Numbered>,
-    /// A closer word than the cause gives, where a protocol has one: the WebSocket close code of a violation.
+    /// The WebSocket close code of a violation, where it says more than the cause.
     pub(crate) code: Option<u16>,
 }
 
@@ -20,7 +20,7 @@ impl EndRequest {
 }
 
 impl EndRequest {
-    /// Whether the peer said that it leaves.
+    /// Whether the peer sent a close frame, or otherwise said that it closes.
     pub(crate) fn is_goodbye(&self) -> bool {
         matches!(self.end, End::Disconnect(Disconnect::Closed { .. }))
     }

@@ -1,4 +1,4 @@
-//! What an end hook is told: a snapshot, so that nothing it reads can have been recycled.
+//! What an end hook is given: a snapshot, so that nothing in it can belong to another connection.
 
 use std::fmt;
 use std::net::SocketAddr;
@@ -15,7 +15,7 @@ use super::Keeper;
 use super::hold::Hold;
 use super::hub::Hub;
 
-/// What is known of a hold that has ended.
+/// A snapshot of a hold that has ended.
 ///
 /// It is a copy: nothing in it changes or is used again for another connection.
 #[derive(Clone)]
@@ -64,7 +64,7 @@ impl Ended {
         }
     }
 
-    /// Adds what became of the peer's messages after the wire was finished.
+    /// Updates the counts of the peer's messages after the wire was finished.
     pub(crate) fn heard(&mut self, hold: &Hold, unheard: u64) {
         self.messages_in = u64::from(hold.messages_in.load(Relaxed));
         self.unheard = unheard;
@@ -80,7 +80,7 @@ impl Ended {
         &self.path
     }
 
-    /// How it spoke.
+    /// The transport.
     pub fn transport(&self) -> Transport {
         self.transport
     }
@@ -126,13 +126,13 @@ impl Ended {
         self.undelivered
     }
 
-    /// How many published messages [`when_slow`](crate::WhenSlow) dropped, whether they had waited for a while or never got
-    /// that far.
+    /// How many published messages [`when_slow`](crate::WhenSlow) dropped, whether they had waited for a while or never
+    /// got that far.
     pub fn dropped(&self) -> u64 {
         self.dropped
     }
 
-    /// How many messages had arrived from the peer, whole, and `on_message` was not called with: the time for all that still
+    /// How many messages had arrived from the peer, whole, without a call of `on_message`: the time for all that still
     /// waited was over (one [hook deadline](crate::Server::hook_timeout)), a hook had failed, or the end cut them off
     /// ([`Kicked`](crate::Disconnect::Kicked), [`Reset`](crate::Disconnect::Reset),
     /// [`Overload`](crate::Disconnect::Overload), [`Shutdown`](crate::Disconnect::Shutdown), and where the peer speaks by
@@ -143,8 +143,8 @@ impl Ended {
         self.unheard
     }
 
-    /// Whether the kernel took the whole ending for the peer (which may have vanished by then); `false` where the cause has
-    /// none, as for a peer that is gone.
+    /// Whether the kernel took the whole ending for the peer (which may have vanished by then); `false` where the cause
+    /// has none, as for a peer that is gone.
     pub fn is_delivered(&self) -> bool {
         self.is_delivered
     }
@@ -154,7 +154,7 @@ impl Ended {
         Hub::new(self.keeper.clone())
     }
 
-    /// Sends a message to all holds that joined `topic`; says for how many it was accepted. Never waits.
+    /// Sends a message to all holds that joined `topic`, and returns for how many it was accepted. Never waits.
     pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
         foreign::aside(move || self.keeper.publish(topic.as_ref(), &message.into()))
     }

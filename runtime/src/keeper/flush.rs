@@ -1,4 +1,4 @@
-//! Writing what waits, and the last of it.
+//! Writing what waits, and the ending.
 
 use std::io;
 use std::task::{Context, Poll};
@@ -15,12 +15,15 @@ use super::hold::Hold;
 use super::outbox::Outbox;
 
 impl Hold {
-    /// Writes what waits; ready when nothing does.
+    /// Writes what waits. Ready when nothing waits.
+    ///
+    /// # Errors
+    /// What the socket reports, or `ConnectionAborted` if the ending was given up.
     pub(crate) fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let mut outbox = self.outbox();
         let messages_out = outbox.messages_out;
         let flushed = self.flush(&mut outbox, cx);
-        // Whoever polls here also wants to hear of what will wait next.
+        // The task is to be woken for what will wait next, too.
         let forgotten = outbox.watch(cx);
         let room = outbox.room.clone().filter(|_| outbox.messages_out > messages_out);
         let is_behind = outbox.is_behind();
@@ -37,7 +40,7 @@ impl Hold {
 
     fn flush(&self, outbox: &mut Outbox, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         loop {
-            let Outbox { socket: Some(socket), send_buffer, .. } = &*outbox else {
+            let Outbox { peer_io: Some(peer_io), send_buffer, .. } = &*outbox else {
                 return Poll::Ready(Ok(()));
             };
             let Some(bytes) = send_buffer.next() else {
@@ -46,7 +49,7 @@ impl Hold {
                     false => Ok(()),
                 });
             };
-            match socket.try_write(bytes) {
+            match peer_io.try_write(bytes) {
                 Ok(0) if !bytes.is_empty() => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                 Ok(count) => {
                     let done = outbox.send_buffer.advance(count);
@@ -54,18 +57,19 @@ impl Hold {
                     if outbox.send_buffer.is_empty() {
                         outbox.blocked = Since::NOT;
                     } else {
-                        // What it took is worth some patience; a byte now and then is not worth all of it.
+                        // The peer gets more time for what it took, in proportion: a single byte does not restart the
+                        // timeout.
                         outbox.blocked.give_back(min_rate::worth(count), self.keeper().time().mark());
                     }
                     self.credit_idle(outbox);
                     if let Some(piece) = done {
                         outbox.count(&piece);
                         if piece.is_message() {
-                            self.note_activity();
+                            self.record_activity();
                         }
                     }
                 }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match socket.poll_writable(cx) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => match peer_io.poll_writable(cx) {
                     Poll::Ready(Ok(())) => {}
                     other => return other,
                 },
@@ -74,8 +78,8 @@ impl Hold {
         }
     }
 
-    /// Ready when an end has begun.
-    pub(crate) fn poll_noted(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when the end has begun.
+    pub(crate) fn poll_end_requested(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut outbox = self.outbox();
         if outbox.end_request.is_some() {
             return Poll::Ready(());
@@ -86,7 +90,10 @@ impl Hold {
         Poll::Pending
     }
 
-    /// Puts the ending behind what waits, whatever the send buffer allows. An error if that was given up meanwhile.
+    /// Queues the ending behind what waits, beyond the bound of the send buffer if need be.
+    ///
+    /// # Errors
+    /// `ConnectionAborted` if the ending was given up meanwhile, or what the socket reports.
     pub(crate) fn write_last(&self, pieces: impl IntoIterator<Item = Piece>) -> io::Result<()> {
         let mut outbox = self.outbox();
         for piece in pieces {
@@ -100,14 +107,14 @@ impl Hold {
         Ok(())
     }
 
-    /// Writes the ending in place of what waits, if the peer takes it whole at once.
-    pub(crate) fn write_last_word(&self, bytes: &[u8]) -> bool {
+    /// Replaces what waits with the ending. `true` if the socket took the whole ending at once.
+    pub(crate) fn replace_with_ending(&self, bytes: &[u8]) -> bool {
         let mut outbox = self.outbox();
         let is_clean = !outbox.send_buffer.is_torn();
         outbox.undelivered = outbox.undelivered();
         let waited = std::mem::take(&mut outbox.send_buffer);
-        let written = match &outbox.socket {
-            Some(socket) if is_clean => socket.try_write(bytes).unwrap_or(0),
+        let written = match &outbox.peer_io {
+            Some(peer_io) if is_clean => peer_io.try_write(bytes).unwrap_or(0),
             _ => 0,
         };
         outbox.bytes_out += written as u64;
@@ -116,14 +123,14 @@ impl Hold {
         written == bytes.len()
     }
 
-    /// Counts the messages of a long poll's answer, and those that found no place in it.
+    /// Counts the messages of a long poll's answer, and those that were left out of it.
     pub(crate) fn count_answer(&self, carried: usize, left: usize) {
         let mut outbox = self.outbox();
         outbox.messages_out += carried as u64;
         outbox.undelivered += left as u32;
     }
 
-    /// Ready when this hold must not go on ending politely: too many others are.
+    /// Ready when the ending of this hold is to be cut.
     pub(crate) fn poll_cut(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut outbox = self.outbox();
         if outbox.is_cut {
@@ -135,33 +142,33 @@ impl Hold {
         Poll::Pending
     }
 
-    /// Nothing is written any more: what waits will not be delivered, and the line goes.
-    pub(super) fn put_down(&self) {
+    /// Drops the I/O and all that waits, and counts it as undelivered.
+    pub(super) fn release(&self) {
         let mut outbox = self.outbox();
         outbox.undelivered = outbox.undelivered();
         outbox.inbound = 0;
-        let opening = outbox.opening.take();
+        let pending = outbox.pending.take();
         let send_buffer = std::mem::take(&mut outbox.send_buffer);
         let last_messages =
             outbox.end_request.as_mut().map(|end_request| std::mem::take(&mut end_request.last_messages));
         let rest = (
-            outbox.socket.take(),
+            outbox.peer_io.take(),
             outbox.waker.take(),
             outbox.room.take(),
             outbox.inbox.take(),
             outbox.cursor.take(),
         );
         drop(outbox);
-        drop((opening, send_buffer, last_messages, rest));
+        drop((pending, send_buffer, last_messages, rest));
     }
 
-    /// What an error of the socket says about the peer.
-    pub(crate) fn fault(&self, error: &io::Error, socket: Option<&dyn PeerIo>) -> End {
+    /// The cause of an end that an error of the socket stands for.
+    pub(crate) fn fault(&self, error: &io::Error, peer_io: Option<&dyn PeerIo>) -> End {
         match error.kind() {
             io::ErrorKind::TimedOut => {
-                // The kernel also gives up on a peer that is there but takes nothing: then it answered lately.
+                // The kernel also gives up on a peer that answers but takes nothing. Such a peer has answered lately.
                 let asked = self.clocks().probing().give_up;
-                match socket.and_then(|socket| socket.last_answer()) {
+                match peer_io.and_then(|peer_io| peer_io.last_answer()) {
                     Some(silence) if !is_unreachable(silence, asked) => Disconnect::Stalled.into(),
                     _ => Disconnect::Unreachable.into(),
                 }

@@ -14,20 +14,60 @@ use abeyance_core::words::message::Message;
 use abeyance_core::words::topic::Topic;
 use abeyance_settings::endpoint::Transport;
 
-use super::Keeper;
 use super::end_request::EndRequest;
 use super::hold::Hold;
-use super::outbox::MessageClass;
+use super::hub::Hub;
+use super::message_class::MessageClass;
 use super::publish::JoinRefusal;
 use super::send::Refusal;
 
 /// A handle on one hold: cheap to clone, and harmless after the hold has ended.
 ///
-/// Nothing here waits, but for [`send_when_ready`](Held::send_when_ready).
+/// No method waits, except [`send_when_ready`](Held::send_when_ready) and [`ended`](Held::ended).
+///
+/// ```
+/// use abeyance::{Held, Lifecycle, Message, Suspend, suspend};
+///
+/// struct Player {
+///     room: String,
+/// }
+///
+/// #[suspend]
+/// async fn play() -> Suspend<Player> {
+///     Suspend::with(Player { room: "chess".to_owned() })
+/// }
+///
+/// impl Lifecycle for Player {
+///     async fn on_suspend(&mut self, held: &Held) {
+///         if held.join(self.room.as_str()).is_err() {
+///             // It has joined too many topics, or its end has begun.
+///             held.disconnect("no room");
+///             return;
+///         }
+///         let _ = held.send("welcome");
+///         held.publish_others(&self.room, format!("{} is here", held.peer()));
+///     }
+///
+///     async fn on_message(&mut self, held: &Held, message: Message) {
+///         match message.as_text() {
+///             Some("bye") => {
+///                 held.resume_with("good game");
+///             }
+///             Some("leave") => {
+///                 held.leave(&self.room);
+///                 held.resume();
+///             }
+///             _ => {
+///                 held.publish_others(&self.room, message);
+///             }
+///         }
+///     }
+/// }
+/// ```
 #[derive(Clone)]
 pub struct Held(Arc<Hold>);
 
-/// Why a message was not accepted; gives it back.
+/// Why a message was not accepted. [`into_message`](SendError::into_message) gives it back.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SendError {
@@ -58,16 +98,12 @@ impl Held {
         Held(hold)
     }
 
-    pub(super) fn keeper(&self) -> &Arc<Keeper> {
-        self.0.keeper()
-    }
-
     /// The hold's id.
     pub fn id(&self) -> HoldId {
         self.0.id
     }
 
-    /// How it speaks.
+    /// The transport.
     pub fn transport(&self) -> Transport {
         self.0.transport()
     }
@@ -85,6 +121,11 @@ impl Held {
     /// The secret with which a client speaks for this hold by `POST` and `DELETE`, as in the `Abeyance-Hold` header.
     pub fn token(&self) -> String {
         self.0.keeper().token(self.0.id)
+    }
+
+    /// The application's view of all holds, to publish later or to end others.
+    pub fn hub(&self) -> Hub {
+        Hub::new(self.0.keeper().clone())
     }
 
     /// Sends a message to this peer. A long poll is answered with it, and ends.
@@ -136,14 +177,14 @@ impl Held {
         })
     }
 
-    /// Whether the hold's end has begun: nothing is sent to the peer any more. A hook that runs then goes on all the same,
-    /// and may ask.
+    /// Whether the hold's end has begun: nothing is accepted for the peer any more. A hook that runs goes on, and can
+    /// check it here.
     pub fn is_ended(&self) -> bool {
         self.0.is_ended()
     }
 
-    /// Returns when the hold's end has begun, at once if it has. For a hook that waits for something else, and has nothing to
-    /// wait for when the peer is gone.
+    /// Returns when the hold's end has begun, at once if it has. For a hook that waits for something that is of no use
+    /// when the peer is gone.
     ///
     /// ```
     /// use abeyance::{Held, Message};
@@ -184,8 +225,8 @@ impl Held {
         foreign::aside(move || self.0.keeper().end(&self.0, end_request))
     }
 
-    /// Ends the hold as [`Disconnect::Kicked`] and tells the peer the reason: a WebSocket with close code 1008. `false` if
-    /// the hold's end had begun before.
+    /// Ends the hold as [`Disconnect::Kicked`] and tells the peer the reason: a WebSocket with close code 1008. `false`
+    /// if the hold's end had begun before.
     pub fn disconnect(&self, reason: impl AsRef<str>) -> bool {
         self.kick(None, reason.as_ref())
     }
@@ -215,39 +256,75 @@ impl Held {
         })
     }
 
-    /// Leaves a topic, if it was joined.
+    /// Leaves a topic. Does nothing if it was not joined.
     pub fn leave(&self, topic: impl AsRef<str>) {
         self.0.keeper().leave(&self.0, topic.as_ref());
     }
 
-    /// Sends a message to all holds that joined `topic`, this one included; says for how many it was accepted. As
-    /// [`Hub::publish`], also when this hold's end has begun.
+    /// Sends a message to all holds that joined `topic`, this one included if it did, and returns for how many it was
+    /// accepted. As [`Hub::publish`], also when this hold's end has begun.
     pub fn publish(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
         foreign::aside(move || self.0.keeper().publish(topic.as_ref(), &message.into()))
     }
 
-    /// As [`publish`](Held::publish), but this hold does not get the message: a peer need not hear what it said itself.
+    /// As [`publish`](Held::publish), but this hold does not get the message and is not counted.
     ///
     /// ```
     /// use abeyance::{Held, Lifecycle, Message};
     ///
-    /// struct Seat { room: String }
+    /// struct Player { room: String }
     ///
-    /// impl Lifecycle for Seat {
+    /// impl Lifecycle for Player {
     ///     async fn on_message(&mut self, held: &Held, message: Message) {
     ///         held.publish_others(&self.room, message);
     ///     }
     /// }
     /// ```
     ///
-    /// A topic that [keeps its past](crate::Server::topic) keeps this message, too. It is left out for this hold only: a
-    /// client that comes back is another hold, and gets the message if it stands before it, as everybody does.
+    /// A topic that [keeps its past](crate::Server::topic) keeps this message, too. It is left out for this hold only:
+    /// a client that comes back is another hold, and gets the message if it has not got that far, like every other
+    /// client.
     pub fn publish_others(&self, topic: impl AsRef<str>, message: impl Into<Message>) -> usize {
         foreign::aside(move || self.0.keeper().publish(topic.as_ref(), &message.into().but_for(self.0.id)))
     }
 
     fn kick(&self, code: Option<u16>, reason: &str) -> bool {
         self.0.keeper().end(&self.0, Disconnect::kicked(code, reason).into())
+    }
+}
+
+impl Hub {
+    /// The handle on a hold; `None` if it is not held (any more).
+    ///
+    /// An [`HoldId`] can be written down and read back (`Display`, `FromStr`, serde), so that a worker elsewhere in the
+    /// application can answer a connection of which it knows only that.
+    ///
+    /// ```
+    /// use abeyance::{HoldId, Hub};
+    ///
+    /// fn answer(hub: &Hub, hold: &str, result: String) -> bool {
+    ///     let held = hold.parse::<HoldId>().ok().and_then(|id| hub.get(id));
+    ///     held.is_some_and(|held| held.send(result).is_ok())
+    /// }
+    /// ```
+    pub fn get(&self, id: HoldId) -> Option<Held> {
+        self.keeper().find(id).filter(|hold| hold.end_request().is_none()).map(Held::new)
+    }
+
+    /// The holds that have joined `topic` now, in no order. It takes a moment for each: where only their number is
+    /// asked, use [`member_count`](Hub::member_count).
+    ///
+    /// ```
+    /// use abeyance::Hub;
+    ///
+    /// fn close_room(hub: &Hub, room: &str) {
+    ///     for held in hub.members(room) {
+    ///         held.disconnect("the room was closed");
+    ///     }
+    /// }
+    /// ```
+    pub fn members(&self, topic: impl AsRef<str>) -> Vec<Held> {
+        self.keeper().members(topic.as_ref()).into_iter().map(Held::new).collect()
     }
 }
 

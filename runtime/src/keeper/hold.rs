@@ -1,4 +1,4 @@
-//! One held connection: what everybody may know of it, and the pen that writes to it.
+//! One held connection: its fixed facts, its clocks, and its outbox behind a lock.
 
 use std::fmt;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -21,7 +21,7 @@ use super::hold_config::HoldConfig;
 use super::outbox::Outbox;
 use super::outbox_guard::OutboxGuard;
 
-/// One hold. Its memory is the budget of the whole framework: what only some holds need is boxed.
+/// One hold. An idle hold costs little more than this struct, so what only some holds need is boxed.
 pub(crate) struct Hold {
     pub(crate) id: HoldId,
     pub(crate) config: Arc<HoldConfig>,
@@ -36,27 +36,27 @@ pub(crate) struct Hold {
     pub(super) next_beat: AtomicU64,
     pub(super) bytes_in: AtomicU64,
     pub(super) messages_in: AtomicU32,
-    /// Taken up with [`pen`](Hold::pen) only.
+    /// Locked by [`outbox`](Hold::outbox) only.
     outbox: Mutex<Outbox>,
 }
 
-/// An address in 18 bytes; a `SocketAddr` has 32, for flow labels and scopes that say nothing about who it is.
+/// An address in 18 bytes. A `SocketAddr` has 32, for flow labels and scopes that do not identify a peer.
 struct Address {
     ip: Ipv6Addr,
     port: u16,
 }
 
-/// How a hold came to be.
+/// What a new hold is made from.
 pub(crate) struct NewHold {
     pub(crate) form: WireForm,
     pub(crate) peer: SocketAddr,
     pub(crate) path: Box<str>,
-    pub(crate) socket: Arc<dyn PeerIo>,
+    pub(crate) peer_io: Arc<dyn PeerIo>,
 }
 
 impl Hold {
-    pub(crate) fn begin(id: HoldId, now: Tick, config: Arc<HoldConfig>, origins: NewHold) -> Arc<Self> {
-        let NewHold { form, peer, path, socket } = origins;
+    pub(crate) fn begin(id: HoldId, now: Tick, config: Arc<HoldConfig>, new_hold: NewHold) -> Arc<Self> {
+        let NewHold { form, peer, path, peer_io } = new_hold;
         // Drawn, so that holds that began together do not end together.
         let lifetime = config.endpoint_config.max_lifetime.map(|span| span - drawn(span / 10));
         let hold = Hold {
@@ -73,7 +73,7 @@ impl Hold {
             next_beat: 0.into(),
             bytes_in: 0.into(),
             messages_in: 0.into(),
-            outbox: Mutex::new(Outbox::new(socket)),
+            outbox: Mutex::new(Outbox::new(peer_io)),
         };
         hold.draw_first_beat(now);
         Arc::new(hold)
@@ -83,12 +83,12 @@ impl Hold {
         &self.config.keeper
     }
 
-    /// Takes up the pen, which nobody else has meanwhile.
+    /// Locks the outbox.
     pub(super) fn outbox(&self) -> OutboxGuard<'_> {
         OutboxGuard::new(&self.config, self.outbox.lock())
     }
 
-    /// Whether nobody has the pen.
+    /// Whether no thread has locked the outbox.
     #[cfg(test)]
     pub(super) fn is_outbox_free(&self) -> bool {
         self.outbox.try_lock().is_some()
@@ -103,27 +103,27 @@ impl Hold {
         self.form.transport()
     }
 
-    /// Notes a message delivered or received.
-    pub(crate) fn note_activity(&self) {
+    /// Records that a message was delivered or received.
+    pub(crate) fn record_activity(&self) {
         raise(&self.activity, self.keeper().time().stamp());
     }
 
-    /// Notes a sign of life.
-    pub(crate) fn note_life(&self) {
-        self.note_life_at(self.keeper().time().stamp());
+    /// Records a sign of life.
+    pub(crate) fn record_life(&self) {
+        self.record_life_at(self.keeper().time().stamp());
     }
 
-    pub(super) fn note_life_at(&self, at: Tick) {
+    pub(super) fn record_life_at(&self, at: Tick) {
         raise(&self.life, at);
     }
 
-    /// Notes an application's message from the peer.
-    pub(crate) fn note_message(&self) {
+    /// Records an application message from the peer.
+    pub(crate) fn record_message(&self) {
         self.messages_in.fetch_add(1, Relaxed);
-        self.note_activity();
+        self.record_activity();
     }
 
-    /// Told when there may be room in the send buffer.
+    /// Notified when there may be room in the send buffer.
     pub(super) fn room(&self) -> Arc<Notify> {
         self.outbox().room.get_or_insert_with(Arc::default).clone()
     }
@@ -146,10 +146,10 @@ pub(super) fn drawn(span: Duration) -> Duration {
     Duration::from_millis(fastrand::u64(..=u64::try_from(span.as_millis()).unwrap_or(u64::MAX)))
 }
 
-/// Sets a clock's start to a later tick. Between two sweeps all stamps are equal, so mostly it only looks.
+/// Sets a clock's start to a later tick. Between two sweeps all stamps are equal, so mostly this is one load.
 fn raise(start: &AtomicU64, to: Tick) {
     if start.load(Relaxed) < to.0 {
-        // Not `store`: whoever is slow between stamp and store must not set it back.
+        // Not `store`: a thread that is slow between stamp and store must not set it back.
         start.fetch_max(to.0, Relaxed);
     }
 }

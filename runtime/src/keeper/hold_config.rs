@@ -6,10 +6,10 @@ use abeyance_settings::endpoint::EndpointConfig;
 
 use super::Keeper;
 
-/// What the holds of one endpoint share: where they belong and on which terms.
+/// What all holds of one endpoint share: their keeper and the configuration of the endpoint.
 pub(crate) struct HoldConfig {
     pub(crate) keeper: Arc<Keeper>,
-    /// The endpoint's place in the keeper's plan.
+    /// The endpoint's index in the keeper's plans.
     pub(crate) endpoint: u32,
     pub(crate) endpoint_config: EndpointConfig,
 }

@@ -1,4 +1,5 @@
-//! A shutdown that has no more time: first no hook is begun any more but end hooks, then those that run are cut.
+//! Hooks that outlive their connection. When a shutdown has no more time, first only end hooks begin, then the hooks
+//! that run are cut.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -12,31 +13,32 @@ use abeyance_core::words::peer::Peer;
 
 use super::{Keeper, RunningHook};
 
+/// The hooks that outlive their connection, and whether they may go on.
 #[derive(Default)]
 pub(super) struct HookTracker {
     is_hurried: AtomicBool,
     are_hooks_cut: AtomicBool,
-    /// Told when hooks are cut.
+    /// Notified when hooks are cut.
     cut: Notify,
-    /// How many holds are done with their connection and not with their hooks.
+    /// How many holds have finished their connection and not their hooks.
     unfinished: AtomicUsize,
-    /// The same of each peer. A leaf among the locks.
+    /// The same for each peer. Its lock is a leaf.
     of_peers: Mutex<HashMap<Peer, usize>>,
 }
 
-/// A hold that is done with its connection and not with its hooks: counted among the hooks that run, until it is dropped.
+/// A hold that has finished its connection and not its hooks. It counts among the hooks that run until it is dropped.
 pub(crate) struct UnfinishedHooks {
     keeper: Arc<Keeper>,
     peer: Peer,
-    /// How many bytes wait to be heard.
+    /// How many bytes wait for a hook.
     waiting: usize,
     _running: RunningHook,
 }
 
 impl UnfinishedHooks {
-    /// So many bytes wait to be heard now.
+    /// Sets how many bytes wait for a hook.
     pub(crate) fn count(&mut self, waiting: usize) {
-        self.keeper.memory.changed(std::mem::replace(&mut self.waiting, waiting), waiting);
+        self.keeper.budget.changed(std::mem::replace(&mut self.waiting, waiting), waiting);
     }
 }
 
@@ -56,17 +58,17 @@ impl Drop for UnfinishedHooks {
 }
 
 impl Keeper {
-    /// From now on no hook is begun but end hooks: messages that wait for one are not heard.
+    /// From now on only end hooks begin. Messages that wait for `on_message` are counted as unheard.
     pub(crate) fn hurry(&self) {
         self.hook_tracker.is_hurried.store(true, Release);
     }
 
-    /// Whether no hook is begun any more but end hooks.
+    /// Whether only end hooks may begin.
     pub(crate) fn is_hurried(&self) -> bool {
         self.hook_tracker.is_hurried.load(Acquire)
     }
 
-    /// Cuts the hooks that run, but for end hooks. Says whether end hooks are still to come.
+    /// Cuts the hooks that run, except end hooks. Returns whether end hooks are still to come.
     pub(crate) fn cut_hooks(&self) -> bool {
         let counts = self.counts();
         let are_to_come = counts.held + counts.ending + self.hook_tracker.unfinished.load(Acquire) > 0;
@@ -75,14 +77,14 @@ impl Keeper {
         are_to_come
     }
 
-    /// A hold's connection is done with, and its hooks are not.
+    /// A hold has finished its connection and not its hooks.
     pub(crate) fn leave_hooks(self: &Arc<Self>, peer: Peer) -> UnfinishedHooks {
         *self.hook_tracker.of_peers.lock().entry(peer).or_default() += 1;
         self.hook_tracker.unfinished.fetch_add(1, Acquire);
         UnfinishedHooks { keeper: self.clone(), peer, waiting: 0, _running: self.begin_hook() }
     }
 
-    /// How many holds of a peer are done with their connection and not with their hooks.
+    /// How many holds of a peer have finished their connection and not their hooks.
     pub(super) fn unfinished_of(&self, peer: Peer) -> usize {
         self.hook_tracker.of_peers.lock().get(&peer).copied().unwrap_or(0)
     }

@@ -19,9 +19,8 @@ use abeyance_core::words::topic::Topic;
 use abeyance_settings::endpoint::Transport;
 
 use super::Keeper;
-use super::held::Held;
 use super::hold::Hold;
-use super::outbox::MessageClass;
+use super::message_class::MessageClass;
 
 /// Publishes to topics, counts holds and ends them; cheap to clone. It may outlive the server.
 #[derive(Clone)]
@@ -41,16 +40,16 @@ pub struct Stats {
     pub ending: usize,
     /// The most that were held at one instant.
     pub peak: usize,
-    /// How many hooks run now of holds whose connection is done with: end hooks, and what comes before them.
+    /// How many hooks run now for holds whose connection is finished: end hooks, and the hooks before them.
     pub hooks_running: usize,
     /// How many hooks failed after their hold's end had begun, end hooks among them. (Before it a hook's failure is its
     /// hold's cause, `failed`.)
     pub hooks_failed: u64,
-    /// How many requests to be held were ever answered with `503` or `429` because a limit was reached or the server was
-    /// stopping.
+    /// How many requests to be held were ever answered with `503` or `429` because a limit was reached or the server
+    /// was stopping.
     pub refused: u64,
-    /// How many requests and connections were ever refused, by reason. Reasons that never happened are not listed, and what
-    /// a fallback answers is not counted. Counted for all endpoints together only.
+    /// How many requests and connections were ever refused, by reason. Reasons that never happened are not listed, and
+    /// what a fallback answers is not counted. Counted for all endpoints together only.
     ///
     /// | reason | answer |
     /// |---|---|
@@ -69,24 +68,26 @@ pub struct Stats {
     /// | `stay_away`: an event stream that was evicted and told to stay away | `204` |
     /// | `preflight`: a page of an allowed origin asked for a header that is not in `allowed_headers` | `204` |
     /// | `token`: of no hold; `inbox`: too many messages wait for `on_message` | `404`, `429` |
-    /// | `connections`: there is no place; `max_requests` | `503` |
+    /// | `connections`: all are in use; `max_requests` | `503` |
     /// | `max_unheld_per_peer`, `max_connects_per_peer` | `429` |
     ///
     /// Of `origin` there is also a warning in the log, once a minute at most, since browsers hide the reason.
     #[serde(serialize_with = "serialize::map")]
     pub refusals: Vec<(&'static str, u64)>,
-    /// How many connections were ever turned away without having been asked what they want: answered with `503` or `429`
-    /// at the door, or cut while they waited, to make room for a newcomer. Counted for all endpoints together only.
+    /// How many connections were ever turned away before their request was read: answered with `503` or `429` when they
+    /// were accepted, or closed while they were idle, to make room for a new one. Counted for all endpoints together
+    /// only.
     pub turned_away: u64,
     /// How many published messages were ever dropped for peers that read too slowly ([`WhenSlow`](crate::WhenSlow)).
     pub dropped: u64,
-    /// How many messages of peers ever arrived and were not heard ([`Ended::unheard`](crate::Ended::unheard)).
+    /// How many messages of peers ever arrived without a call of `on_message`
+    /// ([`Ended::unheard`](crate::Ended::unheard)).
     pub unheard: u64,
-    /// How many bytes wait now for all peers together and from them, of at most `Server::max_buffered`. For them: messages that
-    /// their connections did not take at once, 64 bytes for the place of each, and their framing. A message that waits for
-    /// a thousand peers counts a thousand times, although its bytes are shared; what the kernel has taken does not count
-    /// here. From them: what came and was not heard yet, such as half a message, a `POST`, or the next request behind a
-    /// long poll.
+    /// How many bytes wait now for all peers together and from them, of at most `Server::max_buffered`. For them:
+    /// messages that their connections did not take at once, 64 bytes of overhead for each, and their framing. A
+    /// message that waits for a thousand peers counts a thousand times, although its bytes are shared; what the kernel
+    /// has taken does not count here. From them: bytes that no hook was called with yet, such as half a message, a
+    /// `POST`, or the next request behind a long poll.
     pub waiting: usize,
     /// How many ended, by cause ([`End::as_str`](crate::End::as_str)); causes that never happened are not listed.
     #[serde(serialize_with = "serialize::map")]
@@ -103,11 +104,11 @@ pub struct HoldInfo {
     pub endpoint: &'static str,
     /// The path of its request.
     pub path: String,
-    /// How it speaks.
+    /// The transport.
     pub transport: Transport,
     /// The peer's address.
     pub peer: SocketAddr,
-    /// Since when it is held.
+    /// For how long it has been held.
     #[serde(serialize_with = "serialize::seconds")]
     pub held_for: Duration,
 }
@@ -121,14 +122,16 @@ impl Hub {
         &self.0
     }
 
-    /// Sends a message to all holds that joined `topic`; says for how many it was accepted. Never waits.
+    /// Sends a message to all holds that joined `topic`, and returns for how many it was accepted. Never waits.
     ///
-    /// Not accepted is what finds no room at a peer that reads too slowly and is dropped for that, or ends its hold
-    /// ([`WhenSlow`](crate::WhenSlow)). What was accepted may still be dropped, later, in favour of something newer.
+    /// A hold does not accept a message for which its send buffer has no room: the message is dropped, or the hold ends
+    /// ([`WhenSlow`](crate::WhenSlow)). A message that was accepted may still be dropped later, in favour of a newer
+    /// one.
     ///
-    /// A topic that [keeps its past](crate::Server::topic) records it, also when nobody is there, and all its holds get
-    /// its messages in one order, that of the record. Of another topic every hold gets the messages of one publisher in
-    /// the order in which they were published; of two that publish at once, each hold may hear another first.
+    /// A topic that [keeps its past](crate::Server::topic) records it, also when it has no members, and all its holds
+    /// get its messages in one order, that of the record. On other topics every hold gets the messages of one publisher
+    /// in the order in which they were published. Messages of two concurrent publishers may come in another order to
+    /// each hold.
     ///
     /// ```
     /// use abeyance::Hub;
@@ -142,7 +145,7 @@ impl Hub {
         foreign::aside(move || self.0.publish(topic.as_ref(), &message.into()))
     }
 
-    /// How many are held now.
+    /// How many holds there are now, those that are ending not included.
     pub fn held_count(&self) -> usize {
         self.0.counts().held
     }
@@ -158,7 +161,7 @@ impl Hub {
         let sum = |counts: &[AtomicU64]| counts.iter().map(|count| count.load(Relaxed)).sum();
         let (dropped, refused) = (sum(self.0.dropped()), sum(self.0.refused()));
         let unheard = sum(self.0.unheard());
-        let (turned_away, waiting) = (self.0.turned_away.load(Relaxed), self.0.memory.waiting());
+        let (turned_away, waiting) = (self.0.turned_away.load(Relaxed), self.0.budget.waiting());
         Stats {
             hooks_running,
             hooks_failed,
@@ -172,9 +175,9 @@ impl Hub {
         }
     }
 
-    /// The count of every endpoint, by its path as it is in the annotation (`/rooms/{room}`); two functions may have one
-    /// name, and one function two paths. End hooks, what waits, refusals by reason and who was turned away are counted for
-    /// all together only.
+    /// The count of every endpoint, by its path as it is in the annotation (`/rooms/{room}`); two functions may have
+    /// one name, and one function two paths. End hooks, what waits, refusals by reason and connections that were turned
+    /// away are counted for all together only.
     pub fn stats_by_endpoint(&self) -> Vec<(&'static str, Stats)> {
         let count = |counts: &[AtomicU64], at: usize| counts.get(at).map_or(0, |count| count.load(Relaxed));
         let stats = |(at, (name, counts)): (usize, (&'static str, Counts))| {
@@ -185,45 +188,12 @@ impl Hub {
         self.0.counts_by_endpoint().into_iter().enumerate().map(stats).collect()
     }
 
-    /// The handle on a hold; `None` if it is not held (any more).
-    ///
-    /// An [`HoldId`] can be written down and read back (`Display`, `FromStr`, serde), so that a worker elsewhere in the
-    /// application can answer a connection of which it knows only that.
-    ///
-    /// ```
-    /// use abeyance::{HoldId, Hub};
-    ///
-    /// fn answer(hub: &Hub, hold: &str, result: String) -> bool {
-    ///     let held = hold.parse::<HoldId>().ok().and_then(|id| hub.get(id));
-    ///     held.is_some_and(|held| held.send(result).is_ok())
-    /// }
-    /// ```
-    pub fn get(&self, id: HoldId) -> Option<Held> {
-        self.0.find(id).filter(|hold| hold.end_request().is_none()).map(Held::new)
-    }
-
-    /// The holds that have joined `topic` now, in no order. It takes a moment for each: where only their number is asked,
-    /// use [`member_count`](Hub::member_count).
-    ///
-    /// ```
-    /// use abeyance::Hub;
-    ///
-    /// fn close_room(hub: &Hub, room: &str) {
-    ///     for held in hub.members(room) {
-    ///         held.disconnect("the room was closed");
-    ///     }
-    /// }
-    /// ```
-    pub fn members(&self, topic: impl AsRef<str>) -> Vec<Held> {
-        self.0.members(topic.as_ref()).into_iter().map(Held::new).collect()
-    }
-
     /// How many holds have joined `topic` now.
     pub fn member_count(&self, topic: impl AsRef<str>) -> usize {
         self.0.count_members(topic.as_ref())
     }
 
-    /// Everything that is held now, in no order. It takes a moment for each hold: not for a hot path.
+    /// All holds, in no order, those that are ending not included. It takes a moment for each hold: not for a hot path.
     pub fn list(&self) -> Vec<HoldInfo> {
         self.0.list()
     }
@@ -239,16 +209,16 @@ impl Hub {
         self.0.find(id).is_some_and(|hold| self.0.end(&hold, cause.into()))
     }
 
-    /// Sends a message to every hold with this [key](crate::Suspend::key), at whichever endpoint; says by how many it was
-    /// accepted. Never waits.
+    /// Sends a message to every hold with this [key](crate::Suspend::key), at all endpoints, and returns how many
+    /// accepted it. Never waits.
     ///
-    /// For each hold it is as [`Held::send`](crate::Held::send): where the send buffer has no room, the message is not accepted,
-    /// and nothing else happens. A long poll is answered with it.
+    /// For each hold it is as [`Held::send`](crate::Held::send): where the send buffer has no room, the message is not
+    /// accepted, and nothing else happens. A long poll is answered with it.
     ///
     /// ```
     /// # use abeyance::Hub;
     /// fn notify(hub: &Hub, user: &str, text: &str) -> bool {
-    ///     // In whichever window.
+    ///     // In at least one window.
     ///     hub.send_to_key(user, text) > 0
     /// }
     /// ```
@@ -261,8 +231,8 @@ impl Hub {
         })
     }
 
-    /// Has every hold with this [key](crate::Suspend::key) join a topic, as [`Held::join`](crate::Held::join); says how many
-    /// are now in it. One that has joined as many topics as it may does not.
+    /// Has every hold with this [key](crate::Suspend::key) join a topic, as [`Held::join`](crate::Held::join); returns
+    /// how many have joined it now. A hold that has joined as many topics as it may does not.
     ///
     /// A hold that begins later joins what its function joins, and nothing else.
     ///
@@ -278,19 +248,19 @@ impl Hub {
         holds.iter().filter(|hold| self.0.join(hold, topic.clone()).is_ok()).count()
     }
 
-    /// Has every hold with this [key](crate::Suspend::key) leave a topic, as [`Held::leave`](crate::Held::leave); says how
-    /// many were in it.
+    /// Has every hold with this [key](crate::Suspend::key) leave a topic, as [`Held::leave`](crate::Held::leave); says
+    /// how many were in it.
     pub fn leave_key(&self, key: impl AsRef<str>, topic: impl AsRef<str>) -> usize {
         let holds = self.0.of_key(key.as_ref());
         holds.iter().filter(|hold| self.0.leave(hold, topic.as_ref())).count()
     }
 
-    /// Ends every hold with this [key](crate::Suspend::key), at whichever endpoint, in good order as
-    /// [`Held::resume`](crate::Held::resume); says how many these were.
+    /// Ends every hold with this [key](crate::Suspend::key), at all endpoints, in good order as
+    /// [`Held::resume`](crate::Held::resume), and returns how many ends began.
     ///
-    /// All of them end in one step, so what one publishes in its end hook is not delivered to another. Nothing keeps
-    /// the clients from coming back, and a request whose function is still running is not held yet: whoever is to stay
-    /// away must be refused there.
+    /// All of them end in one step, so what one publishes in its end hook is not delivered to another. The clients may
+    /// come back, and a request whose function is still running is not held yet. To keep a client away, refuse it in
+    /// the function.
     ///
     /// ```
     /// use abeyance::extract::{Hub, Query};
@@ -370,7 +340,7 @@ impl Stats {
         self.refusals.iter().find(|(word, _)| *word == why).map_or(0, |(_, count)| *count)
     }
 
-    /// Whether the books are right: every hold is held, ending or ended, exactly once.
+    /// Whether the counts agree: every hold is held, ending or ended, exactly once.
     pub fn is_lawful(&self) -> bool {
         let ended: u64 = self.ended.iter().map(|(_, count)| count).sum();
         self.suspended == self.held as u64 + self.ending as u64 + ended
@@ -394,14 +364,6 @@ impl From<Counts> for Stats {
             waiting: 0,
             ended: CAUSES.into_iter().zip(counts.ended).filter(|(_, count)| *count > 0).collect(),
         }
-    }
-}
-
-/// The hub of a server that is not there yet.
-impl Held {
-    /// The application's view of all holds, to publish later or to end others.
-    pub fn hub(&self) -> Hub {
-        Hub::new(self.keeper().clone())
     }
 }
 

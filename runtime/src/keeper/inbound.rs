@@ -1,5 +1,5 @@
-//! Bodies that are being received, of all peers together: they count with what waits for peers, and have a share of the
-//! server's memory. When it is exceeded, the largest is given up.
+//! Request bodies that are being received, of all peers together. They count in the budget, and may use a share of it.
+//! When the share is exceeded, the largest body is given up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,17 +11,17 @@ use abeyance_core::sync::{AtomicBool, Mutex};
 
 use super::Keeper;
 
-/// Of the server's memory, so much is for bodies: the rest stays for what goes out, however many bodies come. One alone may
-/// have twice that, or no message could be that large.
+/// Bodies may use this part of `max_buffered`, so that the rest stays for what is sent. One body alone may use twice
+/// that, to allow large messages.
 const SHARE: usize = 4;
 
-/// All bodies that are being received. Its lock is a leaf: nothing is done under it but counting.
+/// All bodies that are being received. Its lock is a leaf: only counting is done under it.
 #[derive(Default)]
 pub(super) struct Inbound(Mutex<Bodies>);
 
 #[derive(Default)]
 struct Bodies {
-    /// How many there ever were.
+    /// How many bodies there ever were.
     came: u64,
     bytes: usize,
     /// By size, and by number among equals.
@@ -35,7 +35,7 @@ struct BodyFate {
     told: Notify,
 }
 
-/// What is counted of one body; dropping it gives it back.
+/// The bytes that are counted for one body. Dropping it gives them back.
 pub(crate) struct Received {
     keeper: Arc<Keeper>,
     number: u64,
@@ -43,7 +43,7 @@ pub(crate) struct Received {
     fate: Arc<BodyFate>,
 }
 
-/// There is no room for a body, or another needs it more.
+/// The body was given up: it was the largest when the share was exceeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct GivenUp;
 
@@ -57,7 +57,7 @@ impl Keeper {
 }
 
 impl Bodies {
-    /// Counts a body anew; what that took or gave is the caller's to tell.
+    /// Updates the size of a body. The caller updates the budget.
     fn count(&mut self, number: u64, before: usize, after: usize, fate: &Arc<BodyFate>) {
         if before > 0 {
             self.sizes.remove(&(before, number));
@@ -68,7 +68,7 @@ impl Bodies {
         self.bytes = self.bytes - before + after;
     }
 
-    /// The largest, if there is not room for all.
+    /// Removes the largest body, if the share is exceeded.
     fn excess(&mut self, memory: usize) -> Option<Arc<BodyFate>> {
         let share = if self.sizes.len() > 1 { memory / SHARE } else { memory / SHARE * 2 };
         let is_too_much = self.bytes > share;
@@ -79,10 +79,10 @@ impl Bodies {
 }
 
 impl Received {
-    /// So much of the body is in memory now.
+    /// Sets how many bytes of the body are in memory.
     ///
     /// # Errors
-    /// It is given up: drop what came.
+    /// [`GivenUp`]: the caller must drop what came.
     pub(crate) fn hold(&mut self, bytes: usize) -> Result<(), GivenUp> {
         let mut given_up = Vec::new();
         {
@@ -98,14 +98,14 @@ impl Received {
                 given_up.push(fate);
             }
             // In one step: at no instant is it more than the share.
-            self.keeper.memory.changed(before, bodies.bytes);
+            self.keeper.budget.changed(before, bodies.bytes);
         }
         given_up.iter().for_each(|fate| fate.told.notify_one());
         self.keeper.relieve();
         if self.is_given_up() { Err(GivenUp) } else { Ok(()) }
     }
 
-    /// Returns when it is given up.
+    /// Returns when the body is given up.
     pub(crate) async fn given_up(&self) {
         while !self.is_given_up() {
             self.fate.told.notified().await;
@@ -122,7 +122,7 @@ impl Drop for Received {
         let mut bodies = self.keeper.inbound.0.lock();
         if !self.is_given_up() {
             bodies.count(self.number, self.bytes, 0, &self.fate);
-            self.keeper.memory.changed(self.bytes, 0);
+            self.keeper.budget.changed(self.bytes, 0);
         }
     }
 }
@@ -150,31 +150,31 @@ mod tests {
         let keeper = keeper();
         let (mut one, mut other) = (keeper.receive(), keeper.receive());
         assert_eq!((one.hold(20), one.hold(50), other.hold(50)), (Ok(()), Ok(()), Ok(())));
-        assert_eq!(keeper.memory.waiting(), 100);
+        assert_eq!(keeper.budget.waiting(), 100);
         drop(one);
-        assert_eq!(keeper.memory.waiting(), 50);
+        assert_eq!(keeper.budget.waiting(), 50);
         drop(other);
-        assert_eq!(keeper.memory.waiting(), 0);
+        assert_eq!(keeper.budget.waiting(), 0);
         let bodies = keeper.inbound.0.lock();
         assert!(bodies.bytes == 0 && bodies.sizes.is_empty());
     }
 
     #[test]
-    fn the_largest_is_given_up_whoever_comes_last() {
+    fn the_largest_is_given_up_whichever_comes_last() {
         let keeper = keeper();
         let (mut large, mut small, mut third) = (keeper.receive(), keeper.receive(), keeper.receive());
         assert_eq!((large.hold(60), small.hold(30)), (Ok(()), Ok(())));
         assert!(!is_told(&large));
         assert_eq!(third.hold(20), Ok(()));
         assert!(is_told(&large) && !is_told(&small));
-        assert_eq!((keeper.memory.waiting(), large.hold(61)), (50, Err(GivenUp)));
+        assert_eq!((keeper.budget.waiting(), large.hold(61)), (50, Err(GivenUp)));
         // Now it is the largest itself.
         assert_eq!(third.hold(90), Err(GivenUp));
-        assert_eq!(keeper.memory.waiting(), 30);
+        assert_eq!(keeper.budget.waiting(), 30);
         drop((large, third));
-        assert_eq!(keeper.memory.waiting(), 30);
+        assert_eq!(keeper.budget.waiting(), 30);
         drop(small);
-        assert_eq!(keeper.memory.waiting(), 0);
+        assert_eq!(keeper.budget.waiting(), 0);
     }
 
     #[test]
@@ -182,6 +182,6 @@ mod tests {
         let keeper = keeper();
         let mut alone = keeper.receive();
         assert_eq!((alone.hold(200), alone.hold(201)), (Ok(()), Err(GivenUp)));
-        assert_eq!(keeper.memory.waiting(), 0);
+        assert_eq!(keeper.budget.waiting(), 0);
     }
 }

@@ -1,10 +1,12 @@
-//! What came from a peer, on its way to `on_message`: messages by `POST`, and the account of what the reader has.
+//! What came from a peer and waits for `on_message`: messages by `POST`, and the count of the bytes that the reader
+//! has.
 
 use abeyance_core::words::cause::Disconnect;
 use abeyance_core::words::message::Message;
 
 use super::hold::Hold;
 use super::outbox::posted;
+use super::outbox_guard::wake;
 
 /// Why a message that came by `POST` was not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,17 +15,21 @@ pub(crate) enum PostRefusal {
     Full,
 }
 
-/// How many may wait.
+/// How many messages may wait.
 const INBOX: usize = 8;
 
 impl Hold {
-    /// A message that came by `POST`.
+    /// Queues a message that came by `POST`.
+    ///
+    /// # Errors
+    /// [`PostRefusal`] if the end has begun, or if too much waits.
     pub(crate) fn post(&self, message: Message) -> Result<(), PostRefusal> {
         let mut outbox = self.outbox();
         if outbox.end_request.is_some() {
             return Err(PostRefusal::Ended);
         }
-        // What was accepted is heard. So it is refused before, where too much waits already: nobody else shall pay for it.
+        // `on_message` is called with every message that was accepted. So a message is refused here if too much waits
+        // already: no other hold must pay for it.
         if !self.keeper().has_room_ahead(posted(&message)) {
             return Err(PostRefusal::Full);
         }
@@ -32,11 +38,11 @@ impl Hold {
             return Err(PostRefusal::Full);
         }
         inbox.push_back(message);
-        outbox.wake();
+        wake(outbox);
         Ok(())
     }
 
-    /// Counts what was read from the peer and is not heard yet: so many bytes now.
+    /// Sets how many bytes were read from the peer and not yet passed to a hook.
     pub(crate) fn count_inbound(&self, bytes: usize) {
         let mut outbox = self.outbox();
         let is_given_up = outbox
@@ -55,7 +61,7 @@ impl Hold {
         }
     }
 
-    /// The next message that came by `POST`.
+    /// Takes the next message that came by `POST`.
     pub(crate) fn take_posted(&self) -> Option<Message> {
         let mut outbox = self.outbox();
         let inbox = outbox.inbox.as_mut()?;

@@ -1,46 +1,51 @@
-//! The keeper of all holds: the only locks, and the only waiter on time.
+//! The keeper of all holds: their registry, their outboxes, and the only task that waits for time.
 //!
 //! Ground rules:
-//! 1. Three orders of locks: the turn at the memory, then the books, then one hold's pen; a shard of topics, then one
-//!    hold's pen; a shard of topics, then the schedule. The archive's lock may be taken under any of them, and none under
-//!    it; the locks of the last ends, of the audits and of the bodies that arrive are taken alone; that of the hooks each peer has left behind is a leaf. No lock is held over
-//!    an await or while user code runs. A waker is user code, so is a subscriber of the log, and so is dropping a message:
-//!    its bytes may be the application's own. `sync::foreign` sees to the last of these.
-//! 2. A hold's end begins in one place, [`Keeper::end`], under the books: the first cause stands, the permit goes back,
-//!    the pen takes no more. It leaves a note; the hold's own task reads it and concludes.
-//! 3. What waits and what was dropped is counted where a pen is put down. Whoever has queued something then asks
-//!    [`Keeper::relieve`] to keep the bound over all of it, with every lock released.
-//! 4. The keeper keeps an `Arc` of a hold until it has settled, and a hold keeps the keeper: no circle outlives its hold.
+//! 1. Locks are taken in three orders: the turn of the budget, then the registry, then one outbox; a shard of topics,
+//!    then one outbox; a shard of topics, then the schedule. The lock of the archive may be taken under any of them,
+//!    and no lock under it. The locks of the end log, of the audits and of the bodies that arrive are taken alone. The
+//!    lock of the hooks of each peer is a leaf.
+//! 2. No lock is held over an await or while user code runs. A waker is user code, so is a subscriber of the log, and
+//!    so is dropping a message, whose bytes may be the application's own. `sync::foreign` checks the last of these.
+//! 3. A hold's end begins in one place, [`Keeper::end`], under the lock of the registry: the first cause stands, the
+//!    permit goes back, the outbox accepts no more. It stores an [`EndRequest`](end_request::EndRequest), which the
+//!    hold's own task reads and concludes.
+//! 4. What waits and what was dropped is counted when an outbox is unlocked. A caller that has queued something then
+//!    calls
+//!    [`Keeper::relieve`], with every lock released, to keep the bound over all outboxes.
+//! 5. The keeper keeps an `Arc` of a hold until the hold has settled, and a hold keeps the keeper: no circle outlives
+//!    its hold.
 
-pub(crate) mod admission; // a place for a newcomer, and who makes room for it
-pub(crate) mod archive; // what topics keep of their past
+pub(crate) mod admission; // a permit for a new hold, and which hold ends to make room for it
+pub(crate) mod archive; // the histories of topics
 pub(crate) mod audit; // what the audits found
-pub(crate) mod budget; // what waits for all peers together, and its bound
-pub(crate) mod cursor; // how far a hold has got in its topics' past
+pub(crate) mod budget; // the bytes that wait for all peers together, and their bound
+pub(crate) mod cursor; // how far a hold has got in topics with a history
 pub(crate) mod deadline; // a moment that is waited for
-pub(crate) mod drain; // all ends of a shutdown
-pub(crate) mod end; // the beginning of every end, and its settling
+pub(crate) mod drain; // the ends of all holds in a shutdown
+pub(crate) mod end; // how every end begins and settles
 pub(crate) mod end_log; // the last ends
 pub(crate) mod end_request; // what an end leaves for the hold's task
-pub(crate) mod ended; // what an end hook is told
-pub(crate) mod flush; // writing what waits, and the last of it
+pub(crate) mod ended; // what an end hook is given
+pub(crate) mod flush; // writing what waits, and the ending
 pub(crate) mod held; // the application's handle on a hold
 pub(crate) mod hold; // one held connection
-pub(crate) mod hold_config; // what the holds of one endpoint share
-pub(crate) mod hook_tracker; // a shutdown that has no more time
+pub(crate) mod hold_config; // what all holds of an endpoint share
+pub(crate) mod hook_tracker; // hooks that outlive their connection
 pub(crate) mod hub; // the application's view of all holds
 pub(crate) mod inbound; // bodies that are being received
 pub(crate) mod inbox; // messages that came by POST
-pub(crate) mod outbox; // what is written to one peer, in order
-pub(crate) mod outbox_guard; // a hold's pen in hand, and the counts that follow from its use
-pub(crate) mod publish; // topics
-pub(crate) mod refusal_counts; // how many were refused, and why
-pub(crate) mod replay; // what a hold has got of it
+pub(crate) mod message_class; // sent to one hold, or published
+pub(crate) mod outbox; // the write half of a hold
+pub(crate) mod outbox_guard; // a locked outbox, and the counts that follow from its use
+pub(crate) mod publish; // topics and their members
+pub(crate) mod refusal_counts; // how many requests were refused, and why
+pub(crate) mod replay; // messages with an offset, delivered once and in order
 pub(crate) mod schedule; // what is published later, and its lock
-pub(crate) mod scheduled; // the application's handle on it
+pub(crate) mod scheduled; // the application's handle on what is published later
 pub(crate) mod send; // sending to one peer
-pub(crate) mod silence; // time in which we could not hear a peer
-pub(crate) mod sweep; // the clocks
+pub(crate) mod silence; // idle time that is credited to a peer that could not be read
+pub(crate) mod sweep; // the clocks of all holds
 pub(crate) mod time; // served time
 
 #[cfg(test)]
@@ -79,24 +84,24 @@ pub(crate) struct Keeper {
     registry: Mutex<Registry>,
     topics: TopicShards,
     schedule: Schedule,
-    /// Set once, like the policy; nothing where no topic keeps anything.
+    /// Set once, by `configure`. `None` inside if no topic keeps a history.
     archive: OnceLock<Option<Archive>>,
     time: Time,
     secret: Secret,
-    /// Set once, when the server starts; a hub may be wanted before.
+    /// Set once, when the server starts. A `Hub` may be used before.
     server_config: OnceLock<ServerConfig>,
     plans: OnceLock<Vec<Plan>>,
-    memory: Budget,
+    budget: Budget,
     inbound: Inbound,
     end_log: EndLog,
     audits: Audits,
     /// How many messages were dropped for slow peers, by endpoint.
     dropped: OnceLock<Box<[AtomicU64]>>,
-    /// How many requests found no place, by endpoint.
+    /// How many requests were refused because a limit was reached, by endpoint.
     refused: OnceLock<Box<[AtomicU64]>>,
-    /// How many messages of peers were not heard, by endpoint.
+    /// How many messages of peers no hook was called with, by endpoint.
     unheard: OnceLock<Box<[AtomicU64]>>,
-    /// How many connections were turned away before they asked for anything.
+    /// How many connections were turned away before their request was read.
     turned_away: AtomicU64,
     refusal_counts: RefusalCounts,
     /// Over how many milliseconds a drain spreads the ends of holds.
@@ -106,14 +111,14 @@ pub(crate) struct Keeper {
     hook_tracker: HookTracker,
     /// The server is gone; only end hooks may still run.
     is_quit: AtomicBool,
-    /// Told whenever nothing is held, nothing is ending and no end hook runs.
+    /// Notified when nothing is held, nothing is ending and no end hook runs.
     quiet: Notify,
 }
 
 /// What the keeper must know of an endpoint to admit holds to it.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
-    /// As it is written in the annotation: what tells endpoints apart, where two functions have one name.
+    /// As it is written in the annotation. It tells endpoints apart when two functions have one name.
     pub(crate) path: &'static str,
     pub(crate) ceiling: EndpointLimits,
     pub(crate) when_full: WhenFull,
@@ -142,7 +147,7 @@ impl Keeper {
             secret: Secret::draw(),
             server_config: OnceLock::new(),
             plans: OnceLock::new(),
-            memory: Budget::default(),
+            budget: Budget::default(),
             inbound: Inbound::default(),
             end_log: EndLog::new(),
             audits: Audits::default(),
@@ -160,7 +165,7 @@ impl Keeper {
         })
     }
 
-    /// Says what is to be kept, and how much of it. Once: a second call changes nothing.
+    /// Sets the configuration of the server and its endpoints. Only the first call has an effect.
     pub(crate) fn configure(&self, server_config: ServerConfig, plans: Vec<Plan>) {
         let mut registry = self.registry.lock();
         if self.plans.get().is_some() {
@@ -185,7 +190,7 @@ impl Keeper {
     }
 
     pub(crate) fn server_config(&self) -> &ServerConfig {
-        // Not `get_or_init`: the hub may be used before the server has its policy, and that shall be this one then.
+        // Not `get_or_init`: a `Hub` may be used before the server is configured, and must not fix the configuration.
         static PRESET: LazyLock<ServerConfig> = LazyLock::new(ServerConfig::default);
         self.server_config.get().unwrap_or(&PRESET)
     }
@@ -199,22 +204,22 @@ impl Keeper {
         self.dropped.get().map_or(&[], |counts| counts)
     }
 
-    /// How many requests found no place, by endpoint.
+    /// How many requests were refused because a limit was reached, by endpoint.
     fn refused(&self) -> &[AtomicU64] {
         self.refused.get().map_or(&[], |counts| counts)
     }
 
-    /// Counts a connection that is turned away before it has asked for anything.
+    /// Counts a connection that is turned away before its request was read.
     pub(crate) fn count_turned_away(&self) {
         self.turned_away.fetch_add(1, Relaxed);
     }
 
-    /// How many messages of peers were not heard, by endpoint.
+    /// How many messages of peers no hook was called with, by endpoint.
     fn unheard(&self) -> &[AtomicU64] {
         self.unheard.get().map_or(&[], |counts| counts)
     }
 
-    /// Counts messages that a peer sent and no hook heard.
+    /// Counts messages that a peer sent and no hook was called with.
     pub(crate) fn count_unheard(&self, hold: &Hold, count: u64) {
         if let Some(unheard) = self.unheard().get(hold.config.endpoint as usize) {
             unheard.fetch_add(count, Relaxed);
@@ -248,8 +253,8 @@ impl Keeper {
         &self.time
     }
 
-    /// Refuses newcomers from now on.
-    pub(crate) fn close_doors(&self) {
+    /// Refuses new holds from now on.
+    pub(crate) fn refuse_new_holds(&self) {
         self.registry.lock().draining = true;
     }
 
@@ -283,17 +288,17 @@ impl Keeper {
     }
 
     /// A hook failed after its hold's end had begun.
-    pub(crate) fn note_hook_failed(&self) {
+    pub(crate) fn count_failed_hook(&self) {
         self.hooks_failed.fetch_add(1, Relaxed);
     }
 
-    /// The server is gone: nobody is held any more. Time goes on until the last end hook has returned, or one that hangs
-    /// would never meet its deadline.
+    /// The server is gone, and no hold is left. The sweep goes on until the last end hook has returned: without it a
+    /// hook that hangs would never reach its deadline.
     pub(crate) fn quit(&self) {
         self.is_quit.store(true, Release);
     }
 
-    /// Nothing is left for which time must go on.
+    /// Whether the sweep has nothing left to do.
     fn is_over(&self) -> bool {
         self.is_quit.load(Acquire) && self.hooks.load(Acquire) == 0
     }

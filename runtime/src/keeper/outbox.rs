@@ -1,7 +1,7 @@
-//! The side of a hold that writes: what it owns, and a single write.
+//! The write half of a hold: what it owns, and a single write.
 //!
-//! With nothing waiting, whoever has something to write does so itself and the hold's task sleeps on. What the socket
-//! does not take waits in the send buffer; the hold's task is woken and writes the rest when it can.
+//! While nothing waits, the thread that sends a message writes it to the socket itself, and the hold's task sleeps on.
+//! What the socket does not take waits in the send buffer. The hold's task is woken then, and writes the rest.
 
 use std::collections::VecDeque;
 use std::io;
@@ -10,7 +10,7 @@ use std::task::{Context, Waker};
 
 use tokio::sync::Notify;
 
-use abeyance_core::mechanisms::send_buffer::{Kind, Piece, SendBuffer};
+use abeyance_core::mechanisms::send_buffer::{Piece, SendBuffer};
 use abeyance_core::mechanisms::topics::MemberSlot;
 use abeyance_core::words::event_id::Numbered;
 use abeyance_core::words::message::Message;
@@ -21,60 +21,63 @@ use abeyance_settings::endpoint::WhenSlow;
 
 use super::cursor::Cursor;
 use super::end_request::EndRequest;
+use super::message_class::MessageClass;
 use super::time::Time;
 
-/// The side of a hold that writes; behind the hold's own lock.
+/// The write half of a hold, behind the hold's own lock.
 pub(crate) struct Outbox {
-    /// Gone once the wire is finished, whoever still has a handle on the hold.
-    pub(super) socket: Option<Arc<dyn PeerIo>>,
+    /// `None` once the wire is finished, although handles on the hold may remain.
+    pub(super) peer_io: Option<Arc<dyn PeerIo>>,
     pub(super) send_buffer: SendBuffer,
-    /// The end that has begun; nothing is accepted after it.
+    /// The end that has begun. Nothing is accepted after it.
     pub(super) end_request: Option<Box<EndRequest>>,
-    /// No `Vec`: an idle hold keeps it, and hardly ever joins more.
+    /// No `Vec`: an idle hold keeps it, and rarely joins more topics.
     pub(super) joined: Box<[(Topic, MemberSlot)]>,
-    /// What is published before `on_suspend` and the replies are through.
-    pub(super) opening: Option<Box<Pending>>,
-    /// How far it has got in the topics that keep a history.
+    /// What came before `on_suspend` had returned and the replies were written. `None` once the hold is open.
+    pub(super) pending: Option<Box<Pending>>,
+    /// How far the hold has got in the topics that keep a history.
     pub(super) cursor: Option<Box<Cursor>>,
-    /// How many bytes were read and are not heard yet; those of the inbox are not among them.
+    /// How many bytes were read and not yet passed to a hook, those of the inbox not included.
     pub(super) inbound: u32,
     /// Messages that came by `POST` and wait for `on_message`.
     #[expect(clippy::box_collection, reason = "8 bytes of every hold instead of 32")]
     pub(super) inbox: Option<Box<VecDeque<Message>>>,
     pub(super) waker: Option<Waker>,
-    /// Whoever waits for room.
+    /// Notified when there may be room, or the end has begun.
     pub(super) room: Option<Arc<Notify>>,
-    /// Since when a write has made no progress; later by what its progress is worth.
+    /// Since when a write has made no progress. Progress moves it forward, by what the progress is worth.
     pub(super) blocked: Since,
-    pub(super) is_deaf: bool,
-    /// Since when we have been blocked or deaf, whichever came first: that silence is given back once, whole.
-    pub(super) unheard: Since,
+    pub(super) reads_paused: bool,
+    /// Since when writes are blocked or reads are paused, whichever came first. The time until both are over is
+    /// credited to the peer as a whole.
+    pub(super) unreadable_since: Since,
     pub(super) messages_out: u64,
     pub(super) bytes_out: u64,
     pub(super) undelivered: u32,
     pub(super) is_cut: bool,
-    /// The ending itself was given up.
+    /// Whether the ending itself was given up.
     pub(super) is_broken_off: bool,
-    /// How many published messages the terms had dropped. As many as there is time for, so no `u32`.
+    /// How many published messages `when_slow` dropped. It may exceed a `u32` in a long life.
     pub(super) dropped: u64,
 }
 
+/// What came before the hold was open.
 #[derive(Default)]
 pub(super) struct Pending {
-    /// A long poll's answers so far; other forms write at once.
+    /// Messages for the answer of a long poll. Other transports write direct messages at once.
     pub(super) direct: Vec<Message>,
     pub(super) live: VecDeque<Numbered>,
     bytes: usize,
-    /// What of it may be dropped, as [`cost`](Opening::cost) counts.
+    /// How much of it may be dropped, as [`cost`](Pending::cost) counts.
     droppable: usize,
 }
 
 impl Pending {
-    /// Adds a message that comes once the hold is open.
-    pub(super) fn push(&mut self, message: Numbered, origin: MessageClass) {
+    /// Adds a message that is written once the hold is open.
+    pub(super) fn push(&mut self, message: Numbered, class: MessageClass) {
         let length = message.message.len();
         self.bytes += length;
-        match origin {
+        match class {
             MessageClass::Direct => self.direct.push(message.message),
             MessageClass::Published => {
                 self.droppable += length + SendBuffer::COST;
@@ -88,7 +91,7 @@ impl Pending {
         self.bytes + (self.direct.len() + self.live.len()) * SendBuffer::COST
     }
 
-    /// As [`SendBuffer::make_room`], without a kernel.
+    /// As [`SendBuffer::make_room`], but without the share of the kernel.
     pub(super) fn make_room(&mut self, more: usize, bound: usize) -> Option<usize> {
         let excess = (self.cost() + more).saturating_sub(bound);
         (excess <= self.droppable).then(|| self.drop_published(WhenSlow::DropOldest, excess))
@@ -111,7 +114,7 @@ impl Pending {
         before - self.live.len()
     }
 
-    /// All that came, in order: the answers of a long poll.
+    /// Takes all that came, in order: the answer of a long poll.
     pub(super) fn take(&mut self) -> impl Iterator<Item = Numbered> {
         let Pending { direct, live, .. } = std::mem::take(self);
         direct.into_iter().map(Numbered::from).chain(live)
@@ -123,48 +126,33 @@ impl Pending {
     }
 }
 
-/// Who sends: what is published waits for `on_suspend` and the replies, what the application sends to this hold does not.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum MessageClass {
-    Direct,
-    Published,
-}
-
-impl MessageClass {
-    /// What a piece of this origin is: what the application sends to this hold alone is accepted once and for all.
-    pub(super) fn kind(self) -> Kind {
-        match self {
-            MessageClass::Direct => Kind::Message,
-            MessageClass::Published => Kind::Published,
-        }
-    }
-}
-
-/// How a write went. Of several, the greatest says what is to be done.
+/// How a write went. Of several writes, the greatest tells the caller what to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Wrote {
+    /// The socket took everything.
     All,
+    /// It waits behind what waits already.
     Queued,
-    /// The rest waits, and nothing did before.
+    /// The rest waits, and nothing waited before.
     Blocked,
 }
 
 impl Outbox {
-    pub(super) fn new(socket: Arc<dyn PeerIo>) -> Self {
+    pub(super) fn new(peer_io: Arc<dyn PeerIo>) -> Self {
         Outbox {
-            socket: Some(socket),
+            peer_io: Some(peer_io),
             send_buffer: SendBuffer::default(),
             end_request: None,
             joined: Box::default(),
-            opening: Some(Box::default()),
+            pending: Some(Box::default()),
             cursor: None,
             inbound: 0,
             inbox: None,
             waker: None,
             room: None,
             blocked: Since::NOT,
-            is_deaf: false,
-            unheard: Since::NOT,
+            reads_paused: false,
+            unreadable_since: Since::NOT,
             messages_out: 0,
             bytes_out: 0,
             undelivered: 0,
@@ -174,12 +162,15 @@ impl Outbox {
         }
     }
 
-    /// Writes a piece now, or has it wait behind what waits already.
+    /// Writes a piece now, or queues it behind what waits already.
+    ///
+    /// # Errors
+    /// What the socket reports, other than `WouldBlock`.
     pub(super) fn write(&mut self, piece: Piece, time: &Time) -> io::Result<Wrote> {
         let mut written = 0;
         let was_empty = self.send_buffer.is_empty();
-        if was_empty && let Some(socket) = &self.socket {
-            match socket.try_write(&piece.bytes) {
+        if was_empty && let Some(peer_io) = &self.peer_io {
+            match peer_io.try_write(&piece.bytes) {
                 Ok(count) => written = count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
@@ -187,7 +178,7 @@ impl Outbox {
             self.send_buffer.wrote(written);
             self.bytes_out += written as u64;
             if written > 0 {
-                // Progress; and what was blocked before may have been dropped for this.
+                // This is progress. A piece that was blocked before may have been dropped to make room for this one.
                 self.blocked = Since::NOT;
             }
             if written == piece.bytes.len() {
@@ -201,7 +192,7 @@ impl Outbox {
         }
         let now = time.mark();
         self.blocked.begin(now);
-        self.unheard.begin(now);
+        self.unreadable_since.begin(now);
         Ok(Wrote::Blocked)
     }
 
@@ -209,52 +200,53 @@ impl Outbox {
         self.messages_out += u64::from(piece.is_message());
     }
 
-    /// What the kernel keeps for this peer.
+    /// How many bytes the kernel buffers for this peer.
     pub(super) fn kernel_share(&self) -> usize {
-        self.socket.as_ref().map_or(0, |socket| socket.kernel_share())
+        self.peer_io.as_ref().map_or(0, |peer_io| peer_io.kernel_share())
     }
 
-    /// What waits here for this peer and from it, as the server's account has it.
+    /// How many bytes wait here for this peer and from it, as [`Budget`](super::budget::Budget) counts them.
     pub(super) fn waiting(&self) -> usize {
         let posted = self.inbox.as_ref().map_or(0, |inbox| inbox.iter().map(posted).sum());
         self.outbound() + self.inbound as usize + posted
     }
 
-    /// What waits here for this peer: the bytes, and what each piece costs beside. The kernel's share is not in it, and a
-    /// message that others wait for too counts whole.
+    /// How many bytes wait here for this peer, with the overhead of each piece. The share of the kernel is not
+    /// included. A message that other holds share counts in full.
     pub(super) fn outbound(&self) -> usize {
-        self.send_buffer.cost() + self.opening.as_ref().map_or(0, |opening| opening.cost())
+        self.send_buffer.cost() + self.pending.as_ref().map_or(0, |pending| pending.cost())
     }
 
-    /// What ending this hold would free. What was posted is not in it: it was accepted, and will be heard.
+    /// How many bytes the end of this hold would free. Messages that came by `POST` are not included: they were
+    /// accepted, and a hook will be called with them.
     pub(super) fn payable(&self) -> usize {
         self.outbound() + self.inbound as usize
     }
 
-    /// Whether there is something kept that it has not got and nobody will bring.
+    /// Whether the hold must read the history itself, because no publisher delivers to it.
     pub(super) fn is_behind(&self) -> bool {
         self.cursor.as_ref().is_some_and(|cursor| cursor.is_behind())
-            && self.opening.is_none()
+            && self.pending.is_none()
             && self.end_request.is_none()
     }
 
-    /// Whether a heartbeat may be written: nothing waits, and the head is out.
+    /// Whether a heartbeat may be written: nothing waits, and the hold is open.
     pub(super) fn is_clear(&self) -> bool {
-        self.send_buffer.is_empty() && self.end_request.is_none() && self.opening.is_none()
+        self.send_buffer.is_empty() && self.end_request.is_none() && self.pending.is_none()
     }
 
     /// How many accepted messages would not be delivered if nothing more were written.
     pub(super) fn undelivered(&self) -> u32 {
-        let opening = self.opening.as_ref().map_or(0, |opening| opening.direct.len() + opening.live.len());
-        self.undelivered + (self.send_buffer.messages() + opening) as u32
+        let pending = self.pending.as_ref().map_or(0, |pending| pending.direct.len() + pending.live.len());
+        self.undelivered + (self.send_buffer.messages() + pending) as u32
     }
 
-    /// Whom to wake, once the pen is put down.
+    /// The waker of the hold's task, to call once the outbox is unlocked.
     pub(super) fn waker(&self) -> Option<Waker> {
         self.waker.clone()
     }
 
-    /// Watches for whoever polls; gives back whom to forget, once the pen is put down.
+    /// Stores the waker of `cx`. Returns the old waker, to be dropped once the outbox is unlocked.
     #[must_use]
     pub(super) fn watch(&mut self, cx: &Context<'_>) -> Option<Waker> {
         if self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {

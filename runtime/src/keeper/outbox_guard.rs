@@ -1,4 +1,4 @@
-//! A hold's pen in hand. However it was used, putting it down leaves the server's counts right.
+//! A locked outbox. Unlocking it updates the counts of the server.
 
 use std::ops::{Deref, DerefMut};
 
@@ -9,10 +9,11 @@ use abeyance_settings::endpoint::WhenSlow;
 use super::hold_config::HoldConfig;
 use super::outbox::Outbox;
 
-/// A hold's pen, locked.
+/// A locked outbox.
 ///
-/// What waits and what was dropped is compared when it is put down with what it was when it was taken up, so that no use
-/// of a pen can forget to count. Where nothing changed, as when everything is written at once, no counter is touched.
+/// When it is unlocked, what waits and what was dropped is compared with the values at the time of locking. So no use
+/// of an outbox can forget to count. Where nothing changed, as when everything is written at once, no counter is
+/// touched.
 pub(super) struct OutboxGuard<'a> {
     config: &'a HoldConfig,
     outbox: MutexGuard<'a, Outbox>,
@@ -25,13 +26,13 @@ impl<'a> OutboxGuard<'a> {
         OutboxGuard { config, waiting: outbox.waiting(), dropped: outbox.dropped, outbox }
     }
 
-    /// Whether `more` bytes may wait within `bound`; if not, and if that is allowed and suffices, the oldest published
-    /// messages go for it.
+    /// Whether `more` bytes may wait within `bound`. If not, and if `drops_oldest` is set and suffices, the oldest
+    /// published messages are dropped for them.
     pub(super) fn find_room(&mut self, more: usize, bound: usize, drops_oldest: bool) -> bool {
         match self.outbox.send_buffer.room(more, bound) {
             Room::Yes => return true,
             Room::No if !drops_oldest => return false,
-            // What is dropped is gone: never for what the kernel had some time ago.
+            // Ask the kernel before anything is dropped: its share may have shrunk since it was last asked.
             Room::No | Room::Look => {
                 let share = self.outbox.kernel_share();
                 if self.outbox.send_buffer.looked(share, more, bound) {
@@ -44,41 +45,33 @@ impl<'a> OutboxGuard<'a> {
     }
 
     /// As [`find_room`](OutboxGuard::find_room), for what waits until the hold is open.
-    pub(super) fn find_room_in_opening(&mut self, more: usize, bound: usize, drops_oldest: bool) -> bool {
-        let Some(opening) = &mut self.outbox.opening else { return false };
+    pub(super) fn find_room_in_pending(&mut self, more: usize, bound: usize, drops_oldest: bool) -> bool {
+        let Some(pending) = &mut self.outbox.pending else { return false };
         match drops_oldest {
-            true => opening.make_room(more, bound).map(|count| self.count_dropped(count)).is_some(),
-            false => opening.cost() + more <= bound,
+            true => pending.make_room(more, bound).map(|count| self.count_dropped(count)).is_some(),
+            false => pending.cost() + more <= bound,
         }
     }
 
-    /// Drops published messages, from the end that `rule` names, until that has freed `enough` or there are none.
+    /// Drops published messages, from the end of the queue that `rule` names, until `enough` bytes are free or none is
+    /// left.
     pub(super) fn drop_published(&mut self, rule: WhenSlow, enough: usize) {
-        let count = match &mut self.outbox.opening {
-            Some(opening) => opening.drop_published(rule, enough),
+        let count = match &mut self.outbox.pending {
+            Some(pending) => pending.drop_published(rule, enough),
             None => self.outbox.send_buffer.drop_published(rule, enough),
         };
         self.count_dropped(count);
     }
 
-    /// Gives up all that waits to be written but a piece that is half with the kernel: it is undelivered.
-    pub(super) fn give_up_backlog(&mut self) {
+    /// Gives up all that waits to be written, except a piece that is partly written, and counts it as undelivered.
+    pub(super) fn give_up_queued(&mut self) {
         self.outbox.undelivered += self.outbox.send_buffer.give_up() as u32;
     }
 
-    /// Gives up all that waits for the hold to open: it is undelivered.
-    pub(super) fn give_up_opening(&mut self) {
-        if let Some(opening) = &mut self.outbox.opening {
-            self.outbox.undelivered += opening.give_up() as u32;
-        }
-    }
-
-    /// Unlocks, and then wakes the hold's own task: a waker may do anything.
-    pub(super) fn wake(self) {
-        let waker = self.outbox.waker.clone();
-        drop(self);
-        if let Some(waker) = waker {
-            waker.wake();
+    /// Gives up all that waits until the hold is open, and counts it as undelivered.
+    pub(super) fn give_up_pending(&mut self) {
+        if let Some(pending) = &mut self.outbox.pending {
+            self.outbox.undelivered += pending.give_up() as u32;
         }
     }
 
@@ -104,10 +97,19 @@ impl DerefMut for OutboxGuard<'_> {
 impl Drop for OutboxGuard<'_> {
     fn drop(&mut self) {
         let keeper = &self.config.keeper;
-        keeper.memory.changed(self.waiting, self.outbox.waiting());
+        keeper.budget.changed(self.waiting, self.outbox.waiting());
         let dropped = self.outbox.dropped - self.dropped;
         if dropped > 0 {
             keeper.count_dropped(self.config.endpoint, dropped);
         }
+    }
+}
+
+/// Wakes the hold's own task. The outbox is unlocked first, because a waker is user code.
+pub(super) fn wake(outbox: OutboxGuard<'_>) {
+    let waker = outbox.waker();
+    drop(outbox);
+    if let Some(waker) = waker {
+        waker.wake();
     }
 }

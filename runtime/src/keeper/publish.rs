@@ -1,4 +1,4 @@
-//! Topics: joining, leaving, and one message to all that joined.
+//! Topics: joining, leaving, and one message to all members.
 
 use std::hash::BuildHasher;
 use std::sync::Arc;
@@ -12,11 +12,11 @@ use abeyance_core::words::topic::Topic;
 use super::Keeper;
 use super::archive::ResumePoint;
 use super::hold::Hold;
-use super::outbox::MessageClass;
+use super::message_class::MessageClass;
 use super::outbox::Outbox;
 use super::send::Refusal;
 
-/// The members of all topics, in shards so that busy topics do not wait for each other.
+/// The members of all topics, in shards so that busy topics rarely wait for each other.
 pub(super) struct TopicShards {
     shards: [Mutex<Topics<Arc<Hold>>>; 16],
     hasher: RandomState,
@@ -41,15 +41,15 @@ impl TopicShards {
         self.shard(topic).is_locked()
     }
 
-    /// Leaves a topic; says whether that was its last member.
+    /// Leaves a topic. `true` if that was its last member.
     #[must_use = "a topic that has ended is to be told so"]
-    pub(super) fn leave(&self, topic: &Topic, place: MemberSlot) -> bool {
-        let left = self.shard(topic.as_str()).lock().leave(topic.as_str(), place);
-        // Not under the lock: it may be the last handle on the hold.
+    pub(super) fn leave(&self, topic: &Topic, slot: MemberSlot) -> bool {
+        let left = self.shard(topic.as_str()).lock().leave(topic.as_str(), slot);
+        // Dropped with the shard unlocked: it may be the last handle on the hold.
         left.is_some_and(|left| left.was_last)
     }
 
-    /// Acts if nobody has joined `topic`, and before anybody can.
+    /// Calls `act` if `topic` has no members. The shard stays locked meanwhile, so that no hold joins.
     pub(super) fn if_empty<T>(&self, topic: &str, act: impl FnOnce() -> T) -> Option<T> {
         let topics = self.shard(topic).lock();
         let is_empty = topics.members(topic).next().is_none();
@@ -57,7 +57,7 @@ impl TopicShards {
     }
 }
 
-/// Why a hold joins no more.
+/// Why a hold did not join a topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum JoinRefusal {
     Ended,
@@ -65,18 +65,18 @@ pub(crate) enum JoinRefusal {
 }
 
 impl Keeper {
-    /// A hold that begins joins its topics, and follows those that keep a history from where its client comes; `true`
-    /// stands with topics whose whole past a newcomer wants.
+    /// A new hold joins its topics, and follows those that keep a history from the resume point of its client. `true`
+    /// marks topics whose whole history a new client wants.
     pub(crate) fn enter(&self, hold: &Arc<Hold>, topics: &[(Topic, bool)], resume_point: ResumePoint) {
-        // First joined, then followed: whatever is published from here on finds it, and what it follows is decided in
-        // one moment for all of them.
+        // First joined, then followed: every message that is published from here on finds the hold, and the cursor is
+        // set in one moment for all topics.
         for (topic, _) in topics {
             let _ = self.add_member(hold, topic, |_| {});
         }
         hold.follow(topics, resume_point);
     }
 
-    /// Joins a topic; joining twice is joining once, and a hold whose end has begun joins nothing.
+    /// Joins a topic. Joining twice is joining once.
     pub(crate) fn join(&self, hold: &Arc<Hold>, topic: Topic) -> Result<(), JoinRefusal> {
         self.add_member(hold, &topic, |outbox| hold.follow_too(outbox, &topic))
     }
@@ -87,7 +87,8 @@ impl Keeper {
         topic: &Topic,
         follow: impl FnOnce(&mut Outbox),
     ) -> Result<(), JoinRefusal> {
-        // The pen under the topics: a second place, or one that is taken back, would be seen by publishers.
+        // The outbox is locked under the shard. Otherwise publishers could see a second membership, or one that is
+        // undone.
         let mut topics = self.topics.shard(topic.as_str()).lock();
         let mut outbox = hold.outbox();
         if outbox.end_request.is_some() {
@@ -106,7 +107,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Leaves a topic; `false` if it was not joined.
+    /// Leaves a topic. `false` if it was not joined.
     pub(crate) fn leave(&self, hold: &Hold, topic: &str) -> bool {
         let mut topics = self.topics.shard(topic).lock();
         let mut outbox = hold.outbox();
@@ -114,11 +115,11 @@ impl Keeper {
             return false;
         };
         let mut joined = std::mem::take(&mut outbox.joined).into_vec();
-        let (_, place) = joined.swap_remove(at);
+        let (_, slot) = joined.swap_remove(at);
         outbox.joined = joined.into();
         hold.unfollow(&mut outbox, topic);
         drop(outbox);
-        let left = topics.leave(topic, place);
+        let left = topics.leave(topic, slot);
         drop(topics);
         if left.is_some_and(|left| left.was_last) {
             self.last_left(topic);
@@ -126,22 +127,22 @@ impl Keeper {
         true
     }
 
-    /// Everybody who joined `topic`.
+    /// The members of `topic`.
     pub(super) fn members(&self, topic: &str) -> Vec<Arc<Hold>> {
         self.topics.shard(topic).lock().members(topic).cloned().collect()
     }
 
-    /// How many these are.
+    /// How many members `topic` has.
     pub(super) fn count_members(&self, topic: &str) -> usize {
         self.topics.shard(topic).lock().count(topic)
     }
 
-    /// Sends a message to all that joined `topic`; says for how many holds it was accepted. Never waits.
+    /// Sends a message to all members of `topic`, and returns for how many holds it was accepted. Never waits.
     pub(crate) fn publish(&self, topic: &str, message: &Message) -> usize {
         if let Some(archive) = self.archive()
             && let Some(rule) = archive.rule(topic)
         {
-            // Recorded first: a hold that joins now reads it there, or is found among the members, or both.
+            // Recorded first: a hold that joins now reads it from the history, or is found among the members, or both.
             let in_flight = self.record(archive, rule, topic, message);
             let encoded = Encoded::numbered(message, Some(archive.id(in_flight.recorded.offset)));
             return self.hand_out(topic, message, |hold| hold.deliver(archive, &in_flight, &encoded));
@@ -155,9 +156,9 @@ impl Keeper {
         for hold in self.members(topic) {
             match give(&hold) {
                 Ok(()) => accepted += usize::from(message.is_for(hold.id)),
-                // What follows for the hold has followed.
+                // The hold has dealt with it.
                 Err(Refusal::Full | Refusal::Ended) => {}
-                // The publisher's fault, not the peer's.
+                // The publisher caused this, not the peer.
                 Err(Refusal::TooLarge) => tracing::warn!(
                     hold = %hold.id,
                     topic,

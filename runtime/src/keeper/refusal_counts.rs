@@ -1,4 +1,4 @@
-//! How many were refused, by reason.
+//! How many requests were refused, by reason.
 
 use std::array;
 use std::sync::atomic::Ordering::Relaxed;
@@ -10,10 +10,10 @@ use abeyance_core::words::tick::Tick;
 
 use super::Keeper;
 
-/// How often there is a warning of foreign origins at most.
+/// The least time between two warnings of foreign origins.
 const SELDOM: Duration = Duration::from_secs(60);
 
-/// The counts of all reasons, and when there may be the next warning.
+/// The counts of all reasons, and when the next warning may be logged.
 pub(super) struct RefusalCounts {
     counts: [AtomicU64; RefusalReason::ALL.len()],
     next_warning: AtomicU64,
@@ -24,14 +24,14 @@ impl RefusalCounts {
         RefusalCounts { counts: array::from_fn(|_| AtomicU64::new(0)), next_warning: AtomicU64::new(0) }
     }
 
-    /// Those that ever happened.
+    /// The reasons that ever happened, with their counts.
     pub(super) fn counts(&self) -> Vec<(&'static str, u64)> {
         let counts = RefusalReason::ALL.iter().map(|why| why.as_str()).zip(&self.counts);
         let counts = counts.map(|(word, count)| (word, count.load(Relaxed)));
         counts.filter(|(_, count)| *count > 0).collect()
     }
 
-    /// Whether a warning is due now; then there is none for a while.
+    /// Whether a warning is due now. If so, none is due for a minute.
     fn may_warn(&self, now: Tick) -> bool {
         let next = now.plus(SELDOM).0;
         let due = |at: u64| (at <= now.0).then_some(next);
@@ -45,7 +45,7 @@ impl Keeper {
         self.refusal_counts.counts[why as usize].fetch_add(1, Relaxed);
     }
 
-    /// Whether to warn of a refusal of this kind, which happened so often: now and then, where the client hides the reason.
+    /// How often this refusal happened, if a warning is due. Only for reasons that the client hides from its user.
     pub(crate) fn warns_of_denial(&self, why: RefusalReason) -> Option<u64> {
         let count = self.refusal_counts.counts[why as usize].load(Relaxed);
         (why == RefusalReason::Origin && self.refusal_counts.may_warn(self.time().mark())).then_some(count)

@@ -1,12 +1,13 @@
-//! What a hold that follows topics with a history has got of it: all of it, once, in order.
+//! How a hold gets the messages of topics with a history: all of them, once, in order.
 //!
-//! 1. A hold has a cursor. It was given everything up to there, of every such topic that it has joined.
-//! 2. While it is *live*, a publisher gives it the message itself, if that is the next. If another publisher is still
-//!    on its way with an earlier one, whoever comes first takes both from the archive, in order; the other finds
-//!    nothing left to do.
-//! 3. While it is not, because it came back and has much to get, publishers pass it by: it reads the archive itself as
-//!    it has room, so that a thousand clients that come back cost a thousand cursors and not a thousand queues.
-//! 4. Everything here is decided under the pen; the archive's lock is taken under it for a moment.
+//! 1. A hold has a cursor. The hold was given everything up to the cursor, of every such topic that it has joined.
+//! 2. While the hold is *live*, a publisher writes its message to the hold, if that message is the next. If another
+//!    publisher is still in flight with an earlier message, the first publisher to come takes both from the archive, in
+//!    order. The other publisher finds nothing left to do.
+//! 3. While the hold is not live, because its client came back and missed much, publishers skip it. The hold reads the
+//!    archive itself as it has room. So a thousand clients that come back cost a thousand cursors, not a thousand
+//!    queues.
+//! 4. Everything here is decided under the lock of the outbox. The lock of the archive is taken briefly under it.
 
 use std::io;
 
@@ -20,16 +21,18 @@ use abeyance_core::words::topic::Topic;
 use super::archive::{Archive, InFlight, ResumePoint};
 use super::cursor::{Cursor, Followed};
 use super::hold::Hold;
-use super::outbox::{MessageClass, Outbox, Wrote};
-use super::outbox_guard::OutboxGuard;
+use super::message_class::MessageClass;
+use super::outbox::{Outbox, Wrote};
+use super::outbox_guard::{OutboxGuard, wake};
 use super::send::{Queued, Refusal};
 
 /// What came of reading from the archive.
 struct ReadUp {
     most: Wrote,
-    /// There is more, and room for it.
+    /// Whether there is more, and room for it.
     has_more: bool,
-    /// How many were not accepted: told when the pen is put down, since a subscriber of the log is user code.
+    /// How many messages were not accepted. Logged once the outbox is unlocked, since a subscriber of the log is user
+    /// code.
     passed_over: usize,
 }
 
@@ -37,13 +40,13 @@ struct ReadUp {
 const STEP: usize = 64 << 10;
 
 impl Hold {
-    /// The topics are joined: from here on the hold follows those that keep a history.
+    /// Follows those of the joined topics that keep a history.
     pub(crate) fn follow(&self, topics: &[(Topic, bool)], resume_point: ResumePoint) {
         let Some(archive) = self.keeper().archive() else { return };
         let mut outbox = self.outbox();
         if outbox.end_request.is_some() {
-            // Its end was quicker. It follows nothing, and yet its client has to learn where it stands: without an id it
-            // would come back as a newcomer, and miss what is published meanwhile.
+            // The end came first, so the hold follows nothing. Its client must still get an id: without one it would
+            // come back as a new client, and miss what is published meanwhile.
             outbox.cursor = archive.locate(topics, resume_point).map(Box::new);
             self.stand_still(archive, &mut outbox);
             return;
@@ -51,10 +54,10 @@ impl Hold {
         let send_buffer = self.config.endpoint_config.send_buffer;
         let Some((cursor, pulled)) = archive.follow(topics, resume_point, send_buffer) else { return };
         outbox.cursor = Some(Box::new(cursor));
-        // While it opens, nothing is written: what fits is put in line now, the rest is read when there is room.
+        // Nothing is written before the hold is open: what fits is queued now, the rest is read when there is room.
         let read = self.read_up(archive, &mut outbox, pulled);
-        if let Outbox { opening: Some(opening), cursor: Some(cursor), .. } = &mut *outbox
-            && opening.live.is_empty()
+        if let Outbox { pending: Some(pending), cursor: Some(cursor), .. } = &mut *outbox
+            && pending.live.is_empty()
         {
             cursor.pass_over(cursor.cursor);
         }
@@ -69,7 +72,7 @@ impl Hold {
         }
     }
 
-    /// One more topic is joined, by a hold that may follow some already.
+    /// Follows one more topic, if that keeps a history.
     pub(super) fn follow_too(&self, outbox: &mut Outbox, topic: &Topic) {
         let Some(archive) = self.keeper().archive() else { return };
         let Some(rule) = archive.rule(topic.as_str()) else { return };
@@ -83,7 +86,7 @@ impl Hold {
         }
     }
 
-    /// Follows a topic no longer.
+    /// Stops following a topic.
     pub(super) fn unfollow(&self, outbox: &mut Outbox, topic: &str) {
         let (Some(archive), Some(cursor)) = (self.keeper().archive(), &mut outbox.cursor) else {
             return;
@@ -95,7 +98,7 @@ impl Hold {
         }
     }
 
-    /// Follows nothing any more, now that its end begins.
+    /// Stops following all topics, because the end begins.
     pub(super) fn follow_no_more(&self, outbox: &mut Outbox) {
         let Some(archive) = self.keeper().archive() else { return };
         for followed in self.stand_still(archive, outbox) {
@@ -103,12 +106,12 @@ impl Hold {
         }
     }
 
-    /// From here on its client stands where it stands; gives back what it followed.
+    /// Fixes the position of the client, and returns the topics that the hold followed.
     fn stand_still(&self, archive: &Archive, outbox: &mut Outbox) -> Vec<Followed> {
         let Some(cursor) = &mut outbox.cursor else { return Vec::new() };
         let is_untouched = cursor.start == cursor.cursor;
-        cursor.stop = match (self.form, &outbox.opening) {
-            // What waits for the answer is not in it, but for what `position` is told.
+        cursor.stop = match (self.form, &outbox.pending) {
+            // What waits is not in the answer, except the messages that `last_position` is given.
             (WireForm::LongPoll, _) | (_, Some(_)) if !is_untouched => Some(cursor.start),
             _ => Some(archive.passed(cursor)),
         };
@@ -118,13 +121,13 @@ impl Hold {
         std::mem::take(&mut cursor.topics)
     }
 
-    /// Where the client stands before anything is written to it.
+    /// The position of the client before anything is written to it.
     pub(crate) fn first_position(&self) -> Position {
         let outbox = self.outbox();
         self.position(&outbox, |cursor| Some(cursor.start))
     }
 
-    /// Where the client stands when its hold has ended and these were its last messages.
+    /// The position of the client when its hold has ended with these last messages.
     pub(crate) fn last_position(&self, last_messages: &[Numbered]) -> Position {
         let last = last_messages.iter().rev().find_map(|numbered| numbered.id);
         let outbox = self.outbox();
@@ -140,7 +143,7 @@ impl Hold {
         Position { id, is_lost: cursor.is_lost }
     }
 
-    /// Takes a message that was published to a topic with a history.
+    /// Delivers a message that was published to a topic with a history.
     pub(super) fn deliver(
         &self,
         archive: &Archive,
@@ -151,7 +154,7 @@ impl Hold {
         if outbox.end_request.is_some() {
             return Err(Refusal::Ended);
         }
-        let is_opening = outbox.opening.is_some();
+        let is_opening = outbox.pending.is_some();
         let Some(cursor) = &mut outbox.cursor else { return Err(Refusal::Ended) };
         let Some((_, after)) = cursor.wanted().find(|(topic, _)| **topic == in_flight.topic) else {
             return Err(Refusal::Ended);
@@ -159,7 +162,8 @@ impl Hold {
         if in_flight.recorded.offset <= after || !cursor.is_live {
             return Ok(());
         }
-        // With one topic it is the next if its topic says so. With several, one of another may be on its way.
+        // With one topic, the topic tells whether the message is the next. With several, a message of another topic may
+        // be in flight.
         let is_next = cursor.topics.len() == 1 && in_flight.recorded.previous <= after;
         let entries = if is_next { Vec::new() } else { archive.pull(cursor, usize::MAX, usize::MAX).entries };
         if self.form != WireForm::LongPoll || is_opening {
@@ -180,8 +184,8 @@ impl Hold {
         self.answer(answers)
     }
 
-    /// Writes messages of the sequence, one after the other, the one that is landing among them or alone; says what became
-    /// of that one. `encoded` is shared with all others that get it.
+    /// Writes `entries` in order, or the message in flight alone if there are none. Returns what became of the message
+    /// in flight. `encoded` is shared with all other holds that get it.
     fn pass_on(
         &self,
         archive: &Archive,
@@ -190,50 +194,51 @@ impl Hold {
         encoded: &Encoded<'_>,
         entries: &[Entry],
     ) -> Result<(), Refusal> {
-        let landed = in_flight.recorded.offset;
+        let own_offset = in_flight.recorded.offset;
         let alone = entries.is_empty().then_some(None);
-        let others = entries.iter().map(|entry| (entry.offset != landed).then_some(entry));
+        let others = entries.iter().map(|entry| (entry.offset != own_offset).then_some(entry));
         let (mut outcome, mut most) = (Ok(()), Wrote::All);
         for entry in alone.into_iter().chain(others) {
-            let offset = entry.map_or(landed, |entry| entry.offset);
+            let offset = entry.map_or(own_offset, |entry| entry.offset);
             if self.is_answer_full(&outbox, entry.map_or(encoded.message(), |entry| &entry.message)) {
                 if let Some(cursor) = &mut outbox.cursor {
                     cursor.is_live = false;
                 }
                 break;
             }
-            let placed = match entry {
-                None => self.place(&mut outbox, encoded, MessageClass::Published),
+            let queued = match entry {
+                None => self.enqueue(&mut outbox, encoded, MessageClass::Published),
                 Some(entry) => {
                     let id = Some(archive.id(offset));
-                    self.place(&mut outbox, &Encoded::numbered(&entry.message, id), MessageClass::Published)
+                    self.enqueue(&mut outbox, &Encoded::numbered(&entry.message, id), MessageClass::Published)
                 }
             };
             if let Some(cursor) = &mut outbox.cursor {
                 cursor.cursor = offset;
             }
-            match placed {
+            match queued {
                 Queued::Wrote(wrote) => most = most.max(wrote),
-                Queued::Broke(_) | Queued::Slow => return self.after(placed, outbox),
-                Queued::Refused(refusal) if offset == landed => outcome = Err(refusal),
+                Queued::Broke(_) | Queued::Slow => return self.after(queued, outbox),
+                Queued::Refused(refusal) if offset == own_offset => outcome = Err(refusal),
                 Queued::Refused(_) => {}
             }
         }
         self.after(Queued::Wrote(most), outbox).and(outcome)
     }
 
-    /// Whether a long poll that opens has so much in its answer that this message is for its client's next request.
+    /// Whether the answer of a long poll that is not open yet is so full that this message must wait for the next
+    /// request.
     fn is_answer_full(&self, outbox: &Outbox, message: &Message) -> bool {
         let (length, bound) = (message.len(), self.config.endpoint_config.send_buffer);
-        let opening = outbox.opening.as_ref().filter(|_| self.form == WireForm::LongPoll && length <= bound);
-        opening.is_some_and(|opening| opening.cost() + length > bound)
+        let pending = outbox.pending.as_ref().filter(|_| self.form == WireForm::LongPoll && length <= bound);
+        pending.is_some_and(|pending| pending.cost() + length > bound)
     }
 
     /// Reads from the archive what the hold has not got yet, as far as there is room, and writes it.
     pub(super) fn catch_up(&self) {
         let Some(archive) = self.keeper().archive() else { return };
         let mut outbox = self.outbox();
-        // What comes to an open long poll is its answer: it would have been, had there been anything to read.
+        // An open long poll has nothing to read: the first message would have been its answer.
         if !outbox.is_behind() || self.form == WireForm::LongPoll {
             return;
         }
@@ -243,7 +248,7 @@ impl Hold {
             let pulled = archive.pull(cursor, STEP, self.config.endpoint_config.send_buffer);
             if pulled.is_overtaken {
                 drop(outbox);
-                // What it had yet to read is forgotten: it reads more slowly than its topics move on.
+                // Messages that it had yet to read are forgotten: the peer reads more slowly than its topics publish.
                 self.keeper().end(self, Disconnect::Slow.into());
                 return;
             }
@@ -262,7 +267,7 @@ impl Hold {
         self.tell_passed_over(passed_over);
     }
 
-    /// Gives the hold what was read from the archive, as far as there is room; `true` if there is room for more.
+    /// Writes what was read from the archive, as far as there is room.
     fn read_up(&self, archive: &Archive, outbox: &mut OutboxGuard<'_>, pulled: Pulled) -> io::Result<ReadUp> {
         let mut read = ReadUp { most: Wrote::All, has_more: !pulled.is_all, passed_over: 0 };
         for entry in pulled.entries {
@@ -270,14 +275,14 @@ impl Hold {
             let Numbered { message, id } = archive.numbered(cursor, &entry);
             let encoded = Encoded::numbered(&message, id);
             if !self.has_room(outbox, &encoded) {
-                self.note_behind(archive, outbox);
+                self.mark_behind(archive, outbox);
                 return Ok(ReadUp { has_more: false, ..read });
             }
-            let placed = self.place(outbox, &encoded, MessageClass::Published);
+            let queued = self.enqueue(outbox, &encoded, MessageClass::Published);
             if let Some(cursor) = &mut outbox.cursor {
                 cursor.cursor = entry.offset;
             }
-            match placed {
+            match queued {
                 Queued::Wrote(wrote) => read.most = read.most.max(wrote),
                 Queued::Broke(error) => return Err(error),
                 Queued::Slow | Queued::Refused(_) => read.passed_over += 1,
@@ -289,32 +294,32 @@ impl Hold {
         Ok(read)
     }
 
-    fn note_behind(&self, archive: &Archive, outbox: &mut Outbox) {
-        if outbox.opening.is_none()
+    fn mark_behind(&self, archive: &Archive, outbox: &mut Outbox) {
+        if outbox.pending.is_none()
             && let Some(cursor) = &mut outbox.cursor
-            && !std::mem::replace(&mut cursor.is_noted, true)
+            && !std::mem::replace(&mut cursor.is_marked_behind, true)
         {
-            archive.note_behind(self.id);
+            archive.mark_behind(self.id);
         }
     }
 
-    /// Whether a kept message may be written now, or never.
+    /// Whether a recorded message fits now. Also `true` if it can never fit: then it is skipped.
     fn has_room(&self, outbox: &mut OutboxGuard<'_>, message: &Encoded<'_>) -> bool {
         let bound = self.config.endpoint_config.send_buffer;
-        if outbox.opening.is_some() {
+        if outbox.pending.is_some() {
             let length = message.message().len();
-            return length > bound || outbox.find_room_in_opening(length, bound, false);
+            return length > bound || outbox.find_room_in_pending(length, bound, false);
         }
         let length = message.form(self.form).len();
         length > bound || outbox.find_room(length, bound, false)
     }
 
-    /// There may be room by now: has the hold's own task look.
+    /// Wakes the hold's own task to read on, because there may be room by now.
     pub(super) fn retry(&self) {
         let mut outbox = self.outbox();
         if let Some(cursor) = &mut outbox.cursor {
-            cursor.is_noted = false;
+            cursor.is_marked_behind = false;
         }
-        outbox.wake();
+        wake(outbox);
     }
 }

@@ -1,7 +1,7 @@
-//! The schedule: what is published later, and who is told when something is due.
+//! The schedule: what is published later, and the notice when something is due.
 //!
-//! The sweep only tells; a task of its own takes what is due and publishes it (`dispatch/publisher.rs`), since one
-//! publication may take as long as many sweeps, and what makes a message is user code.
+//! The sweep only notifies. A task of dispatch takes what is due and publishes it (`dispatch/publisher.rs`), since one
+//! publication may take as long as many sweeps, and user code may make the message.
 
 use std::fmt;
 use std::sync::atomic::Ordering::Relaxed;
@@ -22,9 +22,9 @@ use super::time::Time;
 
 /// What is published.
 pub(crate) enum Job {
-    /// This.
+    /// This message.
     Message(Message),
-    /// What the application makes of it, each time. User code: it is neither called nor dropped under a lock.
+    /// A message that the application makes each time. User code: it is neither called nor dropped under a lock.
     Maker(Maker),
 }
 
@@ -42,7 +42,7 @@ pub(super) enum When {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ScheduleError {
-    /// So many are scheduled, which is as many as there may be.
+    /// So many are scheduled already, as [`Server::max_scheduled`](crate::Server::max_scheduled) allows.
     TooMany(usize),
     /// The period is shorter than 25 ms, which is how often the server looks.
     TooOften(Duration),
@@ -54,18 +54,18 @@ pub enum ScheduleError {
 
 pub(super) struct Schedule {
     state: Mutex<State>,
-    /// When something is due next: the sweep looks here, without a lock.
+    /// When the next entry is due. The sweep reads it without a lock.
     next: AtomicU64,
-    /// How many entries there are: topics that end look here.
+    /// How many entries there are. Topics that end read it without a lock.
     count: AtomicUsize,
-    /// Told when something is due or cancelled.
+    /// Notified when an entry is due or cancelled.
     due: Notify,
 }
 
 struct State {
     timers: TimerQueue<Job>,
-    /// What ended with its topic. A topic ends wherever its last member leaves it: that is no place for user code, and
-    /// dropping a maker is that.
+    /// Entries that were cancelled with their topic. They are dropped elsewhere, because dropping a maker is user code,
+    /// and a topic may end where none may run.
     cancelled: Vec<Entry<Job>>,
     is_closed: bool,
 }
@@ -84,7 +84,7 @@ impl Schedule {
         outcome
     }
 
-    /// The sweep has come to `now`.
+    /// Notifies the publishing task if an entry is due by `now`.
     pub(super) fn tell(&self, now: Tick) {
         if self.next.load(Relaxed) <= now.0 {
             self.due.notify_one();
@@ -112,7 +112,7 @@ impl Keeper {
             if state.is_closed {
                 return Err((ScheduleError::Stopped, job));
             }
-            // What was cancelled and is not dropped yet takes memory as well.
+            // Entries that are cancelled and not yet dropped take memory as well.
             if state.timers.len() + state.cancelled.len() >= most {
                 return Err((ScheduleError::TooMany(most), job));
             }
@@ -122,13 +122,13 @@ impl Keeper {
         added.map_err(|(error, _)| error)
     }
 
-    /// Cancels an entry; gives it back to be dropped. `None` if it is over.
+    /// Cancels an entry, and returns it to be dropped. `None` if it is over.
     pub(crate) fn cancel(&self, number: Number) -> Option<Entry<Job>> {
         self.schedule.with(|state| state.timers.cancel(number))
     }
 
-    /// The last member of a topic has left. What was to be published to it is cancelled; or, where something of its past
-    /// is kept, when that is [forgotten](Keeper::past_forgotten).
+    /// The last member of a topic has left. Its entries are cancelled now; or, if some of its history is kept, when
+    /// that is [forgotten](Keeper::past_forgotten).
     ///
     /// Called with no lock held. It costs a load where nothing is scheduled.
     pub(super) fn last_left(&self, topic: &str) {
@@ -141,8 +141,8 @@ impl Keeper {
         });
     }
 
-    /// The last of a topic's past is forgotten. What was to be published to it is cancelled, but for what has been
-    /// scheduled since the last member left: that waits for the next.
+    /// The last message of a topic's history is forgotten. Its entries are cancelled, except those that were scheduled
+    /// after the last member left: they wait for the next member.
     ///
     /// Called with no lock held. It costs a load where nothing is scheduled.
     pub(super) fn past_forgotten(&self, topic: &str) {
@@ -152,12 +152,12 @@ impl Keeper {
         });
     }
 
-    /// Cancels entries of a topic that nobody has joined.
+    /// Cancels entries of a topic without members.
     fn cancel_those(&self, topic: &str, those: impl FnOnce(&mut TimerQueue<Job>, bool) -> Vec<Entry<Job>>) {
         if self.schedule.count.load(Relaxed) == 0 {
             return;
         }
-        // Under the topic: somebody may have joined meanwhile, and then it has not ended.
+        // Under the lock of the shard: a hold may have joined meanwhile, and then the topic has not ended.
         let is_some_cancelled = self.topics.if_empty(topic, || {
             let has_past = self.archive().is_some_and(|archive| archive.remembers(topic));
             self.schedule.with(|state| {
@@ -172,33 +172,37 @@ impl Keeper {
         }
     }
 
-    /// Returns when something is due, or was cancelled; says which sweep found it.
+    /// Returns when an entry is due or was cancelled, with the tick of the sweep that found it.
     pub(crate) async fn due(&self) -> Tick {
         self.schedule.due.notified().await;
         self.time.swept()
     }
 
-    /// The next that is due by `now`. One at a time, so that what is cancelled while others are published is not.
+    /// The next entry that is due by `now`. One at a time, so that an entry can be cancelled while others are
+    /// published.
     pub(crate) fn take_due(&self, now: Tick) -> Option<Due<Job>> {
         self.schedule.with(|state| state.timers.take_due(now))
     }
 
-    /// Puts back what comes again; gives it back if it was cancelled meanwhile.
+    /// Puts back the job of an entry that comes again.
+    ///
+    /// # Errors
+    /// The job comes back if the entry was cancelled meanwhile.
     pub(crate) fn put_back(&self, number: Number, job: Job, now: Tick) -> Result<(), Job> {
         self.schedule.with(|state| state.timers.put_back(number, job, now))
     }
 
-    /// Whether it is still to be published.
+    /// Whether the entry is still to be published.
     pub(crate) fn is_scheduled(&self, number: Number) -> bool {
         self.schedule.state.lock().timers.is_entered(number)
     }
 
-    /// What ended with its topic, to be dropped.
+    /// Takes the entries that were cancelled with their topics, to be dropped.
     pub(crate) fn take_cancelled(&self) -> Vec<Entry<Job>> {
         std::mem::take(&mut self.schedule.state.lock().cancelled)
     }
 
-    /// Cancels everything, and schedules nothing any more; gives back what is to be dropped.
+    /// Cancels all entries and accepts no more. Returns them to be dropped.
     pub(crate) fn close_schedule(&self) -> Vec<Entry<Job>> {
         self.schedule.with(|state| {
             state.is_closed = true;
@@ -208,20 +212,20 @@ impl Keeper {
         })
     }
 
-    /// How much is scheduled.
+    /// How many entries are scheduled.
     pub(super) fn scheduled(&self) -> usize {
         self.schedule.count.load(Relaxed)
     }
 }
 
 impl When {
-    /// The time to the first, and from one to the next.
+    /// The time to the first publication, and from one to the next.
     fn read(self) -> Result<(Duration, Option<Duration>), ScheduleError> {
         let (When::After(span) | When::Every(span)) = self;
         if span > LONGEST {
             return Err(ScheduleError::TooLong(span));
         }
-        // Ticks are whole milliseconds, and nothing is to come early.
+        // Rounded up: ticks are whole milliseconds, and nothing may come early.
         let whole = Duration::from_millis(span.as_nanos().div_ceil(1_000_000) as u64);
         match self {
             When::After(_) => Ok((whole, None)),

@@ -13,21 +13,23 @@ use super::Keeper;
 use super::hub::Hub;
 use super::schedule::{Job, ScheduleError, When};
 
-/// Something that is to be published later. Dropping it cancels that; [`detach`](Scheduled::detach) lets it be.
+/// A publication that is scheduled for later. Dropping it cancels the publication, unless it is
+/// [detached](Scheduled::detach).
 ///
 /// It is also cancelled
 ///
-/// - with its topic: when the last member leaves it; or later, when the last of its past is forgotten that it
-///   [keeps](crate::Retention). A topic that has had no members yet is waited for; meanwhile it is published to nobody;
+/// - with its topic: when the last member leaves it, or later, when the last message of the history that it
+///   [keeps](crate::Retention) is forgotten. A topic that has had no members yet does not cancel: until it has one, the
+///   message is published to no hold;
 /// - when the server begins to stop.
 ///
-/// What is cancelled is not published any more, unless it is just being published.
+/// After it is cancelled nothing is published any more, except a publication that has begun already.
 ///
 /// Time is the server's own, as for all clocks: it stands still before the server has started, and while the server
 /// itself is stalled. Nothing is published early, and where the server is not busy, nothing 100 ms late. Of what is due
 /// together the earliest comes first, then what was scheduled first.
 ///
-/// A context that owns it takes it along when its hold ends. Schedule for a topic that the hold joins in `on_suspend` or
+/// A context that owns it cancels it when the hold ends. Schedule for a topic that the hold joins in `on_suspend` or
 /// later: while the function runs, the last of the topic's members may still leave.
 ///
 /// ```
@@ -35,24 +37,24 @@ use super::schedule::{Job, ScheduleError, When};
 /// use abeyance::{Held, Lifecycle, ScheduleError, Scheduled, Suspend, suspend};
 ///
 /// #[derive(Default)]
-/// struct Seat { reminder: Option<Scheduled> }
+/// struct Player { reminder: Option<Scheduled> }
 ///
 /// #[suspend]
-/// async fn lobby() -> Suspend<Seat> {
-///     Suspend::with(Seat::default()).join("lobby")
+/// async fn game() -> Suspend<Player> {
+///     Suspend::with(Player::default()).join("game")
 /// }
 ///
-/// impl Lifecycle for Seat {
+/// impl Lifecycle for Player {
 ///     async fn on_suspend(&mut self, held: &Held) {
 ///         let hour = Duration::from_secs(60 * 60);
 ///         let text = format!("{} has been here for an hour", held.peer());
-///         self.reminder = held.hub().publish_after(hour, "lobby", text).ok();
+///         self.reminder = held.hub().publish_after(hour, "game", text).ok();
 ///     }
 /// }
 /// ```
 #[must_use = "dropping it cancels what is scheduled: keep it, or `detach` it"]
 pub struct Scheduled {
-    /// None when it was cancelled or detached.
+    /// `None` when it was cancelled or detached.
     keeper: Option<Arc<Keeper>>,
     number: Number,
 }
@@ -67,9 +69,9 @@ impl Hub {
     /// # use abeyance::{Hub, ScheduleError};
     /// # fn example(hub: Hub) -> Result<(), ScheduleError> {
     /// let closing = hub.publish_after(Duration::from_secs(60), "auction/7", "sold")?;
-    /// // Somebody bids.
+    /// // A bid comes.
     /// closing.cancel();
-    /// // This one nobody needs to cancel.
+    /// // This one goes on without its handle.
     /// hub.publish_after(Duration::from_secs(600), "auction/7", "closed")?.detach();
     /// # Ok(())
     /// # }
@@ -90,11 +92,11 @@ impl Hub {
     ///
     /// `period` is at least 25 ms and at most a year; a part of a millisecond counts as one.
     ///
-    /// Where periods were missed because the server was busy, it is published once for all of them. The next comes when it
-    /// would have come anyway: lateness does not add up.
+    /// Where periods were missed because the server was busy, it is published once for all of them. The next comes when
+    /// it would have come anyway: lateness does not add up.
     ///
-    /// To a topic that [keeps](crate::Retention) its past, what is published again and again within its age adds to that past:
-    /// such a topic does not end by itself, so keep the handle.
+    /// To a topic that [keeps](crate::Retention) its past, what is published again and again within its age adds to
+    /// that past: such a topic does not end by itself, so keep the handle.
     ///
     /// # Errors
     /// When `period` is shorter or longer than it may be, when 65,536 are scheduled already, or when the server stops.
@@ -107,7 +109,8 @@ impl Hub {
         self.schedule(When::Every(period), Topic::from(topic.as_ref()), Job::Message(message.into()))
     }
 
-    /// As [`publish_every`](Hub::publish_every), with a message that is made anew each time, though nobody may be there.
+    /// As [`publish_every`](Hub::publish_every), with a message that `make` makes anew each time, also for a topic
+    /// without members.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -142,7 +145,7 @@ impl Hub {
         )
     }
 
-    /// How many publications are scheduled now; one that comes again and again counts as one.
+    /// How many publications are scheduled now. A periodic one counts once.
     pub fn scheduled(&self) -> usize {
         self.keeper().scheduled()
     }
@@ -154,18 +157,18 @@ impl Hub {
 }
 
 impl Scheduled {
-    /// Cancels it, as dropping does; `false` if nothing was to come any more.
+    /// Cancels it, as dropping does. `false` if nothing was left to publish.
     pub fn cancel(mut self) -> bool {
         self.end()
     }
 
-    /// Lets it be: it is published whoever has forgotten it, until its topic ends or the server stops.
+    /// Lets it go on without a handle, until its topic ends or the server stops.
     pub fn detach(mut self) {
         self.keeper = None;
     }
 
     fn end(&mut self) -> bool {
-        // At once, as whatever else its owner drops: what was scheduled is dropped here.
+        // The job is dropped here, in the thread of the caller.
         self.keeper.take().is_some_and(|keeper| keeper.cancel(self.number).is_some())
     }
 }

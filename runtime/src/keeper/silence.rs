@@ -1,4 +1,4 @@
-//! While we cannot hear a peer, its silence proves nothing.
+//! Idle time that is credited to a peer. While the server cannot read from a peer, its silence proves nothing.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
@@ -10,21 +10,21 @@ use super::hold::Hold;
 use super::outbox::Outbox;
 
 impl Hold {
-    /// We stop reading from the peer: its silence proves nothing until [`listen`](Hold::listen).
+    /// The server stops reading from the peer. Its silence proves nothing until [`resume_reads`](Hold::resume_reads).
     pub(crate) fn pause_reads(&self) {
         let mut outbox = self.outbox();
-        outbox.is_deaf = true;
-        outbox.unheard.begin(self.keeper().time().mark());
+        outbox.reads_paused = true;
+        outbox.unreadable_since.begin(self.keeper().time().mark());
     }
 
-    /// We read again.
+    /// The server reads again.
     pub(crate) fn resume_reads(&self) {
         let mut outbox = self.outbox();
-        outbox.is_deaf = false;
+        outbox.reads_paused = false;
         self.credit_idle(&mut outbox);
     }
 
-    /// Nothing waits any more because what did was dropped: no write is blocked.
+    /// Clears the blocked write, if all that waited was dropped.
     pub(super) fn forget_block(&self, outbox: &mut Outbox) {
         if outbox.send_buffer.is_empty() {
             outbox.blocked = Since::NOT;
@@ -32,41 +32,41 @@ impl Hold {
         }
     }
 
-    /// Gives the silence back, once nothing keeps us from hearing the peer.
+    /// Credits the silence to the peer, once no write is blocked and reads are not paused.
     pub(super) fn credit_idle(&self, outbox: &mut Outbox) {
         if outbox.blocked.get().is_none()
-            && !outbox.is_deaf
-            && let Some(since) = outbox.unheard.end()
+            && !outbox.reads_paused
+            && let Some(since) = outbox.unreadable_since.end()
         {
             let now = self.keeper().time().mark();
             let life = Tick(self.life.load(Relaxed)).plus(now.since(since)).min(now);
-            // Signs of life may come meanwhile: never back behind one of them.
-            self.life.fetch_max(self.proven(life, now, outbox.socket.as_deref()).0, Relaxed);
+            // `fetch_max`: a sign of life that comes meanwhile must not be undone.
+            self.life.fetch_max(self.proven(life, now, outbox.peer_io.as_deref()).0, Relaxed);
         }
     }
 
-    /// Notes bytes that came from the peer.
-    pub(crate) fn note_received(&self, bytes: usize, socket: &dyn PeerIo) {
+    /// Records bytes that came from the peer.
+    pub(crate) fn record_received(&self, bytes: usize, peer_io: &dyn PeerIo) {
         self.bytes_in.fetch_add(bytes as u64, Relaxed);
         let now = self.keeper().time().stamp();
-        self.note_life_at(self.proven(now, now, Some(socket)));
+        self.record_life_at(self.proven(now, now, Some(peer_io)));
     }
 
-    /// Notes bytes that came on another connection, by `POST`.
-    pub(crate) fn note_posted(&self, bytes: usize) {
+    /// Records bytes that came on another connection, by `POST`.
+    pub(crate) fn record_posted(&self, bytes: usize) {
         self.bytes_in.fetch_add(bytes as u64, Relaxed);
-        self.note_life();
+        self.record_life();
     }
 
-    /// A sign of life as far as it is proven: while we did not read or a write was blocked, a host may have vanished, and
-    /// what it had sent before is read only now. Its kernel knows when it last answered; asked only where that was
-    /// silent for a while.
-    fn proven(&self, life: Tick, now: Tick, socket: Option<&dyn PeerIo>) -> Tick {
+    /// A sign of life, no later than the kernel can prove. While reads were paused or a write was blocked, the host may
+    /// have vanished, and what it had sent before is read only now. The kernel knows when the host last answered. It is
+    /// asked only if the peer was silent for a while.
+    fn proven(&self, life: Tick, now: Tick, peer_io: Option<&dyn PeerIo>) -> Tick {
         const WHILE: Duration = Duration::from_secs(1);
         let known = Tick(self.life.load(Relaxed));
         if now.since(known) < WHILE || self.clocks().heartbeat.is_none() {
             return life;
         }
-        socket.and_then(|socket| self.last_answer(socket)).map_or(life, |answer| life.min(answer))
+        peer_io.and_then(|peer_io| self.last_answer(peer_io)).map_or(life, |answer| life.min(answer))
     }
 }

@@ -1,4 +1,4 @@
-//! The clocks: one sweep for all holds, which looks at those that may be due and re-arms the rest.
+//! The clocks: one sweep for all holds. It looks at those that may be due, and sets the next deadline of the others.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
@@ -16,10 +16,10 @@ use super::Keeper;
 use super::hold::{Hold, drawn};
 use super::time::Time;
 
-/// The sweep sends no heartbeats faster than it comes, and would never be done with one that is due again at once.
+/// The shortest time between two heartbeats. The sweep would never finish with a heartbeat that is due again at once.
 const LEAST_BEAT: Duration = Time::PERIOD;
 
-/// How soon to look again at a peer that takes nothing, when it would be idle otherwise.
+/// How soon to look again at a peer that takes nothing and would be idle otherwise.
 const AGAIN: Duration = Duration::from_secs(1);
 
 /// How coarsely kernels date answers: by their own ticks, of which the slowest come every 10 ms.
@@ -32,7 +32,7 @@ impl Keeper {
         period.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         while !self.is_over() {
             period.tick().await;
-            // No clock waits for a destructor of the application's.
+            // No clock waits for a destructor of the application.
             foreign::aside(|| lasting::turn("the sweep", || self.sweep()));
         }
     }
@@ -57,14 +57,14 @@ impl Keeper {
                 }
                 Look::Over => {}
             };
-            // Each for itself: the clocks of the others go on, and those of this one will not.
+            // A panic while one hold is looked at ends that hold. The clocks of the others go on.
             if lasting::turn("the sweep", look).is_none() {
                 let _ = lasting::turn("the sweep", || self.end(&hold, Disconnect::Failed.into()));
             }
         }
         let mut registry = self.registry.lock();
         for (hold, at) in &resting {
-            // Not `set`: something may have hastened it meanwhile. And its slot may be another's by now.
+            // Not `set`: the deadline may have been hastened meanwhile, and the slot may belong to another hold by now.
             if registry.ledger.age(hold.id.slot()).is_some_and(|(id, _)| id == hold.id) {
                 registry.deadlines.hasten(hold.id.slot(), *at);
             }
@@ -74,7 +74,7 @@ impl Keeper {
         self.schedule.tell(now);
     }
 
-    /// Looks at a hold by `at`, if it would be later otherwise.
+    /// Makes the sweep look at a hold by `at`, if it would look later otherwise.
     pub(crate) fn hasten(&self, hold: &Hold, at: Tick) {
         let mut registry = self.registry.lock();
         if registry.ledger.age(hold.id.slot()).is_some_and(|(id, _)| id == hold.id) {
@@ -83,7 +83,7 @@ impl Keeper {
     }
 }
 
-/// What became of a look.
+/// The result of a look at one hold.
 enum Look {
     Rest(Tick),
     End(End),
@@ -108,21 +108,22 @@ impl Hold {
         }
     }
 
-    /// What is due, unless it is `Idle` and the peer is there: one that reads nothing fills its kernel, which ours then
-    /// asks in intervals that double. With nothing left to write here no write is blocked, and yet it takes nothing.
+    /// The end that is due, unless it is `Idle` and the peer is there but reads nothing. Such a peer fills the buffers
+    /// of its kernel, which our kernel then probes in intervals that double. No write is blocked here if nothing is
+    /// left to write, and yet the peer takes nothing.
     fn verdict(&self, end: End, clocks: &Clocks, signs: &Signs, now: Tick) -> Look {
-        let socket = self.outbox().socket.clone();
+        let peer_io = self.outbox().peer_io.clone();
         match signs.answer {
             Some(answer)
                 if end == Disconnect::Idle.into()
                     && signs.blocked.is_none()
                     && self.kernel_is_life(clocks)
-                    && socket.is_some_and(|socket| socket.is_shut_out()) =>
+                    && peer_io.is_some_and(|peer_io| peer_io.is_shut_out()) =>
             {
                 let stalled = answer.plus(clocks.write_timeout);
                 match stalled <= now {
                     true => Look::End(Disconnect::Stalled.into()),
-                    // It may vanish meanwhile.
+                    // The peer may vanish meanwhile.
                     false => Look::Rest(stalled.min(now.plus(AGAIN))),
                 }
             }
@@ -130,8 +131,8 @@ impl Hold {
         }
     }
 
-    /// Whether an answer of its kernel is a sign of life of the peer. A WebSocket peer must answer itself, since the kernel
-    /// of a frozen application still acknowledges. Without a heartbeat only received bytes count.
+    /// Whether an answer of its kernel is a sign of life of the peer. A WebSocket peer must answer itself, since the
+    /// kernel of a frozen application still acknowledges. Without a heartbeat only received bytes count.
     fn kernel_is_life(&self, clocks: &Clocks) -> bool {
         self.transport() != Transport::WebSocket && clocks.heartbeat.is_some()
     }
@@ -142,13 +143,13 @@ impl Hold {
             return None;
         }
         let is_life = self.kernel_is_life(clocks);
-        let (blocked, unheard) = (outbox.blocked.get(), outbox.unheard.get());
-        let socket = outbox.socket.clone().filter(|_| is_life || unheard.is_some());
+        let (blocked, unheard) = (outbox.blocked.get(), outbox.unreadable_since.get());
+        let peer_io = outbox.peer_io.clone().filter(|_| is_life || unheard.is_some());
         drop(outbox);
         let time = self.keeper().time();
-        let answer = socket.and_then(|socket| self.last_answer(&*socket)).map(|answer| answer.min(now));
+        let answer = peer_io.and_then(|peer_io| self.last_answer(&*peer_io)).map(|answer| answer.min(now));
         if is_life {
-            // A kernel that does not tell when it was answered still gives up by itself on a peer that does not.
+            // A kernel that does not tell when it was answered still gives up on a silent peer by itself.
             self.life.fetch_max(answer.unwrap_or(now).0, Relaxed);
         }
         Some(Signs {
@@ -163,10 +164,10 @@ impl Hold {
         })
     }
 
-    /// When the peer's kernel last answered ours, where that is known.
-    pub(super) fn last_answer(&self, socket: &dyn PeerIo) -> Option<Tick> {
-        // Coarsely in the peer's favour, or what it answered at once would seem older than the question.
-        socket.last_answer().map(|ago| self.keeper().time().dated(ago).plus(GRAIN))
+    /// When the peer's kernel last answered ours, if that is known.
+    pub(super) fn last_answer(&self, peer_io: &dyn PeerIo) -> Option<Tick> {
+        // Rounded in favour of the peer. Otherwise an immediate answer would seem older than the probe.
+        peer_io.last_answer().map(|ago| self.keeper().time().dated(ago).plus(GRAIN))
     }
 
     fn send_heartbeat(&self, clocks: &Clocks, signs: &Signs, now: Tick) {
@@ -178,10 +179,10 @@ impl Hold {
         if let Some(bytes) = wire::heartbeat(self.form)
             && self.write(bytes).is_ok()
             && signs.beat <= signs.life
-            // A sign this fresh could not be told from the answer; the next heartbeat will do.
+            // A sign of life this fresh could not be told from the answer. The next heartbeat is early enough.
             && signs.life < now
         {
-            // Of several unanswered ones the first counts.
+            // Of several unanswered heartbeats the first counts.
             self.beat.store(now.0, Relaxed);
         }
     }

@@ -1,4 +1,4 @@
-//! Served time: monotonic, and standing still while the server itself is stalled.
+//! Served time: monotonic, and it stands still while the server itself is stalled.
 
 use std::collections::VecDeque;
 use std::sync::atomic::Ordering::{Acquire, Relaxed, Release};
@@ -21,7 +21,7 @@ use abeyance_settings::amount::LONGEST;
 #[derive(Debug)]
 pub(crate) struct Time {
     origin: Instant,
-    /// Milliseconds that were lost to stalls: peers get them back.
+    /// Milliseconds that were lost to stalls. They are credited to every clock.
     lost: AtomicU64,
     /// The tick of the last sweep.
     swept: AtomicU64,
@@ -34,7 +34,7 @@ pub(crate) struct Time {
 /// A sweep that came later than its lead.
 #[derive(Clone, Copy, Debug)]
 struct Late {
-    /// What every stamp said that was taken before it.
+    /// The value of every stamp that was taken before this sweep.
     stamp: Tick,
     /// When it came.
     end: Tick,
@@ -51,16 +51,17 @@ impl Time {
     /// How often the sweep comes.
     pub(crate) const PERIOD: Duration = Duration::from_millis(25);
 
-    /// How far stamps are ahead of the last sweep: twice the period, so that hardly any sweep comes later.
+    /// How far stamps are ahead of the last sweep: twice the period, so that few sweeps come later.
     const LEAD: Duration = Duration::from_millis(50);
 
-    /// A sweep that comes so late finds a server that was stalled: no peer could have been heard meanwhile.
+    /// A sweep that comes so late finds that the server was stalled: it could not read from peers meanwhile.
     const STALL: Duration = Duration::from_secs(1);
 
-    /// How many late sweeps are remembered. Stamps before the first of them may be early, by as much as their sweep was late.
+    /// How many late sweeps are remembered. Stamps before the first of them may be early, by as much as their sweep was
+    /// late.
     const LATE: usize = 1024;
 
-    /// Ticks are rounded down; what starts from one is not to end early for that.
+    /// Ticks are rounded down. A span that starts from a tick must not end early for that.
     const ROUNDING: Duration = Duration::from_millis(1);
 
     /// How many stalls are remembered. Moments before the first of them are dated too early, by those forgotten.
@@ -78,34 +79,34 @@ impl Time {
 
     /// The present, to judge what is due.
     pub(crate) fn now(&self) -> Tick {
-        // In this order, or time would jump when both change in between.
+        // `swept` is read first. Otherwise time would jump if both change in between.
         let swept = Tick(self.swept.load(Acquire));
         self.unstalled().min(swept.plus(Self::STALL))
     }
 
-    /// The present, to judge what waits beside the sweep. Until a stall is noticed it stands at the last sweep, or what has
-    /// less left than the stall takes to be noticed would be over.
+    /// The present, for deadlines outside the sweep. Until a stall is noticed, it stands at the last sweep. Otherwise
+    /// deadlines with less time left than a stall takes to be noticed would pass.
     pub(crate) fn served(&self) -> Tick {
         let swept = Tick(self.swept.load(Acquire));
         let now = self.unstalled();
         if now.since(swept) >= Self::STALL { swept } else { now }
     }
 
-    /// How long until a moment, at the most; `None` if it has come.
+    /// The longest time until a moment. `None` if it has come.
     pub(crate) fn left(&self, due: Tick) -> Option<Duration> {
         let served = self.served();
-        // Where they differ, the next sweep tells how much was lost.
+        // If they differ, the next sweep finds how much was lost.
         let least = if served < self.unstalled() { Self::PERIOD } else { Duration::ZERO };
-        // Who waits for longer asks again; and no system's clock goes to the end of all ticks.
+        // A caller that waits for longer asks again. The clock of the system does not reach `Tick::NEVER`.
         (due > served).then(|| due.since(self.unstalled()).clamp(least, LONGEST))
     }
 
-    /// The present, for spans that start from it: not early by a part of a millisecond.
+    /// The present, for spans that start from it. It is rounded up, so that they do not end early.
     pub(crate) fn mark(&self) -> Tick {
         self.now().plus(Self::ROUNDING)
     }
 
-    /// The present or a little later, for the price of a load; see [`latest`](Time::latest).
+    /// The present or a little later. It costs one load; see [`latest`](Time::latest).
     pub(crate) fn stamp(&self) -> Tick {
         Tick(self.swept.load(Relaxed)).plus(Self::LEAD).plus(Self::ROUNDING)
     }
@@ -123,7 +124,7 @@ impl Time {
     pub(crate) fn dated(&self, ago: Duration) -> Tick {
         let lost = self.lost.load(Relaxed);
         let moment = self.real().saturating_sub(u64::try_from(ago.as_millis()).unwrap_or(u64::MAX));
-        // Within a stall time stood: the moment is at its beginning.
+        // Time stood still within a stall: the moment is at the start of the stall.
         let after = |stall: &&Stall| stall.end > moment;
         let later: u64 = self
             .stalls
@@ -136,19 +137,19 @@ impl Time {
         Tick(moment.saturating_sub(lost.saturating_sub(later)))
     }
 
-    /// The server starts: until now time stood, but for the second before a stall would be noticed.
+    /// The server starts. Until now time stood still, except for the second before a stall is noticed.
     pub(crate) fn begin(&self) {
         let (now, real) = (self.now(), self.unstalled());
         self.lost.fetch_add(real.since(now).as_millis() as u64, Relaxed);
         self.swept.store(now.0, Release);
     }
 
-    /// The tick of the last sweep: what it found due is due by then.
+    /// The tick of the last sweep. What that sweep found due is due by this tick.
     pub(crate) fn swept(&self) -> Tick {
         Tick(self.swept.load(Acquire))
     }
 
-    /// Moves on to the present and gives back what a stall has taken; says how long that was.
+    /// Moves to the present and credits the time of a stall. Returns the present and the length of the stall.
     pub(crate) fn sweep(&self) -> (Tick, Duration) {
         let before = Tick(self.swept.load(Relaxed));
         let mut now = self.unstalled();

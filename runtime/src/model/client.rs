@@ -1,4 +1,4 @@
-//! Whoever comes back with the last id it was given, and what it learned on the way.
+//! A client that comes back with the last id it was given, and what it learned so far.
 
 use std::future::poll_fn;
 
@@ -6,10 +6,10 @@ use shuttle::rand::Rng;
 
 use crate::keeper::archive::ResumePoint;
 use crate::model::explore::scope;
-use crate::model::guest::TestHold;
-use crate::model::house::{SSE, TestKeeper};
-use crate::model::line::Event;
+use crate::model::fake_peer_io::Event;
 use crate::model::sequence::Sequence;
+use crate::model::test_hold::TestHold;
+use crate::model::test_server::{SSE, TestServer};
 use abeyance_core::mechanisms::wire::WireForm;
 use abeyance_core::words::cause::{Disconnect, Resume};
 use abeyance_core::words::event_id::{EventId, Position};
@@ -51,84 +51,84 @@ impl Client {
         Client { with_past: true, ..self }
     }
 
-    /// Its topics may be forgotten whole, and of those nobody knows what there was for it.
+    /// Its topics may be forgotten whole. The server does not know then what they had for the client.
     pub(crate) fn of_forgotten(self) -> Self {
         Client { may_err: true, ..self }
     }
 
     /// A stream that ends in good order, or is cut when its client has seen only the first part of what was written.
-    pub(crate) fn stream(&mut self, house: &TestKeeper) -> TestHold {
-        let guest = self.stay(house);
+    pub(crate) fn stream(&mut self, server: &TestServer) -> TestHold {
+        let test_hold = self.stay(server);
         let is_polite = shuttle::rand::thread_rng().r#gen();
         match is_polite {
-            true => house.end(&guest, Resume::Timeout),
-            false => house.end(&guest, Disconnect::Gone),
+            true => server.end(&test_hold, Resume::Timeout),
+            false => server.end(&test_hold, Disconnect::Gone),
         };
-        let mut events = guest.line.events();
+        let mut events = test_hold.peer_io.events();
         if !is_polite {
             events.truncate(shuttle::rand::thread_rng().gen_range(0..=events.len()));
         }
         events.into_iter().for_each(|event| self.get(event));
         if is_polite {
-            self.stand_still(guest.hold.last_position(&[]));
+            self.stand_still(test_hold.hold.last_position(&[]));
         }
-        guest
+        test_hold
     }
 
-    /// A stream that nobody disturbs.
-    pub(crate) fn stream_whole(&mut self, house: &TestKeeper) -> TestHold {
-        let guest = self.stay(house);
-        house.end(&guest, Disconnect::Gone);
-        self.see(&guest);
-        guest
+    /// A stream that is not disturbed.
+    pub(crate) fn stream_whole(&mut self, server: &TestServer) -> TestHold {
+        let test_hold = self.stay(server);
+        server.end(&test_hold, Disconnect::Gone);
+        self.see(&test_hold);
+        test_hold
     }
 
     /// A stream that goes on.
-    pub(crate) fn stay(&mut self, house: &TestKeeper) -> TestHold {
-        let guest = self.arrive(house, SSE, usize::MAX);
-        guest.hold.open(Vec::new());
-        guest
+    pub(crate) fn stay(&mut self, server: &TestServer) -> TestHold {
+        let test_hold = self.begin_hold(server, SSE, usize::MAX);
+        test_hold.hold.open(Vec::new());
+        test_hold
     }
 
     /// It sees all that was written to a stream.
-    pub(crate) fn see(&mut self, guest: &TestHold) {
-        guest.line.events().into_iter().for_each(|event| self.get(event));
+    pub(crate) fn see(&mut self, test_hold: &TestHold) {
+        test_hold.peer_io.events().into_iter().for_each(|event| self.get(event));
     }
 
     /// A stream whose peer takes so many bytes, one time after the other, and is cut.
-    pub(crate) fn crawl(&mut self, house: &TestKeeper, steps: &[usize]) -> TestHold {
-        let guest = self.arrive(house, SSE, 0);
-        guest.hold.open(Vec::new());
+    pub(crate) fn crawl(&mut self, server: &TestServer, steps: &[usize]) -> TestHold {
+        let test_hold = self.begin_hold(server, SSE, 0);
+        test_hold.hold.open(Vec::new());
         scope(|scope| {
-            scope.spawn(|| guest.attend());
-            steps.iter().for_each(|step| guest.line.widen(*step));
-            house.end(&guest, Disconnect::Gone);
+            scope.spawn(|| test_hold.attend());
+            steps.iter().for_each(|step| test_hold.peer_io.widen(*step));
+            server.end(&test_hold, Disconnect::Gone);
         });
-        self.see(&guest);
-        guest
+        self.see(&test_hold);
+        test_hold
     }
 
     /// A long poll, which runs into its timeout if nothing comes before.
-    pub(crate) fn poll(&mut self, house: &TestKeeper) -> TestHold {
-        let guest = self.arrive(house, WireForm::LongPoll, usize::MAX);
+    pub(crate) fn poll(&mut self, server: &TestServer) -> TestHold {
+        let test_hold = self.begin_hold(server, WireForm::LongPoll, usize::MAX);
         scope(|scope| {
-            scope.spawn(|| house.end(&guest, Resume::Timeout));
-            guest.hold.open(Vec::new());
-            shuttle::future::block_on(poll_fn(|cx| guest.hold.poll_noted(cx)));
+            scope.spawn(|| server.end(&test_hold, Resume::Timeout));
+            test_hold.hold.open(Vec::new());
+            shuttle::future::block_on(poll_fn(|cx| test_hold.hold.poll_end_requested(cx)));
         });
-        self.answered(&guest);
-        guest
+        self.answered(&test_hold);
+        test_hold
     }
 
     /// Its answer carries one message or, as lines, all that wait.
-    fn answered(&mut self, guest: &TestHold) {
-        let seen = guest.seen();
-        let last_messages = guest.hold.end_request().expect("answered").last_messages;
+    fn answered(&mut self, test_hold: &TestHold) {
+        let seen = test_hold.seen();
+        let last_messages = test_hold.hold.end_request().expect("answered").last_messages;
         let carried = match shuttle::rand::thread_rng().r#gen() {
             true => last_messages.len(),
             false => last_messages.len().min(1),
         };
-        let position = guest.hold.last_position(&last_messages[..carried]);
+        let position = test_hold.hold.last_position(&last_messages[..carried]);
         seen.into_iter().take(carried).for_each(|event| self.get(event));
         self.stand_still(position);
     }
@@ -138,16 +138,16 @@ impl Client {
         self.stand(Position { is_lost: false, ..position });
     }
 
-    fn arrive(&mut self, house: &TestKeeper, form: WireForm, window: usize) -> TestHold {
+    fn begin_hold(&mut self, server: &TestServer, form: WireForm, window: usize) -> TestHold {
         let last = self.last.map(|id| id.to_string());
         let named: Vec<_> = self.topics.iter().map(|topic| Topic::from(*topic)).collect();
         let resume_point =
-            house.keeper.resume_point(named.iter(), last.as_deref()).expect("an id that it was given");
+            server.keeper.resume_point(named.iter(), last.as_deref()).expect("an id that it was given");
         assert_eq!(resume_point == ResumePoint::New, last.is_none());
         let topics: Vec<_> = self.topics.iter().map(|topic| (*topic, self.with_past)).collect();
-        let guest = house.arrive_with(form, topics, resume_point, window).expect("there is a place");
-        self.stand(guest.hold.first_position());
-        guest
+        let test_hold = server.begin_hold_with(form, topics, resume_point, window).expect("there is room");
+        self.stand(test_hold.hold.first_position());
+        test_hold
     }
 
     /// Whether it was given an id to bring back.
@@ -182,8 +182,8 @@ impl Client {
         let mut at: Option<u64> = None;
         // What of the past is forgotten while it still gets it, it gets no more: it was published before it came.
         let mut came = 0;
-        for (place, learned) in self.learned.iter().enumerate() {
-            let story = || format!("step {place} of {:?}", self.learned);
+        for (step, learned) in self.learned.iter().enumerate() {
+            let story = || format!("step {step} of {:?}", self.learned);
             let (to, missed) = match learned {
                 Learned::Stands(id) => {
                     came = came.max(midway(id));

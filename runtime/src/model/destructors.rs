@@ -1,4 +1,4 @@
-//! Messages whose destructors take a lock of the application and publish, wherever they are dropped: nobody waits for
+//! Messages whose destructors take a lock of the application and publish, where they are dropped: no thread waits for
 //! ever, and each is dropped once.
 
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -10,8 +10,8 @@ use shuttle::sync::Mutex;
 use crate::keeper::Keeper;
 use crate::keeper::archive::ResumePoint;
 use crate::model::explore::{explore, scope};
-use crate::model::house::{Plans, SSE, TestKeeper};
 use crate::model::kept::few;
+use crate::model::test_server::{SSE, TestConfig, TestServer};
 use abeyance_core::words::cause::Resume;
 use abeyance_core::words::message::Message;
 
@@ -27,8 +27,8 @@ struct Application {
 struct Body(Arc<Application>);
 
 impl Application {
-    fn of(house: &TestKeeper) -> Arc<Self> {
-        let keeper = Arc::downgrade(&house.keeper);
+    fn of(server: &TestServer) -> Arc<Self> {
+        let keeper = Arc::downgrade(&server.keeper);
         Arc::new(Application { lock: Mutex::new(()), left: AtomicUsize::new(0), keeper })
     }
 
@@ -37,10 +37,10 @@ impl Application {
         Bytes::from_owner(Body(self.clone())).into()
     }
 
-    /// What it does with its lock, and what its destructors do. Of this topic nothing is pushed out that has one: here no
-    /// other thread drops it, and this one has the lock.
+    /// What it does with its lock, and what its destructors do. Of this topic nothing is pushed out that has one: here
+    /// no other thread drops it, and this one has the lock.
     fn publish(&self) {
-        let _mine = self.lock.lock().expect("nobody panics with it");
+        let _mine = self.lock.lock().expect("no thread panics with it");
         if let Some(keeper) = self.keeper.upgrade() {
             keeper.publish("b", &"plain".into());
         }
@@ -64,16 +64,16 @@ impl Drop for Body {
 #[test]
 fn a_kept_message_is_dropped_with_no_lock_held() {
     explore(|| {
-        let house = TestKeeper::new(Plans::keeping(&["a", "b"], few(1)));
-        let application = Application::of(&house);
+        let server = TestServer::new(TestConfig::keeping(&["a", "b"], few(1)));
+        let application = Application::of(&server);
         scope(|scope| {
-            scope.spawn(|| house.keeper.publish("a", &application.message()));
+            scope.spawn(|| server.keeper.publish("a", &application.message()));
             scope.spawn(|| application.publish());
-            house.keeper.publish("a", &application.message());
+            server.keeper.publish("a", &application.message());
         });
-        house.keeper.publish("a", &"the last".into());
+        server.keeper.publish("a", &"the last".into());
         assert_eq!(application.left.load(SeqCst), 0);
-        house.close(Vec::new());
+        server.close(Vec::new());
     });
 }
 
@@ -81,21 +81,21 @@ fn a_kept_message_is_dropped_with_no_lock_held() {
 #[test]
 fn a_message_that_waits_for_a_hold_to_open_is_dropped_with_no_lock_held() {
     explore(|| {
-        let house = TestKeeper::new(Plans::default());
-        let application = Application::of(&house);
-        let [ending, opening] =
-            [["a"], ["a"]].map(|[topic]| house.arrive(SSE, &[topic, "b"], ResumePoint::New));
+        let server = TestServer::new(TestConfig::default());
+        let application = Application::of(&server);
+        let [ending, pending] =
+            [["a"], ["a"]].map(|[topic]| server.begin_hold(SSE, &[topic, "b"], ResumePoint::New));
         scope(|scope| {
-            scope.spawn(|| house.keeper.publish("a", &application.message()));
-            scope.spawn(|| house.end(&ending, Resume::Released));
-            scope.spawn(|| opening.hold.open(Vec::new()));
+            scope.spawn(|| server.keeper.publish("a", &application.message()));
+            scope.spawn(|| server.end(&ending, Resume::Released));
+            scope.spawn(|| pending.hold.open(Vec::new()));
             application.publish();
         });
-        for guest in [&ending, &opening] {
-            house.end(guest, Resume::Released);
-            house.keeper.settle(&guest.hold);
+        for test_hold in [&ending, &pending] {
+            server.end(test_hold, Resume::Released);
+            server.keeper.settle(&test_hold.hold);
         }
         assert_eq!(application.left.load(SeqCst), 0);
-        house.close(vec![ending, opening]);
+        server.close(vec![ending, pending]);
     });
 }

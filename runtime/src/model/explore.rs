@@ -41,7 +41,7 @@ pub(crate) fn explore(scenario: impl Fn() + Clone + Send + Sync + 'static) {
 /// Runs each of a few schedules twice.
 ///
 /// # Panics
-/// When the second run has other places to go on than the first: then something decides beside the scheduler.
+/// When the second run has other scheduling points than the first: then more than the scheduler decides the order.
 pub(crate) fn repeat(scenario: impl Fn() + Send + Sync + 'static) {
     let drawn = RandomScheduler::new_from_seed(SEED, 50);
     run("repeated", UncontrolledNondeterminismCheckScheduler::new(drawn), scenario);
@@ -73,7 +73,7 @@ fn run(name: &'static str, scheduler: impl Scheduler + 'static, scenario: impl F
     drop(ManuallyDrop::into_inner(runtime));
 }
 
-/// Lets time pass; nobody else goes on meanwhile.
+/// Lets time pass. No other thread runs meanwhile.
 pub(crate) fn pass(span: Duration) {
     let mut passing = pin!(tokio::time::advance(span));
     // Its first poll sets the clock; what follows gives tasks their turn, of which there are none.

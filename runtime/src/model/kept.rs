@@ -1,12 +1,12 @@
-//! Topics that keep a history: whoever has joined gets what is published, once, in one order for all topics, whoever
-//! brings it.
+//! Topics that keep a history: every member gets what is published, once, in one order for all topics, from any
+//! publisher.
 
 use crate::model::client::Client;
 use crate::model::explore::{explore, scope};
-use crate::model::guest::TestHold;
-use crate::model::house::{Plans, TestKeeper};
 use crate::model::plain::publish;
 use crate::model::sequence::Sequence;
+use crate::model::test_hold::TestHold;
+use crate::model::test_server::{TestConfig, TestServer};
 use crate::settings::ServerConfig;
 use abeyance_core::words::retention::Retention;
 
@@ -15,98 +15,98 @@ pub(crate) fn few(count: usize) -> Retention {
     Retention::new().count(count)
 }
 
-/// A house whose topics keep so much, and somebody who follows all of them from the beginning to the end.
-pub(crate) fn house(keep: Retention) -> (TestKeeper, TestHold) {
-    let house = TestKeeper::new(Plans::keeping(&["a", "b"], keep));
-    let scribe = house.come(&["a", "b"]);
-    (house, scribe)
+/// A server whose topics keep so much, and a hold that follows all of them from the beginning to the end.
+pub(crate) fn server(keep: Retention) -> (TestServer, TestHold) {
+    let server = TestServer::new(TestConfig::keeping(&["a", "b"], keep));
+    let observer = server.open_hold(&["a", "b"]);
+    (server, observer)
 }
 
-/// One topic, two publishers, and somebody who joins it late, leaves, and joins again.
+/// One topic, two publishers, and a hold that joins it late, leaves, and joins again.
 #[test]
 fn a_late_member_gets_what_is_published_from_then_on() {
     explore(|| {
-        let (house, scribe) = house(few(1));
-        let late = house.come(&[]);
+        let (server, observer) = server(few(1));
+        let late = server.open_hold(&[]);
         scope(|scope| {
-            scope.spawn(|| publish(&house, "a", "x", 2));
-            scope.spawn(|| publish(&house, "a", "y", 2));
-            late.join(&house, "a");
-            late.leave(&house, "a");
-            late.join(&house, "a");
+            scope.spawn(|| publish(&server, "a", "x", 2));
+            scope.spawn(|| publish(&server, "a", "y", 2));
+            late.join(&server, "a");
+            late.leave(&server, "a");
+            late.join(&server, "a");
         });
-        late.check(&house.chronicle);
-        Sequence::of(&scribe, &house);
-        house.close(vec![scribe, late]);
+        late.check(&server.log);
+        Sequence::of(&observer, &server);
+        server.close(vec![observer, late]);
     });
 }
 
-/// Two topics, one publisher each, and somebody who follows one of them and then the other, too.
+/// Two topics, one publisher each, and a hold that follows one of them and then the other, too.
 #[test]
 fn messages_of_two_topics_come_in_one_order() {
     explore(|| {
-        let (house, scribe) = house(few(1));
+        let (server, observer) = server(few(1));
         let late = scope(|scope| {
-            scope.spawn(|| publish(&house, "a", "x", 2));
-            scope.spawn(|| publish(&house, "b", "y", 2));
-            let late = house.come(&["b"]);
-            late.join(&house, "a");
+            scope.spawn(|| publish(&server, "a", "x", 2));
+            scope.spawn(|| publish(&server, "b", "y", 2));
+            let late = server.open_hold(&["b"]);
+            late.join(&server, "a");
             late
         });
-        late.check(&house.chronicle);
-        let sequence = Sequence::of(&scribe, &house);
+        late.check(&server.log);
+        let sequence = Sequence::of(&observer, &server);
         sequence.check_ascending(&late.seen());
-        house.close(vec![scribe, late]);
+        server.close(vec![observer, late]);
     });
 }
 
-/// Somebody who comes meanwhile, as a newcomer or not, and stays.
+/// A client that comes meanwhile, new or back, and stays.
 fn stays(keep: Retention, topics: &'static [&'static str]) -> impl Fn() + Clone + Send + Sync + 'static {
     move || {
-        let (house, scribe) = house(keep);
+        let (server, observer) = server(keep);
         let mut clients = [Client::new(topics), Client::new(topics)];
-        let mut guests = vec![clients[0].stream_whole(&house), scribe];
-        publish(&house, "a", "past", 1);
+        let mut test_holds = vec![clients[0].stream_whole(&server), observer];
+        publish(&server, "a", "past", 1);
         let stayed = scope(|scope| {
-            scope.spawn(|| publish(&house, "a", "x", 2));
-            scope.spawn(|| publish(&house, topics[topics.len() - 1], "y", 1));
-            clients.each_mut().map(|client| client.stay(&house))
+            scope.spawn(|| publish(&server, "a", "x", 2));
+            scope.spawn(|| publish(&server, topics[topics.len() - 1], "y", 1));
+            clients.each_mut().map(|client| client.stay(&server))
         });
-        for (client, guest) in clients.iter_mut().zip(&stayed) {
-            client.see(guest);
-            client.check(&Sequence::of(&guests[1], &house));
+        for (client, test_hold) in clients.iter_mut().zip(&stayed) {
+            client.see(test_hold);
+            client.check(&Sequence::of(&test_holds[1], &server));
         }
-        guests.extend(stayed);
-        house.close(guests);
+        test_holds.extend(stayed);
+        server.close(test_holds);
     }
 }
 
 /// Of one topic: when all is quiet it has everything.
 #[test]
-fn whoever_stays_in_one_topic_has_everything() {
+fn a_member_of_one_topic_has_everything() {
     explore(stays(few(1), &["a"]));
 }
 
 /// Of two topics: when all is quiet it has everything.
 #[test]
-fn whoever_stays_in_two_topics_has_everything() {
+fn a_member_of_two_topics_has_everything() {
     explore(stays(few(1), &["a", "b"]));
 }
 
-/// What is on its way to its members is there for whoever brings them a later message, though nothing has room.
+/// A message in flight is kept for the publisher of a later one, although the history has no room.
 #[test]
 fn what_is_on_its_way_is_not_forgotten() {
     explore(|| {
-        let plans = Plans::keeping(&["a", "b", "c"], Retention::default());
-        let server_config = ServerConfig { max_retained: 1, ..plans.server_config };
-        let house = TestKeeper::new(Plans { server_config, ..plans });
-        let guest = house.come(&["a", "c"]);
+        let config = TestConfig::keeping(&["a", "b", "c"], Retention::default());
+        let server_config = ServerConfig { max_retained: 1, ..config.server_config };
+        let server = TestServer::new(TestConfig { server_config, ..config });
+        let test_hold = server.open_hold(&["a", "c"]);
         scope(|scope| {
-            scope.spawn(|| publish(&house, "a", "x", 1));
-            publish(&house, "b", "y", 1);
-            publish(&house, "c", "z", 1);
+            scope.spawn(|| publish(&server, "a", "x", 1));
+            publish(&server, "b", "y", 1);
+            publish(&server, "c", "z", 1);
         });
-        guest.check(&house.chronicle);
-        house.close(vec![guest]);
+        test_hold.check(&server.log);
+        server.close(vec![test_hold]);
     });
 }

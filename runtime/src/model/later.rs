@@ -1,4 +1,4 @@
-//! What is published later: once, or not at all where its topic ends or somebody cancels it; and nothing is left of it.
+//! What is published later: once, or not at all if its topic ends or it is cancelled. Nothing is left of it.
 
 use std::time::Duration;
 
@@ -8,144 +8,144 @@ use crate::keeper::hub::Hub;
 use crate::keeper::schedule::Job;
 use crate::keeper::time::Time;
 use crate::model::explore::{explore, pass, scope};
-use crate::model::house::{Plans, TestKeeper};
+use crate::model::test_server::{TestConfig, TestServer};
 use abeyance_core::words::cause::Disconnect;
 use abeyance_core::words::retention::Retention;
 
 /// What the sweep does when a period has passed.
-fn sweep(house: &TestKeeper) {
+fn sweep(server: &TestServer) {
     pass(Time::PERIOD);
-    house.keeper.sweep();
+    server.keeper.sweep();
 }
 
 /// Publishes what is due, as the server's own task does when it is told; says how much.
-fn publish_due(house: &TestKeeper) -> usize {
-    let now = house.keeper.time().swept();
+fn publish_due(server: &TestServer) -> usize {
+    let now = server.keeper.time().swept();
     let mut count = 0;
-    while let Some(due) = house.keeper.take_due(now) {
-        let Job::Message(message) = due.job else { panic!("nobody scheduled a maker") };
-        house.publish("a", message.as_text().expect("text"));
+    while let Some(due) = server.keeper.take_due(now) {
+        let Job::Message(message) = due.job else { panic!("no maker was scheduled") };
+        server.publish("a", message.as_text().expect("text"));
         count += 1;
         if due.comes_again {
-            drop(house.keeper.put_back(due.number, Job::Message(message), now));
+            drop(server.keeper.put_back(due.number, Job::Message(message), now));
         }
     }
     count
 }
 
-/// One message: it is published, or cancelled by whoever holds it, or ends with its topic.
-fn comes_once_or_never(plans: fn() -> Plans) -> impl Fn() + Clone + Send + Sync + 'static {
+/// One message: it is published, cancelled by its handle, or ends with its topic.
+fn comes_once_or_never(config: fn() -> TestConfig) -> impl Fn() + Clone + Send + Sync + 'static {
     move || {
-        let house = TestKeeper::new(plans());
-        let hub = Hub::new(house.keeper.clone());
-        let guest = house.come(&["a"]);
+        let server = TestServer::new(config());
+        let hub = Hub::new(server.keeper.clone());
+        let test_hold = server.open_hold(&["a"]);
         let scheduled = hub.publish_after(Duration::ZERO, "a", "later").expect("scheduled");
-        sweep(&house);
+        sweep(&server);
         let (published, is_cancelled) = scope(|scope| {
-            let publishing = scope.spawn(|| publish_due(&house));
+            let publishing = scope.spawn(|| publish_due(&server));
             scope.spawn(|| {
-                house.end(&guest, Disconnect::Gone);
-                house.keeper.settle(&guest.hold);
+                server.end(&test_hold, Disconnect::Gone);
+                server.keeper.settle(&test_hold.hold);
             });
             let is_cancelled = scheduled.cancel();
             (publishing.join().expect("published"), is_cancelled)
         });
-        let ended = house.keeper.take_cancelled().len();
+        let ended = server.keeper.take_cancelled().len();
         assert_eq!(published + usize::from(is_cancelled) + ended, 1);
         assert_eq!(hub.scheduled(), 0);
         drop(hub);
-        house.close(vec![guest]);
+        server.close(vec![test_hold]);
     }
 }
 
 /// For a topic that keeps nothing.
 #[test]
 fn what_is_scheduled_comes_once_or_never() {
-    explore(comes_once_or_never(Plans::default));
+    explore(comes_once_or_never(TestConfig::default));
 }
 
 /// For one that keeps something.
 #[test]
 fn what_is_scheduled_for_a_topic_with_a_past_comes_once_or_never() {
-    explore(comes_once_or_never(|| Plans::keeping(&["a"], Retention::default())));
+    explore(comes_once_or_never(|| TestConfig::keeping(&["a"], Retention::default())));
 }
 
-/// What comes again and again ends with its topic: when nobody follows it and nothing of its past is kept, whichever
-/// comes last. While somebody stays, it goes on.
+/// A periodic publication ends with its topic: when the topic has neither members nor a history. It goes on while the
+/// topic has members.
 #[test]
 fn what_comes_again_ends_with_its_topic() {
     explore(|| {
-        let plans = Plans::keeping(&["a"], Retention::new().age(Duration::from_millis(30)));
-        let house = TestKeeper::new(plans);
-        let hub = Hub::new(house.keeper.clone());
-        let leaving = house.come(&["a"]);
+        let config = TestConfig::keeping(&["a"], Retention::new().age(Duration::from_millis(30)));
+        let server = TestServer::new(config);
+        let hub = Hub::new(server.keeper.clone());
+        let leaving = server.open_hold(&["a"]);
         let never = Duration::from_secs(60);
         hub.publish_every(never, "a", "again").expect("scheduled").detach();
-        house.publish("a", "past");
+        server.publish("a", "past");
         let staying = scope(|scope| {
             scope.spawn(|| {
-                // What has ended is dropped by whoever publishes, who is told.
-                while house.keeper.take_cancelled().is_empty() {
-                    block_on(house.keeper.due());
+                // The publishing task is notified, and drops what was cancelled.
+                while server.keeper.take_cancelled().is_empty() {
+                    block_on(server.keeper.due());
                 }
             });
             scope.spawn(|| {
                 // The past is forgotten.
-                sweep(&house);
-                sweep(&house);
+                sweep(&server);
+                sweep(&server);
             });
-            scope.spawn(|| leaving.leave(&house, "a"));
-            let staying = house.come(&["a"]);
-            staying.leave(&house, "a");
+            scope.spawn(|| leaving.leave(&server, "a"));
+            let staying = server.open_hold(&["a"]);
+            staying.leave(&server, "a");
             staying
         });
         assert_eq!(hub.scheduled(), 0, "its topic has ended");
         drop(hub);
-        house.close(vec![leaving, staying]);
+        server.close(vec![leaving, staying]);
     });
 }
 
-/// What is scheduled for a topic that somebody has joined waits for its time, whoever else leaves.
+/// A publication to a topic with members waits for its time, although other members leave.
 #[test]
-fn what_comes_again_goes_on_while_somebody_stays() {
+fn a_periodic_publication_goes_on_while_the_topic_has_members() {
     explore(|| {
-        let house = TestKeeper::new(Plans::default());
-        let hub = Hub::new(house.keeper.clone());
-        let leaving = house.come(&["a"]);
+        let server = TestServer::new(TestConfig::default());
+        let hub = Hub::new(server.keeper.clone());
+        let leaving = server.open_hold(&["a"]);
         let again = hub.publish_every(Duration::from_secs(60), "a", "again").expect("scheduled");
-        let staying = house.come(&[]);
+        let staying = server.open_hold(&[]);
         scope(|scope| {
             scope.spawn(|| {
-                // Only when somebody else is there: else the topic ends, and rightly.
-                staying.join(&house, "a");
-                leaving.leave(&house, "a");
+                // Only while the topic has another member. Otherwise it would end, rightly.
+                staying.join(&server, "a");
+                leaving.leave(&server, "a");
             });
             scope.spawn(|| {
-                staying.join(&house, "b");
-                staying.leave(&house, "b");
+                staying.join(&server, "b");
+                staying.leave(&server, "b");
             });
-            house.publish("a", "now");
+            server.publish("a", "now");
         });
         assert_eq!(hub.scheduled(), 1);
         assert!(again.cancel());
         drop(hub);
-        house.close(vec![leaving, staying]);
+        server.close(vec![leaving, staying]);
     });
 }
 
-/// Whoever publishes what is due is told, however the sweep and the scheduling meet.
+/// The publishing task is notified of what is due, in every order of the sweep and the scheduling.
 #[test]
-fn whoever_publishes_hears_of_what_is_due() {
+fn the_publishing_task_is_notified_of_what_is_due() {
     explore(|| {
-        let house = TestKeeper::new(Plans::default());
-        let hub = Hub::new(house.keeper.clone());
-        let guest = house.come(&["a"]);
+        let server = TestServer::new(TestConfig::default());
+        let hub = Hub::new(server.keeper.clone());
+        let test_hold = server.open_hold(&["a"]);
         scope(|scope| {
             scope.spawn(|| {
                 let mut count = 0;
                 while count < 2 {
-                    block_on(house.keeper.due());
-                    count += publish_due(&house);
+                    block_on(server.keeper.due());
+                    count += publish_due(&server);
                 }
             });
             let scheduling = scope.spawn(|| {
@@ -153,12 +153,12 @@ fn whoever_publishes_hears_of_what_is_due() {
                     hub.publish_after(Duration::ZERO, "a", text).expect("scheduled").detach();
                 }
             });
-            sweep(&house);
+            sweep(&server);
             scheduling.join().expect("scheduled");
-            sweep(&house);
+            sweep(&server);
         });
-        assert_eq!(guest.texts(), ["one", "two"]);
+        assert_eq!(test_hold.texts(), ["one", "two"]);
         drop(hub);
-        house.close(vec![guest]);
+        server.close(vec![test_hold]);
     });
 }

@@ -1,65 +1,65 @@
-//! Topics that keep nothing: whoever has joined gets what is published, once, and in order.
+//! Topics that keep nothing: every member gets what is published, once, and in order.
 
 use crate::keeper::archive::ResumePoint;
 use crate::model::explore::{explore, scope};
-use crate::model::guest::TestHold;
-use crate::model::house::{Plans, SSE, TestKeeper};
+use crate::model::test_hold::TestHold;
+use crate::model::test_server::{SSE, TestConfig, TestServer};
 use abeyance_core::mechanisms::wire::WireForm;
 use abeyance_core::words::cause::{Disconnect, Resume};
 
 /// Publishes so many messages, one after the other; their texts begin with `name`.
-pub(crate) fn publish(house: &TestKeeper, topic: &'static str, name: &str, count: usize) {
-    (0..count).for_each(|number| _ = house.publish(topic, &format!("{name}{number}")));
+pub(crate) fn publish(server: &TestServer, topic: &'static str, name: &str, count: usize) {
+    (0..count).for_each(|number| _ = server.publish(topic, &format!("{name}{number}")));
 }
 
-/// As many as were accepted were given to somebody, or are known not to have been. Of topics with a history that is
+/// As many as were accepted were given to a hold, or are counted as undelivered. Of topics with a history that is
 /// not so exact: a message may come with another, and count for a hold that leaves or joins just then, or not.
-fn check_counts(house: &TestKeeper, guests: &[TestHold]) {
-    let accepted: usize = house.chronicle.publications().iter().map(|one| one.accepted).sum();
-    assert_eq!(guests.iter().map(TestHold::accepted).sum::<usize>(), accepted);
+fn check_counts(server: &TestServer, test_holds: &[TestHold]) {
+    let accepted: usize = server.log.publications().iter().map(|one| one.accepted).sum();
+    assert_eq!(test_holds.iter().map(TestHold::accepted).sum::<usize>(), accepted);
 }
 
 /// Two publishers, one member that leaves and one that ends.
 #[test]
 fn members_come_and_go() {
     explore(|| {
-        let house = TestKeeper::new(Plans::default());
-        let guests = scope(|scope| {
-            scope.spawn(|| publish(&house, "a", "x", 2));
-            scope.spawn(|| publish(&house, "a", "y", 2));
+        let server = TestServer::new(TestConfig::default());
+        let test_holds = scope(|scope| {
+            scope.spawn(|| publish(&server, "a", "x", 2));
+            scope.spawn(|| publish(&server, "a", "y", 2));
             let leaving = scope.spawn(|| {
-                let guest = house.come(&["a"]);
-                guest.leave(&house, "a");
-                guest
+                let test_hold = server.open_hold(&["a"]);
+                test_hold.leave(&server, "a");
+                test_hold
             });
-            let guest = house.come(&[]);
-            guest.join(&house, "a");
-            house.end(&guest, Disconnect::Gone);
-            vec![guest, leaving.join().expect("left")]
+            let test_hold = server.open_hold(&[]);
+            test_hold.join(&server, "a");
+            server.end(&test_hold, Disconnect::Gone);
+            vec![test_hold, leaving.join().expect("left")]
         });
-        guests.iter().for_each(|guest| guest.check(&house.chronicle));
-        check_counts(&house, &guests);
-        house.close(guests);
+        test_holds.iter().for_each(|test_hold| test_hold.check(&server.log));
+        check_counts(&server, &test_holds);
+        server.close(test_holds);
     });
 }
 
-/// A member leaves and joins again, of two topics, while somebody else joins with it and as it.
+/// A member leaves and joins again, of two topics, while another thread joins the same hold.
 #[test]
 fn a_member_joins_again_and_again() {
     explore(|| {
-        let house = TestKeeper::new(Plans::default());
-        let guest = house.come(&["a"]);
+        let server = TestServer::new(TestConfig::default());
+        let test_hold = server.open_hold(&["a"]);
         scope(|scope| {
-            scope.spawn(|| publish(&house, "a", "x", 3));
-            scope.spawn(|| publish(&house, "b", "y", 3));
-            scope.spawn(|| guest.join(&house, "b"));
-            guest.join(&house, "b");
-            guest.leave(&house, "a");
-            guest.join(&house, "a");
+            scope.spawn(|| publish(&server, "a", "x", 3));
+            scope.spawn(|| publish(&server, "b", "y", 3));
+            scope.spawn(|| test_hold.join(&server, "b"));
+            test_hold.join(&server, "b");
+            test_hold.leave(&server, "a");
+            test_hold.join(&server, "a");
         });
-        guest.check(&house.chronicle);
-        check_counts(&house, std::slice::from_ref(&guest));
-        house.close(vec![guest]);
+        test_hold.check(&server.log);
+        check_counts(&server, std::slice::from_ref(&test_hold));
+        server.close(vec![test_hold]);
     });
 }
 
@@ -67,22 +67,22 @@ fn a_member_joins_again_and_again() {
 #[test]
 fn a_hold_is_a_member_once_or_not_at_all() {
     explore(|| {
-        let house = TestKeeper::new(Plans::default());
-        let guest = house.come(&["a"]);
-        let (keeper, hold) = (&house.keeper, &guest.hold);
+        let server = TestServer::new(TestConfig::default());
+        let test_hold = server.open_hold(&["a"]);
+        let (keeper, hold) = (&server.keeper, &test_hold.hold);
         scope(|scope| {
             scope.spawn(|| {
                 let _ = keeper.join(hold, "a".into());
                 keeper.leave(hold, "a");
             });
-            scope.spawn(|| publish(&house, "a", "x", 2));
+            scope.spawn(|| publish(&server, "a", "x", 2));
             keeper.leave(hold, "a");
             let _ = keeper.join(hold, "a".into());
-            house.end(&guest, Disconnect::Gone);
+            server.end(&test_hold, Disconnect::Gone);
         });
-        house.chronicle.check_order(&guest.texts());
-        check_counts(&house, std::slice::from_ref(&guest));
-        house.close(vec![guest]);
+        server.log.check_order(&test_hold.texts());
+        check_counts(&server, std::slice::from_ref(&test_hold));
+        server.close(vec![test_hold]);
     });
 }
 
@@ -90,21 +90,21 @@ fn a_hold_is_a_member_once_or_not_at_all() {
 #[test]
 fn what_is_published_while_a_hold_opens_comes_behind_the_replies() {
     explore(|| {
-        let house = TestKeeper::new(Plans::default());
-        let guest = scope(|scope| {
-            scope.spawn(|| publish(&house, "a", "x", 2));
-            scope.spawn(|| publish(&house, "a", "y", 2));
-            let guest = house.arrive(SSE, &["a"], ResumePoint::New);
-            guest.hold.open(vec!["reply".into()]);
-            guest
+        let server = TestServer::new(TestConfig::default());
+        let test_hold = scope(|scope| {
+            scope.spawn(|| publish(&server, "a", "x", 2));
+            scope.spawn(|| publish(&server, "a", "y", 2));
+            let test_hold = server.begin_hold(SSE, &["a"], ResumePoint::New);
+            test_hold.hold.open(vec!["reply".into()]);
+            test_hold
         });
-        let texts = guest.texts();
+        let texts = test_hold.texts();
         assert_eq!(texts[0], "reply");
-        house.chronicle.check_order(&texts[1..]);
-        let known = house.chronicle.publications();
+        server.log.check_order(&texts[1..]);
+        let known = server.log.publications();
         let accepted: usize = known.iter().map(|one| one.accepted).sum();
         assert_eq!(texts.len() - 1, accepted, "{texts:?}");
-        house.close(vec![guest]);
+        server.close(vec![test_hold]);
     });
 }
 
@@ -112,20 +112,20 @@ fn what_is_published_while_a_hold_opens_comes_behind_the_replies() {
 #[test]
 fn a_long_poll_has_one_answer() {
     explore(|| {
-        let house = TestKeeper::new(Plans::default());
-        let guest = scope(|scope| {
-            let publisher = scope.spawn(|| publish(&house, "a", "x", 2));
-            scope.spawn(|| publish(&house, "a", "y", 2));
-            let guest = house.arrive(WireForm::LongPoll, &["a"], ResumePoint::New);
-            guest.hold.open(Vec::new());
+        let server = TestServer::new(TestConfig::default());
+        let test_hold = scope(|scope| {
+            let publisher = scope.spawn(|| publish(&server, "a", "x", 2));
+            scope.spawn(|| publish(&server, "a", "y", 2));
+            let test_hold = server.begin_hold(WireForm::LongPoll, &["a"], ResumePoint::New);
+            test_hold.hold.open(Vec::new());
             publisher.join().expect("published");
-            house.end(&guest, Resume::Timeout);
-            guest
+            server.end(&test_hold, Resume::Timeout);
+            test_hold
         });
-        let texts = guest.texts();
-        house.chronicle.check_order(&texts);
-        check_counts(&house, std::slice::from_ref(&guest));
-        assert_eq!(guest.cause(), Some(if texts.is_empty() { "timeout" } else { "answered" }));
-        house.close(vec![guest]);
+        let texts = test_hold.texts();
+        server.log.check_order(&texts);
+        check_counts(&server, std::slice::from_ref(&test_hold));
+        assert_eq!(test_hold.cause(), Some(if texts.is_empty() { "timeout" } else { "answered" }));
+        server.close(vec![test_hold]);
     });
 }

@@ -1,14 +1,14 @@
-//! What waits for all peers together: counted right, and within its bound, whatever is queued, read and ended at once.
+//! What waits for all peers together: counted right, and within its bound, while threads queue, read and end.
 
 use crate::keeper::archive::ResumePoint;
 use crate::keeper::ended::Ended;
 use crate::keeper::hub::Hub;
 use crate::model::client::Client;
 use crate::model::explore::{explore, scope};
-use crate::model::guest::TestHold;
-use crate::model::house::{Plans, SSE, TestKeeper};
 use crate::model::plain::publish;
 use crate::model::sequence::Sequence;
+use crate::model::test_hold::TestHold;
+use crate::model::test_server::{SSE, TestConfig, TestServer};
 use crate::settings::ServerConfig;
 use abeyance_core::words::cause::{Disconnect, Resume};
 use abeyance_core::words::retention::Retention;
@@ -17,75 +17,76 @@ use abeyance_settings::endpoint::{EndpointOptions, WhenSlow};
 /// Room for six messages or so.
 const BOUND: usize = 500;
 
-/// A house in which so much may wait for all peers.
-fn house(memory: usize, when_slow: WhenSlow, plans: Plans) -> TestKeeper {
-    let settings = EndpointOptions { when_slow: Some(when_slow), ..plans.settings };
-    TestKeeper::new(Plans {
+/// A server in which so much may wait for all peers.
+fn server(memory: usize, when_slow: WhenSlow, config: TestConfig) -> TestServer {
+    let settings = EndpointOptions { when_slow: Some(when_slow), ..config.settings };
+    TestServer::new(TestConfig {
         settings,
-        server_config: ServerConfig { max_buffered: memory, ..plans.server_config },
+        server_config: ServerConfig { max_buffered: memory, ..config.server_config },
     })
 }
 
 /// A hold whose peer takes nothing.
-fn deaf(house: &TestKeeper, topics: &[&'static str]) -> TestHold {
-    let guest = house.try_arrive(SSE, topics, ResumePoint::New, 0).expect("there is a place");
-    guest.hold.open(Vec::new());
-    guest
+fn unread(server: &TestServer, topics: &[&'static str]) -> TestHold {
+    let test_hold = server.try_begin_hold(SSE, topics, ResumePoint::New, 0).expect("there is room");
+    test_hold.hold.open(Vec::new());
+    test_hold
 }
 
-fn waiting(house: &TestKeeper) -> usize {
-    Hub::new(house.keeper.clone()).stats().waiting
+fn waiting(server: &TestServer) -> usize {
+    Hub::new(server.keeper.clone()).stats().waiting
 }
 
 /// Two publishers queue more than may wait, for peers that take nothing, that read on, or that just end.
 #[test]
-fn whoever_has_queued_something_leaves_no_more_than_may_wait() {
+fn a_publisher_leaves_no_more_than_may_wait() {
     explore(|| {
-        let house = house(BOUND, WhenSlow::Disconnect, Plans::default());
-        let [deaf, reading, ending] = [&["a"][..], &["a", "b"], &["b"]].map(|topics| deaf(&house, topics));
+        let server = server(BOUND, WhenSlow::Disconnect, TestConfig::default());
+        let [unread_hold, reading, ending] =
+            [&["a"][..], &["a", "b"], &["b"]].map(|topics| unread(&server, topics));
         scope(|scope| {
-            scope.spawn(|| publish(&house, "a", "x", 3));
+            scope.spawn(|| publish(&server, "a", "x", 3));
             scope.spawn(|| {
-                reading.line.widen(30);
+                reading.peer_io.widen(30);
                 let _ = reading.flush();
             });
-            scope.spawn(|| house.end(&ending, Resume::Released));
-            publish(&house, "b", "y", 3);
+            scope.spawn(|| server.end(&ending, Resume::Released));
+            publish(&server, "b", "y", 3);
         });
-        assert!(waiting(&house) <= BOUND, "{} wait", waiting(&house));
-        for guest in [&deaf, &reading] {
-            assert!(matches!(guest.cause(), None | Some("slow")));
+        assert!(waiting(&server) <= BOUND, "{} wait", waiting(&server));
+        for test_hold in [&unread_hold, &reading] {
+            assert!(matches!(test_hold.cause(), None | Some("slow")));
         }
-        house.close(vec![deaf, reading, ending]);
+        server.close(vec![unread_hold, reading, ending]);
     });
 }
 
-/// Where the terms have messages dropped, nobody is ended for others, and every message is delivered or counted.
+/// If `when_slow` drops messages, no hold is ended for others, and every message is delivered or counted.
 fn drops(when_slow: WhenSlow) -> impl Fn() + Clone + Send + Sync + 'static {
     move || {
-        let house = house(BOUND, when_slow, Plans::default());
-        let guests = [&["a"][..], &["a", "b"]].map(|topics| deaf(&house, topics));
+        let server = server(BOUND, when_slow, TestConfig::default());
+        let test_holds = [&["a"][..], &["a", "b"]].map(|topics| unread(&server, topics));
         scope(|scope| {
-            scope.spawn(|| publish(&house, "a", "x", 3));
+            scope.spawn(|| publish(&server, "a", "x", 3));
             scope.spawn(|| {
-                guests[0].line.widen(30);
-                let _ = guests[0].flush();
+                test_holds[0].peer_io.widen(30);
+                let _ = test_holds[0].flush();
             });
-            publish(&house, "b", "y", 3);
+            publish(&server, "b", "y", 3);
         });
-        assert!(waiting(&house) <= BOUND);
+        assert!(waiting(&server) <= BOUND);
         let mut dropped = 0;
-        for (guest, published) in guests.iter().zip([3, 6]) {
-            assert_eq!(guest.cause(), None);
-            guest.line.widen(usize::MAX);
-            assert!(guest.flush().is_ready());
-            let ended = Ended::of(&guest.hold, true);
-            house.chronicle.check_order(&guest.texts());
-            assert_eq!(guest.texts().len() as u64 + ended.dropped(), published);
+        for (test_hold, published) in test_holds.iter().zip([3, 6]) {
+            assert_eq!(test_hold.cause(), None);
+            test_hold.peer_io.widen(usize::MAX);
+            assert!(test_hold.flush().is_ready());
+            let ended = Ended::of(&test_hold.hold, true);
+            server.log.check_order(&test_hold.texts());
+            assert_eq!(test_hold.texts().len() as u64 + ended.dropped(), published);
             dropped += ended.dropped();
         }
-        assert_eq!(Hub::new(house.keeper.clone()).stats().dropped, dropped);
-        house.close(guests.into());
+        assert_eq!(Hub::new(server.keeper.clone()).stats().dropped, dropped);
+        server.close(test_holds.into());
     }
 }
 
@@ -101,26 +102,26 @@ fn what_is_dropped_for_others_is_counted_once_newest_first() {
     explore(drops(WhenSlow::DropNewest));
 }
 
-/// A poll that opens when there is no room for anybody is answered with what has come, and its client misses nothing.
+/// A long poll that opens when there is no room at all is answered with what has come, and its client misses nothing.
 #[test]
 fn a_long_poll_that_makes_room_misses_nothing() {
     explore(|| {
-        let house = house(1, WhenSlow::Disconnect, Plans::keeping(&["a", "b"], Retention::default()));
-        let scribe = house.come(&["a", "b"]);
+        let server = server(1, WhenSlow::Disconnect, TestConfig::keeping(&["a", "b"], Retention::default()));
+        let observer = server.open_hold(&["a", "b"]);
         let mut client = Client::new(&["a", "b"]);
-        let mut guests = vec![client.stream_whole(&house)];
-        publish(&house, "a", "past", 1);
-        guests.extend(scope(|scope| {
-            scope.spawn(|| publish(&house, "a", "x", 1));
-            scope.spawn(|| publish(&house, "b", "y", 2));
-            let polling = scope.spawn(|| vec![client.poll(&house), client.poll(&house)]);
+        let mut test_holds = vec![client.stream_whole(&server)];
+        publish(&server, "a", "past", 1);
+        test_holds.extend(scope(|scope| {
+            scope.spawn(|| publish(&server, "a", "x", 1));
+            scope.spawn(|| publish(&server, "b", "y", 2));
+            let polling = scope.spawn(|| vec![client.poll(&server), client.poll(&server)]);
             polling.join().expect("polled")
         }));
         // All that is left, one after the other.
-        guests.extend((0..4).map(|_| client.poll(&house)));
-        client.check(&Sequence::of(&scribe, &house));
-        guests.push(scribe);
-        house.close(guests);
+        test_holds.extend((0..4).map(|_| client.poll(&server)));
+        client.check(&Sequence::of(&observer, &server));
+        test_holds.push(observer);
+        server.close(test_holds);
     });
 }
 
@@ -128,18 +129,18 @@ fn a_long_poll_that_makes_room_misses_nothing() {
 #[test]
 fn who_makes_room_may_be_gone() {
     explore(|| {
-        let house = house(BOUND, WhenSlow::Disconnect, Plans::default());
-        let [one, other] = [&["a"][..], &["a"]].map(|topics| deaf(&house, topics));
+        let server = server(BOUND, WhenSlow::Disconnect, TestConfig::default());
+        let [one, other] = [&["a"][..], &["a"]].map(|topics| unread(&server, topics));
         scope(|scope| {
-            for (guest, name) in [(&one, "x"), (&other, "y")] {
+            for (test_hold, name) in [(&one, "x"), (&other, "y")] {
                 scope.spawn(|| {
-                    house.end(guest, Disconnect::Gone);
-                    house.keeper.settle(&guest.hold);
+                    server.end(test_hold, Disconnect::Gone);
+                    server.keeper.settle(&test_hold.hold);
                 });
-                scope.spawn(|| publish(&house, "a", name, 4));
+                scope.spawn(|| publish(&server, "a", name, 4));
             }
         });
-        assert_eq!(waiting(&house), 0);
-        house.close(vec![one, other]);
+        assert_eq!(waiting(&server), 0);
+        server.close(vec![one, other]);
     });
 }

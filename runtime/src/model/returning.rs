@@ -1,12 +1,12 @@
-//! Topics that keep a history: whoever comes back gets what it missed, or is told that something of it is gone.
+//! Topics that keep a history: a client that comes back gets what it missed, or is told that some of it is forgotten.
 
 use crate::keeper::archive::ResumePoint;
 use crate::model::client::Client;
 use crate::model::explore::{explore, repeat, scope};
-use crate::model::house::{PLACES, Plans, SSE, TestKeeper};
-use crate::model::kept::{few, house};
+use crate::model::kept::{few, server};
 use crate::model::plain::publish;
 use crate::model::sequence::Sequence;
+use crate::model::test_server::{MAX_HOLDS, SSE, TestConfig, TestServer};
 use crate::settings::ServerConfig;
 use abeyance_core::words::cause::{Disconnect, Resume};
 use abeyance_core::words::retention::Retention;
@@ -15,17 +15,17 @@ use abeyance_settings::endpoint::EndpointOptions;
 /// A client is cut, comes back, ends in good order, and comes back.
 fn comes_back(keep: Retention, topics: &'static [&'static str]) -> impl Fn() + Clone + Send + Sync + 'static {
     move || {
-        let (house, scribe) = house(keep);
+        let (server, observer) = server(keep);
         let mut client = Client::new(topics);
-        let mut guests = scope(|scope| {
-            scope.spawn(|| publish(&house, "a", "x", 2));
-            scope.spawn(|| publish(&house, topics[topics.len() - 1], "y", 2));
-            vec![client.stream(&house), client.stream(&house)]
+        let mut test_holds = scope(|scope| {
+            scope.spawn(|| publish(&server, "a", "x", 2));
+            scope.spawn(|| publish(&server, topics[topics.len() - 1], "y", 2));
+            vec![client.stream(&server), client.stream(&server)]
         });
-        guests.push(client.stream_whole(&house));
-        client.check(&Sequence::of(&scribe, &house));
-        guests.push(scribe);
-        house.close(guests);
+        test_holds.push(client.stream_whole(&server));
+        client.check(&Sequence::of(&observer, &server));
+        test_holds.push(observer);
+        server.close(test_holds);
     }
 }
 
@@ -57,18 +57,18 @@ fn a_client_that_comes_back_to_two_topics_too_late_is_told() {
 #[test]
 fn a_client_that_comes_back_just_in_time_misses_nothing() {
     explore(|| {
-        let (house, scribe) = house(few(1));
+        let (server, observer) = server(few(1));
         let mut client = Client::new(&["a"]);
-        let mut guests = vec![client.stream_whole(&house)];
-        publish(&house, "a", "past", 1);
-        guests.push(scope(|scope| {
-            scope.spawn(|| publish(&house, "a", "x", 1));
-            client.stay(&house)
+        let mut test_holds = vec![client.stream_whole(&server)];
+        publish(&server, "a", "past", 1);
+        test_holds.push(scope(|scope| {
+            scope.spawn(|| publish(&server, "a", "x", 1));
+            client.stay(&server)
         }));
-        client.see(&guests[1]);
-        client.check(&Sequence::of(&scribe, &house));
-        guests.push(scribe);
-        house.close(guests);
+        client.see(&test_holds[1]);
+        client.check(&Sequence::of(&observer, &server));
+        test_holds.push(observer);
+        server.close(test_holds);
     });
 }
 
@@ -81,21 +81,21 @@ fn a_schedule_repeats_itself() {
 /// A client asks again with the position of each answer.
 fn polls(keep: Retention, topics: &'static [&'static str]) -> impl Fn() + Clone + Send + Sync + 'static {
     move || {
-        let (house, scribe) = house(keep);
+        let (server, observer) = server(keep);
         let mut client = Client::new(topics);
         // From here on something waits for it.
-        let mut guests = vec![client.stream_whole(&house)];
-        publish(&house, "a", "past", 1);
-        guests.extend(scope(|scope| {
-            scope.spawn(|| publish(&house, "a", "x", 1));
-            scope.spawn(|| publish(&house, topics[topics.len() - 1], "y", 2));
-            let polling = scope.spawn(|| vec![client.poll(&house), client.poll(&house)]);
+        let mut test_holds = vec![client.stream_whole(&server)];
+        publish(&server, "a", "past", 1);
+        test_holds.extend(scope(|scope| {
+            scope.spawn(|| publish(&server, "a", "x", 1));
+            scope.spawn(|| publish(&server, topics[topics.len() - 1], "y", 2));
+            let polling = scope.spawn(|| vec![client.poll(&server), client.poll(&server)]);
             polling.join().expect("polled")
         }));
-        guests.push(client.stream_whole(&house));
-        client.check(&Sequence::of(&scribe, &house));
-        guests.push(scribe);
-        house.close(guests);
+        test_holds.push(client.stream_whole(&server));
+        client.check(&Sequence::of(&observer, &server));
+        test_holds.push(observer);
+        server.close(test_holds);
     }
 }
 
@@ -111,23 +111,24 @@ fn long_polls_of_two_topics_miss_nothing_or_are_told() {
     explore(polls(few(1), &["a", "b"]));
 }
 
-/// A poll that is ended as soon as there is a hold, whatever that follows by then: its client misses nothing afterwards.
+/// A long poll that ends as soon as there is a hold, at any point of following its topics. Its client misses nothing
+/// later.
 #[test]
 fn a_poll_that_is_ended_at_once_tells_where_its_client_stands() {
     explore(|| {
-        let house = TestKeeper::new(Plans::keeping(&["a"], Retention::default()));
+        let server = TestServer::new(TestConfig::keeping(&["a"], Retention::default()));
         let mut client = Client::new(&["a"]);
-        let mut guests = scope(|scope| {
-            scope.spawn(|| publish(&house, "a", "x", 1));
-            scope.spawn(|| house.keeper.end_all(&Resume::Timeout.into()));
-            let polling = scope.spawn(|| vec![client.poll(&house)]);
+        let mut test_holds = scope(|scope| {
+            scope.spawn(|| publish(&server, "a", "x", 1));
+            scope.spawn(|| server.keeper.end_all(&Resume::Timeout.into()));
+            let polling = scope.spawn(|| vec![client.poll(&server)]);
             polling.join().expect("polled")
         });
         assert!(client.knows_where_it_stands());
-        publish(&house, "a", "y", 1);
-        guests.push(client.stream_whole(&house));
-        client.check(&Sequence::of_one_publisher(&house));
-        house.close(guests);
+        publish(&server, "a", "y", 1);
+        test_holds.push(client.stream_whole(&server));
+        client.check(&Sequence::of_one_publisher(&server));
+        server.close(test_holds);
     });
 }
 
@@ -135,97 +136,97 @@ fn a_poll_that_is_ended_at_once_tells_where_its_client_stands() {
 #[test]
 fn the_past_of_a_newcomer_goes_over_into_what_is_live() {
     explore(|| {
-        let (house, scribe) = house(few(2));
-        publish(&house, "a", "past", 2);
+        let (server, observer) = server(few(2));
+        publish(&server, "a", "past", 2);
         let mut client = Client::new(&["a", "b"]).with_past();
-        let mut guests = scope(|scope| {
-            scope.spawn(|| publish(&house, "a", "x", 2));
-            scope.spawn(|| publish(&house, "b", "y", 2));
-            vec![client.stream(&house)]
+        let mut test_holds = scope(|scope| {
+            scope.spawn(|| publish(&server, "a", "x", 2));
+            scope.spawn(|| publish(&server, "b", "y", 2));
+            vec![client.stream(&server)]
         });
-        guests.push(client.stream_whole(&house));
-        client.check(&Sequence::of(&scribe, &house));
-        guests.push(scribe);
-        house.close(guests);
+        test_holds.push(client.stream_whole(&server));
+        client.check(&Sequence::of(&observer, &server));
+        test_holds.push(observer);
+        server.close(test_holds);
     });
 }
 
-/// A client that reads slowly gets all of a past that has no room in its send buffer, and what is published meanwhile; or
-/// it is cut as slow, comes back, and is told.
+/// A client that reads slowly gets all of a past that has no room in its send buffer, and what is published meanwhile;
+/// or it is cut as slow, comes back, and is told.
 #[test]
 fn a_slow_client_reads_a_past_larger_than_its_backlog() {
     explore(|| {
-        let plans = Plans::keeping(&["a", "b"], few(3));
+        let config = TestConfig::keeping(&["a", "b"], few(3));
         // Room for two messages.
-        let settings = EndpointOptions { send_buffer: Some(220), ..plans.settings };
-        let house = TestKeeper::new(Plans { settings, ..plans });
-        let scribe = house.come(&["a", "b"]);
+        let settings = EndpointOptions { send_buffer: Some(220), ..config.settings };
+        let server = TestServer::new(TestConfig { settings, ..config });
+        let observer = server.open_hold(&["a", "b"]);
         let mut client = Client::new(&["a"]);
-        let mut guests = vec![client.stream_whole(&house)];
-        publish(&house, "a", "past", 3);
-        guests.push(scope(|scope| {
-            scope.spawn(|| publish(&house, "a", "x", 2));
-            scope.spawn(|| house.keeper.sweep());
-            let crawling = scope.spawn(|| client.crawl(&house, &[60, 120, usize::MAX]));
+        let mut test_holds = vec![client.stream_whole(&server)];
+        publish(&server, "a", "past", 3);
+        test_holds.push(scope(|scope| {
+            scope.spawn(|| publish(&server, "a", "x", 2));
+            scope.spawn(|| server.keeper.sweep());
+            let crawling = scope.spawn(|| client.crawl(&server, &[60, 120, usize::MAX]));
             crawling.join().expect("crawled")
         }));
-        guests.push(client.stream_whole(&house));
-        client.check(&Sequence::of(&scribe, &house));
-        guests.push(scribe);
-        house.close(guests);
+        test_holds.push(client.stream_whole(&server));
+        client.check(&Sequence::of(&observer, &server));
+        test_holds.push(observer);
+        server.close(test_holds);
     });
 }
 
-/// Whoever is behind and reads all that it is given gets everything, though nobody prods it but the sweep.
+/// A hold that is behind and reads all that it is given gets everything, although only the sweep wakes it.
 #[test]
-fn nobody_waits_for_what_nobody_brings() {
+fn no_hold_waits_for_a_message_that_no_publisher_brings() {
     explore(|| {
-        let plans = Plans::keeping(&["a"], Retention::default());
-        let settings = EndpointOptions { send_buffer: Some(220), ..plans.settings };
-        let house = TestKeeper::new(Plans { settings, ..plans });
-        publish(&house, "a", "past", 3);
-        let guest = house.try_arrive(SSE, &["a"], ResumePoint::Back(0), 0).expect("there is a place");
+        let config = TestConfig::keeping(&["a"], Retention::default());
+        let settings = EndpointOptions { send_buffer: Some(220), ..config.settings };
+        let server = TestServer::new(TestConfig { settings, ..config });
+        publish(&server, "a", "past", 3);
+        let test_hold = server.try_begin_hold(SSE, &["a"], ResumePoint::Back(0), 0).expect("there is room");
         scope(|scope| {
-            scope.spawn(|| guest.attend());
-            scope.spawn(|| publish(&house, "a", "x", 1));
+            scope.spawn(|| test_hold.attend());
+            scope.spawn(|| publish(&server, "a", "x", 1));
             scope.spawn(|| {
-                guest.line.widen(100);
-                guest.line.widen(usize::MAX);
+                test_hold.peer_io.widen(100);
+                test_hold.peer_io.widen(usize::MAX);
             });
-            guest.hold.open(Vec::new());
-            guest.wait_for(4);
-            house.end(&guest, Disconnect::Gone);
+            test_hold.hold.open(Vec::new());
+            test_hold.wait_for(4);
+            server.end(&test_hold, Disconnect::Gone);
         });
-        Sequence::of(&guest, &house);
-        house.close(vec![guest]);
+        Sequence::of(&test_hold, &server);
+        server.close(vec![test_hold]);
     });
 }
 
-/// Topics that nobody follows are forgotten whole, with what they kept; whoever comes back is told, and never misses
-/// anything unawares.
+/// Topics without followers are forgotten whole, with what they kept. A client that comes back is told, and never
+/// misses anything unawares.
 #[test]
 fn a_client_of_a_forgotten_topic_is_told() {
     explore(|| {
-        let plans = Plans::keeping(&["a", "b"], Retention::default());
-        // Nothing has room: a message is forgotten as soon as everybody was given it.
-        let server_config = ServerConfig { max_retained: 1, ..plans.server_config };
-        let house = TestKeeper::new(Plans { server_config, ..plans });
+        let config = TestConfig::keeping(&["a", "b"], Retention::default());
+        // Nothing has room: a message is forgotten as soon as every member was given it.
+        let server_config = ServerConfig { max_retained: 1, ..config.server_config };
+        let server = TestServer::new(TestConfig { server_config, ..config });
         let mut client = Client::new(&["a", "b"]).of_forgotten();
-        let mut guests = scope(|scope| {
+        let mut test_holds = scope(|scope| {
             scope.spawn(|| {
-                publish(&house, "a", "x", 2);
-                publish(&house, "b", "y", 2);
+                publish(&server, "a", "x", 2);
+                publish(&server, "b", "y", 2);
             });
             scope.spawn(|| {
-                let passing = house.come(&["b"]);
-                house.end(&passing, Disconnect::Gone);
-                house.keeper.settle(&passing.hold);
+                let passing = server.open_hold(&["b"]);
+                server.end(&passing, Disconnect::Gone);
+                server.keeper.settle(&passing.hold);
             });
-            (0..3).map(|_| client.stream(&house)).collect::<Vec<_>>()
+            (0..3).map(|_| client.stream(&server)).collect::<Vec<_>>()
         });
-        guests.push(client.stream_whole(&house));
-        client.check(&Sequence::of_one_publisher(&house));
-        assert!(guests.len() < PLACES);
-        house.close(guests);
+        test_holds.push(client.stream_whole(&server));
+        client.check(&Sequence::of_one_publisher(&server));
+        assert!(test_holds.len() < MAX_HOLDS);
+        server.close(test_holds);
     });
 }

@@ -1,9 +1,9 @@
 //! All kept messages in their one order, to compare with what others saw.
 
-use crate::model::chronicle::Publication;
-use crate::model::guest::TestHold;
-use crate::model::house::TestKeeper;
-use crate::model::line::Event;
+use crate::model::fake_peer_io::Event;
+use crate::model::operation_log::Publication;
+use crate::model::test_hold::TestHold;
+use crate::model::test_server::TestServer;
 
 /// The messages, in order.
 pub(crate) struct Sequence(Vec<Entry>);
@@ -15,24 +15,24 @@ struct Entry {
 }
 
 impl Sequence {
-    /// As somebody saw it who was there all along and followed every topic.
-    pub(crate) fn of(scribe: &TestHold, house: &TestKeeper) -> Self {
-        let events = scribe.line.events();
+    /// As a hold saw it that followed every topic all along.
+    pub(crate) fn of(observer: &TestHold, server: &TestServer) -> Self {
+        let events = observer.peer_io.events();
         let texts: Vec<_> = events.iter().map(|event| event.text.clone()).collect();
-        house.chronicle.check_order(&texts);
+        server.log.check_order(&texts);
         assert!(events.is_sorted_by_key(|event| event.id.map(|id| id.offset)), "{events:?}");
-        assert_eq!(events.len(), house.chronicle.publications().len(), "{events:?}");
+        assert_eq!(events.len(), server.log.publications().len(), "{events:?}");
         let entry = |event: Event| Entry {
             offset: event.id.expect("kept messages have an id").offset,
-            topic: house.chronicle.publication(&event.text).topic,
+            topic: server.log.publication(&event.text).topic,
             text: event.text,
         };
         Sequence(events.into_iter().map(entry).collect())
     }
 
     /// As the only publisher knows it.
-    pub(crate) fn of_one_publisher(house: &TestKeeper) -> Self {
-        let publications = house.chronicle.publications().into_iter();
+    pub(crate) fn of_one_publisher(server: &TestServer) -> Self {
+        let publications = server.log.publications().into_iter();
         let entry = |(one, offset): (Publication, u64)| Entry { offset, topic: one.topic, text: one.text };
         Sequence(publications.zip(1..).map(entry).collect())
     }
@@ -50,7 +50,7 @@ impl Sequence {
         entries.filter(|entry| topics.contains(&entry.topic)).map(|entry| entry.text.as_str()).next()
     }
 
-    /// The topic of the message that has this place.
+    /// The topic of the message with this offset.
     pub(crate) fn topic(&self, offset: u64, text: &str) -> &'static str {
         let entry = self.0.iter().find(|entry| entry.offset == offset);
         let entry = entry.unwrap_or_else(|| panic!("{text:?} has {offset}, which nothing has"));

@@ -296,7 +296,7 @@ async fn closing_on_unread_bytes_destroys_what_was_written_as_a_kernel_does() {
 
 #[cfg(target_os = "linux")]
 #[tokio::test]
-async fn a_kernel_that_is_to_take_little_keeps_little_for_a_peer_that_reads_nothing() {
+async fn a_kernel_that_is_to_bound_unsent_keeps_little_for_a_peer_that_reads_nothing() {
     let fill = async |takes_little: bool| {
         let (line, peer) = over_tcp().await;
         if takes_little {

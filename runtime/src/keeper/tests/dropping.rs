@@ -20,13 +20,13 @@ fn dropping(rule: WhenSlow) -> EndpointOptions {
     EndpointOptions { send_buffer: Some(BOUND), when_slow: Some(rule), ..STILL }
 }
 
-/// A house and one open hold in it, which has joined `a` and reads nothing.
-fn one_that_does_not_read(rule: WhenSlow) -> (TestKeeper, TestHold) {
-    let house = TestKeeper::of(dropping(rule));
-    let guest = house.suspend(SSE);
-    house.keeper.join(&guest.hold, "a".into()).unwrap();
-    guest.line.window(0);
-    (house, guest)
+/// A server and one open hold in it, which has joined `a` and reads nothing.
+fn one_that_does_not_read(rule: WhenSlow) -> (TestServer, TestHold) {
+    let server = TestServer::of(dropping(rule));
+    let test_hold = server.suspend(SSE);
+    server.keeper.join(&test_hold.hold, "a".into()).unwrap();
+    test_hold.peer_io.window(0);
+    (server, test_hold)
 }
 
 /// A message that says which one it is, of so many bytes.
@@ -47,9 +47,9 @@ fn fitting(room: usize, length: usize) -> usize {
 impl TestHold {
     /// What the peer gets when it reads again.
     fn read(&self) -> String {
-        self.line.window(usize::MAX);
+        self.peer_io.window(usize::MAX);
         assert!(self.flush().is_ready());
-        self.line.text()
+        self.peer_io.text()
     }
 
     fn ended(&self) -> Ended {
@@ -67,21 +67,21 @@ fn kept(rule: WhenSlow, count: usize, most: usize) -> std::ops::Range<usize> {
 
 #[test]
 fn exactly_the_newest_or_the_oldest_that_fit_are_kept_however_large_they_are() {
-    // With framing and place 1,024 B, so that 32 fill the bound to its last byte, and some that do not divide it.
+    // With framing and overhead 1,024 B, so that 32 fill the bound to its last byte, and some that do not divide it.
     for length in [952, 951, 953, 5, 700, 12_000, 16_312, 32_000] {
         for rule in RULES {
-            let (house, guest) = one_that_does_not_read(rule);
+            let (server, test_hold) = one_that_does_not_read(rule);
             let most = fitting(BOUND, length + "data: \n\n".len());
             let count = 2 * most + 3;
             let accepted: usize =
-                (0..count).map(|number| house.keeper.publish("a", &numbered(number, length))).sum();
+                (0..count).map(|number| server.keeper.publish("a", &numbered(number, length))).sum();
             let kept = kept(rule, count, most);
             let text: String = kept.map(|number| written(&numbered(number, length))).collect();
-            assert!(guest.read() == text, "{rule:?} {length}");
-            assert_eq!(guest.cause(), None);
+            assert!(test_hold.read() == text, "{rule:?} {length}");
+            assert_eq!(test_hold.cause(), None);
             // What was queued once was accepted, although it was dropped later.
             assert_eq!(accepted, if rule == DropOldest { count } else { most });
-            let ended = guest.ended();
+            let ended = test_hold.ended();
             assert_eq!((ended.dropped(), ended.undelivered()), ((count - most) as u64, 0));
             assert_eq!(ended.messages_out(), most as u64);
         }
@@ -92,19 +92,19 @@ fn exactly_the_newest_or_the_oldest_that_fit_are_kept_however_large_they_are() {
 fn a_message_half_written_is_finished_and_the_rest_is_what_fits_beside_it() {
     for length in [952, 700, 5_000] {
         for (rule, taken) in RULES.into_iter().flat_map(|rule| [(rule, 1), (rule, 600)]) {
-            let (house, guest) = one_that_does_not_read(rule);
-            guest.line.window(taken);
+            let (server, test_hold) = one_that_does_not_read(rule);
+            test_hold.peer_io.window(taken);
             let framed = length + "data: \n\n".len();
             let most = fitting(BOUND - (framed - taken + SendBuffer::COST), framed);
             let count = 2 * most + 3;
             for number in 0..=count {
-                house.keeper.publish("a", &numbered(number, length));
+                server.keeper.publish("a", &numbered(number, length));
             }
             let kept = kept(rule, count, most).map(|number| number + 1);
             let text: String =
                 [0].into_iter().chain(kept).map(|number| written(&numbered(number, length))).collect();
-            assert!(guest.read() == text, "{rule:?} {length} {taken}");
-            assert_eq!(guest.ended().dropped(), (count - most) as u64);
+            assert!(test_hold.read() == text, "{rule:?} {length} {taken}");
+            assert_eq!(test_hold.ended().dropped(), (count - most) as u64);
         }
     }
 }
@@ -112,29 +112,29 @@ fn a_message_half_written_is_finished_and_the_rest_is_what_fits_beside_it() {
 #[test]
 fn what_comes_while_the_hold_opens_is_dropped_by_the_same_rule() {
     for (rule, form) in RULES.into_iter().flat_map(|rule| [(rule, SSE), (rule, WireForm::LongPoll)]) {
-        let house = TestKeeper::of(dropping(rule));
-        let guest = house.seat(house.admit(0, 1).unwrap(), 0, form, None).unwrap();
-        house.keeper.join(&guest.hold, "a".into()).unwrap();
+        let server = TestServer::of(dropping(rule));
+        let test_hold = server.seat(server.admit(0, 1).unwrap(), 0, form, None).unwrap();
+        server.keeper.join(&test_hold.hold, "a".into()).unwrap();
         let (length, count) = (700, 100);
         // A long poll's own answer waits as well, and is promised.
         let own = if form == WireForm::LongPoll { 3_000 } else { 0 };
-        Held::new(guest.hold.clone()).send(numbered(0, 3_000)).unwrap();
+        Held::new(test_hold.hold.clone()).send(numbered(0, 3_000)).unwrap();
         let room = BOUND - own - own.min(1) * SendBuffer::COST;
         let most = fitting(room, length);
         for number in 0..count {
-            house.keeper.publish("a", &numbered(number, length));
+            server.keeper.publish("a", &numbered(number, length));
         }
-        assert_eq!(guest.ended().dropped(), (count - most) as u64);
-        guest.hold.open(vec![]);
+        assert_eq!(test_hold.ended().dropped(), (count - most) as u64);
+        test_hold.hold.open(vec![]);
         let mut expected = vec![numbered(0, 3_000)];
         expected.extend(kept(rule, count, most).map(|number| numbered(number, length)));
         match form {
             WireForm::LongPoll => {
                 let last_messages =
-                    guest.hold.end_request().unwrap().last_messages.into_iter().map(|last| last.message);
+                    test_hold.hold.end_request().unwrap().last_messages.into_iter().map(|last| last.message);
                 assert!(last_messages.eq(expected), "{rule:?}");
             }
-            _ => assert!(guest.read() == expected.iter().map(written).collect::<String>(), "{rule:?}"),
+            _ => assert!(test_hold.read() == expected.iter().map(written).collect::<String>(), "{rule:?}"),
         }
     }
 }
@@ -142,117 +142,117 @@ fn what_comes_while_the_hold_opens_is_dropped_by_the_same_rule() {
 #[test]
 fn what_was_sent_to_the_peer_alone_is_never_dropped_and_drops_nothing() {
     for rule in RULES {
-        let (house, guest) = one_that_does_not_read(rule);
-        let held = Held::new(guest.hold.clone());
+        let (server, test_hold) = one_that_does_not_read(rule);
+        let held = Held::new(test_hold.hold.clone());
         let mut expected = Vec::new();
         for number in 0..3 {
             held.send(numbered(number, 9_000)).unwrap();
-            assert_eq!(house.keeper.publish("a", &numbered(10 + number, 800)), 1);
+            assert_eq!(server.keeper.publish("a", &numbered(10 + number, 800)), 1);
             expected.extend([numbered(number, 9_000), numbered(10 + number, 800)]);
         }
         assert_eq!(held.send(numbered(3, 9_000)), Err(SendError::Full(numbered(3, 9_000))));
-        assert_eq!(guest.ended().dropped(), 0, "a send drops nothing");
+        assert_eq!(test_hold.ended().dropped(), 0, "a send drops nothing");
         // Even without all that was published there would be no room for this: it is dropped, and nothing else.
-        assert_eq!(house.keeper.publish("a", &numbered(20, 9_000)), 0);
-        assert_eq!((guest.ended().dropped(), guest.cause()), (1, None));
-        assert!(guest.read() == expected.iter().map(written).collect::<String>());
+        assert_eq!(server.keeper.publish("a", &numbered(20, 9_000)), 0);
+        assert_eq!((test_hold.ended().dropped(), test_hold.cause()), (1, None));
+        assert!(test_hold.read() == expected.iter().map(written).collect::<String>());
     }
 }
 
 #[test]
 fn heads_and_pongs_are_never_dropped() {
-    let (house, guest) = one_that_does_not_read(DropOldest);
-    guest.hold.write("head ".into()).unwrap();
-    house.keeper.publish("a", &numbered(0, 30_000));
-    guest.hold.pong("pong ".into()).unwrap();
-    house.keeper.publish("a", &numbered(1, 30_000));
-    assert!(guest.read() == format!("head pong {}", written(&numbered(1, 30_000))));
+    let (server, test_hold) = one_that_does_not_read(DropOldest);
+    test_hold.hold.write("head ".into()).unwrap();
+    server.keeper.publish("a", &numbered(0, 30_000));
+    test_hold.hold.pong("pong ".into()).unwrap();
+    server.keeper.publish("a", &numbered(1, 30_000));
+    assert!(test_hold.read() == format!("head pong {}", written(&numbered(1, 30_000))));
 }
 
 #[test]
 fn a_message_larger_than_the_backlog_drops_nothing_and_is_not_counted() {
     for rule in RULES {
-        let (house, guest) = one_that_does_not_read(rule);
-        house.keeper.publish("a", &numbered(0, 100));
-        assert_eq!(house.keeper.publish("a", &numbered(1, BOUND)), 0);
-        assert_eq!(guest.ended().dropped(), 0);
-        assert!(guest.read() == written(&numbered(0, 100)));
+        let (server, test_hold) = one_that_does_not_read(rule);
+        server.keeper.publish("a", &numbered(0, 100));
+        assert_eq!(server.keeper.publish("a", &numbered(1, BOUND)), 0);
+        assert_eq!(test_hold.ended().dropped(), 0);
+        assert!(test_hold.read() == written(&numbered(0, 100)));
     }
 }
 
 #[test]
 fn what_the_kernel_keeps_takes_room_too_and_is_looked_at_once_a_message() {
-    let (house, guest) = one_that_does_not_read(DropOldest);
-    guest.line.window(20_000);
-    house.keeper.publish("a", &numbered(0, 19_992));
-    guest.line.keep(20_000);
+    let (server, test_hold) = one_that_does_not_read(DropOldest);
+    test_hold.peer_io.window(20_000);
+    server.keeper.publish("a", &numbered(0, 19_992));
+    test_hold.peer_io.keep(20_000);
     for number in 1..=100 {
-        house.keeper.publish("a", &numbered(number, 992));
+        server.keeper.publish("a", &numbered(number, 992));
     }
     let most = fitting(BOUND - 20_000, 1_000);
-    assert_eq!(guest.ended().dropped(), 100 - most as u64);
-    assert!(guest.line.looks() <= 100, "{}", guest.line.looks());
+    assert_eq!(test_hold.ended().dropped(), 100 - most as u64);
+    assert!(test_hold.peer_io.looks() <= 100, "{}", test_hold.peer_io.looks());
 }
 
 #[test]
 fn every_drop_is_counted_once_for_its_hold_its_endpoint_and_all() {
     let endpoints = [dropping(DropOldest), dropping(DropNewest), dropping(Disconnect)];
-    let house = TestKeeper::new(ServerConfig::default(), &endpoints);
+    let server = TestServer::new(ServerConfig::default(), &endpoints);
     let seat = |endpoint| {
-        let guest = house.seat(house.admit(endpoint, 1).unwrap(), endpoint, SSE, None).unwrap();
-        guest.hold.open(Vec::new());
-        house.keeper.join(&guest.hold, "a".into()).unwrap();
-        guest.line.window(0);
-        guest
+        let test_hold = server.seat(server.admit(endpoint, 1).unwrap(), endpoint, SSE, None).unwrap();
+        test_hold.hold.open(Vec::new());
+        server.keeper.join(&test_hold.hold, "a".into()).unwrap();
+        test_hold.peer_io.window(0);
+        test_hold
     };
-    let guests = [0, 0, 1, 2].map(seat);
+    let test_holds = [0, 0, 1, 2].map(seat);
     for number in 0..10 {
-        house.keeper.publish("a", &numbered(number, 10_000));
+        server.keeper.publish("a", &numbered(number, 10_000));
     }
-    assert_eq!(guests.each_ref().map(|guest| guest.ended().dropped()), [7, 7, 7, 0]);
-    assert_eq!(guests.each_ref().map(TestHold::cause), [None, None, None, Some("slow")]);
-    let hub = Hub::new(house.keeper.clone());
+    assert_eq!(test_holds.each_ref().map(|test_hold| test_hold.ended().dropped()), [7, 7, 7, 0]);
+    assert_eq!(test_holds.each_ref().map(TestHold::cause), [None, None, None, Some("slow")]);
+    let hub = Hub::new(server.keeper.clone());
     let by_endpoint: Vec<_> = hub.stats_by_endpoint().into_iter().map(|(_, stats)| stats.dropped).collect();
     assert_eq!((by_endpoint, hub.stats().dropped), (vec![14, 7, 0], 21));
     // What was dropped is not undelivered as well; what still waits is.
-    house.keeper.end(&guests[0].hold, Resume::Released.into());
-    house.keeper.settle(&guests[0].hold);
-    let ended = guests[0].ended();
+    server.keeper.end(&test_holds[0].hold, Resume::Released.into());
+    server.keeper.settle(&test_holds[0].hold);
+    let ended = test_holds[0].ended();
     assert_eq!((ended.messages_out(), ended.undelivered(), ended.dropped()), (0, 3, 7));
-    assert_eq!((guests[3].ended().undelivered(), guests[3].ended().dropped()), (3, 0));
+    assert_eq!((test_holds[3].ended().undelivered(), test_holds[3].ended().dropped()), (3, 0));
     assert_eq!(hub.stats().dropped, 21);
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_peer_is_not_stalled_by_what_was_dropped() {
     let server_config = ServerConfig { write_timeout: secs(10), ..ServerConfig::default() };
-    let house = TestKeeper::new(server_config, &[dropping(DropOldest)]);
-    let guest = house.suspend(SSE);
-    house.keeper.join(&guest.hold, "a".into()).unwrap();
-    guest.line.window(0);
+    let server = TestServer::new(server_config, &[dropping(DropOldest)]);
+    let test_hold = server.suspend(SSE);
+    server.keeper.join(&test_hold.hold, "a".into()).unwrap();
+    test_hold.peer_io.window(0);
     let pass = async |span: u64| {
         for _ in 0..span * 40 {
             advance(millis(25)).await;
-            house.keeper.sweep();
+            server.keeper.sweep();
         }
     };
-    house.keeper.publish("a", &numbered(0, 30_000));
+    server.keeper.publish("a", &numbered(0, 30_000));
     pass(9).await;
     // It reads again, and before its task runs, the next message takes the place of the one that was blocked.
-    guest.line.window(usize::MAX);
-    house.keeper.publish("a", &numbered(1, 30_000));
-    assert!(guest.line.text() == written(&numbered(1, 30_000)));
+    test_hold.peer_io.window(usize::MAX);
+    server.keeper.publish("a", &numbered(1, 30_000));
+    assert!(test_hold.peer_io.text() == written(&numbered(1, 30_000)));
     pass(20).await;
-    assert_eq!(guest.cause(), None);
-    // One that goes on taking nothing is stalled, whatever is dropped meanwhile.
-    guest.line.window(0);
+    assert_eq!(test_hold.cause(), None);
+    // One that goes on taking nothing is stalled, although messages are dropped meanwhile.
+    test_hold.peer_io.window(0);
     for number in 2..12 {
-        assert_eq!(guest.cause(), None);
-        house.keeper.publish("a", &numbered(number, 30_000));
+        assert_eq!(test_hold.cause(), None);
+        server.keeper.publish("a", &numbered(number, 30_000));
         pass(1).await;
     }
     pass(1).await;
-    assert_eq!(guest.cause(), Some("stalled"));
+    assert_eq!(test_hold.cause(), Some("stalled"));
 }
 
 /// One list in which everything waits, and what is dropped is searched for.
@@ -280,12 +280,12 @@ impl Naive {
         };
         let mut cost = self.cost();
         while cost + length > BOUND {
-            let place = if is_published && rule == DropOldest { droppable(&left) } else { None };
-            let Some(place) = place else {
+            let index = if is_published && rule == DropOldest { droppable(&left) } else { None };
+            let Some(index) = index else {
                 self.dropped += u64::from(is_published);
                 return false;
             };
-            cost -= written(&self.waiting[left.remove(place).0].1).len() + SendBuffer::COST;
+            cost -= written(&self.waiting[left.remove(index).0].1).len() + SendBuffer::COST;
         }
         self.dropped += (self.waiting.len() - left.len()) as u64;
         self.waiting = left.iter().map(|(at, _)| self.waiting[*at].clone()).collect();
@@ -314,36 +314,36 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 64, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_is_sent_published_and_read_the_peer_gets_what_fits(
+    fn in_any_order_of_sending_and_reading_the_peer_gets_what_fits(
         rule in 0usize..2,
         steps in prop::collection::vec((0u8..5, 10usize..12_000), 0..120),
     ) {
         let rule = RULES[rule];
-        let (house, guest) = one_that_does_not_read(rule);
+        let (server, test_hold) = one_that_does_not_read(rule);
         let mut naive = Naive::default();
         for (number, (step, length)) in steps.into_iter().enumerate() {
             let message = numbered(number, length);
             match step {
                 0 => {
-                    let sent = Held::new(guest.hold.clone()).send(message.clone()).is_ok();
+                    let sent = Held::new(test_hold.hold.clone()).send(message.clone()).is_ok();
                     prop_assert_eq!(sent, naive.add(rule, false, message));
                 }
                 1 => {
-                    guest.line.window(length);
-                    let _ = guest.flush();
-                    guest.line.window(0);
+                    test_hold.peer_io.window(length);
+                    let _ = test_hold.flush();
+                    test_hold.peer_io.window(0);
                     naive.take(length);
                 }
                 _ => {
-                    let count = house.keeper.publish("a", &message);
+                    let count = server.keeper.publish("a", &message);
                     prop_assert_eq!(count == 1, naive.add(rule, true, message));
                 }
             }
-            prop_assert_eq!(guest.hold.outbox().waiting(), naive.cost());
-            prop_assert_eq!(guest.ended().dropped(), naive.dropped);
-            prop_assert_eq!(guest.cause(), None);
+            prop_assert_eq!(test_hold.hold.outbox().waiting(), naive.cost());
+            prop_assert_eq!(test_hold.ended().dropped(), naive.dropped);
+            prop_assert_eq!(test_hold.cause(), None);
         }
         naive.take(usize::MAX);
-        prop_assert!(guest.read() == naive.out);
+        prop_assert!(test_hold.read() == naive.out);
     }
 }

@@ -1,4 +1,4 @@
-//! Random histories: whatever happens in whatever order, the books are right after every step and empty at the end.
+//! Random histories: after every step in any order the counts are right, and at the end the keeper is empty.
 
 use std::collections::HashMap;
 use std::sync::Weak;
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use tokio::time::advance;
 
 use super::*;
-use crate::keeper::outbox::MessageClass;
+use crate::keeper::message_class::MessageClass;
 use abeyance_core::mechanisms::wire::Encoded;
 use abeyance_core::words::cause::{Disconnect, End, Resume};
 use abeyance_core::words::message::Message;
@@ -32,7 +32,7 @@ enum Step {
     Send(usize, usize),
     Window(usize, usize),
     Flush(usize),
-    Deafen(usize),
+    PauseReads(usize),
     Listen(usize),
     Life(usize),
     Pass(u64),
@@ -58,7 +58,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => (which(), 0usize..40_000).prop_map(|(hold, length)| Step::Send(hold, length)),
         2 => (which(), 0usize..3).prop_map(|(hold, bytes)| Step::Window(hold, bytes)),
         2 => which().prop_map(Step::Flush),
-        1 => which().prop_map(Step::Deafen),
+        1 => which().prop_map(Step::PauseReads),
         1 => which().prop_map(Step::Listen),
         2 => which().prop_map(Step::Life),
         4 => (0u64..4_000).prop_map(Step::Pass),
@@ -82,7 +82,7 @@ struct Model {
 }
 
 struct Known {
-    guest: TestHold,
+    test_hold: TestHold,
     endpoint: u32,
     peer: u8,
     key: Option<&'static str>,
@@ -115,7 +115,7 @@ fn endpoints() -> [EndpointOptions; 3] {
     ]
 }
 
-fn house() -> TestKeeper {
+fn server() -> TestServer {
     let server_config = ServerConfig {
         max_suspended: 6,
         max_per_peer: Some(4),
@@ -125,14 +125,14 @@ fn house() -> TestKeeper {
         topics: vec![Rule { pattern: Pattern::read("c").unwrap(), keep: Retention::default() }],
         ..ServerConfig::default()
     };
-    TestKeeper::new(server_config, &endpoints())
+    TestServer::new(server_config, &endpoints())
 }
 
-async fn take(house: &TestKeeper, model: &mut Model, step: &Step) {
-    let keeper = &house.keeper;
-    let hold = |model: &Model, which: usize| model.holds.get(which).map(|known| known.guest.clone());
+async fn take(server: &TestServer, model: &mut Model, step: &Step) {
+    let keeper = &server.keeper;
+    let hold = |model: &Model, which: usize| model.holds.get(which).map(|known| known.test_hold.clone());
     match *step {
-        Step::Admit { endpoint, peer } => match house.admit(endpoint, peer) {
+        Step::Admit { endpoint, peer } => match server.admit(endpoint, peer) {
             Ok(admission) => model.admissions.push((Some(admission), endpoint, peer)),
             Err(refused) => assert_eq!(refused == Refused::Draining, model.is_closed),
         },
@@ -141,10 +141,10 @@ async fn take(house: &TestKeeper, model: &mut Model, step: &Step) {
             let (admission, endpoint, peer) = model.admissions.remove(admission);
             let form =
                 [SSE, WireForm::WebSocket, WireForm::Stream { chunked: true }, WireForm::LongPoll][form];
-            let begun = house.seat(admission.unwrap(), endpoint, form, KEYS[key]);
-            if let Ok(guest) = begun {
+            let begun = server.seat(admission.unwrap(), endpoint, form, KEYS[key]);
+            if let Ok(test_hold) = begun {
                 assert!(!model.is_closed);
-                model.holds.push(Known { guest, endpoint, peer, key: KEYS[key], first: None });
+                model.holds.push(Known { test_hold, endpoint, peer, key: KEYS[key], first: None });
             }
         }
         Step::Publish(topic, length) => {
@@ -160,12 +160,12 @@ async fn take(house: &TestKeeper, model: &mut Model, step: &Step) {
             }
         }
         Step::CloseDoors => {
-            keeper.close_doors();
+            keeper.refuse_new_holds();
             model.is_closed = true;
         }
         Step::EndKey(key) => {
             let is_theirs =
-                |known: &&Known| known.key == KEYS[key] && known.guest.hold.end_request().is_none();
+                |known: &&Known| known.key == KEYS[key] && known.test_hold.hold.end_request().is_none();
             let theirs = model.holds.iter().filter(is_theirs).count();
             let name = KEYS[key].expect("a key");
             assert_eq!(keeper.end_key(name, &Resume::Released.into()), theirs);
@@ -181,20 +181,20 @@ async fn take(house: &TestKeeper, model: &mut Model, step: &Step) {
         | Step::Send(which, _)
         | Step::Window(which, _)
         | Step::Flush(which)
-        | Step::Deafen(which)
+        | Step::PauseReads(which)
         | Step::Listen(which)
         | Step::Life(which)
         | Step::End(which, _)
         | Step::Settle(which) => {
-            let Some(guest) = hold(model, which) else { return };
-            with_hold(keeper, model, &guest, which, step);
+            let Some(test_hold) = hold(model, which) else { return };
+            with_hold(keeper, model, &test_hold, which, step);
         }
         _ => {}
     }
 }
 
-fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, guest: &TestHold, which: usize, step: &Step) {
-    let TestHold { hold, line } = guest;
+fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, test_hold: &TestHold, which: usize, step: &Step) {
+    let TestHold { hold, peer_io } = test_hold;
     match *step {
         Step::Open(_) => hold.open(vec!["reply".into()]),
         Step::Join(_, topic) => {
@@ -208,11 +208,11 @@ fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, guest: &TestHold, which: u
             let sent = hold.send(&Encoded::new(&"x".repeat(length).into()), MessageClass::Direct);
             assert!(!has_ended || sent.is_err());
         }
-        Step::Window(_, bytes) => line.window([0, 1_000, usize::MAX][bytes]),
-        Step::Flush(_) => drop(guest.flush()),
-        Step::Deafen(_) => hold.pause_reads(),
+        Step::Window(_, bytes) => peer_io.window([0, 1_000, usize::MAX][bytes]),
+        Step::Flush(_) => drop(test_hold.flush()),
+        Step::PauseReads(_) => hold.pause_reads(),
         Step::Listen(_) => hold.resume_reads(),
-        Step::Life(_) => hold.note_received(1, &**line),
+        Step::Life(_) => hold.record_received(1, &**peer_io),
         Step::End(_, side) => {
             let sides: [End; 4] = [
                 Resume::Released.into(),
@@ -236,15 +236,15 @@ fn with_hold(keeper: &Arc<Keeper>, model: &mut Model, guest: &TestHold, which: u
 }
 
 /// What must be true between any two steps.
-fn check(house: &TestKeeper, model: &mut Model) {
-    let counts = house.keeper.counts();
+fn check(server: &TestServer, model: &mut Model) {
+    let counts = server.keeper.counts();
     assert!(counts.is_lawful(), "{counts:?}");
     assert_eq!(counts.ended.iter().sum::<u64>(), model.settled);
     assert!(counts.peak <= 6);
-    let mut places: HashMap<(&str, String), usize> = HashMap::new();
-    let mut seen = |group, name: String| *places.entry((group, name)).or_default() += 1;
+    let mut kinds: HashMap<(&str, String), usize> = HashMap::new();
+    let mut seen = |group, name: String| *kinds.entry((group, name)).or_default() += 1;
     for known in &mut model.holds {
-        let end_request = known.guest.hold.end_request().map(|end_request| end_request.end);
+        let end_request = known.test_hold.hold.end_request().map(|end_request| end_request.end);
         if known.first.is_none() {
             known.first = end_request;
             if known.first.is_none() {
@@ -262,7 +262,7 @@ fn check(house: &TestKeeper, model: &mut Model) {
         }
     }
     let settings = endpoints();
-    for ((group, name), count) in places {
+    for ((group, name), count) in kinds {
         let endpoint = || &settings[name[..1].parse::<usize>().unwrap()];
         let limit = match group {
             "server" => Some(6),
@@ -278,15 +278,18 @@ fn check(house: &TestKeeper, model: &mut Model) {
     assert_eq!(counts.held, held.len());
     assert_eq!(counts.ending, model.holds.len() - held.len());
     for topic in TOPICS {
-        for member in house.keeper.members(topic) {
-            assert!(held.iter().any(|known| known.guest.hold.id == member.id), "a member that is not held");
+        for member in server.keeper.members(topic) {
+            assert!(
+                held.iter().any(|known| known.test_hold.hold.id == member.id),
+                "a member that is not held"
+            );
         }
     }
     let mut dropped = model.dropped;
     let mut waiting = 0;
     let mut could_pay = false;
     for known in &model.holds {
-        let outbox = known.guest.hold.outbox();
+        let outbox = known.test_hold.hold.outbox();
         dropped += outbox.dropped;
         waiting += outbox.waiting();
         // All but a message half written to a hold whose end has begun.
@@ -294,12 +297,12 @@ fn check(house: &TestKeeper, model: &mut Model) {
             outbox.end_request.is_some() && outbox.send_buffer.is_torn() && outbox.send_buffer.pieces() == 1;
         could_pay |= outbox.waiting() > 0 && !is_rest;
     }
-    assert_eq!(house.keeper.memory.waiting(), waiting);
+    assert_eq!(server.keeper.budget.waiting(), waiting);
     assert!(waiting <= MEMORY || !could_pay, "{waiting} bytes wait");
-    let counted: u64 = house.keeper.dropped().iter().map(|count| count.load(Relaxed)).sum();
+    let counted: u64 = server.keeper.dropped().iter().map(|count| count.load(Relaxed)).sum();
     assert_eq!(counted, dropped);
     let open = model.admissions.iter().flat_map(|(admission, ..)| admission).filter(|open| open.has_permit());
-    assert_eq!(house.keeper.registry.lock().limits.taken(), held.len() + open.count());
+    assert_eq!(server.keeper.registry.lock().limits.taken(), held.len() + open.count());
 }
 
 proptest! {
@@ -310,24 +313,24 @@ proptest! {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let house = house();
+            let server = server();
             let mut model = Model::default();
             let mut every: Vec<Weak<Hold>> = Vec::new();
             for step in &steps {
-                take(&house, &mut model, step).await;
-                check(&house, &mut model);
+                take(&server, &mut model, step).await;
+                check(&server, &mut model);
                 if let (Step::Suspend { .. }, Some(known)) = (step, model.holds.last()) {
-                    every.push(Arc::downgrade(&known.guest.hold));
+                    every.push(Arc::downgrade(&known.test_hold.hold));
                 }
             }
             model.admissions.clear();
-            house.keeper.end_all(&Disconnect::Shutdown.into());
+            server.keeper.end_all(&Disconnect::Shutdown.into());
             for known in std::mem::take(&mut model.holds) {
-                house.keeper.settle(&known.guest.hold);
+                server.keeper.settle(&known.test_hold.hold);
             }
-            assert!(house.keeper.is_empty());
+            assert!(server.keeper.is_empty());
             assert!(every.iter().all(|hold| hold.upgrade().is_none()), "a hold is still alive");
-            tokio::time::timeout(secs(1), house.keeper.quiet()).await.expect("quiet");
+            tokio::time::timeout(secs(1), server.keeper.quiet()).await.expect("quiet");
         });
     }
 }

@@ -1,12 +1,12 @@
-//! The keeper without a network: lines that follow a script, and time that stands until a test moves it.
+//! The keeper without a network: peers that follow a script, and time that stands still until a test moves it.
 
 mod admission;
+mod budget;
 mod clocks;
 mod dropping;
 mod ends;
+mod fake_peer_io;
 mod history;
-mod line;
-mod memory;
 mod replay;
 mod schedule;
 mod sending;
@@ -28,7 +28,7 @@ use abeyance_core::mechanisms::limits::{EndpointLimits, Peer};
 use abeyance_core::mechanisms::wire::WireForm;
 use abeyance_settings::endpoint::EndpointOptions;
 
-use line::{Answers, FakeLine};
+use fake_peer_io::{Answers, FakePeerIo};
 
 const SSE: WireForm = WireForm::Sse { chunked: false };
 
@@ -37,19 +37,19 @@ const STILL: EndpointOptions =
     EndpointOptions { max_idle: Some(None), heartbeat: Some(None), ..EndpointOptions::NONE };
 
 /// A keeper and its endpoints.
-struct TestKeeper {
+struct TestServer {
     keeper: Arc<Keeper>,
-    posts: Vec<Arc<HoldConfig>>,
+    configs: Vec<Arc<HoldConfig>>,
 }
 
-/// A hold and its line.
+/// A hold and its peer.
 #[derive(Clone, Debug)]
 struct TestHold {
     hold: Arc<Hold>,
-    line: Arc<FakeLine>,
+    peer_io: Arc<FakePeerIo>,
 }
 
-/// The only place that makes a keeper.
+/// The only function that makes a keeper.
 fn keeper(server_config: ServerConfig, plans: Vec<Plan>) -> Arc<Keeper> {
     let keeper = Keeper::new();
     keeper.configure(server_config, plans);
@@ -68,12 +68,12 @@ fn address(last: u8) -> SocketAddr {
     (Ipv4Addr::new(10, 0, 0, last), 4000).into()
 }
 
-/// Polls once, with nobody to wake.
+/// Polls once, with a waker that does nothing.
 fn poll_once<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Poll<T> {
     poll(&mut Context::from_waker(Waker::noop()))
 }
 
-impl TestKeeper {
+impl TestServer {
     fn new(server_config: ServerConfig, endpoints: &[EndpointOptions]) -> Self {
         let plan = |settings: &EndpointOptions| Plan {
             path: "/endpoint",
@@ -88,13 +88,13 @@ impl TestKeeper {
         let config = |(settings, endpoint): (&EndpointOptions, u32)| {
             Arc::new(HoldConfig { keeper: keeper.clone(), endpoint, endpoint_config: settings.resolve() })
         };
-        let posts = endpoints.iter().zip(0..).map(config).collect();
-        TestKeeper { keeper, posts }
+        let configs = endpoints.iter().zip(0..).map(config).collect();
+        TestServer { keeper, configs }
     }
 
     /// One endpoint, no limits.
     fn of(settings: EndpointOptions) -> Self {
-        TestKeeper::new(ServerConfig::default(), &[settings])
+        TestServer::new(ServerConfig::default(), &[settings])
     }
 
     fn admit(&self, endpoint: u32, peer: u8) -> Result<Admission, Refused> {
@@ -109,18 +109,18 @@ impl TestKeeper {
         form: WireForm,
         key: Option<&str>,
     ) -> Result<TestHold, Refused> {
-        let line = Arc::new(FakeLine::new());
-        let origins = NewHold { form, peer: address(1), path: "/".into(), socket: line.clone() };
-        let config = self.posts[endpoint as usize].clone();
-        let hold = admission.suspend(key.map(Arc::from), |id, now| Hold::begin(id, now, config, origins))?;
-        Ok(TestHold { hold, line })
+        let peer_io = Arc::new(FakePeerIo::new());
+        let new_hold = NewHold { form, peer: address(1), path: "/".into(), peer_io: peer_io.clone() };
+        let config = self.configs[endpoint as usize].clone();
+        let hold = admission.suspend(key.map(Arc::from), |id, now| Hold::begin(id, now, config, new_hold))?;
+        Ok(TestHold { hold, peer_io })
     }
 
     /// An open hold at the first endpoint.
     fn suspend(&self, form: WireForm) -> TestHold {
-        let guest = self.seat(self.admit(0, 1).unwrap(), 0, form, None).unwrap();
-        guest.hold.open(Vec::new());
-        guest
+        let test_hold = self.seat(self.admit(0, 1).unwrap(), 0, form, None).unwrap();
+        test_hold.hold.open(Vec::new());
+        test_hold
     }
 }
 
@@ -135,7 +135,7 @@ impl Keeper {
             && registry.limits.is_untouched()
             && registry.deadlines.is_empty()
             && self.topics.is_empty()
-            && self.memory.waiting() == 0
+            && self.budget.waiting() == 0
             && self.schedule.is_empty()
             && self.archive().is_none_or(|archive| archive.follows_nothing())
     }
@@ -149,8 +149,8 @@ impl TestHold {
 
     /// The end that comes, when it comes.
     async fn end(&self) -> &'static str {
-        std::future::poll_fn(|cx| self.hold.poll_noted(cx)).await;
-        self.cause().expect("noted")
+        std::future::poll_fn(|cx| self.hold.poll_end_requested(cx)).await;
+        self.cause().expect("an end request")
     }
 
     fn flush(&self) -> Poll<std::io::Result<()>> {

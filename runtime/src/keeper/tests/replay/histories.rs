@@ -1,4 +1,4 @@
-//! Random histories: whatever is published, read, cut and forgotten in whatever order, each client gets what it missed,
+//! Random histories: publishing, reading, cutting and forgetting in any order, each client gets what it missed,
 //! once and in order, or is told that something of it is gone.
 
 use proptest::prelude::*;
@@ -50,10 +50,10 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-/// Whoever comes back with the last id it was given.
+/// A client that comes back with the last id it was given.
 struct Client {
     topics: &'static [&'static str],
-    guest: Option<TestHold>,
+    test_hold: Option<TestHold>,
     last: Option<EventId>,
     /// It has everything up to there, but for what it was told is gone.
     at: u64,
@@ -63,20 +63,20 @@ struct Client {
 type Log = Vec<(&'static str, String)>;
 
 impl Client {
-    fn come(&mut self, house: &TestKeeper, log: &Log, form: WireForm) {
-        if self.guest.is_some() {
+    fn come(&mut self, server: &TestServer, log: &Log, form: WireForm) {
+        if self.test_hold.is_some() {
             return;
         }
-        let resume_point = self.last.map_or(ResumePoint::New, |id| house.back(Some(id)));
-        let guest = house.arrive(form, self.topics, resume_point);
-        let position = guest.hold.first_position();
-        let id = position.id.expect("nobody wants the past without coming back");
+        let resume_point = self.last.map_or(ResumePoint::New, |id| server.back(Some(id)));
+        let test_hold = server.arrive(form, self.topics, resume_point);
+        let position = test_hold.hold.first_position();
+        let id = position.id.expect("a client that wants the history comes back");
         match (self.last, position.is_lost) {
             (None, _) => assert!(!position.is_lost),
             (Some(_), true) => assert!(self.missed(log, id.offset).is_some(), "nothing is lost"),
             (Some(last), false) => assert_eq!(last, id),
         }
-        (self.last, self.at, self.guest) = (Some(id), id.offset, Some(guest));
+        (self.last, self.at, self.test_hold) = (Some(id), id.offset, Some(test_hold));
     }
 
     /// The first message of its own behind where it is, up to `until`.
@@ -99,29 +99,29 @@ impl Client {
     }
 
     /// Its hold has ended: it reads what came, or the first part of it.
-    fn part(&mut self, house: &TestKeeper, log: &Log, read: usize) {
-        let Some(guest) = self.guest.take() else { return };
-        let end_request = guest.hold.end_request().expect("an end");
-        let text = guest.line.text();
+    fn part(&mut self, server: &TestServer, log: &Log, read: usize) {
+        let Some(test_hold) = self.test_hold.take() else { return };
+        let end_request = test_hold.hold.end_request().expect("an end");
+        let text = test_hold.peer_io.text();
         let whole = text.rfind("\n\n").map_or("", |end| &text[..end]);
         for block in whole.split("\n\n").filter(|block| !block.is_empty()).take(read) {
             let field = |name: &str| block.lines().find_map(|line| line.strip_prefix(name)).expect("a field");
             self.get(log, EventId::read(field("id: ")).unwrap(), field("data: "));
         }
-        if guest.hold.form == WireForm::LongPoll {
+        if test_hold.hold.form == WireForm::LongPoll {
             let carried = &end_request.last_messages[..end_request.last_messages.len().min(read.max(1))];
             for Numbered { message, id } in carried {
                 self.get(log, id.expect("kept messages have one"), message.as_text().unwrap());
             }
-            self.locate(log, guest.hold.last_position(carried));
+            self.locate(log, test_hold.hold.last_position(carried));
         } else if end_request.end == End::from(Resume::Timeout) {
-            self.locate(log, guest.hold.last_position(&[]));
+            self.locate(log, test_hold.hold.last_position(&[]));
         }
-        house.keeper.settle(&guest.hold);
+        server.keeper.settle(&test_hold.hold);
     }
 }
 
-fn house() -> TestKeeper {
+fn server() -> TestServer {
     let keeps = [
         ("count", Retention::new().count(3)),
         ("bytes", Retention::new().bytes(2_000)),
@@ -131,23 +131,23 @@ fn house() -> TestKeeper {
     // All topics together have no room for what each may keep.
     let server_config =
         ServerConfig { topics: keeps.map(rule).into(), max_retained: 6_000, ..ServerConfig::default() };
-    TestKeeper::new(server_config, &[EndpointOptions { send_buffer: Some(3_000), ..STILL }])
+    TestServer::new(server_config, &[EndpointOptions { send_buffer: Some(3_000), ..STILL }])
 }
 
-async fn take(house: &TestKeeper, clients: &mut [Client], log: &mut Log, step: Step) {
+async fn take(server: &TestServer, clients: &mut [Client], log: &mut Log, step: Step) {
     match step {
         Step::Publish { topic, length } => {
             let text = format!("{}{}", log.len(), "x".repeat(length));
             log.push((TOPICS[topic], text.clone()));
-            house.publish(TOPICS[topic], &[&text]);
+            server.publish(TOPICS[topic], &[&text]);
         }
         Step::Come { client, is_poll } => {
-            clients[client].come(house, log, if is_poll { WireForm::LongPoll } else { SSE });
+            clients[client].come(server, log, if is_poll { WireForm::LongPoll } else { SSE });
         }
         Step::Pass(millis) => {
             for _ in 0..=millis / 40 {
                 advance(Duration::from_millis(40)).await;
-                house.keeper.sweep();
+                server.keeper.sweep();
             }
         }
         Step::Open(client)
@@ -155,21 +155,21 @@ async fn take(house: &TestKeeper, clients: &mut [Client], log: &mut Log, step: S
         | Step::Resume(client)
         | Step::Window(client, _)
         | Step::Flush(client) => {
-            let Some(guest) = clients[client].guest.clone() else { return };
+            let Some(test_hold) = clients[client].test_hold.clone() else { return };
             match step {
-                Step::Open(_) => guest.hold.open(Vec::new()),
-                Step::Window(_, bytes) => guest.line.window(bytes),
-                Step::Flush(_) => drop(guest.flush()),
+                Step::Open(_) => test_hold.hold.open(Vec::new()),
+                Step::Window(_, bytes) => test_hold.peer_io.window(bytes),
+                Step::Flush(_) => drop(test_hold.flush()),
                 Step::Cut { read, .. } => {
-                    house.keeper.end(&guest.hold, Disconnect::Gone.into());
-                    clients[client].part(house, log, read);
+                    server.keeper.end(&test_hold.hold, Disconnect::Gone.into());
+                    clients[client].part(server, log, read);
                 }
                 Step::Resume(_) => {
-                    house.keeper.end(&guest.hold, Resume::Timeout.into());
+                    server.keeper.end(&test_hold.hold, Resume::Timeout.into());
                     // What waits goes out before the ending.
-                    guest.line.window(usize::MAX);
-                    assert!(guest.flush().is_ready());
-                    clients[client].part(house, log, usize::MAX);
+                    test_hold.peer_io.window(usize::MAX);
+                    assert!(test_hold.flush().is_ready());
+                    clients[client].part(server, log, usize::MAX);
                 }
                 _ => unreachable!("no step of one client"),
             }
@@ -181,36 +181,36 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, ..ProptestConfig::default() })]
 
     #[test]
-    fn whatever_happens_no_client_misses_anything_unawares(steps in prop::collection::vec(step(), 0..120)) {
+    fn no_client_misses_a_message_without_being_told(steps in prop::collection::vec(step(), 0..120)) {
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
         runtime.block_on(async {
-            let house = house();
+            let server = server();
             let mut log = Log::new();
             let mut clients =
-                CLIENTS.map(|topics| Client { topics, guest: None, last: None, at: 0 });
+                CLIENTS.map(|topics| Client { topics, test_hold: None, last: None, at: 0 });
             for step in steps {
-                take(&house, &mut clients, &mut log, step).await;
+                take(&server, &mut clients, &mut log, step).await;
                 for client in &mut clients {
-                    if client.guest.as_ref().is_some_and(|guest| guest.cause().is_some()) {
-                        client.part(&house, &log, usize::MAX);
+                    if client.test_hold.as_ref().is_some_and(|test_hold| test_hold.cause().is_some()) {
+                        client.part(&server, &log, usize::MAX);
                     }
                 }
             }
             for client in &mut clients {
-                if let Some(guest) = client.guest.clone() {
-                    house.keeper.end(&guest.hold, Disconnect::Gone.into());
-                    client.part(&house, &log, usize::MAX);
+                if let Some(test_hold) = client.test_hold.clone() {
+                    server.keeper.end(&test_hold.hold, Disconnect::Gone.into());
+                    client.part(&server, &log, usize::MAX);
                 }
                 // Undisturbed it gets all the rest.
-                client.come(&house, &log, SSE);
-                let guest = client.guest.clone().expect("came");
-                guest.hold.open(Vec::new());
-                house.keeper.end(&guest.hold, Disconnect::Gone.into());
-                client.part(&house, &log, usize::MAX);
+                client.come(&server, &log, SSE);
+                let test_hold = client.test_hold.clone().expect("came");
+                test_hold.hold.open(Vec::new());
+                server.keeper.end(&test_hold.hold, Disconnect::Gone.into());
+                client.part(&server, &log, usize::MAX);
                 assert_eq!(client.missed(&log, log.len() as u64), None);
             }
-            assert!(house.keeper.is_empty());
+            assert!(server.keeper.is_empty());
         });
     }
 }

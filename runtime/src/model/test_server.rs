@@ -1,4 +1,4 @@
-//! A keeper, and everybody who was ever held by it.
+//! A keeper with one endpoint, and all holds that it ever had.
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::{Arc, Mutex, Weak};
@@ -9,9 +9,9 @@ use crate::keeper::hold::{Hold, NewHold};
 use crate::keeper::hold_config::HoldConfig;
 use crate::keeper::hub::Hub;
 use crate::keeper::{Keeper, Plan};
-use crate::model::chronicle::{Chronicle, Publication, Span};
-use crate::model::guest::TestHold;
-use crate::model::line::Peer;
+use crate::model::fake_peer_io::FakePeerIo;
+use crate::model::operation_log::{OperationLog, Publication, Span};
+use crate::model::test_hold::TestHold;
 use crate::settings::ServerConfig;
 use abeyance_core::mechanisms::limits::{EndpointLimits, Peer as Address};
 use abeyance_core::mechanisms::wire::WireForm;
@@ -23,7 +23,7 @@ use abeyance_settings::endpoint::{EndpointOptions, WhenFull};
 pub(crate) const SSE: WireForm = WireForm::Sse { chunked: false };
 
 /// How many may be held at once.
-pub(crate) const PLACES: usize = 6;
+pub(crate) const MAX_HOLDS: usize = 6;
 
 const FLOOD: &str = "flood";
 
@@ -34,77 +34,80 @@ const HISTORY: usize = 16 << 10;
 const KNOWN: usize = 2;
 
 /// A keeper with one endpoint and without clocks.
-pub(crate) struct TestKeeper {
+pub(crate) struct TestServer {
     pub(crate) keeper: Arc<Keeper>,
-    pub(crate) chronicle: Chronicle,
+    pub(crate) log: OperationLog,
     config: Arc<HoldConfig>,
-    /// Not the scheduler's: see [`Chronicle`].
+    /// Not the scheduler's: see [`OperationLog`].
     held: Mutex<Vec<Weak<Hold>>>,
 }
 
-/// What a house is built from.
+/// The configuration of a test server.
 #[derive(Clone)]
-pub(crate) struct Plans {
+pub(crate) struct TestConfig {
     pub(crate) settings: EndpointOptions,
     pub(crate) server_config: ServerConfig,
 }
 
-impl Default for Plans {
+impl Default for TestConfig {
     fn default() -> Self {
         let settings =
             EndpointOptions { max_idle: Some(None), heartbeat: Some(None), ..EndpointOptions::NONE };
-        Plans { settings, server_config: ServerConfig { max_suspended: PLACES, ..ServerConfig::default() } }
+        TestConfig {
+            settings,
+            server_config: ServerConfig { max_suspended: MAX_HOLDS, ..ServerConfig::default() },
+        }
     }
 }
 
-impl Plans {
+impl TestConfig {
     /// These topics keep so much; whichever topics begin so have one rule. So has one that drives out all others.
     pub(crate) fn keeping(prefixes: &[&str], keep: Retention) -> Self {
         let rule = |prefix: &&str| Rule { pattern: Pattern::Prefix((*prefix).into()), keep };
         let topics = prefixes.iter().chain(&[FLOOD]).map(rule).collect();
-        let plain = Plans::default();
-        Plans {
+        let plain = TestConfig::default();
+        TestConfig {
             server_config: ServerConfig { topics, max_retained: HISTORY, ..plain.server_config },
             ..plain
         }
     }
 }
 
-impl TestKeeper {
-    pub(crate) fn new(plans: Plans) -> Self {
-        let Plans { settings, server_config } = plans;
+impl TestServer {
+    pub(crate) fn new(config: TestConfig) -> Self {
+        let TestConfig { settings, server_config } = config;
         let ceiling = EndpointLimits { holds: None, per_peer: None, per_key: None };
         let when_full = settings.when_full.unwrap_or(WhenFull::Reject);
         let keeper = Keeper::new();
         keeper.configure(server_config, vec![Plan { path: "/endpoint", ceiling, when_full }]);
         let config =
             Arc::new(HoldConfig { keeper: keeper.clone(), endpoint: 0, endpoint_config: settings.resolve() });
-        TestKeeper { keeper, chronicle: Chronicle::default(), config, held: Mutex::default() }
+        TestServer { keeper, log: OperationLog::default(), config, held: Mutex::default() }
     }
 
     /// A hold begins and joins; it is still opening.
-    pub(crate) fn arrive(
+    pub(crate) fn begin_hold(
         &self,
         form: WireForm,
         topics: &[&'static str],
         resume_point: ResumePoint,
     ) -> TestHold {
-        self.try_arrive(form, topics, resume_point, usize::MAX).expect("there is a place")
+        self.try_begin_hold(form, topics, resume_point, usize::MAX).expect("there is room")
     }
 
-    /// A hold begins, if there is a place, of a peer that takes `window` bytes.
-    pub(crate) fn try_arrive(
+    /// A hold begins, if there is room, of a peer that takes `window` bytes.
+    pub(crate) fn try_begin_hold(
         &self,
         form: WireForm,
         topics: &[&'static str],
         resume_point: ResumePoint,
         window: usize,
     ) -> Result<TestHold, Refused> {
-        self.arrive_with(form, topics.iter().map(|topic| (*topic, false)), resume_point, window)
+        self.begin_hold_with(form, topics.iter().map(|topic| (*topic, false)), resume_point, window)
     }
 
     /// `true` stands with topics whose past is wanted.
-    pub(crate) fn arrive_with(
+    pub(crate) fn begin_hold_with(
         &self,
         form: WireForm,
         topics: impl IntoIterator<Item = (&'static str, bool)>,
@@ -113,9 +116,9 @@ impl TestKeeper {
     ) -> Result<TestHold, Refused> {
         let topics: Vec<_> = topics.into_iter().collect();
         let named: Vec<_> = topics.iter().map(|(topic, past)| (Topic::from(*topic), *past)).collect();
-        let (guest, span) = self.begin(form, &named, resume_point, window)?;
-        topics.iter().for_each(|(topic, _)| guest.note_join(topic, span));
-        Ok(guest)
+        let (test_hold, span) = self.begin(form, &named, resume_point, window)?;
+        topics.iter().for_each(|(topic, _)| test_hold.record_join(topic, span));
+        Ok(test_hold)
     }
 
     fn begin(
@@ -127,65 +130,66 @@ impl TestKeeper {
     ) -> Result<(TestHold, Span), Refused> {
         let address = IpAddr::from(Ipv4Addr::LOCALHOST);
         let admission = self.keeper.admit(0, Address::from(address))?;
-        let line = Arc::new(Peer::new(window));
-        let origins = NewHold { form, peer: (address, 4000).into(), path: "/".into(), socket: line.clone() };
+        let peer_io = Arc::new(FakePeerIo::new(window));
+        let new_hold =
+            NewHold { form, peer: (address, 4000).into(), path: "/".into(), peer_io: peer_io.clone() };
         let config = self.config.clone();
-        let hold = admission.suspend(None, |id, now| Hold::begin(id, now, config, origins))?;
-        self.held.lock().expect("nobody panics with it").push(Arc::downgrade(&hold));
-        let guest = TestHold::new(self.keeper.clone(), hold, line);
-        let (span, ()) = self.chronicle.time(|| self.keeper.enter(&guest.hold, topics, resume_point));
-        Ok((guest, span))
+        let hold = admission.suspend(None, |id, now| Hold::begin(id, now, config, new_hold))?;
+        self.held.lock().expect("no thread panics with it").push(Arc::downgrade(&hold));
+        let test_hold = TestHold::new(self.keeper.clone(), hold, peer_io);
+        let (span, ()) = self.log.time(|| self.keeper.enter(&test_hold.hold, topics, resume_point));
+        Ok((test_hold, span))
     }
 
     /// A hold that is open.
-    pub(crate) fn come(&self, topics: &[&'static str]) -> TestHold {
-        let guest = self.arrive(SSE, topics, ResumePoint::New);
-        guest.hold.open(Vec::new());
-        guest
+    pub(crate) fn open_hold(&self, topics: &[&'static str]) -> TestHold {
+        let test_hold = self.begin_hold(SSE, topics, ResumePoint::New);
+        test_hold.hold.open(Vec::new());
+        test_hold
     }
 
     pub(crate) fn publish(&self, topic: &'static str, text: &str) -> usize {
         let message = text.into();
-        let (span, accepted) = self.chronicle.time(|| self.keeper.publish(topic, &message));
-        self.chronicle.end_request(Publication { topic, text: text.to_owned(), span, accepted });
+        let (span, accepted) = self.log.time(|| self.keeper.publish(topic, &message));
+        self.log.record(Publication { topic, text: text.to_owned(), span, accepted });
         accepted
     }
 
     /// Ends a hold; `false` if its end had begun.
-    pub(crate) fn end(&self, guest: &TestHold, end: impl Into<End>) -> bool {
+    pub(crate) fn end(&self, test_hold: &TestHold, end: impl Into<End>) -> bool {
         let end: End = end.into();
-        let (span, is_first) = self.chronicle.time(|| self.keeper.end(&guest.hold, end.into()));
-        guest.note_end(span);
+        let (span, is_first) = self.log.time(|| self.keeper.end(&test_hold.hold, end.into()));
+        test_hold.record_end(span);
         is_first
     }
 
-    /// Everybody is ended: nothing may be left of anybody, and every place is free again.
-    pub(crate) fn close(self, guests: Vec<TestHold>) {
+    /// Ends all holds: nothing may be left of them, and every permit is free again.
+    pub(crate) fn close(self, test_holds: Vec<TestHold>) {
         self.keeper.end_all(&Disconnect::Shutdown.into());
-        guests.iter().for_each(|guest| self.keeper.settle(&guest.hold));
-        drop(guests);
-        self.check_nobody_follows();
-        let TestKeeper { keeper, config, held, .. } = self;
+        test_holds.iter().for_each(|test_hold| self.keeper.settle(&test_hold.hold));
+        drop(test_holds);
+        self.check_no_followers();
+        let TestServer { keeper, config, held, .. } = self;
         let counts = keeper.counts();
         assert_eq!((counts.held, counts.ending), (0, 0));
-        assert_eq!(Hub::new(keeper.clone()).stats().waiting, 0, "nobody is there for whom it waits");
-        let ever = held.into_inner().expect("nobody panics with it");
+        assert_eq!(Hub::new(keeper.clone()).stats().waiting, 0, "bytes wait, but there is no hold");
+        let ever = held.into_inner().expect("no thread panics with it");
         assert_eq!(counts.suspended, ever.len() as u64);
         assert_eq!(counts.ended.iter().sum::<u64>(), ever.len() as u64, "every hold ended once");
-        assert!(ever.iter().all(|hold| hold.upgrade().is_none()), "a topic remembers somebody");
+        assert!(ever.iter().all(|hold| hold.upgrade().is_none()), "a topic keeps a hold");
         let peer = Address::from(IpAddr::from(Ipv4Addr::LOCALHOST));
-        let places: Vec<_> = (0..PLACES).map(|_| keeper.admit(0, peer)).collect();
-        let is_free = |place: &Result<_, Refused>| !matches!(place, Err(Refused::Full(_)));
-        assert!(places.iter().all(is_free), "a place was not given back");
-        drop(places);
+        let permits: Vec<_> = (0..MAX_HOLDS).map(|_| keeper.admit(0, peer)).collect();
+        let is_free = |admission: &Result<_, Refused>| !matches!(admission, Err(Refused::Full(_)));
+        assert!(permits.iter().all(is_free), "a permit was not given back");
+        drop(permits);
         drop(config);
-        assert_eq!(Arc::strong_count(&keeper), 1, "somebody keeps the keeper");
+        assert_eq!(Arc::strong_count(&keeper), 1, "a handle on the keeper is left");
     }
 
-    /// A topic that keeps nothing any more is forgotten whole, unless somebody follows it; and of what was forgotten whole
+    /// A topic that keeps nothing any more is forgotten whole, unless a hold follows it. Of what was forgotten whole
     /// before as many others as are known one by one, its rule remembers that there was something.
-    fn check_nobody_follows(&self) {
-        let published = self.chronicle.publications();
+    fn check_no_followers(&self) {
+        let published = self.log.publications();
         for number in 0..=KNOWN {
             self.keeper.publish(&format!("{FLOOD}{number}"), &"x".repeat(2 * HISTORY).into());
         }
@@ -194,9 +198,9 @@ impl TestKeeper {
             if published.iter().any(|one| *one.topic == **prefix) {
                 let other = Topic::from(format!("{prefix}, another"));
                 let probe = self.begin(SSE, &[(other, false)], ResumePoint::Back(0), usize::MAX);
-                // Through closed doors nobody comes to see.
+                // A draining server accepts no probe.
                 let Ok((probe, _)) = probe else { return };
-                assert!(probe.hold.first_position().is_lost, "somebody follows {prefix:?}");
+                assert!(probe.hold.first_position().is_lost, "a hold follows {prefix:?}");
                 self.end(&probe, Disconnect::Gone);
                 self.keeper.settle(&probe.hold);
             }

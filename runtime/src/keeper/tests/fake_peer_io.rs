@@ -1,4 +1,4 @@
-//! A line without a network: it takes what its script says and remembers what was written.
+//! A peer without a network: it takes what its script says and remembers what was written.
 
 use std::fmt;
 use std::io;
@@ -12,7 +12,7 @@ use abeyance_core::words::keepalive_probes::Probing;
 use abeyance_core::words::peer_io::PeerIo;
 
 /// Takes everything, until told otherwise.
-pub(super) struct FakeLine(Mutex<Script>);
+pub(super) struct FakePeerIo(Mutex<Script>);
 
 struct Script {
     written: Vec<u8>,
@@ -41,9 +41,9 @@ pub(super) enum Answers {
     Panics,
 }
 
-impl FakeLine {
+impl FakePeerIo {
     pub(super) fn new() -> Self {
-        FakeLine(Mutex::new(Script {
+        FakePeerIo(Mutex::new(Script {
             written: Vec::new(),
             window: usize::MAX,
             fault: None,
@@ -98,13 +98,13 @@ impl FakeLine {
     }
 }
 
-impl fmt::Debug for FakeLine {
+impl fmt::Debug for FakePeerIo {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("FakeLine").field(&self.text()).finish()
+        f.debug_tuple("FakePeerIo").field(&self.text()).finish()
     }
 }
 
-impl PeerIo for FakeLine {
+impl PeerIo for FakePeerIo {
     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
         Poll::Pending
     }
@@ -147,7 +147,7 @@ impl PeerIo for FakeLine {
             Answers::Always => Some(Duration::ZERO),
             Answers::Last(at) => Some(at.elapsed()),
             Answers::Unknown => None,
-            Answers::Panics => panic!("a line, on purpose"),
+            Answers::Panics => panic!("a peer, on purpose"),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What happened when: calls and returns, in the one order in which the scheduler let them happen.
+//! When each operation was called and returned, in the order in which the scheduler ran them.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -21,9 +21,9 @@ pub(crate) struct Publication {
     pub(crate) accepted: usize,
 }
 
-/// What was done so far. Its locks and atomics are not the scheduler's: taking notes gives nobody else a turn.
+/// The operations so far. Its locks and atomics are not the scheduler's, so that logging is no scheduling point.
 #[derive(Debug, Default)]
-pub(crate) struct Chronicle {
+pub(crate) struct OperationLog {
     clock: AtomicU64,
     publications: Mutex<Vec<Publication>>,
 }
@@ -34,7 +34,7 @@ impl Span {
     }
 }
 
-impl Chronicle {
+impl OperationLog {
     pub(crate) fn time<T>(&self, act: impl FnOnce() -> T) -> (Span, T) {
         let called = self.clock.fetch_add(1, Relaxed);
         let done = act();
@@ -42,12 +42,12 @@ impl Chronicle {
         (Span { called, returned }, done)
     }
 
-    pub(crate) fn end_request(&self, publication: Publication) {
-        self.publications.lock().expect("nobody panics with it").push(publication);
+    pub(crate) fn record(&self, publication: Publication) {
+        self.publications.lock().expect("no thread panics with it").push(publication);
     }
 
     pub(crate) fn publications(&self) -> Vec<Publication> {
-        self.publications.lock().expect("nobody panics with it").clone()
+        self.publications.lock().expect("no thread panics with it").clone()
     }
 
     pub(crate) fn publication(&self, text: &str) -> Publication {
@@ -56,7 +56,8 @@ impl Chronicle {
         found.unwrap_or_else(|| panic!("{text:?} was never published"))
     }
 
-    /// Messages that came to somebody in this order: none twice, and none before one that was published earlier.
+    /// Checks messages that came to one hold in this order: none came twice, and none before one that was published
+    /// earlier.
     pub(crate) fn check_order(&self, texts: &[String]) {
         let got: Vec<_> = texts.iter().map(|text| self.publication(text)).collect();
         for (at, earlier) in got.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! A peer that takes what it is told to take, and remembers it.
+//! A peer without a network: it takes as many bytes as a scenario allows, and remembers them.
 
 use std::io;
 use std::sync::{Mutex, MutexGuard};
@@ -9,9 +9,10 @@ use abeyance_core::words::event_id::EventId;
 use abeyance_core::words::keepalive_probes::Probing;
 use abeyance_core::words::peer_io::PeerIo;
 
-/// A line without a network. Its lock is not the scheduler's: it is taken under the pen, which gives others their turn.
+/// A peer without a network. Its lock is not the scheduler's: it is taken under that of the outbox, which is a
+/// scheduling point already.
 #[derive(Debug)]
-pub(crate) struct Peer(Mutex<Wire>);
+pub(crate) struct FakePeerIo(Mutex<Wire>);
 
 #[derive(Debug)]
 struct Wire {
@@ -19,7 +20,7 @@ struct Wire {
     /// How many more bytes it takes.
     window: usize,
     writer: Option<Waker>,
-    /// Whoever waits for more to be written.
+    /// Woken when more was written.
     reader: Option<Waker>,
 }
 
@@ -30,9 +31,9 @@ pub(crate) struct Event {
     pub(crate) text: String,
 }
 
-impl Peer {
+impl FakePeerIo {
     pub(crate) fn new(window: usize) -> Self {
-        Peer(Mutex::new(Wire { written: Vec::new(), window, writer: None, reader: None }))
+        FakePeerIo(Mutex::new(Wire { written: Vec::new(), window, writer: None, reader: None }))
     }
 
     /// It takes so many bytes more.
@@ -60,7 +61,7 @@ impl Peer {
 
     /// Ready when so many events have come.
     pub(crate) fn poll_events(&self, count: usize, cx: &mut Context<'_>) -> Poll<()> {
-        // In this order, or what comes in between would wake nobody.
+        // Registered before the check. Otherwise what comes in between would not wake the reader.
         self.wire().reader = Some(cx.waker().clone());
         match self.events().len() >= count {
             true => Poll::Ready(()),
@@ -69,7 +70,7 @@ impl Peer {
     }
 
     fn wire(&self) -> MutexGuard<'_, Wire> {
-        self.0.lock().expect("nobody panics with it")
+        self.0.lock().expect("no thread panics with it")
     }
 }
 
@@ -79,7 +80,7 @@ fn event(block: &str) -> Event {
     Event { id, text: field("data: ").expect("data").to_owned() }
 }
 
-impl PeerIo for Peer {
+impl PeerIo for FakePeerIo {
     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
         Poll::Pending
     }
