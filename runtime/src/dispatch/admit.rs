@@ -48,7 +48,7 @@ impl Dispatch {
         let transport = choose(&parts, served.config.endpoint_config.transports)
             .map_err(|misfit| misfit_answer(&misfit))?;
         if transport == Transport::Sse && LastEventId::says_stay_away(&parts) {
-            // What closes an `EventSource` for good; nobody is asked, and no place is taken.
+            // What closes an `EventSource` for good. The function does not run, and no permit is taken.
             return Err(because(RefusalReason::StayAway, answers::empty(StatusCode::NO_CONTENT)));
         }
         let is_bodied = !body.is_end_stream();
@@ -170,7 +170,7 @@ impl Dispatch {
     }
 }
 
-/// Reads a body that nobody wants, because the socket cannot be taken back before its end.
+/// Reads a body that is not used, because the socket cannot be taken back before its end.
 ///
 /// Nothing is kept of it, so it is not counted in the server's `max_buffered`.
 async fn swallow(body: Body) -> Result<(), Response<Body>> {

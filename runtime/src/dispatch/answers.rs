@@ -12,7 +12,7 @@ use abeyance_core::words::refusal_reason::RefusalReason;
 
 use super::refusal_log::{RefusalTag, because};
 
-/// No client comes back sooner: whatever the reason was, it is not over at once.
+/// No client comes back sooner: no reason is over at once.
 const SOONEST: Duration = Duration::from_secs(1);
 
 /// Over how long those who are sent away come back at least.

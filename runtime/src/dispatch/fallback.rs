@@ -63,7 +63,7 @@ impl Fallback {
     }
 }
 
-/// A request's body as it may arrive: it fails when the peer sends nothing for `patience` while somebody waits for more,
+/// A request's body as it may arrive: it fails when the peer sends nothing for `patience` while a reader waits for more,
 /// or comes slower than the slowest pace for longer than that. (The server itself cannot know whether a body that does
 /// not arrive is wanted.) Meanwhile its connection waits for its own peer, and may be asked to make room.
 pub(crate) fn arriving(
@@ -154,7 +154,7 @@ impl http_body::Body for Arriving {
                 .late
                 .take()
                 .map_or(Duration::ZERO, |(since, _)| this.keeper.time().served().since(since));
-            // It may have lain here for long: whoever reads may be slow to look. So what has come never uses up all.
+            // It may have lain here for long: the reader may be slow. So what has come never uses up all.
             let _ = this.patience.wait(waited.min(this.patience.left() / 2), came.unwrap_or(0));
             if let Some(standing) = &this.standing {
                 standing.goes_on(came.unwrap_or(0));

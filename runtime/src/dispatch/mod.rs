@@ -381,7 +381,7 @@ impl Dispatch {
         self.keeper.cut_hooks()
     }
 
-    /// Nobody is held any more who is not, and nothing is published later.
+    /// From here on no new hold begins, and nothing is scheduled.
     fn close(&self) {
         self.keeper.refuse_new_holds();
         drop(self.keeper.close_schedule());

@@ -42,7 +42,7 @@ pub(super) struct RemainingMessages {
     pub(super) unheard: u64,
 }
 
-/// How much is read at most once the end has begun. What a peer had under way is less, whatever its and our buffers.
+/// How much is read at most once the end has begun. What a peer had under way is less, with any buffers on both sides.
 const MOST_TAKEN: usize = 16 << 20;
 
 /// How many reads one turn may take before others get theirs.

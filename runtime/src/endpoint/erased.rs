@@ -68,7 +68,7 @@ impl<C: Lifecycle<O>, O: Outcome> Erased for Typed<C, O> {
 }
 
 pin_project! {
-    /// A hook whose outcome is told alike, whatever it returns. No larger than the hook: an async block around it
+    /// A hook whose outcome has one type for all return types. No larger than the hook: an async block around it
     /// would be a byte larger, and would have hooks that were not written allocate.
     struct Settled<F> {
         #[pin]

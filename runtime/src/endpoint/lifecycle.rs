@@ -95,7 +95,7 @@ pub trait Lifecycle<O: Outcome = ()>: Sized + Send + 'static {
         self.on_end(ended, End::Disconnect(cause))
     }
 
-    /// The hold has ended, in whatever way.
+    /// The hold has ended, for any cause.
     fn on_end(self, ended: &Ended, end: End) -> impl Future<Output = O> + Send {
         let _ = (ended, end);
         Nothing(PhantomData)

@@ -24,7 +24,7 @@ impl<T: 'static> Probe<State<T>> {
 }
 
 impl<T> Probe<State<T>> {
-    /// It is our `State`, whatever is in it.
+    /// It is our `State`, of any type.
     pub const IS_STATE: bool = true;
 }
 

@@ -80,7 +80,7 @@ impl<C> Suspend<C> {
     ///
     /// If the topic keeps its past ([`Server::topic`](crate::Server::topic)), an SSE or long-poll client that comes
     /// back with `Last-Event-ID` gets what it missed, once and in order, or is told that something of it is gone.
-    /// What it missed is looked for in the topics that the function joins now, whatever they were before.
+    /// What it missed is looked for in the topics that the function joins now, even if it joined others before.
     ///
     /// A function that joins more than [`Server::max_topics`](crate::Server::max_topics) is answered with `500`, and that
     /// is logged.

@@ -117,7 +117,7 @@ fn a_record_says_what_was_written_and_where() {
 }
 
 #[test]
-fn a_state_that_nobody_gave_is_told_at_start() {
+fn a_missing_state_is_reported_at_start() {
     let faults = check(&[record(&enter)], &States::default(), None);
     let [fault] = &faults[..] else { panic!("{faults:?}") };
     let told = fault.to_string();

@@ -19,7 +19,7 @@ pub(crate) mod tcp;
 
 /// A [`PeerIo`] as the server knows it.
 pub(crate) trait Socket: PeerIo {
-    /// Who is at the other end; an error if nobody is any more. Asked for, because 32 bytes a hold are dear.
+    /// The peer's address; an error if the peer has left. Not stored, because 32 bytes for each hold are too many.
     fn peer(&self) -> io::Result<SocketAddr>;
 
     /// Notes its descriptor, if it has one.
@@ -46,7 +46,7 @@ pub(crate) trait Listener: Send + 'static {
     /// Whether a descriptor is kept for [`accept_on_spare`](Listener::accept_on_spare). Tries to get one if not.
     fn keep_spare(&mut self) -> bool;
 
-    /// The next connection if somebody waits for one, on the spare descriptor: for when there is no other. Until the
+    /// The next connection if one waits, on the spare descriptor: for when there is no other. Until the
     /// next [`keep_spare`](Listener::keep_spare) there is none then.
     fn accept_on_spare(&mut self) -> Option<io::Result<Arc<dyn Socket>>>;
 

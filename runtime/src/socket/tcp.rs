@@ -28,14 +28,14 @@ pub(crate) struct TcpStreamIo {
     passed_over: AtomicBool,
     /// Set by [`PeerIo::cut`].
     cut: AtomicBool,
-    /// The first error that ended the connection, as `errno`; 0 if none did. The kernel tells it once, to whoever
-    /// asks first, which may be a publisher's write: the hold's own task must still hear it.
+    /// The first error that ended the connection, as `errno`; 0 if none did. The kernel reports it once, to the first
+    /// caller. That may be a publisher that writes, and the hold's own task must still get it.
     fault: AtomicI32,
 }
 
 impl TcpStreamIo {
     pub(crate) fn new(stream: TcpStream) -> Self {
-        // Messages are small and wait for nobody; without this each would wait for the last one's acknowledgement.
+        // Messages are small and wait for nothing; without this each would wait for the last one's acknowledgement.
         // A socket that is already dead refuses the option, and says so at its first read.
         let _ = stream.set_nodelay(true);
         TcpStreamIo {
@@ -51,7 +51,7 @@ impl TcpStreamIo {
         &self.stream
     }
 
-    /// Notes an error that ends the connection, so that it is told again to whoever asks later.
+    /// Notes an error that ends the connection, so that later calls get it, too.
     fn note(&self, error: io::Error) -> io::Error {
         if let Some(code) = error.raw_os_error() {
             // A broken pipe is only the echo of an end that was seen before.

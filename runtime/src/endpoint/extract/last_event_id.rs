@@ -37,7 +37,7 @@ use abeyance_core::words::stay_away;
 /// instance the client's place in a log that the application keeps. A long poll's answer then says the next one by
 /// `Suspend::header("last-event-id", ..)`.
 ///
-/// What is given twice is read as HTTP combines it, `a, b`: nobody can say which of them is meant.
+/// What is given twice is read as HTTP combines it, `a, b`: which of them is meant is not known.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LastEventId(pub Option<String>);
 
@@ -52,7 +52,7 @@ impl LastEventId {
             combined(values.map(|value| percent_decode_str(value).decode_utf8_lossy()))
         };
         let id = header.or_else(query);
-        // Whoever comes back all the same comes from where it stood.
+        // A client that comes back all the same resumes where it was.
         let behind_mark = |id: String| match stay_away::behind_mark(&id) {
             Some("") => None,
             Some(behind) => Some(behind.to_owned()),

@@ -9,7 +9,7 @@ use serde::de;
 pub(crate) enum Misfit {
     /// The peer wrote something else than the type can be.
     Value { name: Option<String>, why: String },
-    /// The function's type does not fit its own path, whatever a peer writes.
+    /// The function's type does not fit its own path, for any request.
     Shape(String),
 }
 

@@ -12,8 +12,8 @@ use parking_lot::Mutex;
 /// The accepted sockets: for each descriptor the low half of its inode, 0 if none. Four bytes a descriptor are all that
 /// this costs a connection.
 ///
-/// Nobody takes one out when it is closed. Its place is used again by the next socket there, and whatever else comes
-/// to be there has another inode.
+/// A closed socket stays listed. The next socket with its descriptor replaces it, and any other file that gets this
+/// descriptor has another inode.
 #[derive(Debug, Default)]
 pub(crate) struct Descriptors(Mutex<Vec<u32>>);
 

@@ -39,7 +39,7 @@ pub(in crate::socket) fn give_up_after(socket: &TcpStream, silence: Duration) {
     let _ = SockRef::from(socket).set_tcp_user_timeout(Some(silence.min(MOST)));
 }
 
-/// Takes no more than so many bytes that it cannot send yet. Unlike a small send buffer this slows nobody who reads: what
+/// Takes no more than so many bytes that it cannot send yet. Unlike a small send buffer this slows no peer that reads: what
 /// is under way does not count.
 pub(in crate::socket) fn bound_unsent(socket: &TcpStream, unsent: usize) {
     let _ = SockRef::from(socket).set_tcp_notsent_lowat(u32::try_from(unsent).unwrap_or(u32::MAX));

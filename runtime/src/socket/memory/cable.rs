@@ -18,7 +18,7 @@ impl Cable {
     }
 }
 
-/// The wires, locked; whoever became able to go on is woken after the lock is released. A waker may drop a task,
+/// The wires, locked. Tasks that can go on are woken after the lock is released. A waker may drop a task,
 /// and with it the other end of this very cable.
 pub(super) struct Locked<'a>(Option<MutexGuard<'a, Wires>>);
 

@@ -121,7 +121,7 @@ impl Drop for MemoryStreamIo {
     fn drop(&mut self) {
         let mut wires = self.cable.lock();
         wires.hung_up = true;
-        // As in a kernel: closing on bytes that nobody has read is an RST, and destroys what was written.
+        // As in a kernel: closing on unread bytes is an RST, and destroys what was written.
         if wires.up.bytes.is_empty() {
             wires.down.finish()
         } else {
@@ -147,7 +147,7 @@ impl Listener for MemoryAcceptor {
     async fn accept(&mut self) -> io::Result<Arc<dyn Socket>> {
         match self.arrivals.recv().await {
             Some(line) => Ok(Arc::new(line)),
-            // Nobody can dial any more; the server goes on with what it has.
+            // No `Dialer` is left, so no connection comes any more. The server goes on with those it has.
             None => std::future::pending().await,
         }
     }

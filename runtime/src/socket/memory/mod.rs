@@ -105,7 +105,7 @@ impl AsyncWrite for MemoryStream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let mut wires = self.cable.lock();
         if wires.vanished.is_some() {
-            // Its kernel takes the bytes, and nobody ever gets them.
+            // Its kernel takes the bytes, and no program ever reads them.
             return Poll::Ready(Ok(bytes.len()));
         }
         if wires.cut || wires.hung_up {
