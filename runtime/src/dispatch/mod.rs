@@ -306,8 +306,8 @@ impl Dispatch {
             &self.server_config().trusted_proxies,
         )
         .is_proxied;
-        if let Ok(passage) = self.judge_origin(request.headers(), is_proxied) {
-            cors::permit(&passage, response.headers_mut());
+        if let Ok(origin_verdict) = self.judge_origin(request.headers(), is_proxied) {
+            cors::permit(&origin_verdict, response.headers_mut());
         }
         response
     }

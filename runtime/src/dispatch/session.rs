@@ -233,7 +233,7 @@ impl<'a> Session<'a> {
     pub(super) fn look_ahead(&mut self, cx: &mut Context<'_>) -> Ahead {
         let mut buffer = [0; 8 * 1024];
         let (mut taken, most) = (0, LOOK_AHEAD + self.hold.config.endpoint_config.max_message);
-        self.socket.mistrust();
+        self.socket.assume_readable();
         let ahead = loop {
             match self.reader.look() {
                 Read::Item(Incoming::Close { code, reason }) => break Ahead::Last(closed(code, &reason)),

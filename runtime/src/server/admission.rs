@@ -54,7 +54,7 @@ impl<H: Service> Connections<H> {
         slot.wait(For::Request);
         let guard = self.guard();
         if let Some(descriptors) = &self.descriptors {
-            socket.enrol(descriptors);
+            socket.register_descriptor(descriptors);
         }
         tokio::spawn(serve(guard, slot, socket));
     }
@@ -62,7 +62,7 @@ impl<H: Service> Connections<H> {
     /// Answers a new connection without having read its request, and closes.
     pub(super) fn turn_away(&self, socket: Arc<dyn Socket>, why: TurnAway) {
         self.count_turned_away(&socket, why);
-        socket.dismiss(why.answer().as_bytes());
+        socket.write_and_close(why.answer().as_bytes());
         // A request that comes after the close is answered with an RST. On some systems this destroys what the peer has
         // not read yet. So the server waits for the peer, but for a few at once only.
         let Ok(permit) = self.lingering.clone().try_acquire_owned() else { return };
@@ -77,7 +77,7 @@ impl<H: Service> Connections<H> {
     /// The same where the descriptor is needed at once: returns when the connection is closed.
     pub(super) async fn turn_away_at_once(&self, socket: Arc<dyn Socket>, why: TurnAway) {
         self.count_turned_away(&socket, why);
-        socket.dismiss(why.answer().as_bytes());
+        socket.write_and_close(why.answer().as_bytes());
         // Most requests are there already, or come at once: a short wait is enough.
         let brief = LINGERS / 50;
         let time = self.service.time();

@@ -151,7 +151,7 @@ impl<H: Service> Requests<'_, H> {
                 Ok(parser) => parser,
                 Err(why) => {
                     self.connections.service.count_turned_away();
-                    self.socket.dismiss(why.answer().as_bytes());
+                    self.socket.write_and_close(why.answer().as_bytes());
                     self.close().await;
                     return None;
                 }

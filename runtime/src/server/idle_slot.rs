@@ -309,7 +309,9 @@ impl<H: Service> IdleSlot<H> {
             // An RST, after which the kernel need not remember the connection.
             Stage::Fresh => socket.cut(),
             // Nothing is written yet, so an answer can be: a proxy would take a close for a broken server.
-            Stage::RequestRead if !state.has_unwritten => socket.dismiss(TurnAway::Full.answer().as_bytes()),
+            Stage::RequestRead if !state.has_unwritten => {
+                socket.write_and_close(TurnAway::Full.answer().as_bytes())
+            }
             // Not a FIN, which could pass for the end of an answer that is not whole.
             Stage::RequestRead | Stage::Answered | Stage::Upgraded => socket.cut(),
             // It may not have read its answer yet, and an RST would destroy that.

@@ -23,16 +23,16 @@ pub(crate) trait Socket: PeerIo {
     fn peer(&self) -> io::Result<SocketAddr>;
 
     /// Notes its descriptor, if it has one.
-    fn enrol(&self, descriptors: &Descriptors) {
+    fn register_descriptor(&self, descriptors: &Descriptors) {
         let _ = descriptors;
     }
 
     /// Has the next read ask the kernel itself: bytes may lie there of which the runtime has not heard yet.
-    fn mistrust(&self) {}
+    fn assume_readable(&self) {}
 
     /// Writes a short last word, discards what was received, and sends a FIN, all of it at once or not at all: for a
     /// connection that was just accepted, of which no readiness is known yet.
-    fn dismiss(&self, word: &[u8]);
+    fn write_and_close(&self, word: &[u8]);
 }
 
 /// Where connections come from.

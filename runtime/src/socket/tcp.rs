@@ -23,7 +23,7 @@ use abeyance_core::words::peer_io::PeerIo;
 pub(crate) struct TcpStreamIo {
     stream: TcpStream,
     /// Bytes may lie in the kernel although tokio's readiness says nothing of them: [`PeerIo::poll_gone`] has
-    /// cleared it, to be woken by what comes next and not by what lies there; or [`Socket::mistrust`] supposes so, since
+    /// cleared it, to be woken by what comes next and not by what lies there; or [`Socket::assume_readable`] supposes so, since
     /// tokio learns of bytes only when its driver has its turn.
     passed_over: AtomicBool,
     /// Set by [`PeerIo::cut`].
@@ -191,7 +191,7 @@ impl PeerIo for TcpStreamIo {
 }
 
 impl Socket for TcpStreamIo {
-    fn enrol(&self, descriptors: &Descriptors) {
+    fn register_descriptor(&self, descriptors: &Descriptors) {
         descriptors.note(&self.stream);
     }
 
@@ -201,11 +201,11 @@ impl Socket for TcpStreamIo {
         Ok(SocketAddr::new(peer.ip().to_canonical(), peer.port()))
     }
 
-    fn mistrust(&self) {
+    fn assume_readable(&self) {
         self.passed_over.store(true, Relaxed);
     }
 
-    fn dismiss(&self, word: &[u8]) {
+    fn write_and_close(&self, word: &[u8]) {
         // Past tokio, which knows of no readiness before its driver has looked.
         let socket = SockRef::from(&self.stream);
         let _ = socket.send(word);

@@ -325,7 +325,7 @@ async fn bytes_of_which_the_runtime_has_not_heard_are_read_by_one_who_mistrusts_
     // The driver of this runtime has its turn when this task waits, and not before.
     std::io::Write::write_all(&mut &peer, b"late").unwrap();
     assert!(line.poll_read(&mut cx, &mut buffer).is_pending());
-    line.mistrust();
+    line.assume_readable();
     assert!(matches!(line.poll_read(&mut cx, &mut buffer), Poll::Ready(Ok(4))));
     assert!(line.poll_read(&mut cx, &mut buffer).is_pending());
 }

@@ -16,11 +16,11 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 mod cable;
-mod line;
+mod memory_stream_io;
 
 use cable::Cable;
-pub(crate) use line::MemoryAcceptor;
-use line::MemoryStreamIo;
+pub(crate) use memory_stream_io::MemoryAcceptor;
+use memory_stream_io::MemoryStreamIo;
 
 /// Opens connections to one server in memory.
 #[derive(Clone, Debug)]

@@ -25,7 +25,7 @@ impl Socket for MemoryStreamIo {
         Ok(self.peer)
     }
 
-    fn dismiss(&self, word: &[u8]) {
+    fn write_and_close(&self, word: &[u8]) {
         let _ = self.try_write(word);
         let mut discarded = [0; 4096];
         let mut cx = Context::from_waker(Waker::noop());
