@@ -12,7 +12,7 @@ const BURST: u64 = 50;
 /// Each server comes first, second and third equally often, and behind each other one.
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0], [1, 0, 2], [0, 2, 1]];
 
-/// Holds the contests that somebody wishes, and prints what they come to.
+/// Holds the contests that were asked for, and prints what they come to.
 pub(crate) fn hold(wishes: &ServerOptions) -> Result<(), Fault> {
     if !wishes.is_test {
         report::heading();

@@ -41,7 +41,7 @@ pub(crate) enum Wrong {
 }
 
 impl Crowd {
-    /// How long peers look away. Between looks nobody waits for events: waking a sleeper would be charged to the server
+    /// How long peers look away. Between looks no thread waits for events: waking a sleeper would be charged to the server
     /// that writes, would cost about as much as the write, and no peer on another machine is woken like that.
     const NAP: Duration = Duration::from_micros(100);
 

@@ -22,7 +22,7 @@ mod crowd;
 /// Child processes that are told what to do, a line at a time.
 mod process;
 
-/// What somebody asks of the benchmark.
+/// What is asked of the benchmark.
 mod wishes;
 
 /// What was measured in several rounds, as one number and its spread.
@@ -52,7 +52,7 @@ pub fn publish(arguments: impl Iterator<Item = String>) -> ExitCode {
     }
 }
 
-/// What went wrong; there is nobody who could do more than read it.
+/// What went wrong, as text to read.
 type Fault = Box<dyn std::error::Error>;
 
 fn run(arguments: &[String]) -> Result<(), Fault> {

@@ -1,4 +1,4 @@
-//! What somebody asks of the benchmark.
+//! What is asked of the benchmark.
 
 use crate::contestant::Task;
 use crate::wire::Wire;
@@ -51,7 +51,7 @@ impl ServerOptions {
         ServerOptions { is_test: true, peers: vec![20], rounds: 1, least: 1, deliveries: 0, ..Self::full() }
     }
 
-    /// Reads the arguments; `None` if somebody wants to know which there are.
+    /// Reads the arguments; `None` if they ask which there are.
     pub(crate) fn read(arguments: &[String]) -> Result<Option<Self>, String> {
         let has = |name: &str| arguments.iter().any(|argument| argument == name);
         if has("--help") {

@@ -12,7 +12,7 @@ use abeyance_core::request::reader::{PollExchange, Read, Reader};
 use abeyance_core::words::tick::Tick;
 use abeyance_settings::endpoint::EndpointOptions;
 
-/// How many bytes may come that nobody asked for.
+/// How many unasked bytes may come.
 const STRAYS: usize = 64 * 1024;
 
 /// The first byte chooses the form, the second the pieces, the third how often the rest comes.
@@ -29,7 +29,7 @@ pub(crate) fn behind(data: &[u8]) {
     let (read, unread) = read(form, &stream, &lengths);
     match form {
         WireForm::WebSocket => {
-            // The reader throws its assembler away between two messages, which nobody must notice.
+            // The reader throws its assembler away between two messages, which must not be noticed.
             assert_eq!(read, bounded(understand(pieces(&stream, &lengths), LIMIT).0));
             assert_eq!(unread, "");
         }

@@ -1,7 +1,7 @@
-//! A whole server, and one peer that sends it anything, in any pieces: whatever that is, the connection ends, the law
+//! A whole server, and one peer that sends it anything, in any pieces: in any case the connection ends, the law
 //! holds, each hold is told its end once, nothing fails on our side, and the next peer is served.
 //!
-//! Somebody else may be held beside it, for whom it may speak: its bytes have names where tokens are to stand.
+//! Another client may be held beside it, for which it may speak: its bytes have names where tokens are to stand.
 
 mod answers; // what the peer was answered
 mod asked; // what it asked for
@@ -93,7 +93,7 @@ struct Peer {
     has_heard_all: bool,
 }
 
-/// A server that waits for nobody long.
+/// A server that waits for no peer long.
 fn open(log: &Log) -> (ServerHandle, Dialer) {
     let second = Duration::from_secs(1);
     let keep = Retention::new().count(3);

@@ -95,7 +95,7 @@ fn unsendable() -> Incoming {
     Incoming::Close { code: Some(1002), reason: String::from("Protocol violation") }
 }
 
-/// Gives the bytes, and takes whatever is written.
+/// Gives the bytes, and takes all that is written.
 struct Deaf<'a>(&'a [u8]);
 
 impl Read for Deaf<'_> {

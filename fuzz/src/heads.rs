@@ -46,7 +46,7 @@ fn transport(parts: &Parts, offered: &[Transport]) {
     let asked = RequestFacts::of(parts, chosen, false);
     assert_eq!(asked.form.transport(), chosen);
     if asked.form == WireForm::WebSocket {
-        // Whatever we shake hands with, others would have, too; but for bits of a key that stand for nothing.
+        // A handshake that we accept, others accept, too; but for bits of a key that stand for nothing.
         let mut request = Request::new(());
         *request.headers_mut() = plain(&parts.headers);
         let Ok(key) = STANDARD.decode(&asked.key) else { return };

@@ -1,4 +1,4 @@
-//! Everything that abeyance reads from outside, under bytes that nobody foresaw; and what it writes, read by others.
+//! Everything that abeyance reads from outside, under arbitrary bytes; and what it writes, read by others.
 //!
 //! Most of it is public in `abeyance-core` and `abeyance-settings`; the rest is in `abeyance::fuzzing`, behind a hidden
 //! feature. What the macros read is tried in their own unit tests, since a crate of macros exports nothing else. A

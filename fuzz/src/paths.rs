@@ -1,5 +1,5 @@
 //! Patterns of paths as annotations have them, and paths of requests: what the macro takes the router takes, and
-//! whatever a pattern captures is what stood in the request, decoded once.
+//! what a pattern captures is what stood in the request, decoded once.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -67,7 +67,7 @@ fn fills(pattern: &str, names: &[String]) {
     assert_eq!(extract::<Vec<(String, String)>>(&parts), Ok(expected), "{pattern:?} at {path:?}");
 }
 
-/// Whatever was captured can be asked for as anything, and is some part of the path.
+/// All that was captured can be asked for as any type, and is some part of the path.
 fn extracts(parts: &Parts, (pattern, names): &(&str, Vec<String>), path: &str) {
     let decoded = percent_decode_str(path).decode_utf8();
     // What stands beside a capture may begin or end within an escape, and leave half of a letter to the capture.

@@ -1,4 +1,4 @@
-//! What the environment says: each variable is understood or told, and whatever is understood can be served with.
+//! What the environment says: each variable is understood or told, and what is understood can be served with.
 
 use abeyance::__fuzzing::{Variables, network, origin};
 

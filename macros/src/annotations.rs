@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proc_macro2::{Delimiter, Span, TokenStream, TokenTree};
 
-/// What nobody writes, and where syn's own recursion would end.
+/// Nesting that no program has, and where syn's own recursion would end.
 const LONGEST: usize = 2048;
 const DEEPEST: usize = 24;
 

@@ -72,10 +72,10 @@ impl Function {
         for parameter in &signature.generics.params {
             let (what, why) = match parameter {
                 GenericParam::Type(parameter) => {
-                    (parameter.ident.to_string(), "be generic: nobody says what")
+                    (parameter.ident.to_string(), "be generic: nothing says what")
                 }
                 GenericParam::Const(parameter) => {
-                    (parameter.ident.to_string(), "be generic: nobody says what")
+                    (parameter.ident.to_string(), "be generic: nothing says what")
                 }
                 GenericParam::Lifetime(parameter) => {
                     (parameter.lifetime.to_string(), "borrow: nothing outlives the request for")
@@ -99,7 +99,7 @@ fn judge_tokens(tokens: TokenStream, faults: &mut Faults) {
         match &token {
             TokenTree::Group(group) => judge_tokens(group.stream(), faults),
             TokenTree::Ident(word) if word == "impl" => {
-                faults.at(word, "an argument has a named type: nobody says what `impl` stands for");
+                faults.at(word, "an argument has a named type: nothing says what `impl` stands for");
                 return;
             }
             TokenTree::Punct(punct) if punct.as_char() == '\'' => {

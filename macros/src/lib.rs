@@ -4,7 +4,7 @@
 //! it generates is a constant record and calls, and all behaviour lives in the runtime.
 
 #[cfg(test)]
-mod annotations; // tests with whatever may be written
+mod annotations; // tests with anything that may be written
 mod entry;
 mod faults;
 mod function;

@@ -1,6 +1,6 @@
-//! Whether the books and the process disagree, and not only in passing.
+//! Whether the registry of connections and the process disagree, and not only in passing.
 
-use crate::words::socket_count::Look;
+use crate::words::socket_count::SocketCount;
 
 /// In how many audits in a row a difference must be seen. Each look takes a while, and the edges of a connection's
 /// life are not told at one instant; what is really wrong stays.
@@ -18,9 +18,9 @@ pub struct Judge {
 /// Differences that persist.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Findings {
-    /// Sockets that are open, and in no book.
+    /// Sockets that are open, and not in the registry.
     pub leaked: usize,
-    /// Connections in the books whose sockets are closed.
+    /// Connections in the registry whose sockets are closed.
     pub vanished: usize,
     /// Holds without a connection.
     pub homeless: usize,
@@ -38,8 +38,8 @@ pub enum News {
 
 impl Judge {
     /// Hears what one more look found.
-    pub fn hear(&mut self, look: &Look) -> (Findings, News) {
-        let Look { connections, changes, open, holds, .. } = *look;
+    pub fn hear(&mut self, look: &SocketCount) -> (Findings, News) {
+        let SocketCount { connections, changes, open, holds, .. } = *look;
         let surely = |more: usize, less: usize| more.saturating_sub(less).saturating_sub(changes);
         let found = Findings {
             leaked: self.leaked.hear(surely(open, connections)),
@@ -84,8 +84,8 @@ mod tests {
 
     const CLEAN: Findings = Findings { leaked: 0, vanished: 0, homeless: 0 };
 
-    fn look(connections: usize, open: usize) -> Look {
-        Look { connections, changes: 0, open, holds: 0, took: Duration::ZERO }
+    fn look(connections: usize, open: usize) -> SocketCount {
+        SocketCount { connections, changes: 0, open, holds: 0, took: Duration::ZERO }
     }
 
     #[test]
@@ -121,13 +121,13 @@ mod tests {
     #[test]
     fn what_may_have_changed_during_the_look_is_no_difference() {
         let mut judge = Judge::default();
-        let busy = Look { changes: 3, ..look(100, 103) };
+        let busy = SocketCount { changes: 3, ..look(100, 103) };
         for _ in 0..9 {
             assert_eq!(judge.hear(&busy), (CLEAN, News::Nothing));
-            assert_eq!(judge.hear(&Look { open: 97, ..busy }), (CLEAN, News::Nothing));
+            assert_eq!(judge.hear(&SocketCount { open: 97, ..busy }), (CLEAN, News::Nothing));
         }
         for _ in 0..3 {
-            judge.hear(&Look { open: 104, ..busy });
+            judge.hear(&SocketCount { open: 104, ..busy });
         }
         assert_eq!(judge.found, Findings { leaked: 1, ..CLEAN });
     }
@@ -136,7 +136,7 @@ mod tests {
     fn connections_without_a_socket_and_holds_without_a_connection_are_seen() {
         let mut judge = Judge::default();
         for _ in 0..3 {
-            judge.hear(&Look { holds: 13, ..look(10, 6) });
+            judge.hear(&SocketCount { holds: 13, ..look(10, 6) });
         }
         assert_eq!(judge.found, Findings { leaked: 0, vanished: 4, homeless: 3 });
     }

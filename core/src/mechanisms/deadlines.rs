@@ -12,7 +12,7 @@ pub struct Deadlines {
 }
 
 impl Deadlines {
-    /// Looks at `slot` at `at`, whatever was set before.
+    /// Looks at `slot` at `at`, no matter what was set before.
     pub fn set(&mut self, slot: u32, at: Tick) {
         let slot = slot as usize;
         if slot >= self.column.len() {

@@ -1,4 +1,4 @@
-//! How many frames that say nothing a peer may send: pings, pongs that nobody asked for, crumbs of messages.
+//! How many frames that say nothing a peer may send: pings, unasked pongs, crumbs of messages.
 
 use crate::words::tick::Tick;
 
@@ -77,7 +77,7 @@ mod tests {
     }
 
     #[test]
-    fn it_goes_round_in_steps_and_nobody_is_harmed() {
+    fn it_refills_in_steps_and_good_peers_are_not_harmed() {
         let mut allowance = FrameQuota::default();
         for round in 0..4 {
             for days in [0, 100, 300, 496] {
@@ -96,7 +96,7 @@ mod tests {
     }
 
     proptest! {
-        /// As a bucket that somebody fills at every step of the clock.
+        /// As a bucket that is filled at every step of the clock.
         #[test]
         fn it_lets_pass_what_a_bucket_would(turns in prop::collection::vec((0..5_000u64, 0..600u32), 0..60)) {
             let (mut allowance, mut now, mut bucket) = (FrameQuota::default(), 0, FrameQuota::AT_ONCE);

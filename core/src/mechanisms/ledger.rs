@@ -10,7 +10,7 @@ use crate::words::cause::{CAUSES, End};
 use crate::words::hold_id::HoldId;
 use crate::words::tick::Tick;
 
-/// The book of all holds. `H` is what is kept while a hold is held; it is given back at its end.
+/// The record of all holds. `H` is what is kept while a hold is held; it is given back at its end.
 #[derive(Debug)]
 pub struct Ledger<H, E> {
     entries: Slab<Entry<H, E>>,
@@ -143,7 +143,7 @@ impl<H, E> Ledger<H, E> {
         self.entries.get(id.slot() as usize).filter(|entry| entry.id == id).map(|entry| &entry.each)
     }
 
-    /// The entry in `slot`, whoever it is.
+    /// The entry in `slot`, of any generation.
     pub fn at(&self, slot: u32) -> Option<&E> {
         self.entries.get(slot as usize).map(|entry| &entry.each)
     }
@@ -270,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn the_oldest_is_found_whoever_left_before() {
+    fn the_oldest_is_found_no_matter_which_left_before() {
         let mut ledger = Ledger::new(2);
         let ids: Vec<_> = (0..4).map(|n| ledger.begin(0, Tick(n), (), ())).collect();
         ledger.begin(1, Tick(9), (), ());

@@ -1,6 +1,6 @@
 //! The mechanisms: pure parts that know one thing each. `now` comes in, what is due comes out; no tokio, no locks.
 
-pub mod audit; // whether the books and the process disagree
+pub mod audit; // whether the registry of connections and the process disagree
 pub mod clock; // when a hold is due, and for what
 pub mod connection_queue; // who is not held, and who makes room
 pub mod deadlines; // which holds to look at now

@@ -72,7 +72,7 @@ mod tests {
     #[test]
     fn memory_is_taken_once() {
         let mut ring = Ring::new(100);
-        assert_eq!(ring.slots.capacity(), 0, "nobody needs it yet");
+        assert_eq!(ring.slots.capacity(), 0, "it is not needed yet");
         ring.push(0);
         let (place, capacity) = (ring.slots.as_ptr(), ring.slots.capacity());
         (1..1_000).for_each(|item| ring.push(item));

@@ -90,13 +90,13 @@ impl SendBuffer {
         }
     }
 
-    /// Notes what the kernel says it keeps, and whether `more` bytes may wait after all.
+    /// Records what the kernel says it keeps, and whether `more` bytes may wait after all.
     pub fn looked(&mut self, kernel: usize, more: usize, bound: usize) -> bool {
         self.kernel = clamp(kernel);
         self.room(more, bound) == Room::Yes
     }
 
-    /// Notes that the kernel took `count` bytes of a piece that never waited.
+    /// Records that the kernel took `count` bytes of a piece that never waited.
     pub fn wrote(&mut self, count: usize) {
         self.kernel = self.kernel.saturating_add(clamp(most_kept(count)));
     }
@@ -143,7 +143,7 @@ impl SendBuffer {
         self.queue.as_ref()?.front()
     }
 
-    /// Notes that the kernel took `count` bytes of [`next`](SendBuffer::next); gives back the piece if that was all of it.
+    /// Records that the kernel took `count` bytes of [`next`](SendBuffer::next); gives back the piece if that was all of it.
     pub fn advance(&mut self, count: usize) -> Option<Piece> {
         self.wrote(count);
         let piece = self.queue.as_mut()?.advance(count);
@@ -231,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn the_bound_holds_whatever_a_segment_carries_and_costs() {
+    fn the_bound_holds_for_segments_of_any_size_and_cost() {
         const BOUND: usize = 256 << 10;
         // From the smallest receive buffer that Linux allows to an ordinary one, on this kernel and on older ones.
         let kernels = [(576, 832), (1_152, 1_280), (2_080, 832), (32_000, 832), (32_000, 1_280)];
@@ -278,7 +278,7 @@ mod tests {
     }
 
     #[test]
-    fn what_waits_here_counts_whatever_the_kernel_says() {
+    fn what_waits_here_counts_no_matter_what_the_kernel_says() {
         let mut send_buffer = SendBuffer::default();
         send_buffer.push(Piece { bytes: Bytes::from(vec![0; 80]), kind: Kind::Message }, 0);
         assert_eq!(send_buffer.room(21, 100), Room::No);

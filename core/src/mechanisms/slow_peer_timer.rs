@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::words::min_rate;
 
-/// What is left of the patience with something that is arriving.
+/// The time that is left for something that is arriving.
 ///
 /// It is used up by waiting and given back by what comes, but never to more than there was at first. So a peer may be
 /// silent for that long, and need as long as it likes if it keeps to the [slowest pace](min_rate::SLOWEST); a byte now and
@@ -52,8 +52,8 @@ mod tests {
 
     /// How often it can be waited so long for so many bytes, of a thousand times.
     fn times(waited: Duration, came: usize) -> usize {
-        let mut patience = SlowPeerTimer::new(10 * SECOND);
-        (0..1000).take_while(|_| patience.wait(waited, came)).count()
+        let mut timer = SlowPeerTimer::new(10 * SECOND);
+        (0..1000).take_while(|_| timer.wait(waited, came)).count()
     }
 
     #[test]
@@ -77,9 +77,9 @@ mod tests {
 
     #[test]
     fn haste_earns_no_more_than_there_was() {
-        let mut patience = SlowPeerTimer::new(10 * SECOND);
-        assert!(patience.wait(Duration::ZERO, 1 << 20));
-        assert_eq!(patience.left(), 10 * SECOND);
+        let mut timer = SlowPeerTimer::new(10 * SECOND);
+        assert!(timer.wait(Duration::ZERO, 1 << 20));
+        assert_eq!(timer.left(), 10 * SECOND);
     }
 
     proptest! {
@@ -89,16 +89,16 @@ mod tests {
             turns in prop::collection::vec((0..20_000u64, 0..20_000usize), 0..60),
         ) {
             let most = 10 * SECOND;
-            let (mut patience, mut waited, mut came) = (SlowPeerTimer::new(most), Duration::ZERO, Duration::ZERO);
+            let (mut timer, mut waited, mut came) = (SlowPeerTimer::new(most), Duration::ZERO, Duration::ZERO);
             for (gap, bytes) in turns {
                 let gap = Duration::from_millis(gap);
                 waited += gap;
-                let is_left = patience.wait(gap, bytes);
+                let is_left = timer.wait(gap, bytes);
                 if !is_left {
                     break;
                 }
                 prop_assert!(gap < most && waited < most + came);
-                prop_assert!(patience.left() <= most);
+                prop_assert!(timer.left() <= most);
                 came += min_rate::worth(bytes);
             }
         }

@@ -20,7 +20,7 @@ pub struct MemberSlot(u32);
 #[derive(Debug, PartialEq, Eq)]
 pub struct Left<M> {
     pub member: M,
-    /// Nobody is there any more.
+    /// The last member has left.
     pub was_last: bool,
 }
 

@@ -68,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_that_names_nobody_is_the_client_itself() {
+    fn a_proxy_that_names_no_client_is_the_client_itself() {
         assert_eq!(client("10.0.0.1:5", &[]), "10.0.0.1:5");
         assert_eq!(client("10.0.0.1:5", &["unknown"]), "10.0.0.1:5");
         assert_eq!(client("10.0.0.1:5", &["10.7.7.7"]), "10.7.7.7:0");

@@ -14,7 +14,7 @@ pub enum OriginVerdict {
     Own,
     /// From another site that is allowed: it needs CORS headers that name it.
     Foreign(HeaderValue),
-    /// From whatever site, since all are allowed: without what its browser adds of its own accord.
+    /// From any site, since all are allowed: without what its browser adds of its own accord.
     Any,
 }
 
@@ -198,10 +198,10 @@ mod tests {
 
     #[test]
     fn strangers_are_told_what_was_compared() {
-        let stranger =
+        let foreign_origin =
             judged(&[("origin", "https://evil.example"), ("host", "a.example")], false).unwrap_err();
         let told = "the origin \"https://evil.example\" is not the host \"a.example\", and not among `allowed_origins`";
-        assert_eq!(stranger.to_string(), told);
+        assert_eq!(foreign_origin.to_string(), told);
         assert!(judged(&[("origin", "null"), ("host", "null")], false).is_err());
         assert!(judged(&[("origin", "http://a.example:81"), ("host", "a.example")], false).is_err());
     }
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn where_all_are_allowed_nobody_brings_cookies() {
+    fn where_all_are_allowed_no_page_brings_cookies() {
         let origin = HeaderMap::from_iter([(header::ORIGIN, HeaderValue::from_static("https://a.example"))]);
         let all = AllowedOrigins { named: &["*".to_owned()], judge: None };
         let passage = judge(&origin, false, &all).unwrap();
@@ -266,7 +266,7 @@ mod tests {
             assert_eq!(asked(forwarded, "https://a.example"), Ok(OriginVerdict::Own), "{forwarded:?}");
             assert!(asked(forwarded, "https://inner").is_err(), "{forwarded:?}");
         }
-        // One that names nobody is none.
+        // One that names no site is none.
         assert_eq!(asked(&[""], "https://inner"), Ok(OriginVerdict::Own));
     }
 

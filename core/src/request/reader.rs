@@ -35,7 +35,7 @@ pub enum Reader {
     Poll { version_11: bool, keep_alive: bool, is_batch: bool, rest: Option<Box<Rest>> },
 }
 
-/// What a peer has begun to say, and what it has said that nobody has taken yet.
+/// What a peer has begun to say, and what it has said that was not taken yet.
 pub struct Begun {
     assembler: Assembler,
     /// Whole messages that were [read ahead](Reader::look).
@@ -81,7 +81,7 @@ pub enum Read {
 /// What a message that was read ahead costs beside its bytes.
 const AHEAD: usize = 64;
 
-/// How many bytes may come that nobody asked for.
+/// How many unasked bytes may come.
 const STRAYS: usize = 64 * 1024;
 
 /// How long a message may take that comes slower than the slowest pace, where the terms know no `max_idle`.
@@ -227,7 +227,7 @@ impl Begun {
     fn wait(&mut self) -> bool {
         let Some(counted) = &mut self.counted else { return true };
         let waited = self.fed.since(std::mem::replace(counted, self.fed));
-        // Of the message only: whoever sends pings all the time goes on with nothing.
+        // Of the message only: a peer that sends pings all the time does not go on with it.
         let drafted = self.assembler.drafted().unwrap_or(0);
         let came = drafted.saturating_sub(self.drafted);
         self.drafted = drafted;
@@ -235,7 +235,7 @@ impl Begun {
     }
 }
 
-const TOO_MANY: ProtocolFault = ProtocolFault::Protocol("bytes that nobody asked for");
+const TOO_MANY: ProtocolFault = ProtocolFault::Protocol("unasked bytes");
 
 #[cfg(test)]
 mod tests {
@@ -426,7 +426,7 @@ mod tests {
     }
 
     proptest! {
-        /// Whatever comes, and whenever: at the end something whole came, or is begun for no longer than is suffered.
+        /// With any bytes at any time: in the end a message is whole, or it was begun no longer ago than is allowed.
         #[test]
         fn nothing_is_begun_for_longer_than_it_may_be(
             turns in prop::collection::vec((0..50u64, any_bytes()), 0..100),

@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::message::Message;
 
-/// A place in the sequence of all messages that one server keeps: everything up to `offset` is known to whoever has it.
+/// A place in the sequence of all messages that one server keeps: a client that has it knows everything up to `offset`.
 ///
 /// The epoch is drawn when a server starts; an id of another epoch says nothing about this server's sequence. On the
 /// wire it is `epoch-offset`, each of twelve hexadecimal digits: of a fixed length, so that one which was cut short is

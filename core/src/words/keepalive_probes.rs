@@ -4,7 +4,7 @@ use std::time::Duration;
 
 /// When a kernel asks, when it asks again, and when it gives up. It asks in whole seconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Probing {
+pub struct KeepaliveProbes {
     /// It asks after so much silence.
     pub every: Duration,
     /// It asks again when there was no answer for so long: a question or its answer may have been lost.

@@ -134,7 +134,7 @@ impl Message {
         &self.bytes
     }
 
-    /// Of bytes that nobody else owns.
+    /// Of bytes that have no other owner.
     fn ours(bytes: Bytes, kind: Kind) -> Self {
         Message { bytes, kind, is_foreign: false, name: None, not_for: None }
     }

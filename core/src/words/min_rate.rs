@@ -1,6 +1,6 @@
 //! The slowest pace of a peer that is there.
 //!
-//! Whoever sends or takes a byte now and then is never silent, and never done. So silence is not all that is measured:
+//! A peer that sends or takes a byte now and then is never silent, and never done. So silence is not all that is measured:
 //! the patience with a peer is used up by waiting, and what moves meanwhile gives some of it back, at this pace.
 
 use std::time::Duration;

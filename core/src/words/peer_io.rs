@@ -4,7 +4,7 @@ use std::io;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use super::keepalive_probes::Probing;
+use super::keepalive_probes::KeepaliveProbes;
 
 /// One held connection. Everything takes `&self`: a publisher may write while the hold's own task reads.
 ///
@@ -13,7 +13,7 @@ pub trait PeerIo: Send + Sync + 'static {
     /// Reads what has come; `Ok(0)` is the peer's FIN, an error of kind `ConnectionReset` its RST.
     fn poll_read(&self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>>;
 
-    /// Ready when the peer has left, also behind bytes that nobody has read: `Ok` for a FIN, an error for an RST
+    /// Ready when the peer has left, also behind unread bytes: `Ok` for a FIN, an error for an RST
     /// or a host that the kernel gave up on (`TimedOut`, `HostUnreachable`). Reads nothing.
     fn poll_gone(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
@@ -30,12 +30,12 @@ pub trait PeerIo: Send + Sync + 'static {
     /// (`tcpi_last_data_recv`); `None` where unknown.
     fn last_answer(&self) -> Option<Duration>;
 
-    /// Whether the peer's kernel has room for nothing more, although it answers whatever it is asked: nobody reads there.
+    /// Whether the peer's kernel has no room left although it answers every probe: the peer does not read.
     /// `false` where unknown.
     fn is_shut_out(&self) -> bool;
 
     /// Has the kernel probe a silent peer (TCP keepalive), and give up on it.
-    fn probe(&self, probing: Probing);
+    fn probe(&self, probing: KeepaliveProbes);
 
     /// Has the kernel take hardly more than `unsent` bytes that it cannot send yet. What else waits then waits with us,
     /// where it can still be dropped; by default a kernel takes megabytes for a peer that reads nothing.

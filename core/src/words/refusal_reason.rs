@@ -77,13 +77,13 @@ denials! {
     /// Too much waits for `on_message`.
     Inbox "inbox",
     /// There is no place for one more connection.
-    Door "connections",
+    Connections "connections",
     /// As many requests are read and answered as may be at once (`max_requests`).
     Busy "max_requests",
     /// `max_unheld_per_peer` is reached.
-    DoorPeer "max_unheld_per_peer",
+    ConnectionPeer "max_unheld_per_peer",
     /// `max_connects_per_peer` is reached.
-    DoorOften "max_connects_per_peer",
+    ConnectionRate "max_connects_per_peer",
     /// Another reason.
     Other "other",
 }

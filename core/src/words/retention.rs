@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use abeyance_settings::amount::{LONGEST, Misread};
 
-/// How much of its past a topic keeps (`Server::topic`). Whatever is reached first counts: the
+/// How much of its past a topic keeps (`Server::topic`). The bound that is reached first counts: the
 /// oldest messages go. A client that comes back and has missed one of those is told so.
 ///
 /// Each topic has these bounds for itself. All topics together have `Server::max_retained`, where

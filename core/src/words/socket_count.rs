@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-/// The connections as the books have them, and the sockets as the kernel has them.
+/// The connections as the registry has them, and the sockets as the kernel has them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Look {
-    /// How many connections the server's books had when the look began.
+pub struct SocketCount {
+    /// How many connections the registry had when the look began.
     pub connections: usize,
     /// How many came and left while it lasted: so far may the other numbers be off.
     pub changes: usize,

@@ -19,7 +19,7 @@ pub(super) struct Script {
     /// It reads nothing.
     pub(super) is_deaf: bool,
     pub(super) close: Close,
-    /// How somebody is held beside it, for whom it may speak.
+    /// How another client is held beside it, for which it may speak.
     pub(super) beside: Option<Transport>,
     /// That one leaves soon.
     pub(super) is_brief: bool,

@@ -1,5 +1,5 @@
 //! What was said for a hold by `POST` and `DELETE`, and what it heard of that: each message once, as it was, in order;
-//! and nothing from whoever has not its token.
+//! and nothing from a client without its token.
 
 use abeyance::{Message, Transport};
 use base64::Engine as _;
@@ -27,13 +27,13 @@ pub(super) fn check(peer: &Peer, listener: Option<&Listener>, log: &Log) {
         let (is_ours, at) = (is_ours(request), peer.heard_at(answer));
         match (&*request.method, answer.code) {
             ("POST", 202) => {
-                assert!(is_ours && !is_ended, "taken, and for nobody: {request:?}");
+                assert!(is_ours && !is_ended, "taken, and for no hold: {request:?}");
                 assert!(over.is_some_and(|over| at <= over.at), "taken after the end: {request:?}");
                 let message = request.message();
                 taken.push((message.unwrap_or_else(|| panic!("taken, and no message: {request:?}")), at));
             }
             ("DELETE", 204) => {
-                assert!(is_ours && !is_ended, "ended, and nobody's: {request:?}");
+                assert!(is_ours && !is_ended, "ended, and no hold's: {request:?}");
                 assert_eq!(over.map(|over| over.cause), Some("closed"));
                 is_ended = true;
             }

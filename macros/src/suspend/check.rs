@@ -47,7 +47,7 @@ pub(super) fn check(parsed: Parsed, faults: &mut Faults) -> Option<Checked> {
             }
             FnArg::Receiver(receiver) => faults.at(
                 receiver,
-                "a `#[suspend]` function is not a method: nobody has a `self` to call it on; take `State<T>`",
+                "a `#[suspend]` function is not a method: there is no `self` to call it on; take `State<T>`",
             ),
         }
     }

@@ -107,7 +107,7 @@ mod tests {
             false
         }
 
-        fn probe(&self, _: abeyance_core::words::keepalive_probes::Probing) {}
+        fn probe(&self, _: abeyance_core::words::keepalive_probes::KeepaliveProbes) {}
 
         fn bound_unsent(&self, _: usize) {}
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use abeyance_core::mechanisms::audit::{Findings, Judge, News};
 use abeyance_core::sync::Mutex;
 use abeyance_core::words::serialize;
-use abeyance_core::words::socket_count::Look;
+use abeyance_core::words::socket_count::SocketCount;
 
 use super::Keeper;
 use super::hub::Hub;
@@ -20,7 +20,7 @@ pub(super) struct Audits(Mutex<AuditState>);
 struct AuditState {
     judge: Judge,
     /// The last look, when it was (in real milliseconds), and the findings of all looks so far.
-    last: Option<(Look, u64, Findings)>,
+    last: Option<(SocketCount, u64, Findings)>,
 }
 
 /// What the server found when it compared its registry of connections with the process ([`Hub::audit`]).
@@ -71,7 +71,7 @@ impl Hub {
     }
 
     /// Adds a look to the audits, and logs what is new.
-    pub(crate) fn judge(&self, look: Look) {
+    pub(crate) fn judge(&self, look: SocketCount) {
         self.keeper().judge(look);
     }
 
@@ -85,13 +85,13 @@ impl Hub {
 impl Keeper {
     fn audit(&self) -> Option<Audit> {
         let (look, at, found) = self.audits.0.lock().last?;
-        let Look { connections, open, holds, took, .. } = look;
+        let SocketCount { connections, open, holds, took, .. } = look;
         let Findings { leaked, vanished, homeless } = found;
         let ago = Duration::from_millis(self.time.real().saturating_sub(at));
         Some(Audit { ago, took, connections, open, holds, leaked, vanished, homeless })
     }
 
-    fn judge(&self, look: Look) {
+    fn judge(&self, look: SocketCount) {
         let at = self.time.real();
         let (found, news) = {
             let mut audits = self.audits.0.lock();
@@ -99,7 +99,7 @@ impl Keeper {
             audits.last = Some((look, at, found));
             (found, news)
         };
-        let Look { connections, open, holds, .. } = look;
+        let SocketCount { connections, open, holds, .. } = look;
         let Findings { leaked, vanished, homeless } = found;
         match news {
             News::Nothing => {}

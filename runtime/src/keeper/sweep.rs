@@ -143,8 +143,8 @@ impl Hold {
             return None;
         }
         let is_life = self.kernel_is_life(clocks);
-        let (blocked, unheard) = (outbox.blocked.get(), outbox.unreadable_since.get());
-        let peer_io = outbox.peer_io.clone().filter(|_| is_life || unheard.is_some());
+        let (blocked, unreadable_since) = (outbox.blocked.get(), outbox.unreadable_since.get());
+        let peer_io = outbox.peer_io.clone().filter(|_| is_life || unreadable_since.is_some());
         drop(outbox);
         let time = self.keeper().time();
         let answer = peer_io.and_then(|peer_io| self.last_answer(&*peer_io)).map(|answer| answer.min(now));
@@ -159,7 +159,7 @@ impl Hold {
             next_beat: Tick(self.next_beat.load(Relaxed)),
             expires: self.expires,
             blocked,
-            unheard,
+            unreadable_since,
             answer,
         })
     }

@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use abeyance_core::words::event_id::EventId;
-use abeyance_core::words::keepalive_probes::Probing;
+use abeyance_core::words::keepalive_probes::KeepaliveProbes;
 use abeyance_core::words::peer_io::PeerIo;
 
 /// A peer without a network. Its lock is not the scheduler's: it is taken under that of the outbox, which is a
@@ -128,7 +128,7 @@ impl PeerIo for FakePeerIo {
 
     fn bound_unsent(&self, _: usize) {}
 
-    fn probe(&self, _: Probing) {}
+    fn probe(&self, _: KeepaliveProbes) {}
 
     fn shut(&self) {}
 

@@ -10,7 +10,7 @@ use super::connections::Connections;
 use super::service::Service;
 use crate::keeper::hub::Hub;
 use abeyance_core::sync::lasting;
-use abeyance_core::words::socket_count::Look;
+use abeyance_core::words::socket_count::SocketCount;
 
 /// The audits of one server; they end when this is dropped.
 #[derive(Debug)]
@@ -62,7 +62,7 @@ impl Drop for Audits {
 pub(super) async fn look<H: Service>(
     connections: &Connections<H>,
     holds: impl Fn() -> usize,
-) -> Option<Look> {
+) -> Option<SocketCount> {
     let descriptors = connections.descriptors.clone()?;
     let earlier = connections.counts();
     sleep(LIMBO).await;
@@ -75,7 +75,7 @@ pub(super) async fn look<H: Service>(
     let took = begun.elapsed();
     sleep(LIMBO).await;
     let changes = connections.counts().changes_since(earlier);
-    Some(Look { connections: count, changes, open, holds, took })
+    Some(SocketCount { connections: count, changes, open, holds, took })
 }
 
 fn pause_after(took: Duration) -> Duration {

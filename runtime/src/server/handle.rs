@@ -19,7 +19,7 @@ use crate::dispatch::cleanup::Cleanup;
 use crate::keeper::audit::Audit;
 use crate::keeper::hub::Hub;
 use crate::socket::Listener;
-use abeyance_core::words::socket_count::Look;
+use abeyance_core::words::socket_count::SocketCount;
 
 /// A running server.
 ///
@@ -178,7 +178,7 @@ impl<H: Service> Serving<H> {
     }
 
     /// Compares what is counted with what is open; `None` where the system does not say.
-    pub(super) async fn look(&self, holds: impl Fn() -> usize) -> Option<Look> {
+    pub(super) async fn look(&self, holds: impl Fn() -> usize) -> Option<SocketCount> {
         look(&self.connections, holds).await
     }
 

@@ -41,10 +41,10 @@ impl TurnAway {
 impl From<TurnAway> for RefusalReason {
     fn from(why: TurnAway) -> Self {
         match why {
-            TurnAway::Full => RefusalReason::Door,
+            TurnAway::Full => RefusalReason::Connections,
             TurnAway::Busy => RefusalReason::Busy,
-            TurnAway::Peer(Refused::TooMany) => RefusalReason::DoorPeer,
-            TurnAway::Peer(Refused::TooOften) => RefusalReason::DoorOften,
+            TurnAway::Peer(Refused::TooMany) => RefusalReason::ConnectionPeer,
+            TurnAway::Peer(Refused::TooOften) => RefusalReason::ConnectionRate,
         }
     }
 }

@@ -16,7 +16,7 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, ToSocketAddrs, lookup_host};
 
 use super::kernel::{self, Descriptors};
 use super::{Listener, Socket};
-use abeyance_core::words::keepalive_probes::Probing;
+use abeyance_core::words::keepalive_probes::KeepaliveProbes;
 use abeyance_core::words::peer_io::PeerIo;
 
 /// A TCP socket that reads, writes and ends through `&self`.
@@ -156,7 +156,7 @@ impl PeerIo for TcpStreamIo {
         kernel::is_shut_out(&self.stream)
     }
 
-    fn probe(&self, probing: Probing) {
+    fn probe(&self, probing: KeepaliveProbes) {
         const SECOND: Duration = Duration::from_secs(1);
         // Kernels count in whole seconds, and refuse longer ones.
         const MOST: Duration = Duration::from_secs(32_767);

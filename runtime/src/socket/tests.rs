@@ -14,7 +14,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::memory::{MemoryAcceptor, MemoryStream};
 use super::tcp::{TcpAcceptor, TcpStreamIo};
 use super::{Listener, Socket};
-use abeyance_core::words::keepalive_probes::Probing;
+use abeyance_core::words::keepalive_probes::KeepaliveProbes;
 use abeyance_core::words::peer_io::PeerIo;
 
 trait Peer: AsyncRead + AsyncWrite + Unpin + Send + Sized + 'static {
@@ -231,7 +231,7 @@ async fn a_probed_peer_is_given_up_in_time() {
     ];
     for (every, again, give_up, expected) in cases {
         let [every, again, give_up] = [every, again, give_up].map(Duration::from_secs);
-        line.probe(Probing { every, again, give_up });
+        line.probe(KeepaliveProbes { every, again, give_up });
         let socket = socket2::SockRef::from(line.stream());
         assert!(socket.keepalive().unwrap());
         let time = socket.tcp_keepalive_time().unwrap().as_secs();

@@ -41,7 +41,7 @@ impl Contradiction {
     pub fn no_transport() -> Self {
         Contradiction::alone(
             EndpointKey::Transports,
-            "without a transport nobody can be held: list some, or leave the key out to offer all four",
+            "without a transport no client can be held: list some, or leave the key out to offer all four",
         )
     }
 }
@@ -127,7 +127,7 @@ impl EndpointOptions {
             && heartbeat >= timeout
         {
             let sentence = format!(
-                "`heartbeat` ({spelled}) must be shorter than `timeout` ({}), or nobody can tell a quiet peer from a \
+                "`heartbeat` ({spelled}) must be shorter than `timeout` ({}), or a quiet peer cannot be told from a \
                  dead one when the timeout comes",
                 spell_duration(timeout),
             );

@@ -30,8 +30,8 @@ pub enum WhenEvicted {
 /// What happens to what is published when a peer reads more slowly than messages come, and its send buffer has no room.
 ///
 /// Only what is published is ever dropped. What the application sends to one hold is refused when it has no room, with
-/// the message in `SendError::Full`, and what waits already is not dropped for it: whatever
-/// the rule. Heads and heartbeats are no messages, and are not dropped either.
+/// the message in `SendError::Full`, and what waits already is not dropped for it, under
+/// any rule. Heads and heartbeats are no messages, and are not dropped either.
 ///
 /// A long poll's first message is its answer, so there the rule counts only for what is published while `on_suspend`
 /// still runs. That is little, but no contradiction: it may be set where long polling is all that is offered.

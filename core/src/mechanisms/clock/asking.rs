@@ -23,9 +23,9 @@
 
 use std::time::Duration;
 
-use crate::words::keepalive_probes::Probing;
+use crate::words::keepalive_probes::KeepaliveProbes;
 
-/// Kernels count between probes in whole seconds: they ask no more often than this, whatever the `heartbeat`.
+/// Kernels count between probes in whole seconds: they ask no more often than this, even if `heartbeat` is shorter.
 pub(super) const LEAST_PROBE: Duration = Duration::from_secs(1);
 
 /// No kernel that is probed that often is silent for so long.
@@ -40,16 +40,16 @@ const QUESTIONS: u32 = 24;
 pub(super) const PROOF: Duration = Duration::from_secs(7);
 
 /// How a connection is probed whose peer is not asked for signs of life, and that has a write deadline or another
-/// patience of so long. Where nothing is held, nothing else notices that the peer of a fallback's WebSocket vanished.
-pub fn probing_unheld(patience: Duration) -> Probing {
+/// silence of so long. Where nothing is held, nothing else notices that the peer of a fallback's WebSocket vanished.
+pub fn probing_unheld(silence: Duration) -> KeepaliveProbes {
     const EVERY: Duration = Duration::from_secs(60);
-    let patience = patience.max(EVERY);
-    probing(EVERY, patience, patience.saturating_add(EVERY))
+    let silence = silence.max(EVERY);
+    probing(EVERY, silence, silence.saturating_add(EVERY))
 }
 
 /// Asks after `every`, and then often enough within `window`.
-pub(super) fn probing(every: Duration, window: Duration, give_up: Duration) -> Probing {
-    Probing { every, again: (window / QUESTIONS).clamp(LEAST_PROBE, every), give_up }
+pub(super) fn probing(every: Duration, window: Duration, give_up: Duration) -> KeepaliveProbes {
+    KeepaliveProbes { every, again: (window / QUESTIONS).clamp(LEAST_PROBE, every), give_up }
 }
 
 #[cfg(test)]
@@ -66,7 +66,7 @@ mod tests {
             write_timeout: Duration::from_secs(10),
             beats: Beats::Kernel,
         };
-        let Probing { every, again, .. } = clocks.probing();
+        let KeepaliveProbes { every, again, .. } = clocks.probing();
         // A kernel's timers are late by up to an eighth.
         let late = |span: Duration| span.as_secs() as f64 * 1.125;
         let questions = 1.0 + ((max_idle as f64 - late(every)) / late(again)).floor();
@@ -94,7 +94,7 @@ mod tests {
             let asked = probing(every, window, window).again;
             assert_eq!(asked.as_secs(), again.as_secs());
         }
-        let Probing { every, again, give_up } = probing_unheld(Duration::MAX);
+        let KeepaliveProbes { every, again, give_up } = probing_unheld(Duration::MAX);
         assert!(every >= again && give_up == Duration::MAX);
     }
 }

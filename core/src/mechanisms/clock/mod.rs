@@ -3,7 +3,7 @@
 //! Ground rules:
 //! 1. *Activity* sets back `timeout`; a *sign of life* sets back `max_idle`; nothing sets back the lifetime.
 //! 2. While we do not read from the peer, or a write to it is blocked, its silence proves nothing: `max_idle` stands still,
-//!    but no longer than its kernel answers. A host that is silent for `max_idle` is gone, whatever we do meanwhile.
+//!    but no longer than its kernel answers. A host that is silent for `max_idle` is gone, no matter what we do meanwhile.
 //! 3. A `timeout` or lifetime that falls due behind an unanswered heartbeat is a disconnect: the peer is not there to be resumed.
 //!    A heartbeat or its answer may have been lost, and be sent again: while it is too early to tell, neither is told.
 //! 4. A kernel asks a peer that takes nothing after 0.2 s, and then in intervals that double. So it may have had no answer
@@ -14,7 +14,7 @@ mod asking; // how often a peer is asked before its silence is an answer
 use std::time::Duration;
 
 use crate::words::cause::{Disconnect, End, Resume};
-use crate::words::keepalive_probes::Probing;
+use crate::words::keepalive_probes::KeepaliveProbes;
 use crate::words::tick::Tick;
 
 pub use asking::probing_unheld;
@@ -62,7 +62,7 @@ pub struct Signs {
     /// Since when a write has made no progress; later by what its progress is worth.
     pub blocked: Option<Tick>,
     /// Since when its silence proves nothing: a write is blocked, or we do not read, or one after the other.
-    pub unheard: Option<Tick>,
+    pub unreadable_since: Option<Tick>,
     /// When its kernel last answered ours, where that is known; asked for only where it matters.
     pub answer: Option<Tick>,
 }
@@ -85,7 +85,7 @@ enum Answer {
     Given,
     /// It should be there. The heartbeat or the answer may have been lost, and be sent again.
     Awaited,
-    /// It is not there, and nobody loses so much in a row.
+    /// It is not there: no network loses so much in a row.
     Missing,
 }
 
@@ -131,26 +131,26 @@ impl Clocks {
     }
 
     /// How the kernel is to ask the peer for signs of life. It gives up later than any clock of ours, which knows more: a
-    /// peer that fell silent is `Idle`, one that takes nothing `Stalled`, whoever asked it.
-    pub fn probing(&self) -> Probing {
+    /// peer that fell silent is `Idle`, one that takes nothing `Stalled`, no matter which probe found it.
+    pub fn probing(&self) -> KeepaliveProbes {
         let Some(heartbeat) = self.heartbeat else {
-            // Nobody is asked for signs of life; but what does not arrive is given up.
-            let patience = self.max_idle.unwrap_or_default().max(self.write_timeout);
-            return probing_unheld(patience);
+            // Peers are not asked for signs of life; but what does not arrive is given up.
+            let silence = self.max_idle.unwrap_or_default().max(self.write_timeout);
+            return probing_unheld(silence);
         };
         // A kernel's timers are late by up to an eighth.
         let every = self.max_idle.map_or(heartbeat, |span| heartbeat.min(span / 2)).max(LEAST_PROBE);
-        let patience = self.max_idle.unwrap_or(every.saturating_mul(4)).max(LEAST_SILENCE);
-        let give_up = patience.max(self.write_timeout).saturating_add(every);
+        let silence = self.max_idle.unwrap_or(every.saturating_mul(4)).max(LEAST_SILENCE);
+        let give_up = silence.max(self.write_timeout).saturating_add(every);
         // With `max_idle` its silence counts; else that the kernel gives up.
-        let window = self.max_idle.map_or(give_up, |_| patience).saturating_sub(every);
+        let window = self.max_idle.map_or(give_up, |_| silence).saturating_sub(every);
         asking::probing(every, window, give_up)
     }
 
     /// The earliest moment at which the peer's silence can be long enough.
     fn idle_at(&self, signs: &Signs, now: Tick) -> Tick {
         let Some(span) = self.max_idle else { return Tick::NEVER };
-        let Some(since) = signs.unheard else {
+        let Some(since) = signs.unreadable_since else {
             return signs.life.plus(self.least_silence(span));
         };
         // Stands still: what was left when it stopped, or at a later sign, is left now.
@@ -158,14 +158,14 @@ impl Clocks {
         match signs.answer.filter(|_| self.heartbeat.is_some()) {
             Some(answer) if answer < standing => {
                 let last = signs.life.max(answer);
-                last.plus(span.max(LEAST_SILENCE)).max(Self::patience(signs, answer))
+                last.plus(span.max(LEAST_SILENCE)).max(Self::answer_due(signs, answer))
             }
             _ => standing.plus(span).max(now.plus(Duration::from_millis(1))),
         }
     }
 
     /// When a kernel that last answered then would have answered again, though it takes nothing.
-    fn patience(signs: &Signs, answer: Tick) -> Tick {
+    fn answer_due(signs: &Signs, answer: Tick) -> Tick {
         signs.blocked.map_or(Tick(0), |since| {
             // Where `is_unreachable` begins to say so.
             since.plus(answer.plus(SLACK).since(since).saturating_mul(2))
@@ -190,21 +190,21 @@ impl Clocks {
     /// Whether a peer which is there would have answered the last heartbeats by now.
     fn answer(&self, signs: &Signs, now: Tick) -> Answer {
         let Some(heartbeat) = self.heartbeat else { return Answer::Given };
-        let patience = Duration::from_secs(5).min(heartbeat / 2);
-        let Probing { every, .. } = self.probing();
+        let silence = Duration::from_secs(5).min(heartbeat / 2);
+        let KeepaliveProbes { every, .. } = self.probing();
         // A kernel may be late by a quarter.
-        let probed = |last: Tick, patience: Duration| {
-            last.plus(every.saturating_add(patience.max(every / 4))).max(last.plus(LEAST_SILENCE))
+        let probed = |last: Tick, silence: Duration| {
+            last.plus(every.saturating_add(silence.max(every / 4))).max(last.plus(LEAST_SILENCE))
         };
-        let (doubted, proven) = match (signs.unheard, self.beats) {
+        let (doubted, proven) = match (signs.unreadable_since, self.beats) {
             (Some(_), _) => {
                 let Some(answer) = signs.answer else { return Answer::Given };
-                let (last, patience_ends) = (signs.life.max(answer), Self::patience(signs, answer));
-                (probed(last, patience).max(patience_ends), probed(last, PROOF).max(patience_ends))
+                let (last, answer_due) = (signs.life.max(answer), Self::answer_due(signs, answer));
+                (probed(last, silence).max(answer_due), probed(last, PROOF).max(answer_due))
             }
-            (None, Beats::Kernel) => (probed(signs.life, patience), probed(signs.life, PROOF)),
+            (None, Beats::Kernel) => (probed(signs.life, silence), probed(signs.life, PROOF)),
             (None, Beats::Ours) if signs.beat > signs.life => {
-                (signs.beat.plus(patience), signs.beat.plus(PROOF))
+                (signs.beat.plus(silence), signs.beat.plus(PROOF))
             }
             (None, Beats::Ours) => return Answer::Given,
         };

@@ -22,7 +22,7 @@ fn signs() -> Signs {
         next_beat: Tick(4_000),
         expires: Tick::NEVER,
         blocked: None,
-        unheard: None,
+        unreadable_since: None,
         answer: None,
     }
 }
@@ -96,14 +96,14 @@ fn silence_for_max_idle_is_idle() {
 #[test]
 fn max_idle_stands_still_while_we_do_not_read() {
     let clocks = Clocks { timeout: None, heartbeat: None, ..clocks() };
-    let deaf = Signs { unheard: Some(Tick(200_000)), ..signs() };
+    let deaf = Signs { unreadable_since: Some(Tick(200_000)), ..signs() };
     assert_eq!(clocks.judge(&deaf, Tick(900_000)), Due::Rest(Tick(1_000_000)));
 }
 
 #[test]
-fn a_write_without_progress_is_stalled_whatever_else_is_due() {
+fn a_write_without_progress_is_stalled_no_matter_what_else_is_due() {
     let since = Some(Tick(20_000));
-    let blocked = Signs { blocked: since, unheard: since, ..signs() };
+    let blocked = Signs { blocked: since, unreadable_since: since, ..signs() };
     assert_eq!(clocks().judge(&blocked, Tick(30_000)), Due::End(Disconnect::Stalled.into()));
 }
 
@@ -117,11 +117,11 @@ fn the_lifetime_ends_a_busy_hold() {
 fn max_idle_goes_on_where_even_the_kernel_is_silent() {
     let clocks = Clocks { timeout: None, ..clocks() };
     let since = Some(Tick(100_000));
-    let deaf = Signs { unheard: since, next_beat: Tick::NEVER, ..signs() };
+    let deaf = Signs { unreadable_since: since, next_beat: Tick::NEVER, ..signs() };
     let answered = |at| Signs { answer: Some(Tick(at)), ..deaf };
     assert_eq!(clocks.judge(&answered(150_000), Tick(449_999)), Due::Rest(Tick(450_000)));
     assert_eq!(clocks.judge(&answered(150_000), Tick(450_000)), Due::End(Disconnect::Idle.into()));
-    assert_eq!(clocks.judge(&deaf, Tick(450_000)), Due::Rest(Tick(650_000)), "nobody knows");
+    assert_eq!(clocks.judge(&deaf, Tick(450_000)), Due::Rest(Tick(650_000)), "it cannot be known");
     let unasked = Clocks { heartbeat: None, ..clocks };
     assert_eq!(unasked.judge(&answered(150_000), Tick(450_000)), Due::Rest(Tick(650_000)));
 }
@@ -138,7 +138,7 @@ fn a_peer_that_takes_nothing_answers_in_growing_intervals_and_is_not_idle() {
     let since = Some(Tick(10_000));
     let blocked = |answer| Signs {
         blocked: since,
-        unheard: since,
+        unreadable_since: since,
         life: Tick(10_000),
         next_beat: Tick::NEVER,
         answer: Some(Tick(answer)),
@@ -162,19 +162,19 @@ fn a_peer_that_takes_nothing_answers_in_growing_intervals_and_is_not_idle() {
 #[test]
 fn a_write_deadline_of_a_host_that_answers_no_more_is_unreachable() {
     let since = Some(Tick(20_000));
-    let blocked = Signs { blocked: since, unheard: since, ..signs() };
+    let blocked = Signs { blocked: since, unreadable_since: since, ..signs() };
     let at = |answer| clocks().judge(&Signs { answer: Some(Tick(answer)), ..blocked }, Tick(30_000));
     assert_eq!(at(19_999), Due::End(Disconnect::Unreachable.into()));
     assert_eq!(at(23_000), Due::End(Disconnect::Unreachable.into()), "the next probe was not answered");
     assert_eq!(at(26_200), Due::End(Disconnect::Stalled.into()));
     let hasty = Clocks { write_timeout: SECOND / 2, ..clocks() };
     let due = hasty.judge(&Signs { answer: since, ..blocked }, Tick(20_500));
-    assert_eq!(due, Due::End(Disconnect::Stalled.into()), "that early nobody can tell");
+    assert_eq!(due, Due::End(Disconnect::Stalled.into()), "that early it cannot be told");
 }
 
 #[test]
 fn a_timeout_of_a_host_that_is_silent_while_we_do_not_read_is_idle() {
-    let deaf = Signs { unheard: Some(Tick(5_000)), ..signs() };
+    let deaf = Signs { unreadable_since: Some(Tick(5_000)), ..signs() };
     let at = |answer| clocks().judge(&Signs { answer, ..deaf }, Tick(30_000));
     assert_eq!(at(None), Due::End(Resume::Timeout.into()));
     assert_eq!(at(Some(Tick(20_000))), Due::End(Resume::Timeout.into()));
@@ -208,7 +208,7 @@ fn a_kernel_probes_in_time_and_gives_up_behind_every_clock_of_ours() {
                     write_timeout: Duration::from_secs_f64(write_timeout),
                     beats: Beats::Kernel,
                 };
-                let Probing { every, again, give_up } = clocks.probing();
+                let KeepaliveProbes { every, again, give_up } = clocks.probing();
                 let case = format!("{clocks:?}: {every:?}, {again:?}, {give_up:?}");
                 assert!(again >= SECOND && again <= every, "{case}");
                 assert!(every >= SECOND, "{case}");

@@ -6,7 +6,7 @@
 //! it has had our last word. Such a connection takes up a place and does nothing with it. Where places are short, the one
 //! that has waited longest is asked to leave.
 //!
-//! The server has two lobbies: the places are connections in the one, HTTP parsers in the other.
+//! The server has two queues: in one the places are connections, in the other HTTP parsers.
 
 mod buckets;
 
@@ -23,13 +23,13 @@ pub struct ConnectionQueue<T> {
     /// How many there may be of one peer.
     most: usize,
     buckets: Option<Buckets>,
-    /// How often somebody began to wait.
+    /// How often a connection began to wait.
     turns: u64,
     /// Who waits, by turn, so longest first.
     waiting: BTreeMap<Turn, (Option<Peer>, T)>,
     /// The same for each peer. One set for all: a list in each would cost every peer an allocation.
     waiting_of: BTreeSet<(Peer, Turn)>,
-    /// How many there are of each peer; whoever was asked to leave does not count any more.
+    /// How many there are of each peer. A connection that was asked to leave does not count any more.
     here: HashMap<Peer, usize>,
 }
 
@@ -37,7 +37,7 @@ pub struct ConnectionQueue<T> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Turn(Duration, u64);
 
-/// One connection in the lobby. Not `Clone`, so that it leaves once.
+/// One connection in the queue. Not `Clone`, so that it leaves once.
 #[derive(Debug)]
 #[must_use = "a ticket that is dropped is never counted out"]
 pub struct Ticket {
@@ -138,7 +138,7 @@ impl<T> ConnectionQueue<T> {
     }
 
     /// It does not wait for its peer, for now. If it was asked to leave before that was known (`false`), it stays all the
-    /// same and is counted again: whoever asked it has to ask another.
+    /// same and is counted again: the newcomer has to ask another.
     pub fn stay(&mut self, ticket: &mut Ticket) -> bool {
         let waited = self.pause(ticket);
         if !waited {
@@ -238,172 +238,172 @@ mod tests {
     }
 
     /// Lets one in, and has it wait under this name.
-    fn come(lobby: &mut ConnectionQueue<u32>, of: Option<Peer>, name: u32) -> (Ticket, Option<u32>) {
-        let (mut ticket, instead) = lobby.enter(of, NOW).unwrap();
-        lobby.wait(&mut ticket, NOW, name);
+    fn come(queue: &mut ConnectionQueue<u32>, of: Option<Peer>, name: u32) -> (Ticket, Option<u32>) {
+        let (mut ticket, instead) = queue.enter(of, NOW).unwrap();
+        queue.wait(&mut ticket, NOW, name);
         (ticket, instead)
     }
 
-    fn is_untouched(lobby: &ConnectionQueue<u32>) -> bool {
-        lobby.waiting.is_empty() && lobby.waiting_of.is_empty() && lobby.here.is_empty()
+    fn is_untouched(queue: &ConnectionQueue<u32>) -> bool {
+        queue.waiting.is_empty() && queue.waiting_of.is_empty() && queue.here.is_empty()
     }
 
     #[test]
     fn who_has_waited_longest_leaves_first_and_who_is_answered_does_not() {
-        let mut lobby = ConnectionQueue::new(usize::MAX, None);
-        let mut tickets: Vec<_> = (0..4).map(|name| come(&mut lobby, peer(name as u8), name).0).collect();
-        assert!(lobby.begin(&mut tickets[0]));
-        assert!(lobby.begin(&mut tickets[1]));
+        let mut queue = ConnectionQueue::new(usize::MAX, None);
+        let mut tickets: Vec<_> = (0..4).map(|name| come(&mut queue, peer(name as u8), name).0).collect();
+        assert!(queue.begin(&mut tickets[0]));
+        assert!(queue.begin(&mut tickets[1]));
         // It rests, behind the others now.
-        lobby.wait(&mut tickets[0], NOW, 0);
-        lobby.wait(&mut tickets[0], NOW, 9);
-        let asked: Vec<_> = std::iter::from_fn(|| lobby.longest(NOW)).collect();
+        queue.wait(&mut tickets[0], NOW, 0);
+        queue.wait(&mut tickets[0], NOW, 9);
+        let asked: Vec<_> = std::iter::from_fn(|| queue.longest(NOW)).collect();
         assert_eq!(asked, [2, 3, 0]);
-        assert!(!lobby.pause(&mut tickets[2]), "it was asked to leave");
-        assert!(!lobby.pause(&mut tickets[2]), "a part of what it waits for changes nothing");
-        tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
-        assert!(is_untouched(&lobby));
+        assert!(!queue.pause(&mut tickets[2]), "it was asked to leave");
+        assert!(!queue.pause(&mut tickets[2]), "a part of what it waits for changes nothing");
+        tickets.into_iter().for_each(|ticket| queue.leave(ticket));
+        assert!(is_untouched(&queue));
     }
 
     #[test]
     fn who_waits_on_is_as_old_as_before_and_who_waits_anew_is_the_youngest() {
-        let mut lobby = ConnectionQueue::new(usize::MAX, None);
-        let mut tickets: Vec<_> = (0..3).map(|name| come(&mut lobby, peer(name as u8), name).0).collect();
+        let mut queue = ConnectionQueue::new(usize::MAX, None);
+        let mut tickets: Vec<_> = (0..3).map(|name| come(&mut queue, peer(name as u8), name).0).collect();
         // A byte of each came.
-        assert!(lobby.pause(&mut tickets[0]) && lobby.pause(&mut tickets[1]));
-        lobby.wait(&mut tickets[1], NOW, 1);
-        lobby.wait_on(&mut tickets[0], NOW, 0);
-        lobby.wait_on(&mut tickets[0], NOW, 9);
-        let mut first = lobby.enter(peer(3), NOW).unwrap().0;
-        lobby.wait_on(&mut first, NOW, 3);
+        assert!(queue.pause(&mut tickets[0]) && queue.pause(&mut tickets[1]));
+        queue.wait(&mut tickets[1], NOW, 1);
+        queue.wait_on(&mut tickets[0], NOW, 0);
+        queue.wait_on(&mut tickets[0], NOW, 9);
+        let mut first = queue.enter(peer(3), NOW).unwrap().0;
+        queue.wait_on(&mut first, NOW, 3);
         tickets.push(first);
-        let asked: Vec<_> = std::iter::from_fn(|| lobby.longest(NOW)).collect();
+        let asked: Vec<_> = std::iter::from_fn(|| queue.longest(NOW)).collect();
         assert_eq!(asked, [0, 2, 1, 3]);
         // Once asked, it is not asked again.
-        lobby.wait_on(&mut tickets[0], NOW, 0);
-        assert!(!lobby.pause(&mut tickets[0]) && lobby.longest(NOW).is_none());
-        tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
-        assert!(is_untouched(&lobby));
+        queue.wait_on(&mut tickets[0], NOW, 0);
+        assert!(!queue.pause(&mut tickets[0]) && queue.longest(NOW).is_none());
+        tickets.into_iter().for_each(|ticket| queue.leave(ticket));
+        assert!(is_untouched(&queue));
     }
 
     #[test]
     fn who_has_begun_does_not_wait_on_where_it_was() {
-        let mut lobby = ConnectionQueue::new(usize::MAX, None);
-        let mut tickets: Vec<_> = (0..2).map(|name| come(&mut lobby, peer(1), name).0).collect();
-        assert!(lobby.begin(&mut tickets[0]));
-        lobby.wait_on(&mut tickets[0], NOW, 0);
-        assert_eq!((lobby.longest(NOW), lobby.longest(NOW)), (Some(1), Some(0)));
-        tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
-        assert!(is_untouched(&lobby));
+        let mut queue = ConnectionQueue::new(usize::MAX, None);
+        let mut tickets: Vec<_> = (0..2).map(|name| come(&mut queue, peer(1), name).0).collect();
+        assert!(queue.begin(&mut tickets[0]));
+        queue.wait_on(&mut tickets[0], NOW, 0);
+        assert_eq!((queue.longest(NOW), queue.longest(NOW)), (Some(1), Some(0)));
+        tickets.into_iter().for_each(|ticket| queue.leave(ticket));
+        assert!(is_untouched(&queue));
     }
 
     #[test]
     fn who_was_asked_and_has_all_it_waited_for_stays_and_another_is_asked() {
-        let mut lobby = ConnectionQueue::new(2, None);
-        let mut first = come(&mut lobby, peer(1), 1).0;
-        let second = come(&mut lobby, peer(1), 2).0;
-        let (third, instead) = lobby.enter(peer(1), NOW).unwrap();
+        let mut queue = ConnectionQueue::new(2, None);
+        let mut first = come(&mut queue, peer(1), 1).0;
+        let second = come(&mut queue, peer(1), 2).0;
+        let (third, instead) = queue.enter(peer(1), NOW).unwrap();
         assert_eq!(instead, Some(1));
-        assert!(!lobby.begin(&mut first), "it was asked");
-        assert!(lobby.begin(&mut first), "and is so no longer");
-        assert_eq!(lobby.another(peer(1), NOW), Ok(Some(2)));
-        assert_eq!(lobby.another(peer(1), NOW), Ok(None), "enough have left");
+        assert!(!queue.begin(&mut first), "it was asked");
+        assert!(queue.begin(&mut first), "and is so no longer");
+        assert_eq!(queue.another(peer(1), NOW), Ok(Some(2)));
+        assert_eq!(queue.another(peer(1), NOW), Ok(None), "enough have left");
         // It counts: with it and the third there is no room for more.
-        assert_eq!(lobby.enter(peer(1), NOW).unwrap_err(), Refused::TooMany);
-        lobby.wait(&mut first, NOW, 1);
-        let (fourth, instead) = lobby.enter(peer(1), NOW).unwrap();
+        assert_eq!(queue.enter(peer(1), NOW).unwrap_err(), Refused::TooMany);
+        queue.wait(&mut first, NOW, 1);
+        let (fourth, instead) = queue.enter(peer(1), NOW).unwrap();
         assert_eq!(instead, Some(1));
-        assert!(!lobby.stay(&mut first));
-        assert_eq!(lobby.another(peer(1), NOW), Err(Refused::TooMany));
-        assert_eq!(lobby.another(None, NOW), Ok(None));
+        assert!(!queue.stay(&mut first));
+        assert_eq!(queue.another(peer(1), NOW), Err(Refused::TooMany));
+        assert_eq!(queue.another(None, NOW), Ok(None));
         for ticket in [first, second, third, fourth] {
-            lobby.leave(ticket);
+            queue.leave(ticket);
         }
-        assert!(is_untouched(&lobby));
+        assert!(is_untouched(&queue));
     }
 
     #[test]
     fn who_stays_before_all_has_come_waits_on_where_it_was() {
-        let mut lobby = ConnectionQueue::new(usize::MAX, None);
-        let mut tickets: Vec<_> = (0..2).map(|name| come(&mut lobby, peer(1), name).0).collect();
-        assert_eq!(lobby.longest(NOW), Some(0));
-        assert!(!lobby.stay(&mut tickets[0]));
-        lobby.wait_on(&mut tickets[0], NOW, 0);
-        assert_eq!((lobby.longest(NOW), lobby.longest(NOW)), (Some(0), Some(1)));
-        tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
-        assert!(is_untouched(&lobby));
+        let mut queue = ConnectionQueue::new(usize::MAX, None);
+        let mut tickets: Vec<_> = (0..2).map(|name| come(&mut queue, peer(1), name).0).collect();
+        assert_eq!(queue.longest(NOW), Some(0));
+        assert!(!queue.stay(&mut tickets[0]));
+        queue.wait_on(&mut tickets[0], NOW, 0);
+        assert_eq!((queue.longest(NOW), queue.longest(NOW)), (Some(0), Some(1)));
+        tickets.into_iter().for_each(|ticket| queue.leave(ticket));
+        assert!(is_untouched(&queue));
     }
 
     #[test]
     fn who_has_earned_a_while_is_not_asked_before_it_is_over() {
-        let mut lobby = ConnectionQueue::new(2, None);
-        let mut tickets = vec![lobby.enter(peer(1), NOW).unwrap().0, lobby.enter(peer(1), NOW).unwrap().0];
+        let mut queue = ConnectionQueue::new(2, None);
+        let mut tickets = vec![queue.enter(peer(1), NOW).unwrap().0, queue.enter(peer(1), NOW).unwrap().0];
         let later = Duration::from_secs(1);
-        tickets.iter_mut().zip(0..).for_each(|(ticket, name)| lobby.wait(ticket, later, name));
-        assert_eq!(lobby.longest(NOW), None);
-        assert_eq!(lobby.enter(peer(1), NOW).unwrap_err(), Refused::TooMany);
+        tickets.iter_mut().zip(0..).for_each(|(ticket, name)| queue.wait(ticket, later, name));
+        assert_eq!(queue.longest(NOW), None);
+        assert_eq!(queue.enter(peer(1), NOW).unwrap_err(), Refused::TooMany);
         // Who comes after it and has earned nothing goes before it.
-        tickets.push(come(&mut lobby, peer(2), 9).0);
-        assert_eq!(lobby.longest(NOW), Some(9));
-        let (ticket, instead) = lobby.enter(peer(1), later).unwrap();
+        tickets.push(come(&mut queue, peer(2), 9).0);
+        assert_eq!(queue.longest(NOW), Some(9));
+        let (ticket, instead) = queue.enter(peer(1), later).unwrap();
         tickets.push(ticket);
-        assert_eq!((instead, lobby.longest(later)), (Some(0), Some(1)));
-        tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
-        assert!(is_untouched(&lobby));
+        assert_eq!((instead, queue.longest(later)), (Some(0), Some(1)));
+        tickets.into_iter().for_each(|ticket| queue.leave(ticket));
+        assert!(is_untouched(&queue));
     }
 
     #[test]
-    fn a_peer_with_too_many_loses_its_own_longest_and_nobody_elses() {
-        let mut lobby = ConnectionQueue::new(2, None);
-        let other = come(&mut lobby, peer(9), 9).0;
-        let first = come(&mut lobby, peer(1), 1).0;
-        let second = come(&mut lobby, peer(1), 2).0;
-        let (third, instead) = come(&mut lobby, peer(1), 3);
+    fn a_peer_with_too_many_loses_its_own_longest_and_no_other_peer_loses_any() {
+        let mut queue = ConnectionQueue::new(2, None);
+        let other = come(&mut queue, peer(9), 9).0;
+        let first = come(&mut queue, peer(1), 1).0;
+        let second = come(&mut queue, peer(1), 2).0;
+        let (third, instead) = come(&mut queue, peer(1), 3);
         assert_eq!(instead, Some(1));
-        let (fourth, instead) = come(&mut lobby, peer(1), 4);
-        assert_eq!(instead, Some(2), "whoever was asked does not count any more");
+        let (fourth, instead) = come(&mut queue, peer(1), 4);
+        assert_eq!(instead, Some(2), "a connection that was asked does not count any more");
         for ticket in [first, second, third, fourth, other] {
-            lobby.leave(ticket);
+            queue.leave(ticket);
         }
-        assert!(is_untouched(&lobby));
+        assert!(is_untouched(&queue));
     }
 
     #[test]
     fn a_peer_whose_connections_are_all_answered_gets_no_more() {
-        let mut lobby = ConnectionQueue::new(2, None);
-        let mut tickets: Vec<_> = (0..2).map(|name| come(&mut lobby, peer(1), name).0).collect();
-        tickets.iter_mut().for_each(|ticket| assert!(lobby.begin(ticket)));
-        assert_eq!(lobby.enter(peer(1), NOW).unwrap_err(), Refused::TooMany);
+        let mut queue = ConnectionQueue::new(2, None);
+        let mut tickets: Vec<_> = (0..2).map(|name| come(&mut queue, peer(1), name).0).collect();
+        tickets.iter_mut().for_each(|ticket| assert!(queue.begin(ticket)));
+        assert_eq!(queue.enter(peer(1), NOW).unwrap_err(), Refused::TooMany);
         // One comes back from a hold: it is not refused, but counts.
-        tickets.push(lobby.come_back(peer(1)));
-        lobby.leave(tickets.remove(0));
-        assert_eq!(lobby.enter(peer(1), NOW).unwrap_err(), Refused::TooMany);
-        lobby.leave(tickets.remove(0));
-        tickets.push(lobby.enter(peer(1), NOW).unwrap().0);
+        tickets.push(queue.come_back(peer(1)));
+        queue.leave(tickets.remove(0));
+        assert_eq!(queue.enter(peer(1), NOW).unwrap_err(), Refused::TooMany);
+        queue.leave(tickets.remove(0));
+        tickets.push(queue.enter(peer(1), NOW).unwrap().0);
         // Who is not counted is let in, and waits like everybody else.
-        let (uncounted, instead) = come(&mut lobby, None, 7);
-        assert_eq!((instead, lobby.longest(NOW)), (None, Some(7)));
+        let (uncounted, instead) = come(&mut queue, None, 7);
+        assert_eq!((instead, queue.longest(NOW)), (None, Some(7)));
         tickets.push(uncounted);
-        tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
-        assert!(is_untouched(&lobby));
+        tickets.into_iter().for_each(|ticket| queue.leave(ticket));
+        assert!(is_untouched(&queue));
     }
 
     #[test]
-    fn who_comes_too_often_costs_nobody_a_place() {
-        let mut lobby = ConnectionQueue::new(1, Some(1));
-        let ticket = come(&mut lobby, peer(1), 1).0;
-        assert_eq!(lobby.enter(peer(1), NOW).unwrap_err(), Refused::TooOften);
-        assert_eq!(lobby.waiting.len(), 1);
-        lobby.leave(ticket);
-        assert!(is_untouched(&lobby));
+    fn a_peer_that_comes_too_often_costs_no_other_a_place() {
+        let mut queue = ConnectionQueue::new(1, Some(1));
+        let ticket = come(&mut queue, peer(1), 1).0;
+        assert_eq!(queue.enter(peer(1), NOW).unwrap_err(), Refused::TooOften);
+        assert_eq!(queue.waiting.len(), 1);
+        queue.leave(ticket);
+        assert!(is_untouched(&queue));
     }
 
     #[test]
     fn peers_that_left_leave_no_memory() {
-        let mut lobby = ConnectionQueue::new(9, None);
+        let mut queue = ConnectionQueue::new(9, None);
         let address = |host: u32| Some(Peer::from(IpAddr::from(host.to_be_bytes())));
-        let tickets: Vec<_> = (0..10_000).map(|host| come(&mut lobby, address(host), 0).0).collect();
-        tickets.into_iter().for_each(|ticket| lobby.leave(ticket));
-        assert!(is_untouched(&lobby) && lobby.here.capacity() <= 64);
+        let tickets: Vec<_> = (0..10_000).map(|host| come(&mut queue, address(host), 0).0).collect();
+        tickets.into_iter().for_each(|ticket| queue.leave(ticket));
+        assert!(is_untouched(&queue) && queue.here.capacity() <= 64);
     }
 }

@@ -4,9 +4,9 @@
 //!    every topic it follows. So one number is all that it must bring back.
 //! 2. Every topic's history is bounded by its [`Retention`](crate::words::retention::Retention), and all of them together by bytes; the
 //!    oldest message goes first.
-//! 3. A message that is *landing* is not forgotten: its publisher is still handing it to members, and a member that
+//! 3. A message that is *in flight* is not forgotten: its publisher is still handing it to members, and a member that
 //!    another publisher has reached first looks it up here.
-//! 4. A topic that nobody follows and that has nothing left is forgotten whole. How far it had come is known for a while
+//! 4. A topic without followers that has nothing left is forgotten whole. How far it had come is known for a while
 //!    longer: until so many others are forgotten as there is room for (`Floors`). After that its rule remembers only
 //!    how far any of those had come. A client that comes back from before is then told to start anew, although it may
 //!    have missed nothing.
@@ -56,14 +56,14 @@ const FLOORS: usize = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Recorded {
     pub offset: u64,
-    /// The topic's message before it: whoever has that one needs nothing in between.
+    /// The topic's message before it: a follower that has that one needs nothing in between.
     pub previous: u64,
 }
 
-/// What somebody has not got yet.
+/// What a follower has not got yet.
 #[derive(Debug, Default)]
 pub struct Pulled {
-    /// In the order of the sequence, whatever their topics.
+    /// In the order of the sequence, over all topics.
     pub entries: Vec<Entry>,
     /// Whether that is all there is.
     pub is_all: bool,
@@ -94,19 +94,19 @@ impl Histories {
         self.topics.get(topic).map_or_else(|| self.forgotten(rule, topic), |history| history.floor)
     }
 
-    /// Somebody follows the topic: it is remembered from now on, though it may keep nothing.
+    /// The topic has a follower more: it is remembered from now on, though it may keep nothing.
     pub fn follow(&mut self, rule: usize, topic: &Topic) {
         self.remembered(rule, topic).followers += 1;
     }
 
-    /// Somebody follows it no longer.
+    /// The topic has a follower less.
     pub fn unfollow(&mut self, topic: &str) {
         let Some(history) = self.topics.get_mut(topic) else { return };
         history.followers -= 1;
         self.forget_if_ended(topic);
     }
 
-    /// Whether somebody follows the topic, or something of it is left.
+    /// Whether the topic has followers, or something of it is left.
     pub fn remembers(&self, topic: &str) -> bool {
         self.topics.contains_key(topic)
     }
@@ -166,7 +166,7 @@ impl Histories {
     }
 
     /// What came after the given offset of each topic, in order: as much as costs `room`, and one message at least.
-    /// Messages of more than `most` bytes cost nothing: whoever asks passes over them, and must not stop at them.
+    /// Messages of more than `most` bytes cost nothing: the follower passes over them, and must not stop at them.
     pub fn pull<'a>(
         &self,
         wanted: impl Iterator<Item = (&'a Topic, u64)>,

@@ -9,7 +9,7 @@ use crate::words::retention::{Pattern, Retention, Rule};
 
 const TINY: usize = Entry::COST + 1;
 
-/// What whoever pulls can have as one message.
+/// The largest message that a pull can have.
 const MOST: usize = 10_000;
 
 fn rules(keeps: &[(&str, Retention)]) -> Rules {
@@ -154,7 +154,7 @@ fn a_message_that_is_landing_is_there_to_be_looked_up() {
     assert_eq!(second.previous, first.offset);
     store.complete("a", second);
     store.advance(10_000);
-    assert_eq!(store.offsets(&[("a", 0)]), [1, 2], "whatever the bounds say");
+    assert_eq!(store.offsets(&[("a", 0)]), [1, 2], "in spite of the bounds");
     store.complete("a", first);
     assert_eq!(store.offsets(&[("a", 0)]), [0; 0]);
     assert!(store.histories.is_empty());
@@ -172,7 +172,7 @@ fn a_topic_without_followers_and_messages_leaves_nothing_but_how_far_it_had_come
 
     store.follow("b");
     store.publish("b", "x");
-    assert_eq!(store.advance(1), [], "somebody follows it");
+    assert_eq!(store.advance(1), [], "it is followed");
     store.histories.unfollow("b");
     assert!(!store.histories.remembers("b"));
     assert!(store.histories.is_empty());
@@ -240,7 +240,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 proptest! {
     #[test]
-    fn the_bounds_hold_and_whoever_is_not_overtaken_misses_nothing(steps in prop::collection::vec(step(), 1..120)) {
+    fn the_bounds_hold_and_a_follower_that_is_not_overtaken_misses_nothing(steps in prop::collection::vec(step(), 1..120)) {
         const TOPICS: [&str; 4] = ["a", "b1", "b2", "c"];
         let b = Retention::new().bytes(500).age(Duration::from_secs(20));
         let bound = 2_000;
@@ -288,7 +288,7 @@ proptest! {
                     all.iter().filter(|(of, offset)| *of == topic && *offset > floor).map(|(_, offset)| *offset).collect();
                 prop_assert_eq!(store.offsets(&[(topic, floor)]), expected);
                 for (_, recorded) in in_flight.iter().filter(|(of, _)| *of == topic) {
-                    prop_assert!(recorded.offset > floor, "a landing message was forgotten");
+                    prop_assert!(recorded.offset > floor, "a message in flight was forgotten");
                 }
             }
         }
@@ -336,7 +336,7 @@ fn coming(topics: usize) -> impl Strategy<Value = Coming> {
 proptest! {
     /// The oracle is a log of everything, with unbounded memory.
     #[test]
-    fn whoever_missed_something_is_told_and_nobody_else_while_its_topic_is_known(
+    fn a_client_that_missed_something_is_told_and_no_other_while_its_topic_is_known(
         steps in prop::collection::vec(coming(8), 1..200),
         most in 0..6usize,
     ) {

@@ -32,9 +32,9 @@ pub(super) struct History {
     pub(super) rule: usize,
     entries: VecDeque<Entry>,
     bytes: usize,
-    /// The latest that was ever recorded; of a topic that is new here, whatever its rule forgot before.
+    /// The latest that was ever recorded; of a topic that is new here, the latest that its rule forgot before.
     pub(super) last: u64,
-    /// The latest that is gone: whoever has not got that far has missed something for good.
+    /// The latest that is gone: a client that has not got so far has missed something for good.
     pub(super) floor: u64,
     pub(super) followers: usize,
 }
@@ -83,7 +83,7 @@ impl History {
         self.entries.front().is_some_and(|entry| entry.at.plus(age) <= now)
     }
 
-    /// Forgets the oldest; says what it cost. `None` while it is landing: a member may still need to look it up.
+    /// Forgets the oldest; says what it cost. `None` while it is in flight: a member may still need to look it up.
     pub(super) fn pop(&mut self) -> Option<usize> {
         if self.entries.front()?.is_landing {
             return None;

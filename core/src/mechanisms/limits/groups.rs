@@ -23,7 +23,7 @@ struct Group {
     taken: usize,
 }
 
-/// The holds of one group, oldest first; of none where nobody is.
+/// The holds of one group, oldest first; empty where there is no such group.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct HoldersOfKey<'a>(Option<(&'a BTreeSet<(u64, HoldId)>, u64)>);
 

@@ -1,6 +1,6 @@
 //! How many holds there may be: for the server, an endpoint, a peer, a key, taken together or not at all.
 //!
-//! A [`Permit`] is a place under every limit at once. It cannot be copied; whoever has it gives it back whole.
+//! A [`Permit`] is a place under every limit at once. It cannot be copied, and it is given back whole.
 
 mod groups;
 
@@ -24,7 +24,7 @@ pub struct Limits {
     peers: Groups<Peer>,
     endpoint_peers: Groups<(u32, Peer)>,
     endpoint_keys: Groups<(u32, Arc<str>)>,
-    /// Nobody where the server has no limit for a key.
+    /// Empty where the server has no limit for a key.
     keys: Groups<Arc<str>>,
 }
 

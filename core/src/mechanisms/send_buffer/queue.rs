@@ -15,7 +15,7 @@ pub(super) struct Queue {
     kept: VecDeque<Waiting>,
     /// What was published.
     published: VecDeque<Waiting>,
-    /// The turn of whatever comes next.
+    /// The turn of the next piece.
     turn: u32,
     /// What is not yet with the kernel, of all pieces.
     bytes: usize,
@@ -91,7 +91,7 @@ impl Queue {
         side.front().map(|front| &front.bytes[self.offset..])
     }
 
-    /// Notes that the kernel took `count` bytes of the front; gives back the piece if that was all of it.
+    /// Records that the kernel took `count` bytes of the front; gives back the piece if that was all of it.
     pub(super) fn advance(&mut self, count: usize) -> Option<Piece> {
         let is_published = self.is_published_next();
         self.bytes -= count;

@@ -64,9 +64,9 @@ fn web_socket(end: &End, retry_after: Duration, code_hint: Option<u16>) -> Endin
             // The peer waits for its own code to come back (RFC 6455 §5.5.1).
             Disconnect::Closed { code, .. } => EndingBytes::Polite(websocket::close(*code, "")),
             Disconnect::Gone | Disconnect::Reset => EndingBytes::Close,
-            // No FIN behind what nobody will take: the kernel would keep that.
+            // No FIN behind what the peer will not take: the kernel would keep that.
             Disconnect::Unreachable => EndingBytes::Cut,
-            // A word that must wait is for nobody.
+            // An ending that must wait would reach no peer.
             Disconnect::Idle => EndingBytes::LastWord(websocket::close(Some(code::GOING_AWAY), word)),
             Disconnect::Shutdown => close(code::GOING_AWAY, word),
             Disconnect::Slow | Disconnect::Stalled => {
@@ -109,7 +109,7 @@ fn lines(end: &End, chunked: bool) -> EndingBytes {
 fn unfinished(cause: &Disconnect, chunked: bool) -> EndingBytes {
     match cause {
         Disconnect::Closed { .. } | Disconnect::Gone | Disconnect::Reset => EndingBytes::Close,
-        // Nobody reads: what the kernel holds for this peer would stay until its own patience ends.
+        // The peer does not read: what the kernel holds for it would stay until the kernel gives up.
         Disconnect::Idle | Disconnect::Slow | Disconnect::Stalled | Disconnect::Unreachable => {
             EndingBytes::Cut
         }
@@ -268,7 +268,7 @@ mod tests {
         assert_eq!(told(WireForm::Sse { chunked: false }, &end), event);
         assert_eq!(told(WireForm::Stream { chunked: true }, &end), "polite last");
         assert_eq!(told(WireForm::WebSocket, &end), "polite 1008 evicted");
-        // Nobody else is.
+        // No other is.
         assert_eq!(told(WireForm::LongPoll, &Resume::Timeout.into()), "204");
         assert_eq!(
             told(WireForm::WebSocket, &Resume::Drained.into()),

@@ -19,7 +19,7 @@ pub(super) struct Draft {
 /// A part of a message with less than that is a crumb. Clients that send in parts cut at what a segment holds, or more.
 const CRUMB: usize = 125;
 
-/// So many bytes of a message are worth a crumb of it: whoever sends in parts of that size, and there are such clients,
+/// So many bytes of a message are worth a crumb of it: a client that sends in parts of that size, and there are such clients,
 /// sends no more of them than it must, however large the message is.
 const WORTH: usize = 64;
 

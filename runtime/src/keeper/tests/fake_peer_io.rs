@@ -8,7 +8,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
-use abeyance_core::words::keepalive_probes::Probing;
+use abeyance_core::words::keepalive_probes::KeepaliveProbes;
 use abeyance_core::words::peer_io::PeerIo;
 
 /// Takes everything, until told otherwise.
@@ -155,7 +155,7 @@ impl PeerIo for FakePeerIo {
         self.0.lock().is_shut_out
     }
 
-    fn probe(&self, _: Probing) {}
+    fn probe(&self, _: KeepaliveProbes) {}
 
     fn bound_unsent(&self, _: usize) {}
 

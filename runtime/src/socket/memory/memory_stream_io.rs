@@ -11,7 +11,7 @@ use tokio::sync::mpsc;
 use super::Dialer;
 use super::cable::Cable;
 use crate::socket::{Listener, Socket};
-use abeyance_core::words::keepalive_probes::Probing;
+use abeyance_core::words::keepalive_probes::KeepaliveProbes;
 use abeyance_core::words::peer_io::PeerIo;
 
 /// The server's end.
@@ -104,7 +104,7 @@ impl PeerIo for MemoryStreamIo {
         false
     }
 
-    fn probe(&self, _: Probing) {}
+    fn probe(&self, _: KeepaliveProbes) {}
 
     fn bound_unsent(&self, _unsent: usize) {}
 

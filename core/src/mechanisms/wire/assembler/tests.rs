@@ -129,7 +129,7 @@ fn rules() -> Vec<Rule> {
         ("a message without a byte",                 vec![frame(0x81, b"")],                                 None),
         ("a message in parts, of nothing",           vec![frame(0x02, b""), frame(0x00, b""), frame(0x80, b"")], None),
         ("a ping with all it may carry",             vec![frame(0x89, &[0; 125])],                           None),
-        ("a pong that nobody asked for",             vec![frame(0x8a, b"x")],                                None),
+        ("an unasked pong",                          vec![frame(0x8a, b"x")],                                None),
         ("a ping inside of a message",               vec![frame(0x01, b"x"), frame(0x89, b""), frame(0x80, b"")], None),
         // The rule is the sender's, and nothing here depends on it.
         ("a length longer than it needs, 16 bits",   vec![[&of_length(126, &[0, 1])[..], b"x"].concat()],    None),
@@ -172,7 +172,7 @@ fn rules() -> Vec<Rule> {
     rules.extend([1000, 1001, 1003, 1007, 1011, 1012, 1014, 3000, 4999].map(|may| ("a close code", vec![code(may)], None)));
     rules.extend(
         [0, 999, 1004, 1005, 1006, 1015, 1016, 1100, 2000, 2999, 5000, u16::MAX]
-            .map(|not| ("a close code that nobody may send", vec![code(not)], Some(1002))),
+            .map(|not| ("a close code that must not be sent", vec![code(not)], Some(1002))),
     );
     rules
 }
