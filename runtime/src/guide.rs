@@ -29,3 +29,6 @@ pub mod recipes {}
 
 #[doc = include_str!("../docs/settings.md")]
 pub mod settings {}
+
+#[doc = include_str!("../docs/protocol.md")]
+pub mod protocol {}

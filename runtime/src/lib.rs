@@ -48,7 +48,7 @@
 //!
 //! # Where to read on
 //!
-//! - [`guide`]: concepts, transports, replay, limits, settings, operations, proxies, testing, recipes
+//! - [`guide`]: concepts, transports, protocol, replay, limits, settings, operations, proxies, testing, recipes
 //! - [`macro@suspend`], [`Suspend`], [`Lifecycle`]: what you write
 //! - [`Held`], [`Ended`], [`Hub`]: what hooks and the rest of the application call
 //! - [`Server`], [`ServerHandle`], [`macro@main`]: running it
