@@ -55,11 +55,17 @@ async fn as_many_ends_are_remembered_as_the_setting_says() {
 #[tokio::test]
 async fn a_bound_that_cannot_be_meant_is_told_at_the_start() {
     for (server, hint) in [
-        (Server::new().max_connections(0), "`Server::max_connections(0)`"),
-        (Server::new().max_requests(0), "`Server::max_requests(0)`"),
-        (Server::new().max_admitting(0), "`Server::max_admitting(0)`"),
-        (Server::new().max_head(4096), "`Server::max_head(4KiB)`"),
-        (Server::new().last_ends(usize::MAX), "`Server::last_ends("),
+        (
+            Server::new().max_connections(0),
+            "`Server::max_connections`: expected a count such as 1000, found 0: ",
+        ),
+        (Server::new().max_requests(0), "`Server::max_requests`: expected a count such as 1000, found 0: "),
+        (Server::new().max_admitting(0), "`Server::max_admitting`: expected a count such as 1000, found 0: "),
+        (
+            Server::new().max_head(4096),
+            "`Server::max_head`: expected a size such as \"64KiB\" or \"1MiB\", found 4KiB: ",
+        ),
+        (Server::new().last_ends(usize::MAX), "`Server::last_ends`: expected a count such as 1000, found "),
     ] {
         let fault = server.bind_memory().err().unwrap().to_string();
         assert!(fault.contains(hint), "{fault}");

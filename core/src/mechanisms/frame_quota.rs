@@ -47,51 +47,51 @@ mod tests {
 
     use super::*;
 
-    fn taken_at(allowance: &mut FrameQuota, now: Tick) -> u32 {
-        (0..10_000).take_while(|_| allowance.take(now)).count() as u32
+    fn taken_at(quota: &mut FrameQuota, now: Tick) -> u32 {
+        (0..10_000).take_while(|_| quota.take(now)).count() as u32
     }
 
     #[test]
     fn so_many_may_come_at_once_and_no_more() {
-        let mut allowance = FrameQuota::default();
-        assert_eq!(taken_at(&mut allowance, Tick(5)), FrameQuota::AT_ONCE);
-        assert_eq!(taken_at(&mut allowance, Tick(5)), 0);
+        let mut quota = FrameQuota::default();
+        assert_eq!(taken_at(&mut quota, Tick(5)), FrameQuota::AT_ONCE);
+        assert_eq!(taken_at(&mut quota, Tick(5)), 0);
     }
 
     #[test]
     fn it_comes_back_with_time_and_is_never_more_than_whole() {
-        let mut allowance = FrameQuota::default();
-        taken_at(&mut allowance, Tick(0));
-        assert_eq!(taken_at(&mut allowance, Tick(1_000)), FrameQuota::A_SECOND);
-        assert_eq!(taken_at(&mut allowance, Tick(1_000_000)), FrameQuota::AT_ONCE);
+        let mut quota = FrameQuota::default();
+        taken_at(&mut quota, Tick(0));
+        assert_eq!(taken_at(&mut quota, Tick(1_000)), FrameQuota::A_SECOND);
+        assert_eq!(taken_at(&mut quota, Tick(1_000_000)), FrameQuota::AT_ONCE);
     }
 
     #[test]
     fn a_steady_few_may_come_for_ever() {
-        let mut allowance = FrameQuota::default();
+        let mut quota = FrameQuota::default();
         for second in 0..10_000 {
             for _ in 0..FrameQuota::A_SECOND {
-                assert!(allowance.take(Tick(second * 1_000)));
+                assert!(quota.take(Tick(second * 1_000)));
             }
         }
     }
 
     #[test]
     fn it_refills_in_steps_and_good_peers_are_not_harmed() {
-        let mut allowance = FrameQuota::default();
+        let mut quota = FrameQuota::default();
         for round in 0..4 {
             for days in [0, 100, 300, 496] {
                 let now = Tick((round * 497 + days) * 86_400_000);
-                assert_eq!(taken_at(&mut allowance, now), FrameQuota::AT_ONCE, "{now:?}");
+                assert_eq!(taken_at(&mut quota, now), FrameQuota::AT_ONCE, "{now:?}");
             }
         }
     }
 
     #[test]
     fn a_little_more_than_a_few_may_not() {
-        let mut allowance = FrameQuota::default();
-        let last = (0..10_000)
-            .find(|second| !(0..=FrameQuota::A_SECOND).all(|_| allowance.take(Tick(second * 1_000))));
+        let mut quota = FrameQuota::default();
+        let last =
+            (0..10_000).find(|second| !(0..=FrameQuota::A_SECOND).all(|_| quota.take(Tick(second * 1_000))));
         assert_eq!(last, Some(u64::from(FrameQuota::AT_ONCE - FrameQuota::A_SECOND)));
     }
 
@@ -99,12 +99,12 @@ mod tests {
         /// As a bucket that is filled at every step of the clock.
         #[test]
         fn it_lets_pass_what_a_bucket_would(turns in prop::collection::vec((0..5_000u64, 0..600u32), 0..60)) {
-            let (mut allowance, mut now, mut bucket) = (FrameQuota::default(), 0, FrameQuota::AT_ONCE);
+            let (mut quota, mut now, mut bucket) = (FrameQuota::default(), 0, FrameQuota::AT_ONCE);
             for (gap, wanted) in turns {
                 let steps = (now + gap) / STEP - now / STEP;
                 now += gap;
                 bucket = (bucket + steps as u32).min(FrameQuota::AT_ONCE);
-                let taken = (0..wanted).filter(|_| allowance.take(Tick(now))).count() as u32;
+                let taken = (0..wanted).filter(|_| quota.take(Tick(now))).count() as u32;
                 prop_assert_eq!(taken, wanted.min(bucket));
                 bucket -= taken;
             }

@@ -190,7 +190,7 @@ mod tests {
     use crate::sync::Mutex;
 
     /// How long a thread may take to run.
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const TEST_TIMEOUT: Duration = Duration::from_secs(20);
 
     /// Does something when it is dropped.
     struct OnDrop<F: FnMut() + Send>(F);
@@ -216,7 +216,7 @@ mod tests {
         drop(held.1);
         assert_eq!(told.try_recv(), Err(TryRecvError::Empty), "one is still held");
         drop(held.0);
-        assert_ne!(told.recv_timeout(PATIENCE).unwrap(), thread::current().id());
+        assert_ne!(told.recv_timeout(TEST_TIMEOUT).unwrap(), thread::current().id());
     }
 
     #[test]
@@ -226,7 +226,7 @@ mod tests {
         assert_eq!(told.try_recv(), Ok(thread::current().id()));
         let (value, told) = telling();
         assert_eq!(aside(|| (drop(Foreign::new(value)), 7).1), 7);
-        assert_ne!(told.recv_timeout(PATIENCE).unwrap(), thread::current().id());
+        assert_ne!(told.recv_timeout(TEST_TIMEOUT).unwrap(), thread::current().id());
     }
 
     #[test]
@@ -266,7 +266,7 @@ mod tests {
         let (last, told) = channel();
         // The first is dropped here, and all others by a thread that takes one after the other.
         let_go(link(100_000, &DEPTH, last));
-        assert_eq!(told.recv_timeout(PATIENCE), Ok(()));
+        assert_eq!(told.recv_timeout(TEST_TIMEOUT), Ok(()));
         assert_eq!(DEPTH.load(SeqCst), 0);
     }
 

@@ -1,11 +1,11 @@
 //! The slowest pace of a peer that is there.
 //!
 //! A peer that sends or takes a byte now and then is never silent, and never done. So silence is not all that is measured:
-//! the patience with a peer is used up by waiting, and what moves meanwhile gives some of it back, at this pace.
+//! the time that a peer has is used up by waiting, and bytes that move meanwhile give some of it back, at this rate.
 
 use std::time::Duration;
 
-/// How many bytes a second use up no patience. A modem of 1990 moves more.
+/// At how many bytes a second no time is used up. A modem of 1990 moves more.
 pub const SLOWEST: u64 = 512;
 
 /// How much waiting so many bytes are worth.

@@ -63,20 +63,20 @@ impl Fallback {
     }
 }
 
-/// A request's body as it may arrive: it fails when the peer sends nothing for `patience` while a reader waits for more,
+/// A request's body as it may arrive: it fails when the peer sends nothing for `timeout` while a reader waits for more,
 /// or comes slower than the slowest pace for longer than that. (The server itself cannot know whether a body that does
 /// not arrive is wanted.) Meanwhile its connection waits for its own peer, and may be asked to make room.
 pub(crate) fn arriving(
     body: Incoming,
-    patience: Duration,
+    timeout: Duration,
     keeper: &Arc<Keeper>,
     standing: Option<WaitState>,
 ) -> Body {
     match body.is_end_stream() {
         true => Body::empty(),
         false => {
-            let (patience, keeper) = (SlowPeerTimer::new(patience), keeper.clone());
-            Body::new(Arriving { body, patience, keeper, standing, late: None })
+            let (timer, keeper) = (SlowPeerTimer::new(timeout), keeper.clone());
+            Body::new(Arriving { body, timer, keeper, standing, late: None })
         }
     }
 }
@@ -132,7 +132,7 @@ fn failed() -> Response<Body> {
 
 struct Arriving {
     body: Incoming,
-    patience: SlowPeerTimer,
+    timer: SlowPeerTimer,
     keeper: Arc<Keeper>,
     standing: Option<WaitState>,
     /// Since when it is waited for more, until when. Armed at the first wait only: most bodies come with their head.
@@ -155,18 +155,18 @@ impl http_body::Body for Arriving {
                 .take()
                 .map_or(Duration::ZERO, |(since, _)| this.keeper.time().served().since(since));
             // It may have lain here for long: the reader may be slow. So what has come never uses up all.
-            let _ = this.patience.wait(waited.min(this.patience.left() / 2), came.unwrap_or(0));
+            let _ = this.timer.wait(waited.min(this.timer.left() / 2), came.unwrap_or(0));
             if let Some(standing) = &this.standing {
                 standing.goes_on(came.unwrap_or(0));
             }
             return Poll::Ready(frame.map(|frame| frame.map_err(Into::into)));
         }
-        let patience = this.patience.left();
+        let left = this.timer.left();
         let time = this.keeper.time();
         let standing = &this.standing;
         let (_, late) = this.late.get_or_insert_with(|| {
             standing.iter().for_each(WaitState::waits);
-            (time.mark(), Deadline::after(patience, time))
+            (time.mark(), Deadline::after(left, time))
         });
         late.poll(time, cx).map(|()| {
             let silence =

@@ -17,7 +17,7 @@ pub(crate) struct Environment {
 impl Environment {
     /// Reads the variables that begin with `ABEYANCE_`; `functions` are the names that are mounted.
     ///
-    /// A name that fits nothing is a fault: a limit with a slip of the pen in its name would not be one.
+    /// A name that fits nothing is a fault: a limit with a mistyped name would not be one.
     pub(crate) fn read(
         variables: impl IntoIterator<Item = (String, String)>,
         functions: &[&str],

@@ -22,7 +22,7 @@ pub(crate) trait Socket: PeerIo {
     /// The peer's address; an error if the peer has left. Not stored, because 32 bytes for each hold are too many.
     fn peer(&self) -> io::Result<SocketAddr>;
 
-    /// Notes its descriptor, if it has one.
+    /// Records its descriptor, if it has one.
     fn register_descriptor(&self, descriptors: &Descriptors) {
         let _ = descriptors;
     }

@@ -51,8 +51,8 @@ impl TcpStreamIo {
         &self.stream
     }
 
-    /// Notes an error that ends the connection, so that later calls get it, too.
-    fn note(&self, error: io::Error) -> io::Error {
+    /// Records an error that ends the connection, so that later calls get it, too.
+    fn record(&self, error: io::Error) -> io::Error {
         if let Some(code) = error.raw_os_error() {
             // A broken pipe is only the echo of an end that was seen before.
             if !passing(&error) && error.kind() != io::ErrorKind::BrokenPipe {
@@ -65,7 +65,7 @@ impl TcpStreamIo {
     /// How the connection ended, now that it has: `Ok` for a FIN.
     fn verdict(&self) -> io::Result<()> {
         if let Some(error) = self.stream.take_error()? {
-            self.note(error);
+            self.record(error);
         }
         match self.fault.load(Relaxed) {
             0 => Ok(()),
@@ -75,7 +75,7 @@ impl TcpStreamIo {
 
     /// A read error as the hold should hear it: a reset that only answered what we wrote after its FIN is a FIN.
     fn heard(&self, error: io::Error) -> io::Result<usize> {
-        match self.note(error) {
+        match self.record(error) {
             echo if echo.kind() == io::ErrorKind::BrokenPipe => self.verdict().map(|()| 0),
             error => Err(error),
         }
@@ -141,7 +141,7 @@ impl PeerIo for TcpStreamIo {
         if self.cut.load(Relaxed) {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        self.stream.try_write(bytes).map_err(|error| self.note(error))
+        self.stream.try_write(bytes).map_err(|error| self.record(error))
     }
 
     fn kernel_share(&self) -> usize {
@@ -192,7 +192,7 @@ impl PeerIo for TcpStreamIo {
 
 impl Socket for TcpStreamIo {
     fn register_descriptor(&self, descriptors: &Descriptors) {
-        descriptors.note(&self.stream);
+        descriptors.add(&self.stream);
     }
 
     fn peer(&self) -> io::Result<SocketAddr> {
@@ -258,9 +258,9 @@ pub(crate) struct TcpAcceptor {
 impl TcpAcceptor {
     pub(crate) fn new(listener: TcpListener) -> io::Result<Self> {
         let addr = listener.local_addr()?;
-        let mut door = TcpAcceptor { listener, addr, spare: None };
-        door.keep_spare();
-        Ok(door)
+        let mut acceptor = TcpAcceptor { listener, addr, spare: None };
+        acceptor.keep_spare();
+        Ok(acceptor)
     }
 }
 

@@ -35,15 +35,15 @@ impl Peer for MemoryStream {
 
 async fn over_tcp() -> (Arc<dyn PeerIo>, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let mut door = TcpAcceptor::new(listener).unwrap();
-    let peer = TcpStream::connect(door.local_addr()).await.unwrap();
-    (door.accept().await.unwrap(), peer)
+    let mut listener = TcpAcceptor::new(listener).unwrap();
+    let peer = TcpStream::connect(listener.local_addr()).await.unwrap();
+    (listener.accept().await.unwrap(), peer)
 }
 
 async fn in_memory() -> (Arc<dyn PeerIo>, MemoryStream) {
-    let (mut door, dialer) = MemoryAcceptor::new();
+    let (mut listener, dialer) = MemoryAcceptor::new();
     let peer = dialer.connect(SocketAddr::from(([10, 0, 0, 1], 4000))).unwrap();
-    (door.accept().await.unwrap(), peer)
+    (listener.accept().await.unwrap(), peer)
 }
 
 async fn read(line: &Arc<dyn PeerIo>) -> io::Result<Vec<u8>> {

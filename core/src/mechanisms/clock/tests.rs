@@ -96,8 +96,8 @@ fn silence_for_max_idle_is_idle() {
 #[test]
 fn max_idle_stands_still_while_we_do_not_read() {
     let clocks = Clocks { timeout: None, heartbeat: None, ..clocks() };
-    let deaf = Signs { unreadable_since: Some(Tick(200_000)), ..signs() };
-    assert_eq!(clocks.judge(&deaf, Tick(900_000)), Due::Rest(Tick(1_000_000)));
+    let unread = Signs { unreadable_since: Some(Tick(200_000)), ..signs() };
+    assert_eq!(clocks.judge(&unread, Tick(900_000)), Due::Rest(Tick(1_000_000)));
 }
 
 #[test]
@@ -117,11 +117,11 @@ fn the_lifetime_ends_a_busy_hold() {
 fn max_idle_goes_on_where_even_the_kernel_is_silent() {
     let clocks = Clocks { timeout: None, ..clocks() };
     let since = Some(Tick(100_000));
-    let deaf = Signs { unreadable_since: since, next_beat: Tick::NEVER, ..signs() };
-    let answered = |at| Signs { answer: Some(Tick(at)), ..deaf };
+    let unread = Signs { unreadable_since: since, next_beat: Tick::NEVER, ..signs() };
+    let answered = |at| Signs { answer: Some(Tick(at)), ..unread };
     assert_eq!(clocks.judge(&answered(150_000), Tick(449_999)), Due::Rest(Tick(450_000)));
     assert_eq!(clocks.judge(&answered(150_000), Tick(450_000)), Due::End(Disconnect::Idle.into()));
-    assert_eq!(clocks.judge(&deaf, Tick(450_000)), Due::Rest(Tick(650_000)), "it cannot be known");
+    assert_eq!(clocks.judge(&unread, Tick(450_000)), Due::Rest(Tick(650_000)), "it cannot be known");
     let unasked = Clocks { heartbeat: None, ..clocks };
     assert_eq!(unasked.judge(&answered(150_000), Tick(450_000)), Due::Rest(Tick(650_000)));
 }
@@ -174,8 +174,8 @@ fn a_write_deadline_of_a_host_that_answers_no_more_is_unreachable() {
 
 #[test]
 fn a_timeout_of_a_host_that_is_silent_while_we_do_not_read_is_idle() {
-    let deaf = Signs { unreadable_since: Some(Tick(5_000)), ..signs() };
-    let at = |answer| clocks().judge(&Signs { answer, ..deaf }, Tick(30_000));
+    let unread = Signs { unreadable_since: Some(Tick(5_000)), ..signs() };
+    let at = |answer| clocks().judge(&Signs { answer, ..unread }, Tick(30_000));
     assert_eq!(at(None), Due::End(Resume::Timeout.into()));
     assert_eq!(at(Some(Tick(20_000))), Due::End(Resume::Timeout.into()));
     assert_eq!(at(Some(Tick(14_000))), Due::Rest(Tick(31_000)), "it is too early to tell");

@@ -21,8 +21,8 @@ pub(crate) struct Descriptors(Mutex<Vec<u32>>);
 const MORE: usize = 256;
 
 impl Descriptors {
-    /// Notes a socket that was accepted.
-    pub(in crate::socket) fn note(&self, socket: &impl AsFd) {
+    /// Adds a socket that was accepted.
+    pub(in crate::socket) fn add(&self, socket: &impl AsFd) {
         let fd = socket.as_fd();
         let (Ok(place), Some(inode)) = (usize::try_from(fd.as_raw_fd()), inode(fd)) else { return };
         let mut inodes = self.0.lock();
@@ -91,17 +91,17 @@ mod tests {
     use super::*;
 
     /// A connection: what was accepted, and its peer.
-    fn connect(door: &TcpListener) -> (TcpStream, TcpStream) {
-        let peer = TcpStream::connect(door.local_addr().unwrap()).unwrap();
-        (door.accept().unwrap().0, peer)
+    fn connect(listener: &TcpListener) -> (TcpStream, TcpStream) {
+        let peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        (listener.accept().unwrap().0, peer)
     }
 
     #[test]
     fn what_was_accepted_is_counted_until_it_is_closed() {
         let descriptors = Descriptors::default();
-        let door = TcpListener::bind("127.0.0.1:0").unwrap();
-        let pairs: Vec<_> = (0..5).map(|_| connect(&door)).collect();
-        pairs.iter().for_each(|(accepted, _)| descriptors.note(accepted));
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let pairs: Vec<_> = (0..5).map(|_| connect(&listener)).collect();
+        pairs.iter().for_each(|(accepted, _)| descriptors.add(accepted));
         assert_eq!(descriptors.open(), Some(5), "the peers' own sockets are none of ours");
         let (mut accepted, peers): (Vec<_>, Vec<_>) = pairs.into_iter().unzip();
         drop(peers);
@@ -119,9 +119,9 @@ mod tests {
     #[test]
     fn what_comes_to_the_place_of_a_closed_socket_is_not_taken_for_it() {
         let descriptors = Descriptors::default();
-        let door = TcpListener::bind("127.0.0.1:0").unwrap();
-        let (accepted, _peer) = connect(&door);
-        descriptors.note(&accepted);
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let (accepted, _peer) = connect(&listener);
+        descriptors.add(&accepted);
         let file: OwnedFd = File::open("/dev/null").unwrap().into();
         drop(accepted);
         // One of these takes its place, or something of another test does.

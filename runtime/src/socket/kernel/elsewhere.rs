@@ -30,8 +30,8 @@ pub(in crate::socket) fn bound_unsent(_socket: &TcpStream, _unsent: usize) {}
 pub(crate) struct Descriptors;
 
 impl Descriptors {
-    /// Notes a socket that was accepted.
-    pub(in crate::socket) fn note(&self, _socket: &TcpStream) {}
+    /// Adds a socket that was accepted.
+    pub(in crate::socket) fn add(&self, _socket: &TcpStream) {}
 
     /// How many of them are open: the system does not say.
     pub(crate) fn open(&self) -> Option<usize> {

@@ -138,8 +138,8 @@ pub(crate) struct MemoryAcceptor {
 
 impl MemoryAcceptor {
     pub(crate) fn new() -> (Self, Dialer) {
-        let (door, arrivals) = mpsc::channel(1024);
-        (MemoryAcceptor { arrivals }, Dialer { door })
+        let (sender, arrivals) = mpsc::channel(1024);
+        (MemoryAcceptor { arrivals }, Dialer { sender })
     }
 }
 

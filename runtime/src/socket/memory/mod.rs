@@ -25,7 +25,7 @@ use memory_stream_io::MemoryStreamIo;
 /// Opens connections to one server in memory.
 #[derive(Clone, Debug)]
 pub struct Dialer {
-    door: mpsc::Sender<MemoryStreamIo>,
+    sender: mpsc::Sender<MemoryStreamIo>,
 }
 
 /// The client's end of a connection in memory.
@@ -43,7 +43,7 @@ impl Dialer {
     /// `ConnectionRefused` when the server no longer listens, or has 1,024 connections waiting to be accepted.
     pub fn connect(&self, from: SocketAddr) -> io::Result<MemoryStream> {
         let cable = Arc::new(Cable::default());
-        match self.door.try_send(MemoryStreamIo { cable: cable.clone(), peer: from }) {
+        match self.sender.try_send(MemoryStreamIo { cable: cable.clone(), peer: from }) {
             Ok(()) => Ok(MemoryStream { cable }),
             Err(_) => Err(io::ErrorKind::ConnectionRefused.into()),
         }
