@@ -81,6 +81,7 @@ fn assert_no_peer_was_taken_for_gone(hooks: &HookRecorder) {
 }
 
 #[test]
+#[ignore = "long: run by `.ci/run long`"]
 fn a_peer_that_answers_through_a_network_that_loses_a_tenth_is_held() {
     let Some(network) = network() else { return };
     let hooks = HookRecorder::default();
@@ -104,6 +105,7 @@ fn a_peer_that_answers_through_a_network_that_loses_a_tenth_is_held() {
 }
 
 #[test]
+#[ignore = "long: run by `.ci/run long`"]
 fn a_timeout_in_a_network_that_loses_a_tenth_is_a_timeout() {
     let Some(network) = network() else { return };
     let hooks = HookRecorder::default();

@@ -78,6 +78,7 @@ fn watch(server: SocketAddr, over: Arc<AtomicBool>, machine: Arc<Machine>) -> Jo
 }
 
 #[test]
+#[ignore = "long: run by `.ci/run long`"]
 fn those_who_do_not_read_are_ended_and_a_hundred_who_do_get_everything_in_time() {
     let hooks = HookRecorder::default();
     // A peer that takes nothing is to be ended for the bytes that wait, not for the time.
