@@ -12,11 +12,11 @@ use crate::keeper::admission::Refused;
 use abeyance_core::mechanisms::limits::Full;
 use abeyance_core::words::refusal_reason::RefusalReason;
 
-/// Stands with an answer that refuses, until it is told.
+/// Marks an answer that refuses, until the refusal is counted and logged.
 #[derive(Clone)]
 pub(super) struct RefusalTag {
     pub(super) why: RefusalReason,
-    /// What the client is told. The application's own words are not looked at.
+    /// The text of the answer. The application's own answers are not read.
     pub(super) text: Bytes,
 }
 

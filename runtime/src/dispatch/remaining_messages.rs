@@ -1,10 +1,10 @@
-//! What arrived is heard, although the end has begun: the hook that runs goes on, and the messages that were taken follow
-//! it, in order. All of them are begun within one hook deadline; the last that is begun has its own, so that nothing is cut
-//! in the middle.
+//! What arrived is given to `on_message`, although the end has begun. The hook that runs goes on, and the messages that were
+//! taken follow it, in order. All of them are begun within one `hook_timeout`; the last that is begun has its own, so that
+//! no message is cut in the middle.
 //!
 //! Taken is what was read, what lay whole in the socket, and what was answered with `202`. Some ends cut off what was not
 //! begun: the application wants nothing more of this peer, the peer broke the rules or the connection, or the server has
-//! no more time. What is not heard is counted.
+//! no more time. Messages that no hook gets are counted.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ use super::hooks::{Call, Hooks};
 use super::user_code::{caught, drop_quietly};
 use abeyance_core::request::reader::{Read, Reader};
 
-/// What is left to be heard of one hold.
+/// The messages of one hold that `on_message` has not had yet.
 pub(super) struct RemainingMessages {
     /// Until when another message may be begun.
     until: Tick,
@@ -38,7 +38,7 @@ pub(super) struct RemainingMessages {
     taken: usize,
     /// What came by `POST`.
     posted: VecDeque<Message>,
-    /// How many were not heard.
+    /// How many no hook got.
     pub(super) unheard: u64,
 }
 
@@ -76,7 +76,7 @@ impl RemainingMessages {
         loop {
             match hooks.poll(cx) {
                 Poll::Pending => {
-                    // What will not be heard need not wait in memory for the hook that runs.
+                    // A message that no hook will get need not wait in memory for the hook that runs.
                     while !self.is_open || hold.keeper().is_hurried() {
                         let turn = ready!(coop::poll_proceed(cx));
                         let Some(message) = ready!(self.next(hold, reader, socket, cx)) else {
@@ -105,7 +105,7 @@ impl RemainingMessages {
         }
     }
 
-    /// How many bytes wait to be heard, beside those of the reader.
+    /// How many bytes wait for `on_message`, beside those of the reader.
     pub(super) fn bytes(&self) -> usize {
         self.posted.iter().map(posted).sum()
     }
@@ -181,7 +181,7 @@ fn cuts_off(end: &End, transport: Transport) -> bool {
         End::Disconnect(
             Disconnect::Kicked { .. } | Disconnect::Reset | Disconnect::Overload | Disconnect::Shutdown,
         ) => true,
-        // What stands before the fault in a WebSocket's own stream was said in good order, and would have been heard had
+        // What stands before the fault in a WebSocket's own stream was said in good order, and `on_message` would have had it had
         // the peer waited a little. A `POST` is beside the stream.
         End::Disconnect(Disconnect::Violation | Disconnect::Flood) => transport != Transport::WebSocket,
         _ => false,

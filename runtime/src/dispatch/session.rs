@@ -1,6 +1,6 @@
 //! Attending one hold, from its beginning to the beginning of its end, in the connection's own task.
 //!
-//! The task sleeps on the socket, the hold's note and the driver; clocks and publishers do not wake it. While a hook
+//! The task sleeps on the socket, the hold's end request and the driver; clocks and publishers do not wake it. While a hook
 //! runs, nothing is read from the peer, but everything else goes on: what waits is written, the driver runs, a peer
 //! that leaves is noticed. Its end begins at once then, and the hook goes on beside it (`conclude`).
 
@@ -74,8 +74,8 @@ pub(super) enum Ahead {
 /// How many reads one turn may take before others get theirs.
 const READS: usize = 16;
 
-/// How much of what was not heard yet is read ahead at most, to find a goodbye behind it. Where more lies there, the
-/// goodbye is found when some of it was heard.
+/// How many bytes of messages are read ahead at most, to find a goodbye behind them. Where more lies there, the goodbye is
+/// found when `on_message` has had some of them.
 const LOOK_AHEAD: usize = 256 << 10;
 
 impl<'a> Session<'a> {
@@ -111,7 +111,7 @@ impl<'a> Session<'a> {
                 continue;
             }
             self.poll_beside(cx);
-            // A peer whose messages come faster than they are heard would never have this task wait, nor others run.
+            // A peer whose messages come faster than `on_message` takes them would never let this task wait, nor others run.
             let turn = ready!(coop::poll_proceed(cx));
             let Some(message) = ready!(self.poll_message(cx)) else { return Poll::Ready(()) };
             turn.made_progress();
@@ -220,7 +220,7 @@ impl<'a> Session<'a> {
             Poll::Ready(Ok(())) if self.hold.transport() != Transport::WebSocket => {
                 self.end(Disconnect::Gone.into());
             }
-            // A goodbye may stand behind messages that were not heard yet, and it is the true cause.
+            // A goodbye may stand behind messages that `on_message` has not had yet, and it is the true cause.
             Poll::Ready(Ok(())) => {
                 if let Ahead::Last(end_request) = self.look_ahead(cx) {
                     self.end(end_request);
@@ -262,7 +262,7 @@ impl<'a> Session<'a> {
         ahead
     }
 
-    /// Counts what was read and not heard among the bytes that wait in the server.
+    /// Counts what was read and not given to `on_message` among the bytes that wait in the server.
     fn count_inbound(&mut self) {
         let bytes = self.reader.bytes();
         if bytes != self.counted {

@@ -125,7 +125,7 @@ fn with_sources(error: &(dyn std::error::Error + 'static)) -> String {
     text
 }
 
-/// How many sources of an error are told: an error of the application's may name itself as its source.
+/// How many sources of an error are logged: an error of the application's may name itself as its source.
 const SOURCES: usize = 16;
 
 /// Drops something of the application's, whose destructor may panic.

@@ -1,10 +1,10 @@
-//! Whether a connection waits for its own peer, told to the layer that has it make room for others meanwhile.
+//! Whether a connection waits for its own peer. The server learns it, and may have the connection make room for others.
 
 use std::sync::Weak;
 
 use http::Extensions;
 
-/// A connection that can be told so.
+/// A connection that is informed.
 pub(crate) trait WaitObserver: Send + Sync {
     /// What the answer needs has to come from the peer.
     fn waits(&self);
