@@ -2,9 +2,9 @@
 
 use crate::Fault;
 use crate::contestant::{Contestant, Measured, Task};
+use crate::options::BenchOptions;
 use crate::report::{self, Outcome};
 use crate::server::Kind;
-use crate::wishes::ServerOptions;
 
 /// How many messages a burst has.
 const BURST: u64 = 50;
@@ -13,24 +13,24 @@ const BURST: u64 = 50;
 const ORDERS: [[usize; 3]; 6] = [[0, 1, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0], [1, 0, 2], [0, 2, 1]];
 
 /// Holds the contests that were asked for, and prints what they come to.
-pub(crate) fn hold(wishes: &ServerOptions) -> Result<(), Fault> {
-    if !wishes.is_test {
+pub(crate) fn hold(options: &BenchOptions) -> Result<(), Fault> {
+    if !options.is_test {
         report::heading();
     }
     let mut ratios = Vec::new();
-    for &peers in &wishes.peers {
-        for &wire in &wishes.wires {
+    for &peers in &options.peers {
+        for &wire in &options.wires {
             let contestants: Result<Vec<_>, _> =
                 Kind::ALL.into_iter().map(|kind| Contestant::enter(kind, wire, peers)).collect();
             let mut contestants = contestants?;
-            if !wishes.is_test {
+            if !options.is_test {
                 report::section(peers, wire);
             }
-            for &size in &wishes.sizes {
+            for &size in &options.sizes {
                 for burst in [1, BURST] {
-                    let (task, rounds) = wishes.task(peers, burst, size);
+                    let (task, rounds) = options.task(peers, burst, size);
                     let outcome = Outcome::of(&compare(&mut contestants, task, rounds)?);
-                    if !wishes.is_test {
+                    if !options.is_test {
                         report::rows(task, rounds, &outcome);
                     }
                     ratios.push(outcome.ratio());
@@ -39,7 +39,7 @@ pub(crate) fn hold(wishes: &ServerOptions) -> Result<(), Fault> {
             contestants.into_iter().try_for_each(Contestant::leave)?;
         }
     }
-    match wishes.is_test {
+    match options.is_test {
         true => println!("every peer got every message once, from every server"),
         false => report::verdict(&ratios),
     }

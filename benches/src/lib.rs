@@ -23,7 +23,7 @@ mod crowd;
 mod process;
 
 /// What is asked of the benchmark.
-mod wishes;
+mod options;
 
 /// What was measured in several rounds, as one number and its spread.
 mod sample;
@@ -59,10 +59,10 @@ fn run(arguments: &[String]) -> Result<(), Fault> {
     match arguments {
         [role, rest @ ..] if role == process::SERVER => process::serve(rest),
         [role, rest @ ..] if role == process::CROWD => process::gather(rest),
-        _ => match wishes::ServerOptions::read(arguments)? {
-            Some(wishes) => contest::hold(&wishes),
+        _ => match options::BenchOptions::read(arguments)? {
+            Some(options) => contest::hold(&options),
             None => {
-                print!("{}", wishes::HELP);
+                print!("{}", options::HELP);
                 Ok(())
             }
         },

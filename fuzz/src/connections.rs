@@ -4,13 +4,13 @@
 //! Another client may be held beside it, for which it may speak: its bytes have names where tokens are to stand.
 
 mod answers; // what the peer was answered
-mod asked; // what it asked for
+mod application; // what is served
+mod client_post; // what was said for a hold, and what it heard
 mod listener; // who is held beside it
 mod log; // what the application was told
 mod names; // where tokens are to stand
+mod requests; // what it asked for
 mod script; // how the peer behaves
-mod seat; // what is served
-mod spoken; // what was said for a hold, and what it heard
 mod wire; // what a held peer was written
 
 use std::net::SocketAddr;
@@ -23,9 +23,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::pieces::{first_line, pieces};
 use answers::{Answer, answers};
-use asked::{Asked, asked};
 use listener::Listener;
 use log::Log;
+use requests::{SentRequest, sent_requests};
 use script::{Close, Script};
 
 /// What a peer has said by then it never ends saying.
@@ -42,10 +42,10 @@ pub(crate) fn connections(data: &[u8]) {
     }
     let script = Script::read(&String::from_utf8_lossy(words));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-    runtime.expect("a runtime without I/O needs nothing").block_on(visit(&script, bytes));
+    runtime.expect("a runtime without I/O needs nothing").block_on(serve(&script, bytes));
 }
 
-async fn visit(script: &Script, bytes: &[u8]) {
+async fn serve(script: &Script, bytes: &[u8]) {
     // Clocks and waits are drawn, the same in each run.
     fastrand::seed(1);
     let log = Log::default();
@@ -64,7 +64,7 @@ async fn visit(script: &Script, bytes: &[u8]) {
     let peer = stay(script, &bytes, &dialer).await;
     all_over(&hub).await;
     peer.answers.iter().for_each(wire::check);
-    spoken::check(&peer, listener.as_ref(), &log);
+    client_post::check(&peer, listener.as_ref(), &log);
     if let Some(listener) = listener {
         listener.check(&log).await;
     }
@@ -85,7 +85,7 @@ async fn all_over(hub: &Hub) {
 
 /// What a peer said, and what it heard.
 struct Peer {
-    asked: Vec<Asked>,
+    requests: Vec<SentRequest>,
     answers: Vec<Answer>,
     /// How much it had heard by when.
     times: Vec<(usize, Instant)>,
@@ -97,11 +97,11 @@ struct Peer {
 fn open(log: &Log) -> (ServerHandle, Dialer) {
     let second = Duration::from_secs(1);
     let keep = Retention::new().count(3);
-    let server = seat::mount(Server::new(), log)
+    let server = application::mount(Server::new(), log)
         .topic("kept", keep)
         .head_timeout(second)
         .function_timeout(second)
-        .hook_timeout(seat::HOOK_TIMEOUT)
+        .hook_timeout(application::HOOK_TIMEOUT)
         .write_timeout(second)
         .close_timeout(second)
         .keep_alive(second)
@@ -174,8 +174,8 @@ async fn stay(script: &Script, bytes: &[u8], dialer: &Dialer) -> Peer {
         }
         Close::Not | Close::Half => {}
     }
-    let asked = asked(&[script.request.as_bytes(), bytes].concat());
-    let answers = answers(&asked, &heard);
+    let requests = sent_requests(&[script.request.as_bytes(), bytes].concat());
+    let answers = answers(&requests, &heard);
     if let (Some(transport), Some(first)) = (script.held, answers.first()) {
         assert_eq!(
             first.code,
@@ -185,7 +185,7 @@ async fn stay(script: &Script, bytes: &[u8], dialer: &Dialer) -> Peer {
         assert!(transport != Transport::LongPoll || b"welcome".starts_with(&first.body), "{first:?}");
     }
     let has_heard_all = matches!(script.close, Close::Not | Close::Half) && !script.is_deaf;
-    Peer { asked, answers, times, has_heard_all }
+    Peer { requests, answers, times, has_heard_all }
 }
 
 /// Another peer is served as if nothing had been.

@@ -1,6 +1,6 @@
 //! Everything that abeyance reads from outside, under arbitrary bytes; and what it writes, read by others.
 //!
-//! Most of it is public in `abeyance-core` and `abeyance-settings`; the rest is in `abeyance::fuzzing`, behind a hidden
+//! Most of it is public in `abeyance-core` and `abeyance-settings`; the rest is in `abeyance::__fuzzing`, behind a hidden
 //! feature. What the macros read is tried in their own unit tests, since a crate of macros exports nothing else. A
 //! *target* is a function that takes any bytes, has one of our parsers or encoders make something of them, and panics
 //! where a law does not hold: what came in pieces is what came at once, what was written is read as it was meant, by

@@ -1,6 +1,6 @@
 //! What a peer was answered, as a foreign parser reads it: one answer for each request, well-formed as far as it goes.
 
-use super::asked::Asked;
+use super::requests::SentRequest;
 
 /// One answer.
 #[derive(Debug)]
@@ -15,8 +15,8 @@ pub(super) struct Answer {
     pub(super) body: Vec<u8>,
 }
 
-/// Reads all answers to what was asked, until one that was cut, or that ends with its connection.
-pub(super) fn answers(asked: &[Asked], heard: &[u8]) -> Vec<Answer> {
+/// Reads all answers to these requests, until one that was cut, or that ends with its connection.
+pub(super) fn answers(requests: &[SentRequest], heard: &[u8]) -> Vec<Answer> {
     let mut answers: Vec<Answer> = Vec::new();
     let mut rest = heard;
     while let Some(head) = Head::read(rest) {
@@ -25,11 +25,11 @@ pub(super) fn answers(asked: &[Asked], heard: &[u8]) -> Vec<Answer> {
             continue;
         }
         let end = heard.len() - rest.len();
-        let request = asked.get(answers.len());
+        let request = requests.get(answers.len());
         // What cannot be read is refused, and then nothing more can be.
         assert!(request.is_some() || (400..=499).contains(&head.code), "{} to no request", head.code);
         let is_last = request.is_none() || head.token.is_some();
-        let (body, behind) = head.cut(rest, request.is_some_and(|asked| asked.method == "HEAD"));
+        let (body, behind) = head.cut(rest, request.is_some_and(|request| request.method == "HEAD"));
         let Head { code, content_type, token, .. } = head;
         answers.push(Answer { code, content_type, token, end, body });
         let Some(behind) = behind else { break };

@@ -12,10 +12,10 @@ use tokio::time::{sleep, timeout};
 
 use super::PATIENCE;
 use super::answers::answers;
-use super::asked::{Asked, asked};
 use super::log::Log;
+use super::requests::{SentRequest, sent_requests};
 use super::script::request;
-use super::{spoken, wire};
+use super::{client_post, wire};
 
 /// Held until it ends, and sent nothing but what it is told.
 const HOW: &str = "quiet";
@@ -62,22 +62,22 @@ impl Listener {
     }
 
     /// Whether a request speaks for it. Only who cannot speak on its own connection is spoken for.
-    pub(super) fn is_spoken_for_by(&self, asked: &Asked) -> bool {
-        is_one_way(self.transport) && asked.is_by(&self.token)
+    pub(super) fn is_spoken_for_by(&self, request: &SentRequest) -> bool {
+        is_one_way(self.transport) && request.is_by(&self.token)
     }
 
     /// Checks what it was written, when it has ended or left.
     pub(super) async fn check(self, log: &Log) {
         let Listener { id, token, transport, hearing } = self;
         let heard = hearing.await.expect("it only reads");
-        let answers = answers(&asked(request(transport, HOW).as_bytes()), &heard);
+        let answers = answers(&sent_requests(request(transport, HOW).as_bytes()), &heard);
         let answer = answers.first();
         answer.into_iter().for_each(wire::check);
         let told = answer.and_then(|answer| answer.token.as_ref());
         assert_eq!(told, is_one_way(transport).then_some(&token), "told with which token to speak");
         if let Some(answer) = answer.filter(|_| is_one_way(transport)) {
             let over = log.over(id).expect("everybody's end was told");
-            spoken::check_echoes(transport, answer, &over, &log.heard(id));
+            client_post::check_echoes(transport, answer, &over, &log.heard(id));
         }
     }
 }

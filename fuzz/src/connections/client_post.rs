@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::Peer;
 use super::answers::Answer;
+use super::application::{HOOK_TIMEOUT, LONGEST_HOOK};
 use super::listener::Listener;
 use super::log::{Heard, Log, Over};
-use super::seat::{HOOK_TIMEOUT, LONGEST_HOOK};
 use super::wire;
 use crate::event_stream::Event;
 
@@ -23,7 +23,7 @@ pub(super) fn check(peer: &Peer, listener: Option<&Listener>, log: &Log) {
     let over = listener.map(|listener| log.over(listener.id).expect("everybody's end was told"));
     let heard = listener.map(|listener| log.heard(listener.id)).unwrap_or_default();
     let (mut taken, mut is_ended) = (Vec::new(), false);
-    for (request, answer) in peer.asked.iter().zip(&peer.answers) {
+    for (request, answer) in peer.requests.iter().zip(&peer.answers) {
         let (is_ours, at) = (is_ours(request), peer.heard_at(answer));
         match (&*request.method, answer.code) {
             ("POST", 202) => {
@@ -68,7 +68,7 @@ pub(super) fn check(peer: &Peer, listener: Option<&Listener>, log: &Log) {
         // One more was on its way.
         assert!(taken.len() - heard.len() <= WAITING + 1, "taken, and not heard: {taken:?}");
     }
-    let unanswered = peer.asked.iter().skip(peer.answers.len()).filter(|request| is_ours(*request));
+    let unanswered = peer.requests.iter().skip(peer.answers.len()).filter(|request| is_ours(*request));
     let mut unanswered = unanswered.filter_map(|request| request.message());
     for more in heard.iter().skip(taken.len()) {
         let is_said = !peer.has_heard_all && unanswered.any(|said| said == more.message);

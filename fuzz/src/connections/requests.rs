@@ -5,7 +5,7 @@ use http::Uri;
 
 /// One request.
 #[derive(Debug)]
-pub(super) struct Asked {
+pub(super) struct SentRequest {
     pub(super) method: String,
     uri: Option<Uri>,
     /// Names in lower case.
@@ -18,12 +18,12 @@ pub(super) struct Asked {
 const LONGEST: usize = 1024;
 
 /// All requests, until one that is not whole, or of which a careful reader would not say where it ends.
-pub(super) fn asked(mut bytes: &[u8]) -> Vec<Asked> {
+pub(super) fn sent_requests(mut bytes: &[u8]) -> Vec<SentRequest> {
     let mut all = Vec::new();
-    while let Some((asked, rest)) = one(bytes) {
+    while let Some((request, rest)) = one(bytes) {
         bytes = rest;
-        let is_last = asked.body.is_none() || asked.method == "CONNECT";
-        all.push(asked);
+        let is_last = request.body.is_none() || request.method == "CONNECT";
+        all.push(request);
         if is_last {
             break;
         }
@@ -31,11 +31,11 @@ pub(super) fn asked(mut bytes: &[u8]) -> Vec<Asked> {
     all
 }
 
-fn one(bytes: &[u8]) -> Option<(Asked, &[u8])> {
+fn one(bytes: &[u8]) -> Option<(SentRequest, &[u8])> {
     let mut fields = [httparse::EMPTY_HEADER; 100];
     let mut request = httparse::Request::new(&mut fields);
     let Ok(httparse::Status::Complete(end)) = request.parse(bytes) else { return None };
-    let mut asked = Asked {
+    let mut request = SentRequest {
         method: request.method?.to_owned(),
         uri: request.path?.parse().ok(),
         fields: request
@@ -45,12 +45,12 @@ fn one(bytes: &[u8]) -> Option<(Asked, &[u8])> {
             .collect(),
         body: None,
     };
-    let (body, rest) = asked.cut(&bytes[end..]).unzip();
-    asked.body = body;
-    Some((asked, rest.unwrap_or_default()))
+    let (body, rest) = request.cut(&bytes[end..]).unzip();
+    request.body = body;
+    Some((request, rest.unwrap_or_default()))
 }
 
-impl Asked {
+impl SentRequest {
     /// The first field of this name.
     fn field(&self, name: &str) -> Option<&[u8]> {
         self.all(name).next()

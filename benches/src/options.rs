@@ -16,7 +16,7 @@ What one delivery of a published message costs a server: a bare loop of `write`,
 
 /// What is measured, and how long.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct ServerOptions {
+pub(crate) struct BenchOptions {
     /// Whether only the delivery is checked, and nothing measured.
     pub(crate) is_test: bool,
     pub(crate) peers: Vec<usize>,
@@ -30,9 +30,9 @@ pub(crate) struct ServerOptions {
     pub(crate) deliveries: usize,
 }
 
-impl ServerOptions {
+impl BenchOptions {
     fn full() -> Self {
-        ServerOptions {
+        BenchOptions {
             is_test: false,
             peers: vec![1_000, 10_000],
             wires: Wire::BOTH.into(),
@@ -44,11 +44,11 @@ impl ServerOptions {
     }
 
     fn quick() -> Self {
-        ServerOptions { peers: vec![1_000], sizes: vec![64], rounds: 24, ..Self::full() }
+        BenchOptions { peers: vec![1_000], sizes: vec![64], rounds: 24, ..Self::full() }
     }
 
     fn test() -> Self {
-        ServerOptions { is_test: true, peers: vec![20], rounds: 1, least: 1, deliveries: 0, ..Self::full() }
+        BenchOptions { is_test: true, peers: vec![20], rounds: 1, least: 1, deliveries: 0, ..Self::full() }
     }
 
     /// Reads the arguments; `None` if they ask which there are.
@@ -62,26 +62,26 @@ impl ServerOptions {
         if !has("--bench") || has("--test") {
             return Ok(Some(Self::test()));
         }
-        let mut wishes = if has("--quick") { Self::quick() } else { Self::full() };
+        let mut options = if has("--quick") { Self::quick() } else { Self::full() };
         let mut arguments = arguments.iter();
         while let Some(name) = arguments.next() {
             let mut value = || arguments.next().ok_or_else(|| format!("{name} needs a value"));
             match name.as_str() {
                 "--bench" | "--quick" => {}
-                "--peers" => wishes.peers = vec![count(name, value()?)?],
-                "--size" => wishes.sizes = vec![count(name, value()?)?],
+                "--peers" => options.peers = vec![count(name, value()?)?],
+                "--size" => options.sizes = vec![count(name, value()?)?],
                 "--rounds" => {
-                    wishes.rounds = count(name, value()?)?;
-                    wishes.least = wishes.rounds;
+                    options.rounds = count(name, value()?)?;
+                    options.least = options.rounds;
                 }
-                "--wire" => wishes.wires = vec![value()?.parse()?],
+                "--wire" => options.wires = vec![value()?.parse()?],
                 other => return Err(format!("{other:?} is not known\n\n{HELP}")),
             }
         }
-        if wishes.sizes.iter().any(|size| !Self::SIZES.contains(size)) {
+        if options.sizes.iter().any(|size| !Self::SIZES.contains(size)) {
             return Err(format!("a text has {} to {} bytes", Self::SIZES.start(), Self::SIZES.end()));
         }
-        Ok(Some(wishes))
+        Ok(Some(options))
     }
 
     /// What to publish, and in how many rounds, so that this takes about as long as anything else.
@@ -107,37 +107,37 @@ fn count(name: &str, value: &str) -> Result<usize, String> {
 mod tests {
     use super::*;
 
-    fn read(arguments: &str) -> Result<Option<ServerOptions>, String> {
-        ServerOptions::read(&arguments.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    fn read(arguments: &str) -> Result<Option<BenchOptions>, String> {
+        BenchOptions::read(&arguments.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
     }
 
     #[test]
     fn nothing_is_measured_unless_cargo_bench_asks() {
-        assert_eq!(read(""), Ok(Some(ServerOptions::test())));
-        assert_eq!(read("--test --bench"), Ok(Some(ServerOptions::test())));
-        assert_eq!(read("--nocapture some_test"), Ok(Some(ServerOptions::test())));
-        assert_eq!(read("--bench"), Ok(Some(ServerOptions::full())));
-        assert_eq!(read("--quick --bench"), Ok(Some(ServerOptions::quick())));
+        assert_eq!(read(""), Ok(Some(BenchOptions::test())));
+        assert_eq!(read("--test --bench"), Ok(Some(BenchOptions::test())));
+        assert_eq!(read("--nocapture some_test"), Ok(Some(BenchOptions::test())));
+        assert_eq!(read("--bench"), Ok(Some(BenchOptions::full())));
+        assert_eq!(read("--quick --bench"), Ok(Some(BenchOptions::quick())));
     }
 
     #[test]
-    fn single_wishes_stand_before_the_usual_ones() {
-        let wishes = read("--peers 10 --wire sse --size 100 --rounds 2 --bench").unwrap().unwrap();
-        assert_eq!((wishes.peers, wishes.wires), (vec![10], vec![Wire::Sse]));
-        assert_eq!((wishes.sizes, wishes.rounds), (vec![100], 2));
+    fn single_options_stand_before_the_usual_ones() {
+        let options = read("--peers 10 --wire sse --size 100 --rounds 2 --bench").unwrap().unwrap();
+        assert_eq!((options.peers, options.wires), (vec![10], vec![Wire::Sse]));
+        assert_eq!((options.sizes, options.rounds), (vec![100], 2));
     }
 
     #[test]
     fn every_task_takes_about_as_long() {
         let deliveries = |peers, burst| {
-            let (task, rounds) = ServerOptions::full().task(peers, burst, 64);
+            let (task, rounds) = BenchOptions::full().task(peers, burst, 64);
             (task.times * task.burst as usize * peers, rounds)
         };
         assert_eq!(deliveries(1_000, 1), (20_000, 60));
         assert_eq!(deliveries(10_000, 1), (20_000, 60));
         assert_eq!(deliveries(1_000, 50), (50_000, 24));
         assert_eq!(deliveries(10_000, 50), (500_000, 6));
-        assert_eq!(ServerOptions::test().task(20, 50, 64).1, 1);
+        assert_eq!(BenchOptions::test().task(20, 50, 64).1, 1);
     }
 
     #[test]

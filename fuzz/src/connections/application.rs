@@ -22,7 +22,7 @@ pub(super) const LONGEST_HOOK: Duration = Duration::from_millis(300);
 pub(super) const HOOK_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A hold that does what it is told.
-struct Seat(Log);
+struct Context(Log);
 
 #[suspend(
     path = "/hold/{how}",
@@ -38,8 +38,8 @@ async fn sit(
     Path(how): Path<String>,
     LastEventId(last): LastEventId,
     _: ClientIp,
-) -> Result<Suspend<Seat>, Refusal> {
-    let hold = Suspend::with(Seat(log)).join("room");
+) -> Result<Suspend<Context>, Refusal> {
+    let hold = Suspend::with(Context(log)).join("room");
     match &*how {
         "now" => Ok(hold.reply("now")),
         "here" => Ok(hold.join_with_history("kept").reply("welcome")),
@@ -51,11 +51,11 @@ async fn sit(
 
 /// Another endpoint: who is held at the first does not speak here.
 #[suspend(path = "/other/{how}", timeout = "1s", max_idle = "3s", heartbeat = "700ms")]
-async fn stand(State(log): State<Log>, Path(_): Path<String>) -> Suspend<Seat> {
-    Suspend::with(Seat(log))
+async fn stand(State(log): State<Log>, Path(_): Path<String>) -> Suspend<Context> {
+    Suspend::with(Context(log))
 }
 
-impl Lifecycle for Seat {
+impl Lifecycle for Context {
     async fn on_suspend(&mut self, held: &Held) {
         self.0.begin(held);
     }
