@@ -26,7 +26,7 @@
 //!     async fn on_message(&mut self, held: &Held, message: Message) {
 //!         held.publish(&self.room, format!("{}: {}", self.nick, message.as_text().unwrap_or("")));
 //!     }
-//!     /// Who was resumed (its poll was answered, the server restarts) comes back, and has not left.
+//!     /// A client that was resumed (its poll was answered, the server restarts) comes back: it has not left.
 //!     async fn on_disconnect(self, ended: &Ended, cause: Disconnect) {
 //!         ended.publish(&self.room, format!("{} left: {cause}", self.nick));
 //!     }
